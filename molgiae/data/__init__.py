@@ -1,0 +1,1 @@
+"""Files and records: the only home of rdkit, ase and h5py."""

@@ -1,0 +1,1 @@
+"""Groups as batched tensors: torch only, one group a file."""

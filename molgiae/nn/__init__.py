@@ -1,0 +1,1 @@
+"""Networks, one published idea a file. They emit invariant and equivariant quantities and know no groups."""

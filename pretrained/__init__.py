@@ -1,0 +1,1 @@
+"""Shipped weights, one safetensors file and one model card each."""
