@@ -1,0 +1,127 @@
+"""What rotations of the plane and of space have in common: elements are matrices of determinant +1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from molgiae.errors import check_shape
+from molgiae.groups.base import Device, Group, promoted
+
+SHORTEST = 1e-20
+"""A vector with no component above this counts as zero: gradients, about 1/length, stay finite in float32."""
+
+
+def unit(v: Tensor, otherwise: Tensor) -> Tensor:
+    """The direction of v, and where v is zero that of `otherwise`; finite gradients everywhere.
+
+    Args:
+        v: (..., d) any length: scaled before squaring, so that nothing overflows.
+        otherwise: (..., d) not zero.
+    """
+    scale = v.detach().abs().amax(dim=-1, keepdim=True)
+    direction = torch.where(scale > SHORTEST, v / scale.clamp(min=SHORTEST), otherwise)
+    return direction / torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Rotation(Group[Tensor]):
+    """Rotations of d-dimensional space about the origin; row vectors turn as x -> x R^T.
+
+    Attributes:
+        matrix: (..., d, d) R, orthogonal, determinant +1.
+    """
+
+    matrix: Tensor
+
+    element_ndim = 2
+    dimension = 0
+    """d, set by the subclass."""
+
+    def __post_init__(self) -> None:
+        check_shape(
+            f"{type(self).__name__} matrix", self.matrix.shape, ("...", self.dimension, self.dimension)
+        )
+
+    @classmethod
+    def identity(
+        cls,
+        *batch_shape: int,
+        n: int = 0,
+        d: int = 3,
+        dtype: torch.dtype = torch.float64,
+        device: Device = None,
+    ) -> Self:
+        """The unit matrix, repeated; n and d are ignored."""
+        size = cls.dimension
+        return cls(torch.eye(size, dtype=dtype, device=device).expand(*batch_shape, size, size))
+
+    @classmethod
+    def random(
+        cls,
+        *batch_shape: int,
+        n: int = 0,
+        d: int = 3,
+        dtype: torch.dtype = torch.float64,
+        device: Device = None,
+        generator: torch.Generator | None = None,
+    ) -> Self:
+        """Uniform (Haar) rotations: xi of normally distributed vectors; n and d are ignored."""
+        shape = cls.reference(*batch_shape).shape
+        y = torch.randn(shape, dtype=torch.float64, device=device, generator=generator)
+        return cls.from_equivariant(y).to(dtype=dtype)
+
+    @classmethod
+    def rank(cls, y: Tensor, tolerance: Tensor | float) -> Tensor:
+        """How many independent directions y defines: d - 1 fix the rotation, fewer leave it open.
+
+        Args:
+            y: as in `from_equivariant`.
+            tolerance: float or (...,), in the units of y: singular values at or below it count as zero. Zero
+                for exact arithmetic; for a molecule a fraction of its size.
+
+        Returns:
+            (...,) int64, 0 to d - 1.
+
+        Raises:
+            ShapeError: if y has other axes.
+        """
+        axes_of_y = cls.reference().shape
+        check_shape("y", y.shape, ("...", *axes_of_y))
+        batch_shape = y.shape[: y.ndim - len(axes_of_y)]
+        vectors = y.detach().double().reshape(*batch_shape, cls.dimension - 1, cls.dimension)
+        limit = torch.as_tensor(tolerance, dtype=vectors.dtype, device=vectors.device)
+        return (torch.linalg.svdvals(vectors) > limit[..., None]).sum(dim=-1)
+
+    def __matmul__(self, other: Self) -> Self:
+        """The rotation that turns by `other` first: the product of the matrices."""
+        mine, theirs = promoted(self.matrix, other.matrix)
+        return type(self)(mine @ theirs)
+
+    def inverse(self) -> Self:
+        """The transposed matrix."""
+        return type(self)(self.matrix.mT)
+
+    def act(self, x: Tensor) -> Tensor:
+        """Turn points: x R^T.
+
+        Args:
+            x: (..., n, d) row vectors, any unit.
+
+        Raises:
+            ShapeError: if the last axis is not d.
+        """
+        check_shape("x", x.shape, ("...", "n", self.dimension))
+        points, matrix = promoted(x, self.matrix)
+        return points @ matrix.mT
+
+    def distance(self, other: Self) -> Tensor:
+        """Angle of the rotation between the two, (...,), radians, 0 to pi."""
+        relative = (self.inverse() @ other).matrix
+        # |R - R^T| = 2 sqrt(2) sin, tr R = d - 2 + 2 cos: together exact at 0 and at pi, where arccos is not
+        sine = torch.linalg.matrix_norm(relative - relative.mT) / 8**0.5
+        cosine = (relative.diagonal(dim1=-2, dim2=-1).sum(dim=-1) - self.dimension + 2) / 2
+        return torch.atan2(sine, cosine)

@@ -1,0 +1,111 @@
+"""T(d), the translations of d-dimensional space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from molgiae.errors import check_shape
+from molgiae.groups.base import Device, Group, promoted
+
+
+@dataclass(frozen=True, eq=False)
+class Translation(Group[Tensor]):
+    """Translations x -> x + t; Y is the space itself and xi the identity map.
+
+    Attributes:
+        vector: (..., d) t, in the units of the points.
+    """
+
+    vector: Tensor
+
+    element_ndim = 1
+
+    def __post_init__(self) -> None:
+        check_shape("Translation vector", self.vector.shape, ("...", "d"))
+
+    @classmethod
+    def identity(
+        cls,
+        *batch_shape: int,
+        n: int = 0,
+        d: int = 3,
+        dtype: torch.dtype = torch.float64,
+        device: Device = None,
+    ) -> Self:
+        """Zero vectors; n is ignored."""
+        return cls(cls.reference(*batch_shape, d=d, dtype=dtype, device=device))
+
+    @classmethod
+    def random(
+        cls,
+        *batch_shape: int,
+        n: int = 0,
+        d: int = 3,
+        dtype: torch.dtype = torch.float64,
+        device: Device = None,
+        generator: torch.Generator | None = None,
+    ) -> Self:
+        """Vectors of standard normal components; n is ignored."""
+        return cls(torch.randn(*batch_shape, d, dtype=dtype, device=device, generator=generator))
+
+    @classmethod
+    def reference(
+        cls,
+        *batch_shape: int,
+        n: int = 0,
+        d: int = 3,
+        dtype: torch.dtype = torch.float64,
+        device: Device = None,
+    ) -> Tensor:
+        """The origin, (*batch_shape, d); n is ignored."""
+        return torch.zeros(*batch_shape, d, dtype=dtype, device=device)
+
+    @classmethod
+    def from_equivariant(cls, y: Tensor) -> Self:
+        """Xi: the translation that takes the origin to y (..., d).
+
+        Raises:
+            ShapeError: if y has no axis.
+        """
+        check_shape("y", y.shape, ("...", "d"))
+        return cls(y.double())
+
+    def __matmul__(self, other: Self) -> Self:
+        """The sum of the vectors."""
+        check_shape("Translation vector", other.vector.shape, ("...", self.vector.shape[-1]))
+        return type(self)(self.vector + other.vector)
+
+    def inverse(self) -> Self:
+        """The opposite vector."""
+        return type(self)(-self.vector)
+
+    def act(self, x: Tensor) -> Tensor:
+        """Move points: x + t.
+
+        Args:
+            x: (..., n, d).
+
+        Raises:
+            ShapeError: if the last axis is not d.
+        """
+        check_shape("x", x.shape, ("...", "n", self.vector.shape[-1]))
+        points, vector = promoted(x, self.vector)
+        return points + vector[..., None, :]
+
+    def act_equivariant(self, y: Tensor) -> Tensor:
+        """Move single points y (..., d).
+
+        Raises:
+            ShapeError: if the last axis is not d.
+        """
+        check_shape("y", y.shape, ("...", self.vector.shape[-1]))
+        return y + self.vector
+
+    def distance(self, other: Self) -> Tensor:
+        """Euclidean distance of the vectors, (...,), in the units of the points."""
+        check_shape("Translation vector", other.vector.shape, ("...", self.vector.shape[-1]))
+        return torch.linalg.vector_norm(self.vector - other.vector, dim=-1)
