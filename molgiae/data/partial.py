@@ -1,0 +1,120 @@
+"""A file that has its name only when it is complete: written beside the final name, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from molgiae.errors import MolgiaeError
+
+
+class PartialFile:
+    """The temporary name of an output file, and its end: `publish` or `discard`.
+
+    Attributes:
+        final: the file asked for, links resolved.
+        temporary: hidden name in the same directory; left behind only if the process is killed.
+
+    Raises:
+        MolgiaeError: if the output cannot be written there, or exists and may not be replaced.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        self.final = Path(os.path.realpath(path))
+        if self.final.exists() and not self.final.is_file():
+            raise MolgiaeError(f"{path}: is not a file that can be written; give a file name")
+        if self.final.exists() and not overwrite:
+            raise MolgiaeError(f"{path}: exists already; choose another name or allow --overwrite")
+        if not self.final.parent.is_dir():
+            raise MolgiaeError(f"{path}: there is no directory {self.final.parent}; create it first")
+        if not os.access(self.final.parent, os.W_OK):
+            raise MolgiaeError(f"{path}: no permission to write in {self.final.parent}; choose another place")
+        self.temporary = self.final.with_name(f".{self.final.name}.part-{os.getpid()}")
+
+    def publish(self) -> None:
+        """Force the temporary file to the disk and give it its final name."""
+        with self.reporting():
+            _sync(self.temporary, os.O_RDWR)
+            os.replace(self.temporary, self.final)
+        with contextlib.suppress(OSError):  # not every system lets a directory be synced
+            _sync(self.final.parent, os.O_RDONLY)
+
+    def discard(self) -> None:
+        """Remove the temporary file, if there is one."""
+        with contextlib.suppress(OSError):
+            self.temporary.unlink()
+
+    @contextlib.contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Turn failures of the disk, also as h5py reports them, into one line that names the file.
+
+        Raises:
+            MolgiaeError: instead of an OSError or RuntimeError.
+        """
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+            first_line = reason.partition("\n")[0]
+            raise MolgiaeError(f"{self.final}: cannot be written: {first_line}") from error
+
+
+class SteadyFile(io.FileIO):
+    """A file that never fails before it is asked: `check` raises what went wrong since it was opened.
+
+    The HDF5 library, when a write fails under it, ignores the loss or crashes. Written through this class
+    to the end of a block it sees no failure, and the writer stops in an orderly way.
+
+    Attributes:
+        failure: the first failure; from then on nothing is written.
+    """
+
+    failure: OSError | KeyboardInterrupt | None = None
+
+    def check(self) -> None:
+        """Raise the failure that was kept, if any.
+
+        Raises:
+            OSError: as the system reported it.
+            KeyboardInterrupt: if the user interrupted while HDF5 was writing.
+        """
+        if self.failure is not None:
+            raise self.failure
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, or keep the failure; returns its size in either case."""
+        view = memoryview(data)
+        done = 0
+        while self.failure is None and done < len(view):
+            try:
+                done += super().write(view[done:])
+            except (OSError, KeyboardInterrupt) as error:
+                self.failure = error
+        return len(view)
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer`, with zeros beyond the end of what could be written."""
+        view = memoryview(buffer)
+        done = super().readinto(view) or 0
+        view[done:] = bytes(len(view) - done)
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size, or keep the failure."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

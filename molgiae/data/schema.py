@@ -1,0 +1,226 @@
+"""HDF5 schema, version 1: every dataset of an output file, its type, shape, unit and meaning.
+
+The writer, the reader and the table in the README derive from `SCHEMA`. Only integers, floats and strings
+occur, so that stock R (rhdf5, hdf5r) and MATLAB read everything: no booleans, enums or compound types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import h5py
+import numpy as np
+
+SCHEMA_VERSION = 1
+
+CONVENTION = (
+    "For conformer m with atoms s = atom_offset[m]:atom_offset[m + 1], zero-based: "
+    "position[s][permutation[s]] == canonical_position[s] @ rotation[m].T + translation[m]"
+)
+
+STRING = "string"
+
+Axis = Literal["conformer", "boundary", "atom", "rejected"]
+Origin = Literal["input", "embedding", "command"]
+
+LENGTH: dict[Axis, str] = {"conformer": "M", "boundary": "M + 1", "atom": "N", "rejected": "K"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One dataset.
+
+    Attributes:
+        name: path in the file.
+        dtype: numpy code, or ``"string"`` for variable-length UTF-8.
+        per: what a row belongs to.
+        shape: trailing axes; ``"D"`` is the size of the embedding.
+        unit: ``"1"`` for pure numbers, ``"text"`` for strings.
+        description: one sentence.
+        origin: copied from the input, computed by every embedding, or added by one command.
+        values: the only values allowed; empty for any.
+    """
+
+    name: str
+    dtype: str
+    per: Axis
+    shape: tuple[int | str, ...]
+    unit: str
+    description: str
+    origin: Origin = "input"
+    values: tuple[str | int, ...] = ()
+
+    def trailing(self, dimension: int) -> tuple[int, ...]:
+        """Trailing axes with ``"D"`` replaced by the size of the embedding."""
+        return tuple(dimension if axis == "D" else int(axis) for axis in self.shape)
+
+    def stored_dtype(self) -> np.dtype[np.generic]:
+        """The type as h5py wants it."""
+        return h5py.string_dtype("utf-8") if self.dtype == STRING else np.dtype(self.dtype)
+
+
+_COLUMNS = (
+    Column("embedding", "f4", "conformer", ("D",), "1", "invariant embedding", "embedding"),
+    Column(
+        "rotation",
+        "f8",
+        "conformer",
+        (3, 3),
+        "1",
+        "proper rotation R from the canonical frame to the input",
+        "embedding",
+    ),
+    Column(
+        "translation",
+        "f8",
+        "conformer",
+        (3,),
+        "angstrom",
+        "translation t from the canonical frame to the input",
+        "embedding",
+    ),
+    Column(
+        "permutation",
+        "i4",
+        "atom",
+        (),
+        "1",
+        "input atom (from 0, within its conformer) that stands at this place of the canonical order",
+        "embedding",
+    ),
+    Column("atom_offset", "i8", "boundary", (), "1", "first atom row of each conformer; the last entry is N"),
+    Column("atomic_number", "u1", "atom", (), "1", "atomic number, in the order of the input"),
+    Column(
+        "position", "f8", "atom", (3,), "angstrom", "coordinates as read, in the order and pose of the input"
+    ),
+    Column(
+        "canonical_position",
+        "f8",
+        "atom",
+        (3,),
+        "angstrom",
+        "coordinates in the canonical order and pose",
+        "embedding",
+    ),
+    Column("title", STRING, "conformer", (), "text", "first line of an SDF record, comment of an XYZ frame"),
+    Column(
+        "source", STRING, "conformer", (), "text", "file the conformer was read from; - is standard input"
+    ),
+    Column("record", "i8", "conformer", (), "1", "number of the record in its source, from 1"),
+    Column("charge", "i4", "conformer", (), "elementary charge", "total charge of the record"),
+    Column(
+        "pose_defined",
+        "S4",
+        "conformer",
+        (),
+        "text",
+        "full: the rotation is unique; axis: only the direction of one axis is; none: no orientation is",
+        "embedding",
+        ("full", "axis", "none"),
+    ),
+    Column(
+        "order_defined",
+        "u1",
+        "conformer",
+        (),
+        "1",
+        "1: the order of the atoms is unique; 0: equivalent atoms could change places",
+        "embedding",
+        (0, 1),
+    ),
+    Column(
+        "in_domain",
+        "u1",
+        "conformer",
+        (),
+        "1",
+        "1: elements and size are within what the model was trained on; 0: they are not",
+        "embedding",
+        (0, 1),
+    ),
+    Column(
+        "reconstructed_position",
+        "f8",
+        "atom",
+        (3,),
+        "angstrom",
+        "coordinates as predicted from the embedding, in the order and pose of the input",
+        "command",
+    ),
+    Column(
+        "reconstructed_atomic_number",
+        "u1",
+        "atom",
+        (),
+        "1",
+        "atomic number as predicted from the embedding, in the order of the input",
+        "command",
+    ),
+    Column("rmsd", "f8", "conformer", (), "angstrom", "RMSD to the reference after alignment", "command"),
+    Column(
+        "rmsd_before", "f8", "conformer", (), "angstrom", "RMSD to the reference before alignment", "command"
+    ),
+    Column("rejected/source", STRING, "rejected", (), "text", "file of the refused record"),
+    Column(
+        "rejected/record", "i8", "rejected", (), "1", "number of the refused record in its source, from 1"
+    ),
+    Column(
+        "rejected/title", STRING, "rejected", (), "text", "title of the refused record, if it was legible"
+    ),
+    Column("rejected/line", "i8", "rejected", (), "1", "line where the refused record starts, from 1"),
+    Column("rejected/reason", STRING, "rejected", (), "text", "why the record was refused"),
+)
+
+SCHEMA: dict[str, Column] = {column.name: column for column in _COLUMNS}
+
+PROPERTY = Column(
+    "properties/KEY",
+    STRING,
+    "conformer",
+    (),
+    "text",
+    "value of one property of the input, as written there; empty where the record has none",
+)
+"""Pattern of the datasets in the group ``properties``; the attribute ``key`` holds the key as it stood."""
+
+INPUT_COLUMNS = tuple(c.name for c in _COLUMNS if c.origin == "input" and c.per != "rejected")
+EMBEDDING_COLUMNS = tuple(c.name for c in _COLUMNS if c.origin == "embedding")
+REJECTED_COLUMNS = tuple(c.name for c in _COLUMNS if c.per == "rejected")
+
+OTHER_PROPERTIES = "%other"
+"""Dataset in ``properties`` for the pairs whose keys got no dataset of their own, as JSON objects."""
+
+_ESCAPES = {ord("%"): "%25", ord("/"): "%2F", 0: "%00"}
+
+
+@lru_cache(maxsize=4096)
+def property_name(key: str) -> str:
+    """Name of the dataset for a property key: HDF5 forbids ``/``, ``.`` alone and empty names.
+
+    Percent signs, slashes and NUL are written as %25, %2F and %00, leading dots as %2E, the empty key as a
+    single percent sign, which no other key can become.
+    """
+    name = key.encode("utf-8", "replace").decode("utf-8").translate(_ESCAPES)
+    dots = len(name) - len(name.lstrip("."))
+    return "%2E" * dots + name[dots:] or "%"
+
+
+def schema_table(columns: Iterable[Column] = (*_COLUMNS, PROPERTY)) -> str:
+    """The schema as a markdown table: M conformers, N atoms in all, K refused records, D embedding."""
+    rows = ["| dataset | shape | type | unit | meaning |", "|---|---|---|---|---|"]
+    rows += [
+        f"| `{c.name}` | ({', '.join(map(str, (LENGTH[c.per], *c.shape)))}{'' if c.shape else ','}) "
+        f"| {_type_name(c)} | {c.unit} | {c.description} |"
+        for c in columns
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def _type_name(column: Column) -> str:
+    if column.dtype == STRING:
+        return "UTF-8 string"
+    dtype = np.dtype(column.dtype)
+    return f"fixed string of {dtype.itemsize}" if dtype.kind == "S" else dtype.name
