@@ -1,0 +1,49 @@
+"""Numbers and words as text files hold them."""
+
+from __future__ import annotations
+
+import re
+
+from molgiae.errors import ConformerError
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:(?:[eEdD]|\*\^)[-+]?\d+)?", re.ASCII)
+_EXPONENT = re.compile(r"[dD]|\*\^")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+MAX_SHOWN = 60
+
+
+def parse_number(word: str) -> float:
+    """A finite number: plain, with an exponent, with a Fortran ``D`` or a Mathematica ``*^`` exponent (QM9).
+
+    Raises:
+        ConformerError: NaN, infinite, or not a number.
+    """
+    word = word.strip()
+    if _NUMBER.fullmatch(word):
+        number = float(_EXPONENT.sub("e", word))
+        if abs(number) != float("inf"):
+            return number + 0.0  # no negative zero
+    raise ConformerError(f"coordinate '{word[:MAX_SHOWN]}' is not a finite number")
+
+
+def repair(latin: str) -> str:
+    """Text that was decoded as Latin-1 byte by byte, read again as UTF-8 where it is that."""
+    if latin.isascii():
+        return latin
+    try:
+        return latin.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return latin
+
+
+def clean(latin: str) -> str:
+    """One line for titles and values: decoded, without surrounding space or control characters."""
+    line = repair(latin).strip()
+    return line if line.isprintable() else _CONTROL.sub("", line)
+
+
+def shown(line: str) -> str:
+    """A line of input, shortened for an error message."""
+    line = clean(line)
+    return f"'{line[:MAX_SHOWN]}...'" if len(line) > MAX_SHOWN else f"'{line}'"

@@ -1,0 +1,226 @@
+"""SDF and MOL: records cut at ``$$$$``, clean ones decoded together, the others one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from molgiae.data.blocks import concatenate
+from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.ctab import HEADER_LINES, listed_charge, read_ctab
+from molgiae.data.ctab_columns import Index, Lines, Tables, read_tables
+from molgiae.data.fields import clean, repair
+from molgiae.data.sources import Cursor
+from molgiae.errors import ConformerError
+
+DELIMITER = b"$$$$"
+MAX_TITLE = 200
+"""Characters kept of the title of a rejected record, which may be any garbage."""
+
+_STAMPED_COUNTS = re.compile(r"[ \d]{2}\d[ \d]{2}\d.*V[23]000\s*$", re.ASCII)
+_ATOM_LINE = re.compile(r"(?:\s*-?\d+\.\d{4}){3} [A-Z*]", re.ASCII)
+_ITEM_NAME = re.compile(r"<(.*)>")
+_NEW_ITEM = re.compile(r">\s.*<.+>")
+
+
+def read_sdf(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int]:
+    """Read the complete records of a buffer.
+
+    Args:
+        buffer: bytes from the start of a record on.
+        final: no more bytes follow; a last record need not end with ``$$$$``.
+        cursor: where the buffer starts in its source; left as it is.
+
+    Returns:
+        Conformers and rejected records, and how many bytes they took.
+    """
+    if final and not buffer.endswith(b"\n"):
+        buffer += b"\n"
+    lines = Lines(buffer)
+    last = lines.starting(DELIMITER)
+    used = int(lines.end[last[-1]]) + 1 if len(last) else 0
+    if final:
+        if buffer[used:].strip():
+            last = np.append(last, len(lines.end))
+        used = len(buffer)
+    first = np.append(0, last[:-1] + 1)[: len(last)]
+    text = buffer.decode("latin-1")
+    return _Buffer(text, lines, cursor).read(first, last), used
+
+
+def parse_data(lines: Sequence[str]) -> dict[str, str]:
+    """SD data items behind a connection table; the lines of a value are joined with line feeds.
+
+    Raises:
+        ConformerError: atoms stand where data items should: a ``$$$$`` is missing.
+    """
+    items: dict[str, list[str]] = {}
+    value: list[str] | None = None
+    blank = True
+    for line in lines:
+        if line.startswith(">") and (blank or _NEW_ITEM.match(line)):
+            name = _ITEM_NAME.search(line)
+            value = items[clean(name[1] if name else line[1:])] = []
+        elif not blank or line.strip():
+            if (value is None or blank) and _ATOM_LINE.match(line):
+                raise ConformerError("atoms found among the data items: a $$$$ line is missing")
+            if value is not None:
+                value.append(clean(line))
+        blank = not line.strip()
+    return {name: "\n".join(value).rstrip("\n") for name, value in items.items()}
+
+
+def split_glued(lines: Sequence[str]) -> list[tuple[int, int]]:
+    """Cut a stretch between two ``$$$$`` where another record starts inside it.
+
+    Every counts line starts a record three lines above itself, unless the header line above that names a
+    data item whose value the table is.
+
+    Returns:
+        First line of each part, and the line after its last.
+    """
+    stamps = [i for i, line in enumerate(lines) if _STAMPED_COUNTS.match(line)]
+    starts = [0]
+    for previous, stamp in zip([-1, *stamps], stamps, strict=False):
+        start = max(stamp - HEADER_LINES, previous + 1)
+        if start == 0 or lines[start - 1].startswith(">"):
+            continue
+        ended = [i for i in range(start, stamp) if lines[i].startswith("M  END")]
+        start = ended[-1] + 1 if ended else start
+        if previous < 0 and not any(line.strip() for line in lines[:start]):
+            starts = []  # blank lines in front are not a record
+        starts.append(start)
+    return list(zip(starts, [*starts[1:], len(lines)], strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Words of a record whose atoms are in a table: title, charge, properties."""
+
+    title: str
+    charge: int
+    properties: dict[str, str]
+
+
+class _Buffer:
+    """The records of one buffer."""
+
+    def __init__(self, text: str, lines: Lines, cursor: Cursor) -> None:
+        self.text, self.lines, self.cursor = text, lines, cursor
+        self.start = np.append(lines.start, len(text))
+
+    def read(self, first: Index, last: Index) -> ConformerBlock:
+        """Conformers of the records between these lines; clean tables first, then the rest, put in order."""
+        tables = read_tables(self.lines, first, last)
+        entries = self._entries(tables, first, last)
+        clean_ones = np.array([entry is not None for entry in entries], bool)
+        rest = np.delete(np.arange(len(first)), tables.record[clean_ones])
+        stretches = dict(zip(rest.tolist(), self._stretches(first[rest], last[rest]), strict=True))
+        parts = {k: split_glued(lines) for k, lines in stretches.items()}
+        size = np.ones(len(first), np.int64)
+        size[rest] = [len(parts[k]) for k in parts]
+        record = self.cursor.record + 1 + np.cumsum(size) - size
+        block = self._clean_block(tables, entries, first, last, record)
+        if not parts:
+            return block
+        conformers, rejected = self._one_by_one(stretches, parts, first, record)
+        block = concatenate([block.take(clean_ones), ConformerBlock.of(conformers)])
+        return block.take(np.argsort(block.record), rejected)
+
+    def _slices(self, first: Index, last: Index) -> list[str]:
+        """Text from each first line up to each last one, which is left out."""
+        bounds = zip(self.start[first].tolist(), self.start[last].tolist(), strict=True)
+        return [self.text[start:end] for start, end in bounds]
+
+    def _stretches(self, first: Index, last: Index) -> list[list[str]]:
+        return [split_lines(text) for text in self._slices(first, last)]
+
+    def _entries(self, tables: Tables, first: Index, last: Index) -> list[_Entry | None]:
+        """Words of each table; None where the careful parser must look."""
+        first, last = first[tables.record], last[tables.record]
+        titles = self._slices(first, first + 1)
+        data = self._slices(tables.end, last)
+        charges = tables.charge.tolist()
+        entries: list[_Entry | None] = []
+        for k, (title, items) in enumerate(zip(titles, data, strict=True)):
+            try:
+                charge = self._listed_charge(tables, k) if tables.lists_charge[k] else charges[k]
+                entries.append(_Entry(clean(title), charge, parse_data(split_lines(items)) if items else {}))
+            except ConformerError:
+                entries.append(None)
+        return entries
+
+    def _listed_charge(self, tables: Tables, k: int) -> int:
+        properties = self._stretches(tables.after[k : k + 1], tables.end[k : k + 1])[0]
+        n_atoms = int(tables.offset[k + 1] - tables.offset[k])
+        return sum(listed_charge(line, n_atoms, 0) for line in properties if line.startswith("M  CHG"))
+
+    def _clean_block(
+        self, tables: Tables, entries: list[_Entry | None], first: Index, last: Index, record: Index
+    ) -> ConformerBlock:
+        words = [entry or _Entry("", 0, {}) for entry in entries]
+        first, last = first[tables.record], last[tables.record]
+        return ConformerBlock(
+            atomic_number=tables.atomic_number,
+            position=tables.position,
+            offset=tables.offset,
+            title=[entry.title for entry in words],
+            charge=np.array([entry.charge for entry in words], np.int64),
+            source=[self.cursor.source] * len(words),
+            record=record[tables.record],
+            line=self.cursor.line + first,
+            properties=[entry.properties for entry in words],
+            text=self._texts(first, last),
+        )
+
+    def _texts(self, first: Index, last: Index) -> list[str]:
+        if not self.cursor.keep_text:
+            return [""] * len(first)
+        texts = self._slices(first, last)
+        return texts if self.text.isascii() else [repair(text) for text in texts]
+
+    def _one_by_one(
+        self,
+        stretches: dict[int, list[str]],
+        parts: dict[int, list[tuple[int, int]]],
+        first: Index,
+        record: Index,
+    ) -> tuple[list[Conformer], list[Rejected]]:
+        conformers: list[Conformer] = []
+        rejected: list[Rejected] = []
+        for k, lines in stretches.items():
+            for i, (start, stop) in enumerate(parts[k]):
+                line = self.cursor.line + int(first[k]) + start
+                number = int(record[k]) + i
+                try:
+                    conformers.append(self._parse(lines[start:stop], number, line))
+                except ConformerError as error:
+                    title = clean(lines[start])[:MAX_TITLE] if start < stop else ""
+                    rejected.append(Rejected(self.cursor.source, number, title, line, error.reason))
+        return conformers, rejected
+
+    def _parse(self, lines: list[str], record: int, first_line: int) -> Conformer:
+        if not any(line.strip() for line in lines):
+            raise ConformerError("the record is empty")
+        table = read_ctab(lines, first_line)
+        first = first_line - self.cursor.line
+        text = self._texts(np.array([first]), np.array([first + len(lines)]))[0]
+        return Conformer(
+            atomic_number=table.atomic_number,
+            position=table.position,
+            title=clean(lines[0]),
+            charge=table.charge,
+            source=self.cursor.source,
+            record=record,
+            line=first_line,
+            properties=parse_data(lines[table.end :]),
+            text=text,
+        )
+
+
+def split_lines(text: str) -> list[str]:
+    """Lines of a text that ends with a line end, without carriage returns."""
+    return text.replace("\r", "").split("\n")[:-1]

@@ -1,0 +1,312 @@
+"""XYZ and extended XYZ: regular frames decoded in one go, the others one by one, with resynchronisation.
+
+A frame is a line with the number of atoms, a comment line, and one line for each atom. Blank lines may stand
+between frames. After a frame that does not keep its count the next plausible frame is looked for: a number, a
+comment that is no atom line, that many lines that may be atoms, and no further atom line after them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.elements import ATOMIC_NUMBER, SYMBOLS, atomic_number
+from molgiae.data.fields import clean, parse_number, repair, shown
+from molgiae.data.sources import Cursor
+from molgiae.data.xyz_comment import Columns, Comment, parse_comment
+from molgiae.errors import ConformerError
+
+HEADER_LINES = 2
+MAX_TITLE = 200
+QM9_TRAILER = 3
+"""Lines of frequencies, SMILES and InChI at the end of a frame of QM9 as distributed (comment ``gdb ...``)."""
+
+_SPECIES = ATOMIC_NUMBER | {str(number): number for number in range(1, len(SYMBOLS))}
+
+Atoms = tuple[NDArray[np.uint8], NDArray[np.float64]]
+
+
+def read_xyz(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int]:
+    """Read the complete frames of a buffer.
+
+    Args:
+        buffer: bytes from the start of a frame on.
+        final: no more bytes follow.
+        cursor: where the buffer starts in its source; left as it is.
+
+    Returns:
+        Conformers and rejected frames, and how many bytes they took.
+    """
+    text = buffer.decode("latin-1")
+    if final and not text.endswith("\n"):
+        text += "\n"
+    lines = text[: text.rfind("\n") + 1].split("\n")[:-1]
+    block, taken = _in_one_go(lines, final, cursor) or _Frames(lines, final, cursor).read()
+    used = sum(map(len, lines[:taken])) + taken if taken < len(lines) else text.rfind("\n") + 1
+    return block, min(used, len(buffer))
+
+
+def count_of(line: str) -> int:
+    """Number of atoms of a header line; -1 if the line is no header."""
+    word = line.strip()
+    return int(word) if word.isdigit() and word.isascii() and len(word) < 10 else -1
+
+
+def _in_one_go(lines: list[str], final: bool, cursor: Cursor) -> tuple[ConformerBlock, int] | None:
+    """All frames if they are regular and alike; None otherwise."""
+    starts, counts, taken = _regular_frames(lines, final)
+    if not starts:
+        return None
+    try:
+        comments = [parse_comment(lines[i + 1]) for i in starts]
+        if any(comment.columns != comments[0].columns for comment in comments):
+            return None
+        atoms = [
+            line
+            for i, n in zip(starts, counts, strict=True)
+            for line in lines[i + HEADER_LINES : i + HEADER_LINES + n]
+        ]
+        number, position = decode(atoms, comments[0].columns)
+    except (ValueError, KeyError, ConformerError):
+        return None
+    ends = [i + HEADER_LINES + n for i, n in zip(starts, counts, strict=True)]
+    return ConformerBlock(
+        atomic_number=number,
+        position=position,
+        offset=np.cumsum([0, *counts]),
+        title=[comment.title for comment in comments],
+        charge=np.array([comment.charge for comment in comments], np.int64),
+        source=[cursor.source] * len(starts),
+        record=cursor.record + 1 + np.arange(len(starts)),
+        line=cursor.line + np.array(starts),
+        properties=[comment.properties for comment in comments],
+        text=[_text(lines[i:j], cursor) for i, j in zip(starts, ends, strict=True)],
+    ), taken
+
+
+def _regular_frames(lines: list[str], final: bool) -> tuple[list[int], list[int], int]:
+    """Starts and counts of frames, as far as each is followed by a header, a blank line or the end."""
+    starts: list[int] = []
+    counts: list[int] = []
+    i, stop = 0, len(lines)
+    while i < stop:
+        n = count_of(lines[i])
+        if n <= 0:
+            if lines[i].strip():
+                return [], [], 0
+            i += 1
+            continue
+        end = i + HEADER_LINES + n
+        if end > stop or (end == stop and not final):
+            if final:
+                return [], [], 0
+            break
+        if end < stop and not _is_boundary(lines[end]):
+            return [], [], 0
+        starts.append(i)
+        counts.append(n)
+        i = end
+    return starts, counts, i
+
+
+def _is_boundary(line: str) -> bool:
+    return not line.strip() or count_of(line) >= 0
+
+
+def decode(lines: Sequence[str], columns: Columns) -> Atoms:
+    """Elements and coordinates of lines that all have the same number of columns.
+
+    Returns:
+        (n,) atomic numbers and (n, 3) positions, angstrom.
+
+    Raises:
+        ValueError: a number is not plain and finite, or lines differ in their number of columns.
+        KeyError: an unknown element.
+    """
+    step = len(lines[0].split()) + 1
+    text = " ; ".join(lines)
+    words = text.split()
+    marks = words[step - 1 :: step]
+    if len(words) != step * len(lines) - 1 or marks.count(";") != len(lines) - 1 or "_" in text:
+        raise ValueError("lines differ in their number of columns")
+    if step - 1 < max(columns.species + 1, columns.position + 3):
+        raise ValueError("too few columns")
+    species = words[columns.species :: step]
+    number = np.fromiter(map(_SPECIES.__getitem__, species), np.uint8, len(lines))
+    position = np.empty((len(lines), 3))
+    for axis in range(3):
+        position[:, axis] = np.fromiter(
+            map(float, words[columns.position + axis :: step]), np.float64, len(lines)
+        )
+    if not np.isfinite(position).all():
+        raise ValueError("a coordinate is not finite")
+    position += 0.0  # no negative zero
+    return number, position
+
+
+def _decode_carefully(lines: Sequence[str], columns: Columns, first_line: int) -> Atoms:
+    """As `decode`, line by line; says what is wrong."""
+    number = np.zeros(len(lines), np.uint8)
+    position = np.zeros((len(lines), 3))
+    for i, line in enumerate(lines):
+        try:
+            number[i], position[i] = _atom(line, columns)
+        except ConformerError as error:
+            reason = f"line {first_line + i}: atom {i + 1} of {len(lines)}: {error.reason}"
+            raise ConformerError(reason) from error
+    return number, position
+
+
+def _atom(line: str, columns: Columns) -> tuple[int, list[float]]:
+    words = line.split()
+    if len(words) < max(columns.species + 1, columns.position + 3):
+        raise ConformerError(f"expected an element and three coordinates, found {shown(line)}")
+    species = words[columns.species]
+    number = _SPECIES.get(species) or atomic_number(species)
+    return number, [parse_number(word) for word in words[columns.position : columns.position + 3]]
+
+
+def _text(lines: list[str], cursor: Cursor) -> str:
+    return repair("\n".join(lines)) + "\n" if cursor.keep_text else ""
+
+
+def _is_atom(line: str, columns: Columns) -> bool:
+    try:
+        _atom(line, columns)
+    except ConformerError:
+        return False
+    return True
+
+
+class _UnfinishedError(Exception):
+    """The buffer ends before it is clear what a frame is."""
+
+
+class _Frames:
+    """Frames of a buffer one by one; decisions depend on the lines, not on where buffers were cut."""
+
+    def __init__(self, lines: list[str], final: bool, cursor: Cursor) -> None:
+        self.lines, self.final, self.cursor = lines, final, cursor
+
+    def read(self) -> tuple[ConformerBlock, int]:
+        """Conformers and rejected frames, and the number of lines they took."""
+        conformers: list[Conformer] = []
+        rejected: list[Rejected] = []
+        i = 0
+        while i < len(self.lines):
+            if not self.lines[i].strip():
+                i += 1
+                continue
+            record = self.cursor.record + len(conformers) + len(rejected) + 1
+            try:
+                end, frame = self._frame(i, record)
+            except _UnfinishedError:
+                break
+            if isinstance(frame, Conformer):
+                conformers.append(frame)
+            else:
+                title = clean(self.lines[i + 1])[:MAX_TITLE] if i + 1 < end else ""
+                rejected.append(Rejected(self.cursor.source, record, title, self.cursor.line + i, frame))
+            i = end
+        return ConformerBlock.of(conformers, rejected), i
+
+    def _frame(self, i: int, record: int) -> tuple[int, Conformer | str]:
+        """Line after the frame that starts at line i, and the frame or what is wrong with it."""
+        n = count_of(self.lines[i])
+        if n < 0:
+            return self._next_frame(i), f"expected the number of atoms, found {shown(self.lines[i])}"
+        if n == 0:
+            return self._next_frame(i), "the frame has no atoms"
+        end = i + HEADER_LINES + n
+        broken = self._interruption(i + HEADER_LINES, end)
+        if broken is not None:
+            found = broken - i - HEADER_LINES
+            reason = f"{n} atoms announced, {max(found, 0)} found before line {self.cursor.line + broken}"
+            return self._next_frame(i), reason
+        try:
+            comment = parse_comment(self.lines[i + 1])
+        except ConformerError as error:
+            return end, error.reason
+        if end < len(self.lines) and _is_atom(self.lines[end], comment.columns):
+            reason = f"{n} atoms announced, more found at line {self.cursor.line + end}"
+            return self._next_frame(i), reason
+        return end + self._trailer(i, end), self._conformer(i, end, comment, record)
+
+    def _conformer(self, i: int, end: int, comment: Comment, record: int) -> Conformer | str:
+        atoms = self.lines[i + HEADER_LINES : end]
+        try:
+            number, position = decode(atoms, comment.columns)
+        except (ValueError, KeyError):
+            try:
+                first = self.cursor.line + i + HEADER_LINES
+                number, position = _decode_carefully(atoms, comment.columns, first)
+            except ConformerError as error:
+                return error.reason
+        return Conformer(
+            atomic_number=number,
+            position=position,
+            title=comment.title,
+            charge=comment.charge,
+            source=self.cursor.source,
+            record=record,
+            line=self.cursor.line + i,
+            properties=comment.properties,
+            text=_text(self.lines[i:end], self.cursor),
+        )
+
+    def _trailer(self, i: int, end: int) -> int:
+        if end >= len(self.lines) or _is_boundary(self.lines[end]):
+            return 0
+        if not self.lines[i + 1].startswith("gdb "):
+            return 0
+        if end + QM9_TRAILER > len(self.lines):
+            if not self.final:
+                raise _UnfinishedError
+            return 0
+        return QM9_TRAILER
+
+    def _interruption(self, start: int, end: int) -> int | None:
+        """First of these lines that is blank or a number alone, or missing because the source ends.
+
+        Raises:
+            _UnfinishedError: the lines, and the one after them, are not all there yet.
+        """
+        for j in range(start, min(end, len(self.lines))):
+            if _is_boundary(self.lines[j]):
+                return j
+        if end >= len(self.lines) and not self.final:
+            raise _UnfinishedError
+        return len(self.lines) if end > len(self.lines) else None
+
+    def _next_frame(self, i: int) -> int:
+        """First line after i where a plausible frame starts, or the end of the source."""
+        for j in range(i + 1, len(self.lines)):
+            if count_of(self.lines[j]) > 0 and self._is_plausible(j):
+                return j
+        if not self.final:
+            raise _UnfinishedError
+        return len(self.lines)
+
+    def _is_plausible(self, j: int) -> bool:
+        end = j + HEADER_LINES + count_of(self.lines[j])
+        if j + 1 < len(self.lines) and _is_atom(self.lines[j + 1], Columns()):
+            return False
+        try:
+            if self._interruption(j + HEADER_LINES, end) is not None:
+                return False
+        except _UnfinishedError:
+            loose = self.lines[j + HEADER_LINES :]
+            if all(_may_be_atom(line) for line in loose):
+                raise
+            return False
+        if not all(_may_be_atom(line) for line in self.lines[j + HEADER_LINES : end]):
+            return False
+        return end >= len(self.lines) or not _is_atom(self.lines[end], Columns())
+
+
+def _may_be_atom(line: str) -> bool:
+    """Four words or more: also an atom line with a fault of its own."""
+    return len(line.split()) >= 4
