@@ -1,0 +1,147 @@
+"""Models on disk: one safetensors file with the weights and, as JSON in its header, everything else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from molgiae.autoencoder import ConformerAutoencoder
+from molgiae.config import Domain, ModelConfig
+from molgiae.errors import CheckpointError, ConfigError
+from molgiae.models import build
+
+FORMAT_VERSION = 1
+
+UPGRADES: dict[int, Any] = {}
+"""Version n to the function that turns its header into that of version n + 1."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with its origin.
+
+    Attributes:
+        name: short name, or path, it was asked for by.
+        model: ready for inference, on the CPU.
+        domain: what it was trained on.
+        provenance: package versions, data with sha256, seed, steps, metrics, units.
+        sha256: of the file.
+    """
+
+    name: str
+    model: ConformerAutoencoder
+    domain: Domain
+    provenance: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with molgiae."""
+    files = resources.files("molgiae.pretrained").iterdir()
+    return sorted(file.name.removesuffix(".safetensors") for file in files if file.name.endswith(".safetensors"))
+
+
+def locate(name: str) -> Path:
+    """The file of a shipped model, by name, or of any other, by path.
+
+    Raises:
+        CheckpointError: if there is neither.
+    """
+    if name in shipped():
+        return Path(str(resources.files("molgiae.pretrained") / f"{name}.safetensors"))
+    path = Path(name)
+    if path.is_dir() and (path / "model.safetensors").exists():
+        path = path / "model.safetensors"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{name}: no such model; give one of {', '.join(shipped()) or '(none shipped)'}, "
+            "or the path of a .safetensors file written by molgiae pretrain"
+        )
+    return path
+
+
+def save(
+    path: Path,
+    model: ConformerAutoencoder,
+    domain: Domain,
+    provenance: dict[str, Any],
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a checkpoint, under a temporary name until it is complete.
+
+    Args:
+        path: ends in .safetensors.
+        model: its weights and configuration.
+        domain: what it was trained on.
+        provenance: plain data.
+        dtype: of the stored weights; float16 halves the file.
+    """
+    header = {
+        "format_version": FORMAT_VERSION,
+        "config": model.config.to_dict(),
+        "domain": domain.to_dict(),
+        "provenance": provenance,
+    }
+    weights = {name: t.detach().cpu().to(dtype).contiguous() for name, t in model.state_dict().items()}
+    partial = path.with_name(f".{path.name}.part")
+    save_file(weights, partial, metadata={"molgiae": json.dumps(header)})
+    partial.replace(path)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a checkpoint, upgraded to the current format, without reading weights.
+
+    Raises:
+        CheckpointError: if the file is not a molgiae checkpoint or is newer than this molgiae.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from error
+    if "molgiae" not in metadata:
+        raise CheckpointError(f"{path}: a safetensors file, but not one written by molgiae")
+    header: dict[str, Any] = json.loads(metadata["molgiae"])
+    version = header["format_version"]
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: checkpoint format {version}, this molgiae reads up to {FORMAT_VERSION}; upgrade molgiae"
+        )
+    while version < FORMAT_VERSION:
+        header = UPGRADES[version](header)
+        version += 1
+    return header
+
+
+def load(name: str) -> Checkpoint:
+    """Load a shipped model by name, or any checkpoint by path, ready for inference.
+
+    Raises:
+        CheckpointError: if it is missing, damaged, too new or does not fit its own configuration.
+    """
+    path = locate(name)
+    header = read_header(path)
+    try:
+        model = build(ModelConfig.from_dict(header["config"]))
+        domain = Domain.from_dict(header["domain"])
+        with safe_open(path, framework="pt") as file:
+            weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
+        model.load_state_dict(weights)
+    except (ConfigError, SafetensorError, RuntimeError, KeyError) as error:
+        raise CheckpointError(f"{path}: weights and configuration do not fit ({error})") from error
+    model.eval().requires_grad_(False)
+    return Checkpoint(name, model, domain, header["provenance"], sha256_of(path))
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,120 @@
+"""Every default, written once; the command line reads it from here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from molgiae.errors import ConfigError
+
+
+class _Plain:
+    """Configuration that travels as plain data, in checkpoints and JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain data."""
+        return asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ConfigError: if a key is unknown.
+        """
+        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        if unknown := sorted(set(data) - known):
+            raise ConfigError(f"{cls.__name__} has no {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in data.items()})
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Plain):
+    """A network.
+
+    Attributes:
+        architecture: name in `molgiae.models.ARCHITECTURES`.
+        elements: atomic numbers the model knows, ascending.
+        max_atoms: largest conformer, hydrogens included.
+        embedding_dim: D, size of the embedding.
+        width: hidden features of a layer.
+        layers: residual blocks of the encoder, as many of the decoder.
+        frame_width: hidden features of the network that weighs atoms for the canonical frame.
+    """
+
+    architecture: str = "slots"
+    elements: tuple[int, ...] = (1, 6, 7, 8, 9)
+    max_atoms: int = 29
+    embedding_dim: int = 256
+    width: int = 384
+    layers: int = 2
+    frame_width: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("max_atoms", "embedding_dim", "width", "layers", "frame_width"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
+        if not self.elements or list(self.elements) != sorted(set(self.elements)) or self.elements[0] < 1:
+            raise ConfigError(f"elements={self.elements}: give distinct atomic numbers in ascending order")
+
+
+@dataclass(frozen=True)
+class Domain(_Plain):
+    """What the training data covered; outside it a conformer is embedded all the same, but flagged.
+
+    Attributes:
+        elements: atomic numbers in at least one training conformer of a thousand.
+        n_atoms: fewest and most atoms.
+        radius: largest distance of an atom from the centroid, angstrom.
+        nearest: least and largest distance of an atom from its nearest neighbour, angstrom.
+        charge: least and largest total charge.
+    """
+
+    elements: tuple[int, ...]
+    n_atoms: tuple[int, int]
+    radius: float
+    nearest: tuple[float, float]
+    charge: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Plain):
+    """A pretraining run.
+
+    Attributes:
+        batch_size: conformers in a step.
+        learning_rate: peak of the schedule: linear warm-up, then a cosine down to a hundredth.
+        warmup_steps: steps of the warm-up.
+        weight_decay: of AdamW.
+        steps: steps of the autoencoder.
+        frame_steps: steps that train the canonical frame beforehand; only for architectures that fix it.
+        frame_noise: displacement, in angstrom, against which the frame is trained to hold still.
+        distortion: largest standard deviation, in angstrom, of random displacements of the training atoms,
+            drawn for each conformer between 0 and this; 0 for none.
+        type_weight: weight of the cross-entropy of atom types beside the RMSD in angstrom.
+        clip: largest gradient norm.
+        tau: temperature of SoftSort, for architectures that predict the order.
+        ema: decay of the running mean of the weights that is evaluated and kept.
+        seed: of everything random.
+    """
+
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    weight_decay: float = 1e-4
+    steps: int = 20_000
+    frame_steps: int = 1_000
+    frame_noise: float = 0.02
+    distortion: float = 0.1
+    type_weight: float = 0.3
+    clip: float = 1.0
+    tau: float = 0.1
+    ema: float = 0.999
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "learning_rate", "steps", "frame_noise", "tau", "clip"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name}={getattr(self, name)}: must be positive")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema={self.ema}: must be at least 0 and below 1")

@@ -1,0 +1,51 @@
+"""QM9 as one npz file: minima at B3LYP/6-31G(2df,p) of molecules of up to nine heavy atoms.
+
+Keys: gdb_index (M,), n_atoms (M,), atomic_number (N,), position_high int16 and position_low uint8 (N, 3) with
+``position = ((high << 8) | low) * 1e-4`` angstrom, split (M,): 0 train, 1 validation, 2 test. Source:
+Ramakrishnan, Dral, Rupp and von Lilienfeld, Sci. Data 1, 140022 (2014).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from molgiae.data.conformer import ConformerBlock
+from molgiae.errors import MolgiaeError
+
+SPLITS = ("train", "validation", "test")
+
+
+def read_qm9(path: Path, split: str | None = None) -> ConformerBlock:
+    """One split of the file, or all of it.
+
+    Args:
+        path: the npz file.
+        split: name in `SPLITS`; None for every molecule.
+
+    Raises:
+        MolgiaeError: if the file is missing or lacks a key.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            index, n_atoms, number = file["gdb_index"], file["n_atoms"].astype(np.int64), file["atomic_number"]
+            high, low, splits = file["position_high"], file["position_low"], file["split"]
+    except FileNotFoundError:
+        raise MolgiaeError(f"{path}: no such file") from None
+    except (KeyError, ValueError, OSError) as error:
+        raise MolgiaeError(f"{path}: not a QM9 npz file ({error}); see molgiae.data.qm9 for its keys") from error
+    size = len(index)
+    block = ConformerBlock(
+        atomic_number=number.astype(np.uint8),
+        position=((high.astype(np.int32) << 8) | low) * 1e-4,
+        offset=np.concatenate([[0], np.cumsum(n_atoms)]),
+        title=[f"gdb {i}" for i in index],
+        charge=np.zeros(size, dtype=np.int64),
+        source=[str(path)] * size,
+        record=np.arange(1, size + 1),
+        line=np.zeros(size, dtype=np.int64),
+        properties=[{}] * size,
+        text=[""] * size,
+    )
+    return block if split is None else block.take(splits == SPLITS.index(split))

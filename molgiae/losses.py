@@ -1,0 +1,63 @@
+"""Losses of pretraining."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from molgiae.clouds import Cloud
+from molgiae.nn.pooled_vectors import PooledVectors
+from molgiae.nn.slots import SlotPrediction
+
+
+def reconstruction_loss(
+    prediction: SlotPrediction, target: Cloud, elements: Tensor, type_weight: float
+) -> Tensor:
+    """Mean RMSD in angstrom plus the weighted cross-entropy of the slots' types (Eq. 3 with both in one pose).
+
+    Args:
+        prediction: of B conformers and S slots.
+        target: the same conformers, atom k belonging to slot k; n up to S.
+        elements: (E + 1,) atomic number of each type, 0 for "empty" first.
+        type_weight: angstrom per nat.
+    """
+    slots = prediction.pos.shape[1]
+    z = torch.nn.functional.pad(target.z, (0, slots - target.z.shape[1]))
+    kind = torch.searchsorted(elements, z)
+    entropy = torch.nn.functional.cross_entropy(prediction.logits.flatten(0, 1).float(), kind.flatten())
+    # a floor below the noise of the data keeps the root differentiable at a perfect reconstruction
+    return (squared_deviation(prediction.pos, target) + 1e-7).sqrt().mean() + type_weight * entropy
+
+
+def squared_deviation(pos: Tensor, target: Cloud) -> Tensor:
+    """(B,) mean squared distance of atoms, square angstrom; pos (B, S, 3) with atom k in slot k."""
+    mask = target.mask
+    square = (pos[:, : mask.shape[1]].float() - target.pos).square().sum(dim=-1) * mask
+    return square.sum(dim=1) / mask.sum(dim=1)
+
+
+def frame_loss(frame: PooledVectors, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:
+    """How far noise on the atoms turns the frame: mean of the logarithm of |R - R'|^2.
+
+    The logarithm makes every conformer count, the well-conditioned ones too; symmetric conformers, whose frame
+    is lost whatever the weights, add a constant.
+
+    Args:
+        frame: the network.
+        x: B conformers, centred.
+        noise: standard deviation of the displacements, angstrom.
+        generator: of the displacements.
+    """
+    shift = noise * torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
+    moved = Cloud(x.z, (x.pos + shift) * x.mask[..., None]).centered()
+    turned = _axes(frame(x.z, x.pos)) - _axes(frame(moved.z, moved.pos))
+    return (turned.square().sum(dim=(1, 2)) + 1e-4).log().mean()
+
+
+def _axes(vectors: Tensor) -> Tensor:
+    """Gram-Schmidt of (B, 2, 3), softened where it is degenerate; (B, 2, 3)."""
+    first, second = vectors.unbind(dim=1)
+    first = first / first.square().sum(dim=-1, keepdim=True).add(1e-6).sqrt()
+    second = second - (first * second).sum(dim=-1, keepdim=True) * first
+    second = second / second.square().sum(dim=-1, keepdim=True).add(1e-6).sqrt()
+    return torch.stack([first, second], dim=1)

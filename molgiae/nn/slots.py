@@ -1,0 +1,117 @@
+"""An autoencoder of canonical forms: atom k of the canonical order lives in slot k.
+
+In the canonical frame and order a conformer is a plain vector, so eta and delta may be any network (method of
+canonicalization; exactly invariant because the canonical form is). Here both are residual networks of dense
+layers (He et al. 2016, pre-activation) beside a linear map: the linear map alone is the principal component
+autoencoder, and the residual network has only to learn what that misses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from molgiae.shapes import AtomicNumbers, Embedding, Positions
+
+
+@dataclass(frozen=True, eq=False)
+class SlotPrediction:
+    """What delta says of each slot.
+
+    Attributes:
+        logits: (B, S, E + 1) for "empty" and each element.
+        pos: (B, S, 3) angstrom.
+    """
+
+    logits: Tensor
+    pos: Tensor
+
+
+class DenseResidual(nn.Module):
+    """x + W2 gelu(W1 norm(x)), with twice as many features inside; the identity at the start."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, 2 * width)
+        self.down = nn.Linear(2 * width, width)
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width) to the same shape."""
+        hidden = torch.nn.functional.gelu(self.up(self.norm(x)), approximate="tanh")
+        return x + self.down(hidden)
+
+
+class LinearPlusResidual(nn.Module):
+    """A linear map plus a stack of residual blocks between two other linear maps.
+
+    Only the blocks follow autocast: bfloat16 at the ends would round coordinates to hundredths of an angstrom.
+    """
+
+    def __init__(self, inputs: int, width: int, layers: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+        self.up = nn.Linear(inputs, width)
+        self.blocks = nn.Sequential(*(DenseResidual(width) for _ in range(layers)), nn.LayerNorm(width))
+        self.down = nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs) to (B, outputs), float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            straight, hidden = self.linear(x.float()), self.up(x.float())
+        hidden = self.blocks(hidden).float()
+        with torch.autocast(x.device.type, enabled=False):
+            return straight + self.down(hidden)
+
+
+class SlotEncoder(nn.Module):
+    """Eta on canonical forms.
+
+    Args:
+        elements: atomic numbers the model knows.
+        slots: S, atoms of the largest conformer.
+        embedding_dim: D.
+        width: features of a hidden layer.
+        layers: residual blocks.
+    """
+
+    def __init__(
+        self, elements: tuple[int, ...], slots: int, embedding_dim: int, width: int, layers: int
+    ) -> None:
+        super().__init__()
+        self.elements, self.slots = elements, slots
+        self.net = LinearPlusResidual(slots * (len(elements) + 4), width, layers, embedding_dim)
+
+    def forward(self, z: AtomicNumbers, pos: Positions) -> Embedding:
+        """Encode.
+
+        Args:
+            z: (B, n) atomic numbers in canonical order, n up to S; 0 where padded.
+            pos: (B, n, 3) angstrom in the canonical frame, 0 where padded.
+        """
+        kind = (z[..., None] == z.new_tensor([0, *self.elements])).to(pos.dtype)
+        features = torch.cat([kind[..., 1:], kind[..., :1], pos], dim=-1)
+        empty = torch.zeros_like(features[:, :1])
+        empty[..., len(self.elements)] = 1
+        padding = empty.expand(-1, self.slots - z.shape[1], -1)
+        return self.net(torch.cat([features, padding], dim=1).flatten(1))
+
+
+class SlotDecoder(nn.Module):
+    """Delta: embeddings to canonical forms; arguments as of `SlotEncoder`."""
+
+    def __init__(
+        self, elements: tuple[int, ...], slots: int, embedding_dim: int, width: int, layers: int
+    ) -> None:
+        super().__init__()
+        self.slots = slots
+        self.net = LinearPlusResidual(embedding_dim, width, layers, slots * (len(elements) + 4))
+
+    def forward(self, embedding: Embedding) -> SlotPrediction:
+        """Decode (B, D)."""
+        out = self.net(embedding).unflatten(-1, (self.slots, -1))
+        return SlotPrediction(logits=out[..., :-3], pos=out[..., -3:])
