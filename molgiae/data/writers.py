@@ -1,0 +1,258 @@
+"""SDF and XYZ output, record by record; the file has its name only when it is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Container, Mapping
+from types import TracebackType
+from typing import BinaryIO, Self, TextIO
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from molgiae.data.conformer import Conformer
+from molgiae.data.ctab_writer import write_ctab
+from molgiae.data.elements import SYMBOLS
+from molgiae.data.partial import PartialFile
+from molgiae.errors import ConfigError, ConformerError, MolgiaeError, ShapeError
+
+Order = NDArray[np.int64] | None
+
+STALE_KEYS = frozenset(("properties", "lattice", "origin", "pbc"))
+"""Keys of an extended XYZ comment that describe the columns and the cell of the file that was read."""
+
+XYZ_COLUMNS = "Properties=species:S:1:pos:R:3"
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_KEY_BREAKER = re.compile(r"[^\w./-]", re.ASCII)
+_PLAIN_VALUE = re.compile(r"[\w.+:;/()-]+")
+_VALUE_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": " "})
+
+
+def sdf_record(conformer: Conformer, order: Order, text: str) -> str:
+    """One SDF record; coordinates have four decimals in V2000 and six in V3000.
+
+    Where no formal charges are known, as from XYZ, a total charge other than 0 becomes a property.
+
+    Args:
+        conformer: what to write: atoms, coordinates, title and properties.
+        order: (n,) atom of `text`, from 0, that each of its atoms was; None for the same order.
+        text: record as read, from which bonds, formal charges, isotopes and groups are taken.
+    """
+    properties = dict(conformer.properties)
+    title = _sdf_line(conformer.title)
+    table, kept = write_ctab(text, title, conformer.atomic_number, conformer.position, order)
+    if conformer.charge and not kept and "charge" not in map(str.lower, properties):
+        properties["charge"] = str(conformer.charge)
+    items = [f">  <{_sdf_key(key)}>\n{_sdf_value(value)}\n\n" for key, value in properties.items()]
+    return "".join([table, *items, "$$$$\n"])
+
+
+def xyz_record(conformer: Conformer, order: Order, text: str) -> str:
+    """One frame of extended XYZ with ten decimals; charge, title and properties stand in the comment line.
+
+    Args:
+        conformer: what to write.
+        order: not needed, for there are no bonds.
+        text: not needed.
+    """
+    pairs = {"charge": str(conformer.charge), "title": conformer.title}
+    for key, value in conformer.properties.items():
+        if key.lower() not in STALE_KEYS and pairs.get(key) != value:
+            pairs[_free_key(key, pairs)] = value
+    words = [XYZ_COLUMNS, *(f"{key}={_xyz_value(value)}" for key, value in pairs.items())]
+    comment = " ".join(words)
+    atoms = [
+        f"{SYMBOLS[z]:<2} {x:18.10f} {y:18.10f} {w:18.10f}\n"
+        for z, (x, y, w) in zip(conformer.atomic_number.tolist(), conformer.position.tolist(), strict=True)
+    ]
+    return "".join([f"{len(conformer)}\n{comment}\n", *atoms])
+
+
+Renderer = Callable[[Conformer, Order, str], str]
+
+WRITERS: dict[str, Renderer] = {
+    ".sdf": sdf_record,
+    ".sd": sdf_record,
+    ".mol": sdf_record,
+    ".xyz": xyz_record,
+    ".extxyz": xyz_record,
+}
+"""Suffix, before an optional ``.gz``, to the function that makes one record."""
+
+
+def structure_suffix(path: str | os.PathLike[str]) -> str | None:
+    """The suffix by which a writer is chosen, ``.gz`` left out; None if there is no writer for this name."""
+    name = os.fspath(path).lower().removesuffix(".gz")
+    return next((suffix for suffix in WRITERS if name.endswith(suffix)), None)
+
+
+class StructureWriter:
+    """Writes conformers to one file; made by `open_writer`, used as a context manager.
+
+    Attributes:
+        written: number of records so far.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], render: Renderer, *, overwrite: bool) -> None:
+        self.written = 0
+        self._render = render
+        self._compress = os.fspath(path).lower().endswith(".gz")
+        self._partial = None if os.fspath(path) == "-" else PartialFile(path, overwrite=overwrite)
+        self._stream: TextIO = sys.stdout
+        self._closing = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._partial is not None:
+            with self._partial.reporting():
+                disk = self._closing.enter_context(open(self._partial.temporary, "wb"))
+                self._stream = self._closing.enter_context(_text_stream(disk, self._compress))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._partial is None:
+            self._stream.flush()
+            return
+        try:
+            with self._partial.reporting():
+                self._closing.close()
+            if kind is None:
+                self._partial.publish()
+        except MolgiaeError:
+            if kind is None:
+                raise
+        finally:
+            self._partial.discard()
+
+    def write(
+        self,
+        conformer: Conformer,
+        *,
+        order: ArrayLike | None = None,
+        position: ArrayLike | None = None,
+        atomic_number: ArrayLike | None = None,
+        title: str | None = None,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write one record; what is not given is as it was read.
+
+        Args:
+            conformer: as read; bonds, formal charges and isotopes come from its `text`.
+            order: (n,) permutation: atom k of the output is atom ``order[k]`` of the conformer, from 0.
+            position: (n, 3) coordinates of the atoms of the output, already in that order, angstrom.
+            atomic_number: (n,) elements of the atoms of the output, already in that order.
+            title: another title.
+            properties: added to those of the conformer, or in place of those of the same key.
+
+        Raises:
+            ShapeError: if a shape does not fit the conformer, or `order` is no permutation.
+            ConformerError: if a coordinate is not finite.
+            MolgiaeError: if the disk refuses.
+        """
+        n = len(conformer)
+        index = np.arange(n) if order is None else np.asarray(order, np.int64)
+        if not np.array_equal(np.sort(index), np.arange(n)):
+            raise ShapeError(f"order is no permutation of {n} atoms")
+        record = Conformer(
+            atomic_number=_fitting("atomic_number", atomic_number, conformer.atomic_number[index]),
+            position=_fitting("position", position, conformer.position[index]),
+            title=conformer.title if title is None else title,
+            charge=conformer.charge,
+            properties={**conformer.properties, **(properties or {})},
+        )
+        if not np.isfinite(record.position).all():
+            raise ConformerError(
+                "a coordinate to be written is not finite",
+                source=conformer.source,
+                record=conformer.record,
+                title=conformer.title,
+                line=conformer.line,
+            )
+        text = self._render(record, None if order is None else index, conformer.text)
+        if self._partial is None:
+            self._stream.write(text)
+        else:
+            with self._partial.reporting():
+                self._stream.write(text)
+        self.written += 1
+
+
+def open_writer(
+    path: str | os.PathLike[str], *, overwrite: bool = False, suffix: str | None = None
+) -> StructureWriter:
+    """A writer chosen by the suffix of the file name.
+
+    Args:
+        path: a name that ends in a suffix of `WRITERS`, also with ``.gz``; ``-`` is standard output.
+        overwrite: replace an existing file when the new one is complete.
+        suffix: key of `WRITERS` to use whatever the name is; needed for standard output.
+
+    Raises:
+        ConfigError: if there is no writer for this name.
+        MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
+    """
+    chosen = suffix or structure_suffix(path)
+    if chosen not in WRITERS:
+        raise ConfigError(
+            f"{os.fspath(path)}: no writer for this name; use {', '.join(WRITERS)}, also with .gz"
+        )
+    return StructureWriter(path, WRITERS[chosen], overwrite=overwrite)
+
+
+def _text_stream(disk: BinaryIO, compress: bool) -> TextIO:
+    # no name and time of day in the header, so that the same records make the same file
+    packed = gzip.GzipFile("", "wb", 6, disk, mtime=0) if compress else disk
+    return io.TextIOWrapper(packed, encoding="utf-8", errors="replace", newline="\n")
+
+
+def _fitting(name: str, given: ArrayLike | None, own: NDArray) -> NDArray:
+    """The array given, in the type of the conformer's own, or that itself."""
+    if given is None:
+        return own
+    array = np.asarray(given)
+    if array.shape != own.shape:
+        raise ShapeError(f"{name} has shape {array.shape}, expected {own.shape}")
+    return array.astype(own.dtype)
+
+
+def _sdf_line(title: str) -> str:
+    """One line that no reader takes for the end of a record."""
+    line = _LINE_END.sub(" ", title)
+    return f" {line}" if line.startswith("$$$$") else line
+
+
+def _sdf_key(key: str) -> str:
+    return _LINE_END.sub(" ", key).replace("<", "(").replace(">", ")")
+
+
+def _sdf_value(value: str) -> str:
+    """Lines of a value; blank ones would end it, and ``>`` or ``$$$$`` would start something else."""
+    lines = _LINE_END.split(value)
+    if len(lines) == 1 and not value.startswith((">", "$$$$")):
+        return value
+    return "\n".join(
+        f" {line}" if not line.strip() or line.startswith((">", "$$$$")) else line for line in lines
+    )
+
+
+def _free_key(key: str, taken: Container[str]) -> str:
+    """A key of ASCII letters, digits, ``_``, ``.``, ``/`` and ``-`` that is not taken yet."""
+    name = _KEY_BREAKER.sub("_", key)
+    if not name[:1].isalpha():
+        name = f"_{name}"
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _xyz_value(value: str) -> str:
+    if _PLAIN_VALUE.fullmatch(value):
+        return value
+    return '"' + value.translate(_VALUE_ESCAPES) + '"'
