@@ -8,7 +8,7 @@ features. Formats after BIOVIA, CTfile Formats.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,22 +82,28 @@ def _plain(atomic_number: NDArray[np.uint8], position: NDArray[np.float64]) -> l
     n = len(atomic_number)
     symbols = [SYMBOLS[z] for z in atomic_number]
     if n <= V2000_LIMIT and np.all(np.abs(position) < 9999):
-        atoms = [f"{_columns(xyz)} {s:<3}{_ATOM_TAIL}" for s, xyz in zip(symbols, position, strict=True)]
+        atoms = [f"{xyz} {s:<3}{_ATOM_TAIL}" for s, xyz in zip(symbols, _columns(position), strict=True)]
         return [f"{n:3d}  0  0  0  0  0  0  0  0  0999 V2000", *atoms]
     lines = ["BEGIN CTAB", f"COUNTS {n} 0 0 0 0", "BEGIN ATOM"]
     lines += [f"{k} {s} {_words(xyz)} 0" for k, (s, xyz) in enumerate(zip(symbols, position, strict=True), 1)]
     return [_V3000_COUNTS, *(_V30 + line for line in (*lines, "END ATOM", "END CTAB"))]
 
 
-def _columns(xyz: NDArray[np.float64]) -> str:
-    """Three columns of ten with four decimals; fewer where a coordinate needs the room."""
-    text = "".join([f"{x:10.4f}" for x in xyz.tolist()])
-    if len(text) == 30:
-        return text
-    wide = [next((t for d in (4, 3, 2, 1, 0) if len(t := f"{x:10.{d}f}") == 10), "") for x in xyz.tolist()]
-    if not all(wide):
-        raise ValueError("coordinate too large")
-    return "".join(wide)
+def _columns(position: NDArray[np.float64]) -> list[str]:
+    """For each atom three columns of ten with four decimals; fewer where a coordinate needs the room."""
+    rows = ("%10.4f%10.4f%10.4f\n" * len(position) % tuple(position.ravel().tolist())).split("\n")[:-1]
+    return [
+        row if len(row) == 30 else "".join(map(_column, xyz))
+        for row, xyz in zip(rows, position.tolist(), strict=True)
+    ]
+
+
+def _column(x: float) -> str:
+    for decimals in range(4, -1, -1):
+        text = f"{x:10.{decimals}f}"
+        if len(text) == 10:
+            return text
+    raise ValueError(f"{x} does not fit ten columns")
 
 
 def _words(xyz: NDArray[np.float64]) -> str:
@@ -126,7 +132,8 @@ def _edited_v2000(
     properties = first_bond + n_bonds
     new = np.empty(n_atoms, int)
     new[old] = np.arange(1, n_atoms + 1)
-    numbers = {str(k + 1): int(number) for k, number in enumerate(new)} | {"0": 0}
+    numbers = {str(k): number for k, number in enumerate(new.tolist(), 1)} | {"0": 0}
+    columns = {f"{k:3d}": f"{number:3d}" for k, number in enumerate(new.tolist(), 1)}
     renumber = numbers.__getitem__
     written = lines[HEADER_LINES + 1 : first_bond]
     chiral = "  1" if counts[12:15] == "  1" else "  0"
@@ -134,9 +141,9 @@ def _edited_v2000(
         f"{n_atoms:3d}{n_bonds:3d}  0  0{chiral}  0  0  0  0  0999 V2000",
         *(
             _atom_v2000(written[k], z, xyz)
-            for k, z, xyz in zip(old.tolist(), atomic_number.tolist(), position, strict=True)
+            for k, z, xyz in zip(old.tolist(), atomic_number.tolist(), _columns(position), strict=True)
         ),
-        *(_bond_v2000(lines[i], renumber) for i in range(first_bond, properties)),
+        *(_bond_v2000(lines[i], columns, renumber) for i in range(first_bond, properties)),
         *_properties_v2000(lines[properties:], renumber, unchanged=bool(np.all(np.diff(old) == 1))),
     ]
 
@@ -150,23 +157,26 @@ def _two_integers(line: str) -> tuple[int, int, str]:
     return int(left), int(right), "".join(f"{word:>3}" for word in rest)
 
 
-def _atom_v2000(line: str, number: int, xyz: NDArray[np.float64]) -> str:
+def _atom_v2000(line: str, number: int, xyz: str) -> str:
     written, tail = line[31:34].strip(), line[34:].rstrip()
     if written not in ATOMIC_NUMBER or not line[30].isspace():
         written, tail = line.split()[3], _ATOM_TAIL
         if written not in ATOMIC_NUMBER:
             raise ValueError("not an atom line")
-    parity = tail[5:8]
-    if parity.strip() not in ("", "0"):
+    if tail[5:8] not in ("  0", ""):  # the parity
         tail = f"{tail[:5]}  0{tail[8:]}"
-    return f"{_columns(xyz)} {_symbol(written, number):<3}{tail}"
+    return f"{xyz} {_symbol(written, number):<3}{tail}"
 
 
-def _bond_v2000(line: str, renumber: Renumber) -> str:
-    first, second, tail = _two_integers(line)
+def _bond_v2000(line: str, columns: Mapping[str, str], renumber: Renumber) -> str:
+    try:
+        ends, tail = columns[line[:3]] + columns[line[3:6]], line[6:]
+    except KeyError:
+        first, second, tail = _two_integers(line)
+        ends = f"{renumber(str(first)):3d}{renumber(str(second)):3d}"
     if tail[3:6].strip() in WEDGES_V2000:
         tail = f"{tail[:3]}  0{tail[6:]}"
-    return f"{renumber(str(first)):3d}{renumber(str(second)):3d}{tail.rstrip()}"
+    return ends + tail.rstrip()
 
 
 def _properties_v2000(lines: Sequence[str], renumber: Renumber, *, unchanged: bool) -> Iterator[str]:

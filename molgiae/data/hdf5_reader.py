@@ -46,6 +46,8 @@ class EmbeddingFile:
             self._file = h5py.File(self.path, "r", locking="best-effort")
         except FileNotFoundError as error:
             raise MolgiaeError(f"{path}: there is no such file") from error
+        except PermissionError as error:
+            raise MolgiaeError(f"{path}: no permission to read it") from error
         except (OSError, RuntimeError) as error:
             raise MolgiaeError(f"{path}: cannot be read as HDF5; it is damaged or another format") from error
         try:

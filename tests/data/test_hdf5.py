@@ -301,6 +301,8 @@ def test_summary(tmp_path: Path) -> None:
 def test_wrong_columns_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no column colour"):
         Hdf5Writer(tmp_path / "x.h5", columns=("colour",))
+    with pytest.raises(ConfigError, match="expected at least 1"):
+        Hdf5Writer(tmp_path / "x.h5")
     block = ConformerBlock.of(make_conformers(3))
     good = embed(block)
     bad: list[tuple[dict[str, Any], type[MolgiaeError]]] = [
