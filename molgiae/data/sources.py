@@ -114,7 +114,7 @@ class ByteStream:
         self.damage = ""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Chunks of at most `chunk_size` bytes.
+        """Chunks of about `chunk_size` bytes, none of them empty.
 
         Raises:
             ConfigError: the source cannot be opened.
@@ -161,12 +161,14 @@ class ByteStream:
                 plain = member.decompress(packed, self.chunk_size)
             except zlib.error as error:
                 self.damage = f"damaged gzip data ({error})"
-                yield _salvage(before, packed)
+                if plain := _salvage(before, packed):
+                    yield plain
                 return
             packed = member.unconsumed_tail or member.unused_data
             if plain:
                 yield plain
-        yield member.flush()
+        if rest := member.flush():
+            yield rest
         if not member.eof:
             self.damage = "truncated gzip data: the file ends early"
 

@@ -8,21 +8,27 @@ comment that is no atom line, that many lines that may be atoms, and no further 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.elements import ATOMIC_NUMBER, SYMBOLS, atomic_number
 from molgiae.data.fields import clean, parse_number, repair, shown
 from molgiae.data.sources import Cursor
+from molgiae.data.xyz_columns import decode_lines
 from molgiae.data.xyz_comment import Columns, Comment, parse_comment
 from molgiae.errors import ConformerError
 
 HEADER_LINES = 2
 MAX_TITLE = 200
+ONE_BY_ONE = 1 << 16
+"""Bytes below which frames that are not all alike are read one by one."""
+NEWLINE = ord("\n")
 QM9_TRAILER = 3
-"""Lines of frequencies, SMILES and InChI at the end of a frame of QM9 as distributed (comment ``gdb ...``)."""
+"""Lines of frequencies, SMILES and InChI at the end of a frame of QM9 itself (comment ``gdb ...``)."""
 
 _SPECIES = ATOMIC_NUMBER | {str(number): number for number in range(1, len(SYMBOLS))}
 
@@ -40,13 +46,29 @@ def read_xyz(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock
     Returns:
         Conformers and rejected frames, and how many bytes they took.
     """
-    text = buffer.decode("latin-1")
-    if final and not text.endswith("\n"):
-        text += "\n"
-    lines = text[: text.rfind("\n") + 1].split("\n")[:-1]
-    block, taken = _in_one_go(lines, final, cursor) or _Frames(lines, final, cursor).read()
-    used = sum(map(len, lines[:taken])) + taken if taken < len(lines) else text.rfind("\n") + 1
-    return block, min(used, len(buffer))
+    if final and not buffer.endswith(b"\n"):
+        buffer += b"\n"
+    found = _in_one_go(buffer, final, cursor)
+    if found is None and len(buffer) > ONE_BY_ONE:
+        found = _in_halves(buffer, final, cursor)
+    return found or _one_by_one(buffer, final, cursor)
+
+
+def _in_halves(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int] | None:
+    """Each half by itself, so that one odd frame does not slow down the others."""
+    first, used = read_xyz(buffer[: len(buffer) // 2], False, cursor)
+    if not used:
+        return None
+    seen = cursor.record + len(first) + len(first.rejected)
+    there = replace(cursor, record=seen, line=cursor.line + buffer.count(b"\n", 0, used))
+    second, more = read_xyz(buffer[used:], final, there)
+    return concatenate([first, second]), used + more
+
+
+def _one_by_one(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int]:
+    lines = buffer.decode("latin-1").split("\n")[:-1]
+    block, taken = _Frames(lines, final, cursor).read()
+    return block, sum(map(len, lines[:taken])) + taken
 
 
 def count_of(line: str) -> int:
@@ -55,27 +77,28 @@ def count_of(line: str) -> int:
     return int(word) if word.isdigit() and word.isascii() and len(word) < 10 else -1
 
 
-def _in_one_go(lines: list[str], final: bool, cursor: Cursor) -> tuple[ConformerBlock, int] | None:
-    """All frames if they are regular and alike; None otherwise."""
-    starts, counts, taken = _regular_frames(lines, final)
+def _in_one_go(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int] | None:
+    """All frames and the bytes they took, if they are regular and alike; None otherwise."""
+    text = buffer.decode("latin-1")
+    line_start = [0, *(np.flatnonzero(np.frombuffer(buffer, np.uint8) == NEWLINE) + 1).tolist()]
+    starts, counts, taken = _regular_frames(text, line_start, final)
     if not starts:
         return None
     try:
-        comments = [parse_comment(lines[i + 1]) for i in starts]
-        if any(comment.columns != comments[0].columns for comment in comments):
-            return None
-        atoms = [
-            line
-            for i, n in zip(starts, counts, strict=True)
-            for line in lines[i + HEADER_LINES : i + HEADER_LINES + n]
-        ]
-        number, position = decode(atoms, comments[0].columns)
-    except (ValueError, KeyError, ConformerError):
+        comments = [parse_comment(text[line_start[i + 1] : line_start[i + 2] - 1]) for i in starts]
+    except ConformerError:
         return None
-    ends = [i + HEADER_LINES + n for i, n in zip(starts, counts, strict=True)]
+    columns = comments[0].columns
+    if any(comment.columns != columns for comment in comments):
+        return None
+    ends = [line_start[i + HEADER_LINES + n] for i, n in zip(starts, counts, strict=True)]
+    bodies = [buffer[line_start[i + HEADER_LINES] : end] for i, end in zip(starts, ends, strict=True)]
+    atoms = decode_lines(b"".join(bodies), sum(counts), columns)
+    if atoms is None:
+        return None
     return ConformerBlock(
-        atomic_number=number,
-        position=position,
+        atomic_number=atoms[0],
+        position=atoms[1],
         offset=np.cumsum([0, *counts]),
         title=[comment.title for comment in comments],
         charge=np.array([comment.charge for comment in comments], np.int64),
@@ -83,29 +106,31 @@ def _in_one_go(lines: list[str], final: bool, cursor: Cursor) -> tuple[Conformer
         record=cursor.record + 1 + np.arange(len(starts)),
         line=cursor.line + np.array(starts),
         properties=[comment.properties for comment in comments],
-        text=[_text(lines[i:j], cursor) for i, j in zip(starts, ends, strict=True)],
-    ), taken
+        text=[
+            repair(text[line_start[i] : end]) if cursor.keep_text else ""
+            for i, end in zip(starts, ends, strict=True)
+        ],
+    ), line_start[taken]
 
 
-def _regular_frames(lines: list[str], final: bool) -> tuple[list[int], list[int], int]:
-    """Starts and counts of frames, as far as each is followed by a header, a blank line or the end."""
+def _regular_frames(text: str, line_start: list[int], final: bool) -> tuple[list[int], list[int], int]:
+    """First lines and atom counts of the frames, if every one keeps its count; the line after the last."""
     starts: list[int] = []
     counts: list[int] = []
-    i, stop = 0, len(lines)
+    i, stop = 0, len(line_start) - 1
     while i < stop:
-        n = count_of(lines[i])
+        header = text[line_start[i] : line_start[i + 1]]
+        n = count_of(header)
         if n <= 0:
-            if lines[i].strip():
+            if header.strip():
                 return [], [], 0
             i += 1
             continue
         end = i + HEADER_LINES + n
-        if end > stop or (end == stop and not final):
-            if final:
-                return [], [], 0
-            break
-        if end < stop and not _is_boundary(lines[end]):
+        if end > stop and final:
             return [], [], 0
+        if end >= stop and not final:
+            break
         starts.append(i)
         counts.append(n)
         i = end
@@ -147,7 +172,7 @@ def decode(lines: Sequence[str], columns: Columns) -> Atoms:
     return number, position
 
 
-def _decode_carefully(lines: Sequence[str], columns: Columns, first_line: int) -> Atoms:
+def decode_carefully(lines: Sequence[str], columns: Columns, first_line: int) -> Atoms:
     """As `decode`, line by line; says what is wrong."""
     number = np.zeros(len(lines), np.uint8)
     position = np.zeros((len(lines), 3))
@@ -242,7 +267,7 @@ class _Frames:
         except (ValueError, KeyError):
             try:
                 first = self.cursor.line + i + HEADER_LINES
-                number, position = _decode_carefully(atoms, comment.columns, first)
+                number, position = decode_carefully(atoms, comment.columns, first)
             except ConformerError as error:
                 return error.reason
         return Conformer(
