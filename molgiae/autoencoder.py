@@ -16,22 +16,24 @@ from molgiae.canonicalization import Equivariant, GroupAction, group_action
 from molgiae.clouds import Cloud
 from molgiae.config import ModelConfig
 from molgiae.errors import ShapeError
-from molgiae.groups import SE3, Group, SE3xSn, soft_sort
+from molgiae.groups import SE3, Group, RigidVectors, SE3xSn, soft_sort
 from molgiae.nn.slots import SlotPrediction
 from molgiae.shapes import Embedding
 
 X = TypeVar("X")
 Y = TypeVar("Y")
+XIn_contra = TypeVar("XIn_contra", contravariant=True)
+YOut_co = TypeVar("YOut_co", covariant=True)
 G = TypeVar("G")
 
 
-class Encoder(Protocol[X, Y]):
+class Encoder(Protocol[XIn_contra, YOut_co]):
     """Eta and mu: one trunk, two outputs. A network with these methods."""
 
-    def equivariant(self, x: X) -> tuple[Y, Any]:
+    def equivariant(self, x: XIn_contra) -> tuple[YOut_co, Any]:
         """Mu, y with mu(rho(g) x) = rho_Y(g) mu(x), and whatever the trunk can share with `invariant`."""
 
-    def invariant(self, shared: Any, canonical: X) -> Embedding:
+    def invariant(self, shared: Any, canonical: XIn_contra) -> Embedding:
         """Eta, from what `equivariant` shared or from the canonical form rho(psi(x))^-1 x, or both."""
 
 
@@ -60,6 +62,9 @@ class GroupInvariantAutoencoder(nn.Module, Generic[X, Y, G]):
         group: the group, which brings xi.
     """
 
+    encoder: Any
+    decoder: Any
+
     def __init__(self, encoder: nn.Module, decoder: nn.Module, group: type[Group[Any]]) -> None:
         super().__init__()
         self.encoder, self.decoder, self.group = encoder, decoder, group
@@ -70,11 +75,11 @@ class GroupInvariantAutoencoder(nn.Module, Generic[X, Y, G]):
 
     def act(self, action: G, x: X) -> X:
         """Rho(g) x."""
-        return cast(Any, action).act(x)  # type: ignore[no-any-return]
+        return cast(Any, action).act(x)
 
     def undo(self, action: G, x: X) -> X:
         """Rho(g)^-1 x."""
-        return cast(Any, action).inverse().act(x)  # type: ignore[no-any-return]
+        return cast(Any, action).inverse().act(x)
 
     def group_function(self, x: X) -> G:
         """Psi(x) = xi(mu(x))."""
@@ -92,7 +97,7 @@ class GroupInvariantAutoencoder(nn.Module, Generic[X, Y, G]):
 
     def decode(self, embedding: Embedding) -> X:
         """Delta, the canonical element as decoded."""
-        return self.decoder(embedding)  # type: ignore[no-any-return]
+        return self.decoder(embedding)
 
     def reconstruct(self, x: X) -> X:
         """Rho(psi(x)) delta(eta(x)) (Eq. 3)."""
@@ -139,7 +144,9 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, GroupAc
             ShapeError: if a conformer has more atoms than the model has slots.
         """
         if x.z.shape[1] > self.config.max_atoms:
-            raise ShapeError(f"conformers of {x.z.shape[1]} atoms, the model takes up to {self.config.max_atoms}")
+            raise ShapeError(
+                f"conformers of {x.z.shape[1]} atoms, the model takes up to {self.config.max_atoms}"
+            )
         return super().encode(x)
 
     def decode(self, embedding: Embedding) -> Cloud:
@@ -153,9 +160,13 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, GroupAc
         z is 0 where the decoder took an atom for an empty slot.
         """
         encoding = self.encode(x)
-        decoded, n = self.decode(encoding.embedding), x.z.shape[1]
-        z = encoding.action.g.permutation.act(decoded.z[:, :n], dim=-1) * x.mask
-        return Cloud(z, encoding.action.g.act(decoded.pos[:, :n]) * x.mask[..., None])
+        return self.place(self.decode(encoding.embedding), encoding.action, x)
+
+    def place(self, decoded: Cloud, action: GroupAction, x: Cloud) -> Cloud:
+        """Rho(psi(x)) of decoded canonical elements with their slots beyond the atoms of x left out."""
+        n = x.z.shape[1]
+        z = action.g.permutation.act(decoded.z[:, :n], dim=-1) * x.mask
+        return Cloud(z, action.g.act(decoded.pos[:, :n]) * x.mask[..., None])
 
     def prediction_and_target(self, x: Cloud, tau: float) -> tuple[SlotPrediction, Cloud]:
         """What the loss compares, both in the canonical pose: Eq. 3 is invariant, so no pose is preferred.
@@ -167,7 +178,7 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, GroupAc
         if not getattr(self.decoder, "learns_order", False):
             canonical = self.undo(self.xi(x, y), x).to(dtype=torch.float32)
             return self.decoder(self.encoder.invariant(shared, canonical)), canonical
-        motion = SE3.from_equivariant((y.vectors, y.translation)).inverse()
+        motion = SE3.from_equivariant(RigidVectors(y.vectors, y.translation)).inverse()
         target = Cloud(x.z, (motion.act(x.pos) * x.mask[..., None]).float())
         assignment = soft_sort(y.scores.float(), tau).mT
         return self.decoder(self.encoder.invariant(shared, target), assignment), target

@@ -208,8 +208,9 @@ def _rarest_class(keys: Tensor, reach: Tensor) -> list[int]:
 
     Args:
         keys: (n, K) invariants of the atoms.
-        reach: (n,) distance in angstrom; classes nearer than `REACH` serve only if there is no other, and
-            classes nearer than `SAME` never.
+        reach: (n,) distance in angstrom; classes nearer than `REACH` serve only if there is no other, those
+            nearer than `SAME` (a line bent by less than flags resolve) only if there are none of these, and
+            classes nearer than `EXACT` never.
 
     Returns:
         atoms of the class with the fewest atoms, the first in the order of the keys among those.
@@ -218,7 +219,7 @@ def _rarest_class(keys: Tensor, reach: Tensor) -> list[int]:
     least = torch.full((int(group[-1]) + 1,), torch.inf, dtype=reach.dtype)
     least = least.scatter_reduce(0, group, reach[order], reduce="amin")
     size = torch.bincount(group)
-    for limit in (REACH, SAME):
+    for limit in (REACH, SAME, EXACT):
         eligible = least > limit
         if eligible.any():
             chosen = int(torch.where(eligible, size, len(reach) + 1).argmin())

@@ -46,7 +46,9 @@ class Checkpoint:
 def shipped() -> list[str]:
     """Names of the models that come with molgiae."""
     files = resources.files("molgiae.pretrained").iterdir()
-    return sorted(file.name.removesuffix(".safetensors") for file in files if file.name.endswith(".safetensors"))
+    return sorted(
+        file.name.removesuffix(".safetensors") for file in files if file.name.endswith(".safetensors")
+    )
 
 
 def locate(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,9 +59,7 @@ class Cloud:
         return Cloud(self.z.to(device), self.pos.to(device=device, dtype=dtype))
 
 
-def pack(
-    atomic_number: NDArray[np.uint8], position: NDArray[np.float64], offset: NDArray[np.int64]
-) -> Cloud:
+def pack(atomic_number: NDArray[np.uint8], position: NDArray[np.float64], offset: NDArray[np.int64]) -> Cloud:
     """Compressed sparse rows to a padded batch.
 
     Args:
@@ -78,3 +77,17 @@ def pack(
     atoms = slice(offset[0], offset[-1])
     z[mask], pos[mask] = atomic_number[atoms], position[atoms]
     return Cloud(torch.from_numpy(z), torch.from_numpy(pos))
+
+
+def spread(start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(sum of size,) the rows ``start[b] : start[b] + size[b]`` of each b, one after another."""
+    ends = np.cumsum(size)
+    return np.repeat(start - ends + size, size) + np.arange(ends[-1] if len(ends) else 0)
+
+
+def batches(
+    atomic_number: NDArray[np.uint8], position: NDArray[np.float64], offset: NDArray[np.int64], size: int
+) -> Iterator[Cloud]:
+    """Compressed sparse rows, in order, as padded batches of a given size; arguments as of `pack`."""
+    for start in range(0, len(offset) - 1, size):
+        yield pack(atomic_number, position, offset[start : start + size + 1])

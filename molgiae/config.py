@@ -13,7 +13,7 @@ class _Plain:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain data."""
-        return asdict(self)  # type: ignore[call-overload,no-any-return]
+        return asdict(self)  # type: ignore[call-overload]
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -24,7 +24,9 @@ class _Plain:
         """
         known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
         if unknown := sorted(set(data) - known):
-            raise ConfigError(f"{cls.__name__} has no {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+            raise ConfigError(
+                f"{cls.__name__} has no {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+            )
         return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in data.items()})
 
 

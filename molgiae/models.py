@@ -42,7 +42,7 @@ class CanonicalEncoder(nn.Module):
 
     def invariant(self, shared: None, canonical: Cloud) -> Embedding:
         """Eta."""
-        return self.slots(canonical.z, canonical.pos.to(self.slots.net.linear.weight.dtype))  # type: ignore[no-any-return]
+        return self.slots(canonical.z, canonical.pos.to(self.slots.net.linear.weight.dtype))
 
 
 def _slots(config: ModelConfig) -> ConformerAutoencoder:
@@ -64,5 +64,7 @@ def build(config: ModelConfig) -> ConformerAutoencoder:
         ConfigError: if the architecture is unknown.
     """
     if config.architecture not in ARCHITECTURES:
-        raise ConfigError(f"architecture {config.architecture!r} is unknown; known are {', '.join(ARCHITECTURES)}")
+        raise ConfigError(
+            f"architecture {config.architecture!r} is unknown; known are {', '.join(ARCHITECTURES)}"
+        )
     return ARCHITECTURES[config.architecture](config)

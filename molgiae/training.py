@@ -6,7 +6,7 @@ import csv
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from tqdm import tqdm
 
 from molgiae import __version__, checkpoint
 from molgiae.autoencoder import ConformerAutoencoder
-from molgiae.clouds import Cloud, pack
-from molgiae.config import Domain, ModelConfig, TrainConfig
+from molgiae.clouds import Cloud, batches, pack
+from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.conformer import ConformerBlock
+from molgiae.domain import measure_domain
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.losses import frame_loss, reconstruction_loss, squared_deviation
 from molgiae.metrics import Reconstruction
@@ -107,48 +108,13 @@ def check_fit(block: ConformerBlock, config: ModelConfig, name: str) -> None:
     if not len(block):
         raise ConfigError(f"no {name} conformers")
     if missing := sorted(set(np.unique(block.atomic_number).tolist()) - set(config.elements)):
-        raise ConfigError(f"{name} conformers have elements {missing} that the model does not know: add them to elements")
+        raise ConfigError(
+            f"{name} conformers have elements {missing} that the model does not know: add them to elements"
+        )
     if (largest := int(block.n_atoms.max())) > config.max_atoms:
-        raise ConfigError(f"{name} conformers have up to {largest} atoms, the model takes {config.max_atoms}: raise max_atoms")
-
-
-def measure_domain(block: ConformerBlock) -> Domain:
-    """What a set of conformers covers."""
-    conformers = np.repeat(np.arange(len(block)), block.n_atoms)
-    elements = [
-        element
-        for element in np.unique(block.atomic_number).tolist()
-        if len(np.unique(conformers[block.atomic_number == element])) >= len(block) / 1000
-    ]
-    radius, low, high = 0.0, math.inf, 0.0
-    for cloud in batches(block, EVALUATE_BATCH):
-        far, near = extent(cloud)
-        radius, low, high = max(radius, float(far.max())), min(low, float(near.min())), max(high, float(near.max()))
-    return Domain(
-        elements=tuple(elements),
-        n_atoms=(int(block.n_atoms.min()), int(block.n_atoms.max())),
-        radius=radius,
-        nearest=(low, high),
-        charge=(int(block.charge.min()), int(block.charge.max())),
-    )
-
-
-def extent(x: Cloud) -> tuple[Tensor, Tensor]:
-    """(B,) largest distance from the centroid and (B, n) distance to the nearest atom, angstrom.
-
-    Padding and single atoms have the nearest distance of the first atom of the row, or 0.
-    """
-    pos = x.centered().pos
-    apart = torch.cdist(pos, pos) + torch.where(x.mask[:, None, :], 0.0, torch.inf)
-    apart = apart + torch.diag(torch.full((x.z.shape[1],), torch.inf, device=apart.device))
-    nearest = apart.amin(dim=2).nan_to_num(posinf=0.0)
-    return torch.linalg.vector_norm(pos, dim=-1).amax(dim=1), torch.where(x.mask, nearest, nearest[:, :1])
-
-
-def batches(block: ConformerBlock, size: int) -> Iterator[Cloud]:
-    """The conformers of a block as padded batches, in order."""
-    for start in range(0, len(block), size):
-        yield pack(block.atomic_number, block.position, block.offset[start : start + size + 1])
+        raise ConfigError(
+            f"{name} conformers have up to {largest} atoms, the model takes {config.max_atoms}: raise max_atoms"
+        )
 
 
 def whole(block: ConformerBlock, slots: int) -> Cloud:
@@ -199,6 +165,7 @@ class Trainer:
         self.mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
         self.stage = self.step = 0
         self.best = math.inf
+        self.domain = measure_domain(data.train)
         self.optimizer_state: dict[str, Any] | None = None
         self.seconds = 0.0
         self.fixes_frame = bool(getattr(model.encoder, "fixes_frame", False))
@@ -207,7 +174,9 @@ class Trainer:
         """Run what is left of the stages."""
         started = time.monotonic() - self.seconds
         metrics: Metrics = {}
-        makers = [self._frame_stage, self._autoencoder_stage] if self.fixes_frame else [self._autoencoder_stage]
+        makers = (
+            [self._frame_stage, self._autoencoder_stage] if self.fixes_frame else [self._autoencoder_stage]
+        )
         for number, make in enumerate(makers):
             if number < self.stage:
                 continue
@@ -235,10 +204,10 @@ class Trainer:
     def _autoencoder_stage(self) -> Stage:
         if not self.fixes_frame:
             conformers = whole(self.data.train, self.model.config.max_atoms)
+            trained = list(self.model.parameters())
             return Stage(
-                "autoencoder", self.config.steps, conformers.to(self.run.device), list(self.model.parameters()),
-                self._loss,
-            )  # fmt: skip
+                "autoencoder", self.config.steps, conformers.to(self.run.device), trained, self._loss
+            )
         frame: Any = self.model.encoder.frame
         frame.requires_grad_(False)
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -251,7 +220,7 @@ class Trainer:
         bar = tqdm(total=len(block), desc="canonical forms", unit="conformer", disable=not self.run.progress)
         parts = []
         self.model.cpu()
-        for cloud in batches(block, EVALUATE_BATCH):
+        for cloud in batches(block.atomic_number, block.position, block.offset, EVALUATE_BATCH):
             part = self.model.canonical(cloud)
             width = self.model.config.max_atoms - part.z.shape[1]
             pad = nn.functional.pad
@@ -264,7 +233,7 @@ class Trainer:
     def _canonical_loss(self, x: Cloud, generator: torch.Generator) -> Tensor:
         """Loss of conformers that are in canonical form already."""
         x = distort(x, self.config.distortion, generator)
-        prediction = self.model.decoder(self.model.encoder.invariant(None, x))  # type: ignore[operator]
+        prediction = self.model.decoder(self.model.encoder.invariant(None, x))
         return reconstruction_loss(prediction, x, self.model.element, self.config.type_weight)
 
     def _loss(self, x: Cloud, generator: torch.Generator) -> Tensor:
@@ -285,8 +254,7 @@ class Trainer:
         bar = tqdm(total=stage.steps, initial=self.step, desc=stage.name, disable=not self.run.progress)
         losses: list[Tensor] = []
         while self.step < stage.steps:
-            out_of_time = self.run.stop_after is not None and time.monotonic() - session > self.run.stop_after
-            if out_of_time:
+            if self.run.stop_after is not None and time.monotonic() - session > self.run.stop_after:
                 break
             losses.append(self._one_step(stage, optimizer))
             bar.update()
@@ -294,7 +262,9 @@ class Trainer:
                 self.seconds = time.monotonic() - started
                 metrics = self._evaluate(stage, torch.stack(losses).mean().item())
                 losses.clear()
-                bar.set_postfix({key: f"{metrics[key]:.4g}" for key in ("loss", "rmsd_mean") if key in metrics})
+                bar.set_postfix(
+                    {key: f"{metrics[key]:.4g}" for key in ("loss", "rmsd_mean") if key in metrics}
+                )
                 self._save(optimizer)
         bar.close()
         self.seconds = time.monotonic() - started
@@ -334,9 +304,8 @@ class Trainer:
             if row["rmsd_mean"] < self.best:
                 self.best = row["rmsd_mean"]
                 checkpoint.save(
-                    self.run.directory / "model.safetensors", model, measure_domain(self.data.train),
-                    self._provenance(row),
-                )  # fmt: skip
+                    self.run.directory / "model.safetensors", model, self.domain, self._provenance(row)
+                )
         log(self.run.directory / "metrics.csv", {"stage": stage.name, **row})
         return row
 
@@ -387,13 +356,12 @@ class Trainer:
         try:
             state = torch.load(path, map_location=self.run.device, weights_only=True)
         except (RuntimeError, EOFError, OSError) as error:
-            raise CheckpointError(f"{path}: cannot be read ({error}); start again without --resume") from error
-        for key, mine in (("config", self.model.config), ("training", self.config)):
-            theirs = type(mine).from_dict(state[key])
-            if key == "training":
-                theirs = replace(theirs, steps=self.config.steps)  # type: ignore[type-var]
-            if theirs != mine:
-                raise CheckpointError(f"{path}: written with other settings ({theirs}); use those or a new directory")
+            raise CheckpointError(
+                f"{path}: cannot be read ({error}); start again without --resume"
+            ) from error
+        theirs = replace(TrainConfig.from_dict(state["training"]), steps=self.config.steps)
+        if ModelConfig.from_dict(state["config"]) != self.model.config or theirs != self.config:
+            raise CheckpointError(f"{path}: written with other settings; use those or another directory")
         self.model.load_state_dict(state["model"])
         self.mean.load_state_dict(state["mean"])
         self.optimizer_state = state["optimizer"]
@@ -427,7 +395,7 @@ def distort(x: Cloud, largest: float, generator: torch.Generator) -> Cloud:
 def reconstruct(model: ConformerAutoencoder, block: ConformerBlock) -> Reconstruction:
     """Reconstruct all conformers of a block as predicted, with hard permutations, and compare."""
     rmsd, types, formula = [], [], []
-    for x in batches(block, EVALUATE_BATCH):
+    for x in batches(block.atomic_number, block.position, block.offset, EVALUATE_BATCH):
         encoding = model.encode(x)
         canonical, decoded = model.undo(encoding.action, x), model.decode(encoding.embedding)
         z = nn.functional.pad(canonical.z, (0, decoded.z.shape[1] - canonical.z.shape[1]))
@@ -446,7 +414,7 @@ def log(path: Path, row: dict[str, Any]) -> None:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
     rows.append({key: str(value) for key, value in row.items()})
-    columns = list(max(rows, key=len))
+    columns = max((list(row) for row in rows), key=len)
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()

@@ -132,7 +132,9 @@ class ConformerBlock:
             rejected=list(rejected),
         )
 
-    def take(self, keep: NDArray[np.bool_] | NDArray[np.int64], rejected: Iterable[Rejected] = ()) -> ConformerBlock:
+    def take(
+        self, keep: NDArray[np.bool_] | NDArray[np.int64], rejected: Iterable[Rejected] = ()
+    ) -> ConformerBlock:
         """The chosen conformers, in the order given, and these rejections beside those already here."""
         index = np.flatnonzero(keep) if keep.dtype == np.bool_ else keep
         sizes = self.n_atoms[index]

@@ -29,12 +29,18 @@ def read_qm9(path: Path, split: str | None = None) -> ConformerBlock:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            index, n_atoms, number = file["gdb_index"], file["n_atoms"].astype(np.int64), file["atomic_number"]
+            index, n_atoms, number = (
+                file["gdb_index"],
+                file["n_atoms"].astype(np.int64),
+                file["atomic_number"],
+            )
             high, low, splits = file["position_high"], file["position_low"], file["split"]
     except FileNotFoundError:
         raise MolgiaeError(f"{path}: no such file") from None
     except (KeyError, ValueError, OSError) as error:
-        raise MolgiaeError(f"{path}: not a QM9 npz file ({error}); see molgiae.data.qm9 for its keys") from error
+        raise MolgiaeError(
+            f"{path}: not a QM9 npz file ({error}); see molgiae.data.qm9 for its keys"
+        ) from error
     size = len(index)
     block = ConformerBlock(
         atomic_number=number.astype(np.uint8),

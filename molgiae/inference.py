@@ -1,0 +1,201 @@
+"""From conformers to embeddings and group actions: batches sorted by size, results in the order of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from molgiae.canonicalization import POSES, GroupAction
+from molgiae.checkpoint import Checkpoint, load
+from molgiae.clouds import Cloud, pack, spread
+from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.domain import in_domain
+from molgiae.errors import ConfigError
+
+BATCH_SIZE = 256
+DEVICES = ("auto", "cpu", "cuda")
+
+Columns = dict[str, NDArray[Any]]
+"""Name in the HDF5 schema to values: rows per conformer or per atom of a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a model says of a block.
+
+    Attributes:
+        block: the conformers it took; those it refused are in ``block.rejected``.
+        columns: one array for each computed column of the HDF5 schema.
+    """
+
+    block: ConformerBlock
+    columns: Columns
+
+    def __len__(self) -> int:
+        return len(self.block)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name]
+
+
+class Embedder:
+    """A model in use.
+
+    Args:
+        model: name of a shipped model, path of a checkpoint, or a loaded one.
+        device: "auto" takes CUDA if it is there.
+        batch_size: conformers in a batch; changes speed and memory, not results.
+
+    Raises:
+        CheckpointError: if the model cannot be loaded.
+        ConfigError: if the device or the batch size cannot be.
+    """
+
+    def __init__(
+        self, model: str | Checkpoint = "qm9", *, device: str = "auto", batch_size: int = BATCH_SIZE
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch size {batch_size}: must be at least 1")
+        self.checkpoint = load(model) if isinstance(model, str) else model
+        self.device = choose_device(device)
+        self.model = self.checkpoint.model.to(self.device)
+        self.batch_size = batch_size
+
+    @property
+    def dimension(self) -> int:
+        """D, size of the embedding."""
+        return self.model.config.embedding_dim
+
+    def embed(self, conformers: ConformerBlock | Iterable[Conformer], *, reconstruct: bool = False) -> Result:
+        """Embedding, group action and canonical form of each conformer, and if asked its reconstruction.
+
+        Conformers with elements the model does not know or with too many atoms are refused by name.
+
+        Args:
+            conformers: a block, or any iterable of conformers.
+            reconstruct: whether to add the columns of the reconstruction and its RMSD.
+        """
+        return self._run(self._accept(as_block(conformers)), embed=True, reconstruct=reconstruct)
+
+    def canonicalize(self, conformers: ConformerBlock | Iterable[Conformer]) -> Result:
+        """Group action and canonical form alone; these need no training, so every element and size is taken."""
+        return self._run(as_block(conformers), embed=False, reconstruct=False)
+
+    def _accept(self, block: ConformerBlock) -> ConformerBlock:
+        """The conformers within the elements and slots of the model; the others are rejected."""
+        config = self.model.config
+        known = np.zeros(256, dtype=bool)
+        known[list(config.elements)] = True
+        strangers = (
+            np.add.reduceat(~known[block.atomic_number], block.offset[:-1]) if len(block) else np.zeros(0)
+        )
+        refused = (strangers > 0) | (block.n_atoms > config.max_atoms)
+        if not refused.any():
+            return block
+        rejected = [
+            _refuse(block[m], config.elements, config.max_atoms) for m in np.flatnonzero(refused).tolist()
+        ]
+        return block.take(~refused, rejected)
+
+    @torch.no_grad()
+    def _run(self, block: ConformerBlock, *, embed: bool, reconstruct: bool) -> Result:
+        sizes, atoms = block.n_atoms, len(block.atomic_number)
+        columns = _allocate(len(block), atoms, self.dimension if embed else 0, reconstruct)
+        by_size = np.argsort(sizes, kind="stable")
+        for start in range(0, len(block), self.batch_size):
+            chosen = by_size[start : start + self.batch_size]
+            part = block.take(chosen)
+            x = pack(part.atomic_number, part.position, part.offset).to(self.device)
+            rows = spread(block.offset[chosen], sizes[chosen])
+            self._fill(columns, chosen, rows, x=x, part=part, embed=embed, reconstruct=reconstruct)
+        return Result(block, columns)
+
+    def _fill(
+        self,
+        columns: Columns,
+        chosen: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        *,
+        x: Cloud,
+        part: ConformerBlock,
+        embed: bool,
+        reconstruct: bool,
+    ) -> None:
+        """Compute one batch and write it to its rows."""
+        mask = x.mask
+        if embed:
+            encoding = self.model.encode(x)
+            action: GroupAction = encoding.action
+            columns["embedding"][chosen] = encoding.embedding.cpu().numpy()
+        else:
+            action = self.model.group_function(x)
+        g = action.g
+        columns["rotation"][chosen] = g.rotation.matrix.cpu().numpy()
+        columns["translation"][chosen] = g.translation.vector.cpu().numpy()
+        columns["pose_defined"][chosen] = np.array(POSES, dtype="S4")[action.pose_defined.numpy()]
+        columns["order_defined"][chosen] = action.order_defined.numpy()
+        columns["in_domain"][chosen] = in_domain(self.checkpoint.domain, part, x)
+        columns["permutation"][rows] = g.permutation.index[mask].cpu().numpy()
+        columns["canonical_position"][rows] = self.model.undo(action, x).pos[mask].cpu().numpy()
+        if reconstruct:
+            predicted = self.model.place(self.model.decode(encoding.embedding), action, x)
+            columns["reconstructed_position"][rows] = predicted.pos[mask].cpu().numpy()
+            columns["reconstructed_atomic_number"][rows] = predicted.z[mask].cpu().numpy()
+            square = (predicted.pos - x.pos).square().sum(dim=(1, 2)) / mask.sum(dim=1)
+            columns["rmsd"][chosen] = square.sqrt().cpu().numpy()
+
+
+def as_block(conformers: ConformerBlock | Iterable[Conformer]) -> ConformerBlock:
+    """A block as it is, anything else packed into one."""
+    return conformers if isinstance(conformers, ConformerBlock) else ConformerBlock.of(conformers)
+
+
+def choose_device(name: str) -> str:
+    """The device to use.
+
+    Raises:
+        ConfigError: if it is unknown or not there.
+    """
+    if name not in DEVICES:
+        raise ConfigError(f"device {name!r} is unknown; use one of {', '.join(DEVICES)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device cuda was asked for, but PyTorch sees no CUDA device; use --device cpu")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _refuse(conformer: Conformer, elements: tuple[int, ...], max_atoms: int) -> Rejected:
+    from ase.data import chemical_symbols  # noqa: PLC0415 (slow to import, needed for refusals only)
+
+    unknown = sorted(set(conformer.atomic_number.tolist()) - set(elements))
+    if unknown:
+        names = ", ".join(chemical_symbols[z] for z in unknown)
+        knows = " ".join(chemical_symbols[z] for z in elements)
+        reason = f"element {names} is unknown to the model, which knows {knows}"
+    else:
+        reason = f"{len(conformer)} atoms, the model takes up to {max_atoms}"
+    reason += "; use another model or train one with molgiae pretrain"
+    return Rejected(conformer.source, conformer.record, conformer.title, conformer.line, reason)
+
+
+def _allocate(conformers: int, atoms: int, dimension: int, reconstruct: bool) -> Columns:
+    columns: Columns = {
+        "rotation": np.empty((conformers, 3, 3)),
+        "translation": np.empty((conformers, 3)),
+        "permutation": np.empty(atoms, dtype=np.int32),
+        "canonical_position": np.empty((atoms, 3)),
+        "pose_defined": np.empty(conformers, dtype="S4"),
+        "order_defined": np.empty(conformers, dtype=np.uint8),
+        "in_domain": np.empty(conformers, dtype=np.uint8),
+    }
+    if dimension:
+        columns["embedding"] = np.empty((conformers, dimension), dtype=np.float32)
+    if reconstruct:
+        columns["reconstructed_position"] = np.empty((atoms, 3))
+        columns["reconstructed_atomic_number"] = np.empty(atoms, dtype=np.uint8)
+        columns["rmsd"] = np.empty(conformers)
+    return columns
