@@ -1,1 +1,48 @@
-"""The `molgiae` command."""
+"""The `molgiae` command: text to typed arguments, one library call, text. Starts without importing torch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from molgiae import __version__
+
+from . import conformers, models
+from .boundary import ErrorBoundary
+
+app = typer.Typer(
+    name="molgiae",
+    cls=ErrorBoundary,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Invariant embeddings, canonical forms and exact group actions of 3D molecular conformers.",
+    epilog="Exit status: 0 all well, 1 error, 2 usage, 3 finished but records were rejected.",
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"molgiae {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """What every command shares; `ErrorBoundary` reads --debug."""
+
+
+for command in (*conformers.COMMANDS, *models.COMMANDS):
+    app.command(no_args_is_help=True)(command)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -14,6 +14,7 @@ from molgiae.canonicalization import POSES, GroupAction
 from molgiae.checkpoint import Checkpoint, load
 from molgiae.clouds import Cloud, pack, spread
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.elements import SYMBOLS
 from molgiae.domain import in_domain
 from molgiae.errors import ConfigError
 
@@ -169,12 +170,10 @@ def choose_device(name: str) -> str:
 
 
 def _refuse(conformer: Conformer, elements: tuple[int, ...], max_atoms: int) -> Rejected:
-    from ase.data import chemical_symbols  # noqa: PLC0415 (slow to import, needed for refusals only)
-
     unknown = sorted(set(conformer.atomic_number.tolist()) - set(elements))
     if unknown:
-        names = ", ".join(chemical_symbols[z] for z in unknown)
-        knows = " ".join(chemical_symbols[z] for z in elements)
+        names = ", ".join(SYMBOLS[z] for z in unknown)
+        knows = " ".join(SYMBOLS[z] for z in elements)
         reason = f"element {names} is unknown to the model, which knows {knows}"
     else:
         reason = f"{len(conformer)} atoms, the model takes up to {max_atoms}"

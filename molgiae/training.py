@@ -75,7 +75,7 @@ class Run:
     progress: bool = True
 
 
-def pretrain(data: Data, model_config: ModelConfig, config: TrainConfig, run: Run, resume: bool) -> Metrics:
+def train(data: Data, model_config: ModelConfig, config: TrainConfig, run: Run, resume: bool) -> Metrics:
     """Train an autoencoder and keep the weights that are best on validation.
 
     Args:

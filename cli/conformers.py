@@ -1,0 +1,201 @@
+"""Commands that read conformers and write a file."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .boundary import REJECTED
+from .options import (
+    BatchSize,
+    Device,
+    DeviceName,
+    Format,
+    Inputs,
+    Json,
+    Model,
+    OnError,
+    OnErrorName,
+    Output,
+    Overwrite,
+    Quiet,
+)
+
+if TYPE_CHECKING:
+    from molgiae.pipeline import Options, Summary
+
+SHOWN_REASONS = 3
+
+
+def embed(
+    inputs: Inputs,
+    output: Output = None,
+    model: Model = "qm9",
+    device: Device = DeviceName.auto,
+    batch_size: BatchSize = 256,
+    format: Format = None,
+    on_error: OnError = OnErrorName.skip,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    r"""Write the invariant embedding, group action and canonical form of every conformer to HDF5.
+
+    \b
+    molgiae embed conformers.sdf
+    molgiae embed run1/ run2.xyz.gz -o all.h5
+    zcat big.sdf.gz | molgiae embed - -o big.h5 --json
+    """
+    from molgiae import pipeline
+
+    options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
+    finish(pipeline.embed(inputs, options), "embedded", quiet, as_json)
+
+
+def canonicalize(
+    inputs: Inputs,
+    output: Output = None,
+    model: Model = "qm9",
+    device: Device = DeviceName.auto,
+    batch_size: BatchSize = 256,
+    format: Format = None,
+    on_error: OnError = OnErrorName.skip,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    r"""Write every conformer in its canonical pose and atom order, to HDF5, SDF or XYZ.
+
+    Works for every element and size: equal conformers get equal coordinates whatever pose and order they had.
+
+    \b
+    molgiae canonicalize conformers.sdf -o canonical.sdf
+    molgiae canonicalize trajectory.xyz -o canonical.h5
+    """
+    from molgiae import pipeline
+
+    options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
+    finish(pipeline.canonicalize(inputs, options), "canonicalized", quiet, as_json)
+
+
+def reconstruct(
+    inputs: Inputs,
+    output: Output = None,
+    model: Model = "qm9",
+    device: Device = DeviceName.auto,
+    batch_size: BatchSize = 256,
+    format: Format = None,
+    on_error: OnError = OnErrorName.skip,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    r"""Write what the embedding remembers of every conformer, in the pose and order of the input.
+
+    \b
+    molgiae reconstruct conformers.sdf -o reconstructed.sdf
+    molgiae reconstruct conformers.sdf -o reconstructed.h5
+    """
+    from molgiae import pipeline
+
+    options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
+    finish(pipeline.reconstruct(inputs, options), "reconstructed", quiet, as_json)
+
+
+def align(
+    inputs: Inputs,
+    output: Output = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            "-r",
+            help="File whose first conformer is the reference.",
+            show_default="the first of the input",
+        ),
+    ] = None,
+    model: Model = "qm9",
+    device: Device = DeviceName.auto,
+    batch_size: BatchSize = 256,
+    format: Format = None,
+    on_error: OnError = OnErrorName.skip,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    r"""Superpose conformers on a reference of the same formula, whatever their atom order, to SDF, XYZ or HDF5.
+
+    The group actions give the start, assignment within elements and proper Kabsch the end; RMSD before and after.
+
+    \b
+    molgiae align ensemble.sdf -o aligned.sdf
+    molgiae align poses.xyz --reference crystal.sdf -o aligned.xyz
+    """
+    from molgiae.alignment import align as run
+
+    options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
+    finish(run(inputs, options, reference), "aligned", quiet, as_json)
+
+
+COMMANDS = (embed, canonicalize, reconstruct, align)
+
+
+def finish(summary: Summary, done: str, quiet: bool, as_json: bool) -> None:
+    """Report on stderr, and on stdout if JSON was asked for; leave with status 3 if records were rejected."""
+    if as_json:
+        typer.echo(json.dumps(summary.to_dict()))
+    if not quiet:
+        typer.echo("\n".join(describe(summary, done)), err=True)
+    if summary.rejected:
+        raise typer.Exit(REJECTED)
+
+
+def describe(summary: Summary, done: str) -> list[str]:
+    """The summary in words, a line each."""
+    rate = summary.read / max(summary.seconds, 1e-9)
+    lines = [
+        f"{done} {summary.written} of {summary.read} conformers in {summary.seconds:.1f} s ({rate:.0f}/s) "
+        f"-> {summary.output}"
+    ]
+    if summary.metrics:
+        lines.append(", ".join(f"{name} {value:.4f} A" for name, value in summary.metrics.items()))
+    if summary.out_of_domain:
+        lines.append(
+            f"{summary.out_of_domain} are outside of what model {summary.model} was trained on (in_domain is 0)"
+        )
+    if summary.rejected:
+        lines.append(f"{summary.rejected} rejected, listed in {summary.rejected_in}:")
+        shown = list(summary.reasons.items())[:SHOWN_REASONS]
+        lines += [f"  {count} x {reason}" for reason, count in shown]
+        if len(summary.reasons) > len(shown):
+            lines.append(f"  and {len(summary.reasons) - len(shown)} other reasons")
+    return lines
+
+
+def _options(
+    output: str | None,
+    model: str,
+    device: DeviceName,
+    batch_size: int,
+    format: str | None,
+    on_error: OnErrorName,
+    overwrite: bool,
+    quiet: bool,
+) -> Options:
+    from molgiae.pipeline import Options
+
+    return Options(
+        output=output,
+        model=model,
+        device=device.value,
+        batch_size=batch_size,
+        format=format,
+        on_error=on_error.value,
+        overwrite=overwrite,
+        progress=not quiet,
+        command=shlex.join(["molgiae", *sys.argv[1:]]),
+    )

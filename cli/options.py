@@ -1,0 +1,57 @@
+"""The options that commands share, each described once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        help="SDF or XYZ files, also .gz; directories of them; - for standard input.", show_default=False
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", help="File to write.", show_default="named after the input"),
+]
+Model = Annotated[
+    str,
+    typer.Option("--model", "-m", help="A shipped model, or the path of a checkpoint written by pretrain."),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Conformers in a batch; changes speed, not results.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]
+Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")]
+
+
+class DeviceName(StrEnum):
+    """Where the networks run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class OnErrorName(StrEnum):
+    """What to do about a bad record."""
+
+    skip = "skip"
+    stop = "stop"
+
+
+class FormatName(StrEnum):
+    """Format of the input."""
+
+    sdf = "sdf"
+    xyz = "xyz"
+
+
+Device = Annotated[DeviceName, typer.Option(help="auto takes a GPU if there is one.")]
+OnError = Annotated[OnErrorName, typer.Option(help="List bad records and go on, or stop at the first.")]
+Format = Annotated[
+    FormatName | None,
+    typer.Option("--format", help="Format of the input.", show_default="by name and content"),
+]

@@ -1,0 +1,152 @@
+"""Every conformer onto a reference: through their group actions first, then by assignment and proper Kabsch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.elements import SYMBOLS
+from molgiae.data.readers import Inputs
+from molgiae.data.writers import StructureWriter
+from molgiae.errors import ConformerError
+from molgiae.inference import Columns, Embedder, Result
+from molgiae.matching import principal_starts, rmsd, superpose
+from molgiae.pipeline import Hdf5Sink, Options, Sink, StructureSink, Summary, is_hdf5, output_path, read, run
+
+ALIGNED_COLUMNS = (
+    "rotation",
+    "translation",
+    "permutation",
+    "aligned_position",
+    "in_domain",
+    "rmsd_before",
+    "rmsd_group_action",
+    "rmsd",
+)
+
+
+def align(inputs: Inputs, options: Options, reference: Inputs | None = None) -> Summary:
+    """Superpose conformers of one formula on a reference and write them in its pose and order.
+
+    The conformer x = g.act(c) is brought onto the reference y = h.act(c') by h g^-1, which is exact where both
+    are copies of one another; assignment within elements and proper Kabsch refine it, from the four
+    superpositions of the principal axes too. The least RMSD found is not proven to be the global minimum.
+
+    Args:
+        inputs: conformers.
+        options: of the command.
+        reference: file whose first conformer is the reference; by default that of the inputs.
+
+    Raises:
+        ConformerError: if there is no reference.
+    """
+    target = first_conformer(inputs if reference is None else reference, options)
+    embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size)
+    canonical_target = embedder.canonicalize([target])
+    output = output_path(inputs, options, "_aligned.sdf")
+    sink: Sink = (
+        Hdf5Sink(output, ALIGNED_COLUMNS, embedder, options)
+        if is_hdf5(output)
+        else StructureSink(output, _aligned_record, options)
+    )
+    before: list[float] = []
+    after: list[float] = []
+
+    def compute(block: ConformerBlock) -> Result:
+        result = align_block(embedder, canonical_target, block)
+        before.extend(result["rmsd_before"].tolist())
+        after.extend(result["rmsd"].tolist())
+        return result
+
+    summary = run(inputs, compute, sink, embedder, options, verb="align")
+    if after:
+        summary.metrics = {"rmsd_before_mean": float(np.mean(before)), "rmsd_mean": float(np.mean(after))}
+    return summary
+
+
+def first_conformer(inputs: Inputs, options: Options) -> Conformer:
+    """The first good conformer of the inputs.
+
+    Raises:
+        ConformerError: if there is none.
+    """
+    for block in read(inputs, options):
+        if len(block):
+            return block[0]
+    raise ConformerError(f"{inputs}: no conformer that could serve as the reference")
+
+
+def align_block(embedder: Embedder, target: Result, block: ConformerBlock) -> Result:
+    """Align a block; conformers of another formula are refused.
+
+    Args:
+        embedder: gives the group actions.
+        target: canonicalized reference.
+        block: conformers.
+    """
+    reference = target.block[0]
+    formula = Counter(reference.atomic_number.tolist())
+    fits = np.array([Counter(c.atomic_number.tolist()) == formula for c in block], dtype=bool)
+    refused = [
+        Rejected(c.source, c.record, c.title, c.line,
+                 f"formula {hill(c)} differs from that of the reference, {hill(reference)}")
+        for c, good in zip(block, fits, strict=True) if not good
+    ]  # fmt: skip
+    probes = embedder.canonicalize(block.take(fits, refused))
+    columns: Columns = {
+        name: probes[name].copy() for name in ("rotation", "translation", "permutation", "in_domain")
+    }
+    columns["aligned_position"] = np.empty_like(probes["canonical_position"])
+    for name in ("rmsd_before", "rmsd_group_action", "rmsd"):
+        columns[name] = np.empty(len(probes))
+    for m, aligned in enumerate(_superposed(target, probes)):
+        atoms = slice(int(probes.block.offset[m]), int(probes.block.offset[m + 1]))
+        for name, value in aligned.items():
+            per_atom = name in ("permutation", "aligned_position")
+            columns[name][atoms if per_atom else m] = value
+    return Result(probes.block, columns)
+
+
+def _superposed(target: Result, probes: Result) -> Iterator[Columns]:
+    """The columns of each probe in turn; the inverse motion is stored: from the reference back to the input."""
+    y = target.block[0].position.astype(np.float64)
+    z = target.block[0].atomic_number.astype(np.int64)
+    place = np.argsort(target["permutation"])
+    for m, probe in enumerate(probes.block):
+        atoms = slice(int(probes.block.offset[m]), int(probes.block.offset[m + 1]))
+        x = probe.position
+        rotation = target["rotation"][0] @ probes["rotation"][m].T
+        translation = target["translation"][0] - rotation @ probes["translation"][m]
+        canonical = x[probes["permutation"][atoms]][place] @ rotation.T + translation
+        starts = [(rotation, translation), *principal_starts(y, x)]
+        best = superpose(z, y, probe.atomic_number.astype(np.int64), x, starts)
+        yield {
+            "rotation": best.rotation.T,
+            "translation": -best.rotation.T @ best.translation,
+            "permutation": best.order,
+            "aligned_position": x[best.order] @ best.rotation.T + best.translation,
+            "rmsd_before": np.array(rmsd(y, x)),
+            "rmsd_group_action": np.array(rmsd(y, canonical)),
+            "rmsd": np.array(best.rmsd),
+        }
+
+
+def hill(conformer: Conformer) -> str:
+    """Molecular formula in Hill order: carbon, hydrogen, the others by the alphabet."""
+    count = Counter(SYMBOLS[z] for z in conformer.atomic_number.tolist())
+    first = [s for s in ("C", "H") if "C" in count and s in count]
+    rest = sorted(set(count) - set(first))
+    return "".join(s + (str(count[s]) if count[s] > 1 else "") for s in [*first, *rest])
+
+
+def _aligned_record(writer: StructureWriter, result: Result, m: int) -> None:
+    atoms = slice(int(result.block.offset[m]), int(result.block.offset[m + 1]))
+    writer.write(
+        result.block[m],
+        order=result["permutation"][atoms],
+        position=result["aligned_position"][atoms],
+        properties={f"molgiae_{name}": f"{result[name][m]:.4f}" for name in ("rmsd_before", "rmsd")},
+    )

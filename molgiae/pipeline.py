@@ -1,0 +1,328 @@
+"""The file-to-file commands: read blocks, compute, write, count; nothing is lost without being listed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.hdf5 import Hdf5Writer, read_hdf5_blocks
+from molgiae.data.partial import PartialFile
+from molgiae.data.readers import Inputs, OnError, read_blocks
+from molgiae.data.schema import EMBEDDING_COLUMNS
+from molgiae.data.writers import StructureWriter, open_writer, structure_suffix
+from molgiae.errors import ConfigError, ConformerError
+from molgiae.inference import BATCH_SIZE, Embedder, Result
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+CANONICAL_COLUMNS = tuple(name for name in EMBEDDING_COLUMNS if name != "embedding")
+RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")
+REJECTED_FIELDS = ("source", "record", "title", "line", "reason")
+
+Compute = Callable[[ConformerBlock], Result]
+
+
+@dataclass
+class Summary:
+    """What a command did.
+
+    Attributes:
+        output: the file written.
+        read: records found.
+        written: conformers in the output.
+        rejected: records refused; read = written + rejected.
+        reasons: how many were refused for what reason.
+        rejected_in: where the refused records are listed; empty if there are none.
+        model: name of the model; empty if none was used.
+        model_sha256: of its file.
+        out_of_domain: conformers written although outside of what the model was trained on.
+        seconds: wall time.
+        metrics: figures of the command.
+    """
+
+    output: str
+    read: int = 0
+    written: int = 0
+    rejected: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    rejected_in: str = ""
+    model: str = ""
+    model_sha256: str = ""
+    out_of_domain: int = 0
+    seconds: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every file-to-file command takes.
+
+    Attributes:
+        output: the file to write; None derives a name from the input.
+        model: name of a shipped model or path of a checkpoint.
+        device: "auto", "cpu" or "cuda".
+        batch_size: conformers in a batch.
+        format: of the input, "sdf" or "xyz"; None to go by name and content.
+        on_error: "skip" lists bad records, "stop" ends at the first.
+        overwrite: replace an existing output.
+        progress: show a bar on stderr.
+        command: the command line, for provenance.
+    """
+
+    output: str | os.PathLike[str] | None = None
+    model: str = "qm9"
+    device: str = "auto"
+    batch_size: int = BATCH_SIZE
+    format: str | None = None
+    on_error: OnError = "skip"
+    overwrite: bool = False
+    progress: bool = False
+    command: str = "python"
+
+
+def embed(inputs: Inputs, options: Options) -> Summary:
+    """Embed every conformer and write HDF5 (schema version 1).
+
+    Raises:
+        MolgiaeError: whatever keeps the output from being written.
+    """
+    embedder = _embedder(options)
+    output = output_path(inputs, options, ".h5")
+    if not is_hdf5(output):
+        raise ConfigError(f"{output}: embeddings are written as HDF5; use a name that ends in .h5")
+    sink = Hdf5Sink(output, EMBEDDING_COLUMNS, embedder, options)
+    return run(inputs, embedder.embed, sink, embedder, options, verb="embed")
+
+
+def canonicalize(inputs: Inputs, options: Options) -> Summary:
+    """Write every conformer in its canonical pose and order, as HDF5, SDF or XYZ by the name of the output."""
+    embedder = _embedder(options)
+    output = output_path(inputs, options, "_canonical.h5")
+    if is_hdf5(output):
+        sink: Sink = Hdf5Sink(output, CANONICAL_COLUMNS, embedder, options)
+    else:
+        sink = StructureSink(output, _canonical_record, options)
+    return run(inputs, embedder.canonicalize, sink, embedder, options, verb="canonicalize")
+
+
+def reconstruct(inputs: Inputs, options: Options) -> Summary:
+    """Write what the model remembers of every conformer, in the pose and order of the input."""
+    embedder = _embedder(options)
+    output = output_path(inputs, options, "_reconstructed.h5")
+    if is_hdf5(output):
+        sink: Sink = Hdf5Sink(output, RECONSTRUCTION_COLUMNS, embedder, options)
+    else:
+        sink = StructureSink(output, _reconstructed_record, options)
+    errors: list[float] = []
+
+    def compute(block: ConformerBlock) -> Result:
+        result = embedder.embed(block, reconstruct=True)
+        errors.extend(result["rmsd"].tolist())
+        return result
+
+    summary = run(inputs, compute, sink, embedder, options, verb="reconstruct")
+    if errors:
+        summary.metrics = {"rmsd_mean": float(np.mean(errors)), "rmsd_median": float(np.median(errors))}
+    return summary
+
+
+class Sink(Protocol):
+    """Where results go."""
+
+    path: Path
+
+    def __enter__(self) -> Any:
+        """Open; the file gets its name on a clean exit only."""
+
+    def __exit__(self, *exception: Any) -> None:
+        """Close."""
+
+    def write(self, result: Result) -> None:
+        """Append the results of a block and its refused records."""
+
+    def rejected_in(self) -> str:
+        """Where refused records are listed."""
+
+
+class Hdf5Sink:
+    """Results to an HDF5 file, refused records to its group ``rejected``."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], embedder: Embedder, options: Options) -> None:
+        self.path = path
+        self._writer = Hdf5Writer(
+            path,
+            dimension=embedder.dimension if "embedding" in columns else 0,
+            columns=columns,
+            model=embedder.checkpoint.name,
+            model_sha256=embedder.checkpoint.sha256,
+            command=options.command,
+            overwrite=options.overwrite,
+        )
+
+    def __enter__(self) -> Hdf5Sink:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._writer.__exit__(*exception)
+
+    def write(self, result: Result) -> None:
+        """Append."""
+        self._writer.append(result.block, result.columns)
+
+    def rejected_in(self) -> str:
+        """The group of the file."""
+        return f"{self.path}: group rejected"
+
+
+class StructureSink:
+    """Results to an SDF or XYZ file, refused records to a CSV table beside it.
+
+    Args:
+        path: name that ends in a suffix of `molgiae.data.writers.WRITERS`.
+        record: writes conformer m of a result.
+        options: of the command.
+    """
+
+    def __init__(
+        self, path: Path, record: Callable[[StructureWriter, Result, int], None], options: Options
+    ) -> None:
+        self.path = path
+        self.table = path.with_name(f"{path.name}.rejected.csv")
+        self._writer: AbstractContextManager[Any] = open_writer(path, overwrite=options.overwrite)
+        self._record = record
+        self._rejected: list[Rejected] = []
+
+    def __enter__(self) -> StructureSink:
+        self._open = self._writer.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if exception[0] is None and self._rejected:
+            write_rejected(self.table, self._rejected)
+        self._writer.__exit__(*exception)
+
+    def write(self, result: Result) -> None:
+        """Append."""
+        for m in range(len(result)):
+            self._record(self._open, result, m)
+        self._rejected += result.block.rejected
+
+    def rejected_in(self) -> str:
+        """The table beside the file."""
+        return str(self.table)
+
+
+def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
+    """A table of refused records as CSV; replaces one that is there."""
+    partial = PartialFile(path, overwrite=True)
+    with partial.reporting(), open(partial.temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(REJECTED_FIELDS)
+        writer.writerows([getattr(record, name) for name in REJECTED_FIELDS] for record in rejected)
+    partial.publish()
+
+
+def run(
+    inputs: Inputs, compute: Compute, sink: Sink, embedder: Embedder, options: Options, verb: str
+) -> Summary:
+    """Read, compute, write, count.
+
+    Raises:
+        ConformerError: if a record is refused and ``on_error`` is "stop", or if every record is refused.
+    """
+    started = time.monotonic()
+    summary = Summary(str(sink.path), model=embedder.checkpoint.name, model_sha256=embedder.checkpoint.sha256)
+    reasons: Counter[str] = Counter()
+    with sink, tqdm(desc=verb, unit=" conformers", disable=None if options.progress else True) as bar:
+        for block in read(inputs, options):
+            result = compute(block)
+            stop_at_refusal(result.block, options)
+            sink.write(result)
+            summary.written += len(result)
+            summary.rejected += len(result.block.rejected)
+            summary.out_of_domain += len(result) - int(result["in_domain"].sum())
+            reasons.update(record.reason for record in result.block.rejected)
+            bar.update(len(result) + len(result.block.rejected))
+    summary.read = summary.written + summary.rejected
+    summary.reasons = dict(reasons.most_common())
+    summary.rejected_in = sink.rejected_in() if summary.rejected else ""
+    summary.seconds = time.monotonic() - started
+    return summary
+
+
+def read(inputs: Inputs, options: Options) -> Iterator[ConformerBlock]:
+    """Blocks of conformers from SDF and XYZ, or from one HDF5 file of molgiae."""
+    if isinstance(inputs, str | os.PathLike) and is_hdf5(Path(inputs)):
+        return read_hdf5_blocks(inputs)
+    return read_blocks(inputs, format=options.format, on_error=options.on_error)
+
+
+def stop_at_refusal(block: ConformerBlock, options: Options) -> None:
+    """Raise a ConformerError for the first refused record, if that is what the user wants."""
+    if options.on_error == "stop" and block.rejected:
+        bad = block.rejected[0]
+        raise ConformerError(bad.reason, source=bad.source, record=bad.record, title=bad.title, line=bad.line)
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether the name says HDF5."""
+    return path.suffix.lower() in HDF5_SUFFIXES
+
+
+def output_path(inputs: Inputs, options: Options, ending: str) -> Path:
+    """The output asked for, or one in the current directory named after the first input.
+
+    Raises:
+        ConfigError: if the name says neither HDF5 nor a structure format.
+    """
+    if options.output is None:
+        first = inputs if isinstance(inputs, str | os.PathLike) else next(iter(inputs), "-")
+        name = Path(first).resolve().name if str(first) != "-" else "conformers"
+        stem = name.removesuffix(".gz")
+        return Path(f"{stem.rsplit('.', 1)[0] or stem}{ending}")
+    path = Path(options.output)
+    if not is_hdf5(path) and structure_suffix(path) is None:
+        raise ConfigError(f"{path}: end the name of the output in .h5, .sdf or .xyz")
+    return path
+
+
+def _embedder(options: Options) -> Embedder:
+    return Embedder(options.model, device=options.device, batch_size=options.batch_size)
+
+
+def _atoms(result: Result, m: int) -> tuple[Conformer, slice]:
+    return result.block[m], slice(int(result.block.offset[m]), int(result.block.offset[m + 1]))
+
+
+def _canonical_record(writer: StructureWriter, result: Result, m: int) -> None:
+    conformer, atoms = _atoms(result, m)
+    position = result["canonical_position"][atoms]
+    writer.write(conformer, order=result["permutation"][atoms], position=position)
+
+
+def _reconstructed_record(writer: StructureWriter, result: Result, m: int) -> None:
+    """The prediction in the order of the input; the bonds are those of the input."""
+    conformer, atoms = _atoms(result, m)
+    z = result["reconstructed_atomic_number"][atoms]
+    missed = {"molgiae_types_wrong": str(int((z != conformer.atomic_number).sum()))}
+    writer.write(
+        conformer,
+        position=result["reconstructed_position"][atoms],
+        atomic_number=np.where(z == 0, conformer.atomic_number, z),
+        properties={"molgiae_rmsd": f"{result['rmsd'][m]:.4f}", **missed},
+    )

@@ -1,0 +1,32 @@
+"""Figures; matplotlib comes with ase."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+
+def training_curve(table: Path, picture: Path) -> None:
+    """Loss and validation error of a run against its steps.
+
+    Args:
+        table: ``metrics.csv`` of a run.
+        picture: PNG to write.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 (slow to import, needed at the end only)
+
+    with table.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["stage"] == "autoencoder" and row.get("rmsd_mean")]
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    steps = [int(row["step"]) for row in rows]
+    axes.plot(steps, [float(row["rmsd_mean"]) for row in rows], label="mean RMSD, validation (Å)")
+    axes.plot(
+        steps, [float(row["rmsd_p99"]) for row in rows], label="99th percentile of RMSD, validation (Å)"
+    )
+    wrong = [max(1 - float(row["type_accuracy"]), 1e-6) for row in rows]
+    axes.plot(steps, wrong, label="share of atom types wrong, validation")
+    axes.set(xlabel="step", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(picture, dpi=120)
