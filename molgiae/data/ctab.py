@@ -21,6 +21,9 @@ HEADER_LINES = 3
 OLD_CHARGE = (0, 3, 2, 1, 0, -1, -2, -3)
 """Charge for each value of the charge column of a V2000 atom line."""
 
+Atom = tuple[int, tuple[float, float, float], int]
+"""Atomic number, coordinates in angstrom, charge."""
+
 _PROPERTY_MARKS = ("M  ", "A  ", "V  ", "G  ", "S  ")
 
 
@@ -106,7 +109,7 @@ def _two_integers(line: str) -> tuple[int, int] | None:
     return None
 
 
-def _atom_v2000(line: str) -> tuple[int, tuple[float, float, float], int]:
+def _atom_v2000(line: str) -> Atom:
     """Element, coordinates and charge: by columns (10.4, 10.4, 10.4, element) as specified, else by words."""
     symbol = line[31:34].strip()
     if symbol and not line[30].isspace():
@@ -195,11 +198,18 @@ def _v30_lines(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
 
 def _read_v3000(lines: Sequence[str], first_line: int) -> Ctab:
     section, counts = "", (-1, -1)
-    atoms: dict[str, tuple[int, tuple[float, float, float], int]] = {}
+    atoms: dict[str, Atom] = {}
     n_bonds = end = 0
     for index, words in _v30_lines(lines):
         end = index
         try:
+            if section == "ATOM" and words and words[0] != "END":
+                _add_atom_v3000(words, atoms)
+                continue
+            if section == "BOND" and words and words[0] != "END":
+                n_bonds += 1
+                _check_bond_v3000(words, atoms)
+                continue
             match words:
                 case ["COUNTS", n_atoms, bonds, *_] if n_atoms.isdecimal() and bonds.isdecimal():
                     counts = int(n_atoms), int(bonds)
@@ -207,13 +217,6 @@ def _read_v3000(lines: Sequence[str], first_line: int) -> Ctab:
                     section = name
                 case ["END", *_]:
                     section = ""
-                case [label, *_] if section == "ATOM":
-                    if label in atoms:
-                        raise ConformerError(f"atom {label} is given twice")
-                    atoms[label] = _atom_v3000(words)
-                case [_, *_] if section == "BOND":
-                    n_bonds += 1
-                    _check_bond_v3000(words, atoms)
         except ConformerError as error:
             raise _fail(error.reason, index, first_line) from error
     if counts != (len(atoms), n_bonds):
@@ -230,9 +233,11 @@ def _read_v3000(lines: Sequence[str], first_line: int) -> Ctab:
     return Ctab(number, position, sum(charge for _, _, charge in atoms.values()), end)
 
 
-def _atom_v3000(words: list[str]) -> tuple[int, tuple[float, float, float], int]:
+def _add_atom_v3000(words: list[str], atoms: dict[str, Atom]) -> None:
     if len(words) < 5:
         raise ConformerError(f"expected index, element, x, y, z, found {shown(' '.join(words))}")
+    if words[0] in atoms:
+        raise ConformerError(f"atom {words[0]} is given twice")
     x, y, z = (parse_number(word) for word in words[2:5])
     charge = 0
     for word in words[5:]:
@@ -242,7 +247,7 @@ def _atom_v3000(words: list[str]) -> tuple[int, tuple[float, float, float], int]
             except ValueError as error:
                 raise ConformerError(f"charge cannot be read: '{word}'") from error
     number = ATOMIC_NUMBER.get(words[1]) or atomic_number(words[1])
-    return number, (x, y, z), charge
+    atoms[words[0]] = number, (x, y, z), charge
 
 
 def _check_bond_v3000(words: list[str], atoms: Container[str]) -> None:

@@ -19,8 +19,12 @@ Mask = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 
 NEWLINE, SPACE, MINUS, DOT, ZERO = b"\n -.0"
-ATOM_WIDTH = 39
-"""Columns of an atom line up to the charge."""
+COUNTS_WIDTH = 39
+ATOM_WIDTH = 34
+"""Columns of an atom line up to the element."""
+MASS_WIDTH = 36
+CHARGE_WIDTH = 39
+"""Columns up to the mass difference and up to the charge; a line may end before them."""
 BOND_WIDTH = 9
 
 
@@ -105,6 +109,11 @@ def read_tables(lines: Lines, first: Index, last: Index) -> Tables:
         first: (R,) title line of each record.
         last: (R,) its ``$$$$`` line.
     """
+    if not len(first):
+        none = np.empty(0, np.int64)
+        return Tables(
+            none, none.astype(np.uint8), np.empty((0, 3)), np.zeros(1, np.int64), *[none] * 3, none > 0
+        )
     record = np.flatnonzero(last - first > HEADER_LINES)
     n_atoms, n_bonds, ok = _counts(lines, first[record] + HEADER_LINES)
     after = first[record] + HEADER_LINES + 1 + n_atoms + n_bonds
@@ -138,7 +147,7 @@ def _ragged(start: Index, size: Index) -> tuple[Index, Index]:
 
 
 def _counts(lines: Lines, line: Index) -> tuple[Index, Index, Mask]:
-    rows, ok = lines.columns(line, ATOM_WIDTH)
+    rows, ok = lines.columns(line, COUNTS_WIDTH)
     ok &= (rows[:, 33:39] == np.frombuffer(b" V2000", np.uint8)).all(axis=1)
     n_atoms, atoms_ok = _integers(rows[:, :3])
     n_bonds, bonds_ok = _integers(rows[:, 3:6])
@@ -188,11 +197,19 @@ def _atoms(lines: Lines, line: Index) -> tuple[Bytes, NDArray[np.float64], Index
     position, coordinates_ok = _coordinates(rows[:, :30])
     symbol = rows[:, 31] | rows[:, 32].astype(np.uint16) << 8
     number = _SYMBOL[symbol]
-    code = rows[:, 38] - ZERO
-    ok &= coordinates_ok & (number > 0) & (code < len(_CHARGE))
-    for column in (30, 33, 36, 37):
-        ok &= rows[:, column] == SPACE
-    return number, position, _CHARGE[np.minimum(code, len(_CHARGE) - 1)], ok
+    ok &= coordinates_ok & (number > 0) & (rows[:, 30] == SPACE) & (rows[:, 33] == SPACE)
+    charge, charge_ok = _charges(lines, line)
+    return number, position, charge, ok & charge_ok
+
+
+def _charges(lines: Lines, line: Index) -> tuple[Index, Mask]:
+    """Charges in columns 37-39 of atom lines, 0 if a line ends before, and which are well formed."""
+    field, present = lines.columns(line, CHARGE_WIDTH - MASS_WIDTH, MASS_WIDTH)
+    code = field[:, 2] - ZERO
+    ok = present & (field[:, 0] == SPACE) & (field[:, 1] == SPACE) & (code < len(_CHARGE))
+    return np.where(ok, _CHARGE[np.minimum(code, len(_CHARGE) - 1)], 0), ok | (
+        lines.width[line] <= MASS_WIDTH
+    )
 
 
 def _coordinates(rows: Bytes) -> tuple[NDArray[np.float64], Mask]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from molgiae.errors import ConformerError
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:(?:[eEdD]|\*\^)[-+]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[dD]|\*\^)[-+]?\d+", re.ASCII)
 _EXPONENT = re.compile(r"[dD]|\*\^")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -20,10 +21,12 @@ def parse_number(word: str) -> float:
         ConformerError: NaN, infinite, or not a number.
     """
     word = word.strip()
-    if _NUMBER.fullmatch(word):
-        number = float(_EXPONENT.sub("e", word))
-        if abs(number) != float("inf"):
-            return number + 0.0  # no negative zero
+    try:
+        number = float(word)
+    except ValueError:
+        number = float(_EXPONENT.sub("e", word)) if _NUMBER.fullmatch(word) else math.nan
+    if math.isfinite(number) and "_" not in word:
+        return number + 0.0  # no negative zero
     raise ConformerError(f"coordinate '{word[:MAX_SHOWN]}' is not a finite number")
 
 

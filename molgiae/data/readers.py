@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -23,7 +24,7 @@ READERS: dict[str, Reader] = {"sdf": read_sdf, "xyz": read_xyz}
 
 CHUNK_SIZE = 4 << 20
 """Bytes read at a time."""
-MAX_RECORD = 64 << 20
+MAX_RECORD = 32 << 20
 """Bytes after which a record without an end is given up, so that memory stays bounded."""
 
 SNIFFED, SNIFFED_LINES = 1 << 16, 8
@@ -54,7 +55,7 @@ def read_blocks(
         inputs: files, directories, ``-`` for standard input; one or several.
         format: a row of READERS; by suffix or content if None.
         on_error: ``skip`` lists bad records as rejected, ``stop`` raises at the first.
-        block_size: conformers in a block; the last is smaller.
+        block_size: records in a block that were not rejected before their geometry was looked at.
         limit: read at most this many records, good or bad.
         keep_text: keep each record as it was read.
         check_geometry: reject impossible geometry, see `molgiae.data.checks`.
@@ -75,8 +76,9 @@ def read_blocks(
         raise ConfigError("no input was named")
     sources = find_sources(names, format)
     blocks = _limited((_read_source(source, keep_text, chunk_size) for source in sources), limit)
-    checked = (reject_faulty(block) if check_geometry else block for block in blocks)
-    return rebatch(_watched(checked, on_error), block_size)
+    batched = rebatch(blocks, block_size)
+    checked = (reject_faulty(block) if check_geometry else block for block in batched)
+    return _watched(checked, on_error)
 
 
 def read_conformers(
@@ -110,7 +112,7 @@ def _read_source(source: Source, keep_text: bool, chunk_size: int) -> Iterator[C
     stream = ByteStream(source, chunk_size)
     cursor = Cursor(source.name, keep_text=keep_text)
     chunks = iter(stream)
-    rest, following = b"", next(chunks, b"")
+    rest, following = b"", next(chunks, b"").removeprefix(codecs.BOM_UTF8)
     reader = READERS[source.format] if source.format else None
     wanted = 0
     while following:
@@ -176,7 +178,9 @@ def _watched(blocks: Iterable[ConformerBlock], on_error: OnError) -> Iterator[Co
     any_record = False
     empty: list[Rejected] = []
     for block in blocks:
-        rejected = sorted(block.rejected, key=lambda bad: bad.record)
+        if not len(block) and not block.rejected:
+            continue
+        rejected = _in_order(block.rejected)
         if rejected and on_error == "stop":
             raise _as_error(rejected[0])
         any_record |= len(block) > 0 or any(bad.record for bad in rejected)
@@ -184,6 +188,12 @@ def _watched(blocks: Iterable[ConformerBlock], on_error: OnError) -> Iterator[Co
         yield replace(block, rejected=rejected)
     if empty and not any_record:
         raise _as_error(empty[0])
+
+
+def _in_order(rejected: list[Rejected]) -> list[Rejected]:
+    """By source, in the order in which these were read, and record."""
+    order = {source: k for k, source in enumerate(dict.fromkeys(bad.source for bad in rejected))}
+    return sorted(rejected, key=lambda bad: (order[bad.source], bad.record))
 
 
 def _as_error(bad: Rejected) -> ConformerError:

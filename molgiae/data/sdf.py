@@ -17,6 +17,8 @@ from molgiae.data.sources import Cursor
 from molgiae.errors import ConformerError
 
 DELIMITER = b"$$$$"
+FEW = 3
+"""Records that are read sooner one by one than together."""
 MAX_TITLE = 200
 """Characters kept of the title of a rejected record, which may be any garbage."""
 
@@ -37,18 +39,24 @@ def read_sdf(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock
     Returns:
         Conformers and rejected records, and how many bytes they took.
     """
-    if final and not buffer.endswith(b"\n"):
-        buffer += b"\n"
+    if final:
+        buffer = _completed(buffer)
     lines = Lines(buffer)
     last = lines.starting(DELIMITER)
-    used = int(lines.end[last[-1]]) + 1 if len(last) else 0
-    if final:
-        if buffer[used:].strip():
-            last = np.append(last, len(lines.end))
-        used = len(buffer)
+    used = len(buffer) if final else int(lines.end[last[-1]]) + 1 if len(last) else 0
     first = np.append(0, last[:-1] + 1)[: len(last)]
     text = buffer.decode("latin-1")
     return _Buffer(text, lines, cursor).read(first, last), used
+
+
+def _completed(buffer: bytes) -> bytes:
+    """The buffer with a line end and a delimiter at its end, where these are missing."""
+    if not buffer.endswith(b"\n"):
+        buffer += b"\n"
+    tail = buffer[buffer.rfind(b"\n" + DELIMITER) + 1 :]
+    if tail.startswith(DELIMITER):
+        tail = tail[tail.index(b"\n") :]
+    return buffer + DELIMITER + b"\n" if tail.strip() else buffer
 
 
 def parse_data(lines: Sequence[str]) -> dict[str, str]:
@@ -114,7 +122,8 @@ class _Buffer:
 
     def read(self, first: Index, last: Index) -> ConformerBlock:
         """Conformers of the records between these lines; clean tables first, then the rest, put in order."""
-        tables = read_tables(self.lines, first, last)
+        some = len(first) if len(first) > FEW else 0
+        tables = read_tables(self.lines, first[:some], last[:some])
         entries = self._entries(tables, first, last)
         clean_ones = np.array([entry is not None for entry in entries], bool)
         rest = np.delete(np.arange(len(first)), tables.record[clean_ones])

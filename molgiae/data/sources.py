@@ -20,7 +20,7 @@ STDIN = "-"
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _SDF_MARK = re.compile(rb"V[23]000[ \r]*$|^M  END|^\$\$\$\$|^M  V30 ", re.MULTILINE)
-_XYZ_MARK = re.compile(rb"\s*\d+[ \t\r]*\n[^\n]*\n[ \t]*\w+(?:[ \t]+[-+.\w]+){3}")
+_XYZ_MARK = re.compile(rb"\s*\d+[ \t\r]*\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,9 @@ def _in_directory(directory: str, format: str | None) -> list[Source]:
 
 def sniff(head: bytes) -> str:
     """Format by content; empty if it is neither SDF nor XYZ."""
-    if _XYZ_MARK.match(head):
-        return "xyz"
-    return "sdf" if _SDF_MARK.search(head) else ""
+    if _SDF_MARK.search(head):
+        return "sdf"
+    return "xyz" if _XYZ_MARK.match(head) else ""
 
 
 class ByteStream:

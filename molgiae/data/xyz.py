@@ -7,17 +7,16 @@ comment that is no atom line, that many lines that may be atoms, and no further 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.elements import ATOMIC_NUMBER, SYMBOLS, atomic_number
-from molgiae.data.fields import clean, parse_number, repair, shown
+from molgiae.data.fields import clean, repair, shown
 from molgiae.data.sources import Cursor
+from molgiae.data.xyz_atoms import decode, decode_carefully, is_atom, may_be_atom
 from molgiae.data.xyz_columns import decode_lines
 from molgiae.data.xyz_comment import Columns, Comment, parse_comment
 from molgiae.errors import ConformerError
@@ -30,9 +29,7 @@ NEWLINE = ord("\n")
 QM9_TRAILER = 3
 """Lines of frequencies, SMILES and InChI at the end of a frame of QM9 itself (comment ``gdb ...``)."""
 
-_SPECIES = ATOMIC_NUMBER | {str(number): number for number in range(1, len(SYMBOLS))}
-
-Atoms = tuple[NDArray[np.uint8], NDArray[np.float64]]
+_FIXED_DECIMALS = re.compile(rb"\s*\w+(?=\s)(?:\s+-?\d+\.(\d{4,})(?=\s))(?:\s+-?\d+\.\d+){2}\s*")
 
 
 def read_xyz(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int]:
@@ -47,11 +44,23 @@ def read_xyz(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock
         Conformers and rejected frames, and how many bytes they took.
     """
     if final and not buffer.endswith(b"\n"):
-        buffer += b"\n"
+        # Without its last line the frame misses an atom, and is rejected for it.
+        buffer = buffer[: buffer.rfind(b"\n") + 1] if _ends_in_a_number(buffer) else buffer + b"\n"
     found = _in_one_go(buffer, final, cursor)
     if found is None and len(buffer) > ONE_BY_ONE:
         found = _in_halves(buffer, final, cursor)
     return found or _one_by_one(buffer, final, cursor)
+
+
+def _ends_in_a_number(buffer: bytes) -> bool:
+    """Whether the last line stops short in its last number, where two lines before have all their decimals."""
+    *_, before, previous, last = (b"\n\n" + buffer[-1000:]).split(b"\n")
+    fixed = _FIXED_DECIMALS.fullmatch(previous)
+    if fixed is None or not _FIXED_DECIMALS.fullmatch(before):
+        return False
+    words, decimals = last.split(), len(fixed[1])
+    cut = [len(word.partition(b".")[2]) for word in words[1:4]]
+    return len(words) == 4 and cut[:2] == [decimals, decimals] and cut[2] < decimals
 
 
 def _in_halves(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int] | None:
@@ -141,69 +150,8 @@ def _is_boundary(line: str) -> bool:
     return not line.strip() or count_of(line) >= 0
 
 
-def decode(lines: Sequence[str], columns: Columns) -> Atoms:
-    """Elements and coordinates of lines that all have the same number of columns.
-
-    Returns:
-        (n,) atomic numbers and (n, 3) positions, angstrom.
-
-    Raises:
-        ValueError: a number is not plain and finite, or lines differ in their number of columns.
-        KeyError: an unknown element.
-    """
-    step = len(lines[0].split()) + 1
-    text = " ; ".join(lines)
-    words = text.split()
-    marks = words[step - 1 :: step]
-    if len(words) != step * len(lines) - 1 or marks.count(";") != len(lines) - 1 or "_" in text:
-        raise ValueError("lines differ in their number of columns")
-    if step - 1 < max(columns.species + 1, columns.position + 3):
-        raise ValueError("too few columns")
-    species = words[columns.species :: step]
-    number = np.fromiter(map(_SPECIES.__getitem__, species), np.uint8, len(lines))
-    position = np.empty((len(lines), 3))
-    for axis in range(3):
-        position[:, axis] = np.fromiter(
-            map(float, words[columns.position + axis :: step]), np.float64, len(lines)
-        )
-    if not np.isfinite(position).all():
-        raise ValueError("a coordinate is not finite")
-    position += 0.0  # no negative zero
-    return number, position
-
-
-def decode_carefully(lines: Sequence[str], columns: Columns, first_line: int) -> Atoms:
-    """As `decode`, line by line; says what is wrong."""
-    number = np.zeros(len(lines), np.uint8)
-    position = np.zeros((len(lines), 3))
-    for i, line in enumerate(lines):
-        try:
-            number[i], position[i] = _atom(line, columns)
-        except ConformerError as error:
-            reason = f"line {first_line + i}: atom {i + 1} of {len(lines)}: {error.reason}"
-            raise ConformerError(reason) from error
-    return number, position
-
-
-def _atom(line: str, columns: Columns) -> tuple[int, list[float]]:
-    words = line.split()
-    if len(words) < max(columns.species + 1, columns.position + 3):
-        raise ConformerError(f"expected an element and three coordinates, found {shown(line)}")
-    species = words[columns.species]
-    number = _SPECIES.get(species) or atomic_number(species)
-    return number, [parse_number(word) for word in words[columns.position : columns.position + 3]]
-
-
 def _text(lines: list[str], cursor: Cursor) -> str:
     return repair("\n".join(lines)) + "\n" if cursor.keep_text else ""
-
-
-def _is_atom(line: str, columns: Columns) -> bool:
-    try:
-        _atom(line, columns)
-    except ConformerError:
-        return False
-    return True
 
 
 class _UnfinishedError(Exception):
@@ -255,7 +203,7 @@ class _Frames:
             comment = parse_comment(self.lines[i + 1])
         except ConformerError as error:
             return end, error.reason
-        if end < len(self.lines) and _is_atom(self.lines[end], comment.columns):
+        if end < len(self.lines) and is_atom(self.lines[end], comment.columns):
             reason = f"{n} atoms announced, more found at line {self.cursor.line + end}"
             return self._next_frame(i), reason
         return end + self._trailer(i, end), self._conformer(i, end, comment, record)
@@ -317,21 +265,16 @@ class _Frames:
 
     def _is_plausible(self, j: int) -> bool:
         end = j + HEADER_LINES + count_of(self.lines[j])
-        if j + 1 < len(self.lines) and _is_atom(self.lines[j + 1], Columns()):
+        if j + 1 < len(self.lines) and is_atom(self.lines[j + 1], Columns()):
             return False
         try:
             if self._interruption(j + HEADER_LINES, end) is not None:
                 return False
         except _UnfinishedError:
             loose = self.lines[j + HEADER_LINES :]
-            if all(_may_be_atom(line) for line in loose):
+            if all(may_be_atom(line) for line in loose):
                 raise
             return False
-        if not all(_may_be_atom(line) for line in self.lines[j + HEADER_LINES : end]):
+        if not all(may_be_atom(line) for line in self.lines[j + HEADER_LINES : end]):
             return False
-        return end >= len(self.lines) or not _is_atom(self.lines[end], Columns())
-
-
-def _may_be_atom(line: str) -> bool:
-    """Four words or more: also an atom line with a fault of its own."""
-    return len(line.split()) >= 4
+        return end >= len(self.lines) or not is_atom(self.lines[end], Columns())

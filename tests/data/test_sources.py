@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from molgiae.data import readers
 from molgiae.data.readers import read_blocks, read_conformers
 from molgiae.errors import ConfigError, ConformerError
 
@@ -81,6 +82,30 @@ def test_line_ends(name: str, records: list[str], ending: str, final_newline: bo
     (block,) = read_blocks(tmp_path / name)
     assert len(block) == 3 and not block.rejected
     np.testing.assert_array_equal(block[2].position, [atom[1:] for atom in molecule(2)])
+
+
+def test_byte_order_mark_is_no_part_of_the_first_record(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text(XYZ[0], encoding="utf-8-sig")
+    assert titles(tmp_path / "a.xyz") == ["xyz 0"]
+
+
+@pytest.mark.parametrize("lost", range(1, 14))
+def test_xyz_cut_off_within_its_last_line(lost: int, tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text("".join(XYZ[:3])[:-lost])
+    (block,) = read_blocks(tmp_path / "a.xyz")
+    assert len(block) == (3 if lost == 1 else 2)
+    assert len(block) + len(block.rejected) == 3
+
+
+@pytest.mark.parametrize("records", [SDF, XYZ], ids=["sdf", "xyz"])
+def test_memory_is_bounded_by_the_longest_record(
+    records: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "MAX_RECORD", 5000)
+    name = "a.sdf" if records is SDF else "a.xyz"
+    (tmp_path / name).write_text(records[0] + "rubbish and more rubbish\n" * 2000 + "".join(records[1:20]))
+    (block,) = read_blocks(tmp_path / name, chunk_size=500)
+    assert len(block) == 20 and block.rejected
 
 
 @pytest.mark.parametrize(("name", "records"), [("a.sdf.gz", SDF), ("a.xyz.gz", XYZ)])

@@ -16,6 +16,7 @@ from molgiae.data.ctab import read_ctab
 from molgiae.data.ctab_columns import Lines, read_tables
 from molgiae.data.elements import ATOMIC_NUMBER
 from molgiae.data.sources import Cursor
+from molgiae.data.xyz_atoms import decode_carefully
 from molgiae.data.xyz_columns import decode_lines
 from molgiae.data.xyz_comment import Columns, parse_comment
 
@@ -128,7 +129,7 @@ def test_fast_and_careful_xyz_agree(rows: list[tuple[str, ...]]) -> None:
     lines = [" ".join(row) for row in rows]
     fast = decode_lines(("\n".join(lines) + "\n").encode(), len(lines), Columns())
     if fast is not None:
-        careful = xyz.decode_carefully(lines, Columns(), 1)
+        careful = decode_carefully(lines, Columns(), 1)
         np.testing.assert_array_equal(fast[0], careful[0])
         assert fast[1].tobytes() == careful[1].tobytes()
 
