@@ -111,9 +111,8 @@ def read_tables(lines: Lines, first: Index, last: Index) -> Tables:
     """
     if not len(first):
         none = np.empty(0, np.int64)
-        return Tables(
-            none, none.astype(np.uint8), np.empty((0, 3)), np.zeros(1, np.int64), *[none] * 3, none > 0
-        )
+        atoms = none.astype(np.uint8), np.empty((0, 3)), np.zeros(1, np.int64)
+        return Tables(none, *atoms, none, none, none, none > 0)
     record = np.flatnonzero(last - first > HEADER_LINES)
     n_atoms, n_bonds, ok = _counts(lines, first[record] + HEADER_LINES)
     after = first[record] + HEADER_LINES + 1 + n_atoms + n_bonds
