@@ -138,7 +138,7 @@ def align(
     from molgiae.alignment import align as run
 
     options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
-    finish(run(inputs, options, reference), "aligned", quiet, as_json)
+    finish(run(inputs, options, reference=reference), "aligned", quiet, as_json)
 
 
 COMMANDS = (embed, canonicalize, reconstruct, align)

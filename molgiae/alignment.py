@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +30,9 @@ ALIGNED_COLUMNS = (
 )
 
 
-def align(inputs: Inputs, options: Options, reference: Inputs | None = None) -> Summary:
+def align(
+    inputs: Inputs, options: Options | None = None, *, reference: Inputs | None = None, **changes: Any
+) -> Summary:
     """Superpose conformers of one formula on a reference and write them in its pose and order.
 
     The conformer x = g.act(c) is brought onto the reference y = h.act(c') by h g^-1, which is exact where both
@@ -39,10 +43,12 @@ def align(inputs: Inputs, options: Options, reference: Inputs | None = None) -> 
         inputs: conformers.
         options: of the command.
         reference: file whose first conformer is the reference; by default that of the inputs.
+        **changes: fields of `Options` by name.
 
     Raises:
         ConformerError: if there is no reference.
     """
+    options = replace(options or Options(), **changes)
     target = first_conformer(inputs if reference is None else reference, options)
     embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size)
     canonical_target = embedder.canonicalize([target])

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -94,12 +94,18 @@ class Options:
     command: str = "python"
 
 
-def embed(inputs: Inputs, options: Options) -> Summary:
+def embed(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
     """Embed every conformer and write HDF5 (schema version 1).
+
+    Args:
+        inputs: files, directories, ``-`` for standard input; one or several.
+        options: of the command.
+        **changes: fields of `Options` by name, as in ``embed("a.sdf", output="a.h5")``.
 
     Raises:
         MolgiaeError: whatever keeps the output from being written.
     """
+    options = replace(options or Options(), **changes)
     embedder = _embedder(options)
     output = output_path(inputs, options, ".h5")
     if not is_hdf5(output):
@@ -108,8 +114,12 @@ def embed(inputs: Inputs, options: Options) -> Summary:
     return run(inputs, embedder.embed, sink, embedder, options, verb="embed")
 
 
-def canonicalize(inputs: Inputs, options: Options) -> Summary:
-    """Write every conformer in its canonical pose and order, as HDF5, SDF or XYZ by the name of the output."""
+def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
+    """Write every conformer in its canonical pose and order, as HDF5, SDF or XYZ by the name of the output.
+
+    Arguments as of `embed`.
+    """
+    options = replace(options or Options(), **changes)
     embedder = _embedder(options)
     output = output_path(inputs, options, "_canonical.h5")
     if is_hdf5(output):
@@ -119,8 +129,12 @@ def canonicalize(inputs: Inputs, options: Options) -> Summary:
     return run(inputs, embedder.canonicalize, sink, embedder, options, verb="canonicalize")
 
 
-def reconstruct(inputs: Inputs, options: Options) -> Summary:
-    """Write what the model remembers of every conformer, in the pose and order of the input."""
+def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
+    """Write what the model remembers of every conformer, in the pose and order of the input.
+
+    Arguments as of `embed`.
+    """
+    options = replace(options or Options(), **changes)
     embedder = _embedder(options)
     output = output_path(inputs, options, "_reconstructed.h5")
     if is_hdf5(output):
