@@ -1,0 +1,138 @@
+"""Embeddings side by side: that of a model and dummies that show what a figure is worth.
+
+A descriptor maps what a model says of M conformers to M fixed-size vectors, so that the dummies that need a
+canonical form share the one of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from molgiae.checkpoint import Checkpoint
+from molgiae.clouds import Cloud, pack
+from molgiae.data.conformer import ConformerBlock
+from molgiae.inference import Embedder, Result
+from molgiae.models import build
+
+Floats = NDArray[np.float64]
+Descriptor = Callable[[Result], Floats]
+
+RANDOM_WEIGHTS = "random weights"
+CANONICAL_COORDINATES = "canonical coordinates"
+TYPICAL_PAIRS = 2000
+"""Random pairs of conformers whose median distance is the unit of embedding space."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Descriptors of the same conformers.
+
+    Attributes:
+        embed: what the model says of a block; every conformer must be accepted.
+        descriptors: name to descriptor.
+    """
+
+    embed: Callable[[ConformerBlock], Result]
+    descriptors: Mapping[str, Descriptor]
+
+    def __call__(self, block: ConformerBlock) -> tuple[Result, dict[str, Floats]]:
+        """What the model says, and name to (M, D) descriptors."""
+        result = self.embed(block)
+        return result, {name: describe(result) for name, describe in self.descriptors.items()}
+
+
+def embedding(result: Result) -> Floats:
+    """(M, D) the embedding itself."""
+    return result["embedding"].astype(np.float64)
+
+
+def sorted_distances(result: Result) -> Floats:
+    """(M, n (n - 1) / 2) all interatomic distances, angstrom, largest first, 0 where there are fewer atoms."""
+    x = _packed(result.block)
+    apart = torch.cdist(x.pos, x.pos, compute_mode="donot_use_mm_for_euclid_dist")
+    apart = apart * (x.mask[:, :, None] & x.mask[:, None, :])
+    above = torch.triu_indices(apart.shape[1], apart.shape[1], offset=1)
+    return -np.sort(-apart[:, above[0], above[1]].numpy(), axis=1)
+
+
+def coulomb_eigenvalues(result: Result) -> Floats:
+    """(M, n) eigenvalues of the Coulomb matrix, largest magnitude first (Rupp et al., PRL 108, 058301, 2012).
+
+    Charges in elementary charges, distances in bohr, so the values are in hartree.
+    """
+    x = _packed(result.block)
+    z = x.z.double()
+    apart = torch.cdist(x.pos, x.pos, compute_mode="donot_use_mm_for_euclid_dist") / 0.529177210903
+    pairs = z[:, :, None] * z[:, None, :] / apart.clamp(min=1e-6)  # padding coincides, with charge 0
+    diagonal = torch.eye(apart.shape[1], dtype=torch.bool)
+    matrix = torch.where(diagonal, 0.5 * z[:, :, None] ** 2.4, pairs)
+    values = np.linalg.eigvalsh(matrix.numpy())
+    return np.take_along_axis(values, np.argsort(-np.abs(values), axis=1), axis=1)
+
+
+def canonical_coordinates(result: Result) -> Floats:
+    """(M, 3 n) coordinates in the canonical frame and order of the model, flattened, angstrom.
+
+    Lossless and invariant without any training, which is why neither says much of an embedding.
+    """
+    block = result.block
+    x = pack(block.atomic_number, result["canonical_position"], block.offset)
+    return x.pos.flatten(1).numpy()
+
+
+def random_weights(embedder: Embedder, seed: int) -> Embedder:
+    """The same network before training, with a canonical frame of its own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build(embedder.model.config).eval().requires_grad_(False)
+    checkpoint = Checkpoint(RANDOM_WEIGHTS, model, embedder.checkpoint.domain)
+    return Embedder(checkpoint, device=embedder.device, batch_size=embedder.batch_size)
+
+
+def dummies(untrained: Embedder) -> dict[str, Descriptor]:
+    """Name to descriptor.
+
+    Args:
+        untrained: the model with random weights.
+    """
+    return {
+        RANDOM_WEIGHTS: lambda result: embedding(untrained.embed(result.block)),
+        "sorted distances": sorted_distances,
+        "Coulomb eigenvalues": coulomb_eigenvalues,
+        CANONICAL_COORDINATES: canonical_coordinates,
+    }
+
+
+def typical_distance(values: Floats, seed: int) -> float:
+    """Median distance of random pairs of rows, the unit in which changes of an embedding are given."""
+    if len(values) < 2:
+        return float("nan")
+    rng = np.random.default_rng(seed)
+    first = rng.integers(len(values), size=TYPICAL_PAIRS)
+    second = (first + rng.integers(1, len(values), size=TYPICAL_PAIRS)) % len(values)
+    return float(np.median(np.linalg.norm(values[first] - values[second], axis=1)))
+
+
+def with_atoms(
+    block: ConformerBlock, position: Floats, atomic_number: NDArray[np.uint8] | None = None
+) -> ConformerBlock:
+    """The same conformers with other coordinates (N, 3), angstrom, and other elements (N,) if given."""
+    number = block.atomic_number if atomic_number is None else atomic_number
+    return replace(block, position=position, atomic_number=number, rejected=[])
+
+
+def sample(block: ConformerBlock, size: int | None, seed: int) -> ConformerBlock:
+    """At most so many conformers, drawn at random, in the order of the block; None for all."""
+    if size is None or size >= len(block):
+        return block
+    chosen = np.random.default_rng(seed).choice(len(block), size, replace=False)
+    return block.take(np.sort(chosen))
+
+
+def _packed(block: ConformerBlock) -> Cloud:
+    return pack(block.atomic_number, block.position, block.offset).centered()

@@ -1,0 +1,178 @@
+"""Whether distances of embeddings say what the conformers say: symmetric RMSD and neighbourhood."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from scipy.spatial.transform import Rotation
+from scipy.stats import spearmanr
+
+from molgiae.data.conformer import ConformerBlock
+from molgiae.descriptors import Floats, Panel
+from molgiae.inference import Result
+from molgiae.matching import principal_starts, superpose
+from molgiae.report import Figures, Track
+
+Pairs = NDArray[np.int64]
+
+RANDOM_STARTS = 4
+"""Random rotations from which a pair is superposed, beside group action and principal axes."""
+
+CHUNK = 1024
+"""Rows of a distance matrix in memory at a time."""
+
+PAIRS_OF_ONE = 6
+"""Pairs of conformers of one molecule from which its own rank correlation means something."""
+
+
+def names_of(block: ConformerBlock) -> list[Hashable]:
+    """What tells molecules apart: titles, or the number of the conformer where there is none."""
+    return [title or m for m, title in enumerate(block.title)]
+
+
+def formulas_of(block: ConformerBlock) -> list[Hashable]:
+    """The elements of each conformer, sorted."""
+    return [np.sort(conformer.atomic_number).tobytes() for conformer in block]
+
+
+def pairs_of_one_molecule(block: ConformerBlock, size: int, seed: int) -> Pairs:
+    """(K, 2) at most so many pairs of conformers of one title and formula, drawn without repetition."""
+    keys = list(zip(names_of(block), formulas_of(block), strict=True))
+    every = [pair for group in _groups(keys) for pair in _every_pair(group)]
+    return _some(every, size, seed)
+
+
+def pairs_of_one_formula(block: ConformerBlock, size: int, seed: int) -> Pairs:
+    """(K, 2) about so many pairs of different titles with one formula, drawn without repetition."""
+    names, rng = names_of(block), np.random.default_rng(seed)
+    formulas = formulas_of(block)
+    groups = {formulas[group[0]]: group for group in _groups(formulas)}
+    found = set()
+    members = [m for m in range(len(block)) if formulas[m] in groups]
+    for m in rng.choice(members, 2 * size).tolist() if members else []:
+        other = int(rng.choice(groups[formulas[m]]))
+        if names[other] != names[m]:
+            found.add((min(m, other), max(m, other)))
+    return _some(sorted(found), size, seed)
+
+
+def _groups(keys: Sequence[Hashable]) -> list[list[int]]:
+    """Places of equal keys, groups of two and more."""
+    places = defaultdict(list)
+    for m, key in enumerate(keys):
+        places[key].append(m)
+    return [group for group in places.values() if len(group) > 1]
+
+
+def _every_pair(group: Sequence[int]) -> Iterator[tuple[int, int]]:
+    return ((a, b) for i, a in enumerate(group) for b in group[i + 1 :])
+
+
+def _some(pairs: Sequence[tuple[int, int]], size: int, seed: int) -> Pairs:
+    chosen = np.random.default_rng(seed).permutation(len(pairs))[:size]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)[np.sort(chosen)]
+
+
+def symmetric_rmsd(result: Result, pairs: Pairs, *, seed: int, track: Track = iter) -> Floats:
+    """(K,) least RMSD found over proper motions and permutations of equal elements, angstrom.
+
+    Starts are the group actions of the two conformers, their principal axes and a few random rotations; the
+    value is an upper bound of the global minimum.
+
+    Args:
+        result: group actions of M conformers.
+        pairs: (K, 2) places in the block, one formula each.
+        seed: of the random starts.
+        track: progress.
+    """
+    turns = Rotation.random(RANDOM_STARTS, np.random.default_rng(seed)).as_matrix()
+    rmsd = np.empty(len(pairs))
+    for k, (a, b) in enumerate(track(pairs.tolist())):
+        first, second = result.block[a], result.block[b]
+        x, y = first.position, second.position
+        action = result["rotation"][a] @ result["rotation"][b].T
+        starts = [(turn, x.mean(axis=0) - turn @ y.mean(axis=0)) for turn in (action, *turns)]
+        elements = first.atomic_number.astype(np.int64), second.atomic_number.astype(np.int64)
+        rmsd[k] = superpose(elements[0], x, elements[1], y, [*starts, *principal_starts(x, y)]).rmsd
+    return rmsd
+
+
+def fidelity(
+    panel: Panel, block: ConformerBlock, pairs: Pairs, *, seed: int, track: Track = iter
+) -> dict[str, Figures]:
+    """Rank correlation of distances of embeddings with symmetric RMSD.
+
+    Args:
+        panel: descriptors to compare.
+        block: M conformers.
+        pairs: (K, 2) places of conformers of one formula.
+        seed: of the superposition.
+        track: progress.
+
+    Returns:
+        for each descriptor `pairs`, `rmsd_median` of the pairs, `spearman` over all pairs, and `spearman_each`,
+        the mean over molecules with at least `PAIRS_OF_ONE` pairs of their own; None where undefined.
+    """
+    result, values = panel(block)
+    rmsd = symmetric_rmsd(result, pairs, seed=seed, track=track)
+    names = names_of(block)
+    molecules = _groups([names[a] if names[a] == names[b] else (a, b) for a, b in pairs.tolist()])
+    figures: dict[str, Figures] = {}
+    for name, value in values.items():
+        distance = np.linalg.norm(value[pairs[:, 0]] - value[pairs[:, 1]], axis=1)
+        each = [rank_correlation(distance[k], rmsd[k]) for k in molecules if len(k) >= PAIRS_OF_ONE]
+        defined = [value for value in each if value is not None]
+        figures[name] = {
+            "pairs": len(pairs),
+            "rmsd_median": float(np.median(rmsd)) if len(rmsd) else None,
+            "spearman": rank_correlation(distance, rmsd),
+            "spearman_each": float(np.mean(defined)) if defined else None,
+        }
+    return figures
+
+
+def rank_correlation(first: Floats, second: Floats) -> float | None:
+    """Spearman's coefficient; None if either is constant."""
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    return float(spearmanr(first, second).statistic)
+
+
+def neighbours(panel: Panel, block: ConformerBlock) -> dict[str, Figures]:
+    """How often the nearest other embedding is one of the same molecule.
+
+    Args:
+        panel: descriptors to compare.
+        block: M conformers, several of each title.
+
+    Returns:
+        for each descriptor `gallery` (M), `queries` (conformers whose molecule has another one) and `same`, the
+        share of queries whose nearest neighbour is of the same title.
+    """
+    names = names_of(block)
+    _, molecule = np.unique([str(name) for name in names], return_inverse=True)
+    queries = np.bincount(molecule)[molecule] > 1
+    figures: dict[str, Figures] = {}
+    for name, value in panel(block)[1].items():
+        same = molecule[nearest(value)] == molecule
+        figures[name] = {
+            "gallery": len(block),
+            "queries": int(queries.sum()),
+            "same": float(same[queries].mean()) if queries.any() else None,
+        }
+    return figures
+
+
+def nearest(values: Floats) -> NDArray[np.int64]:
+    """(M,) place of the nearest other row of (M, D)."""
+    found = np.empty(len(values), dtype=np.int64)
+    for start in range(0, len(values), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(values)))
+        apart = cdist(values[rows], values)
+        apart[rows - start, rows] = np.inf
+        found[rows] = apart.argmin(axis=1)
+    return found

@@ -1,0 +1,173 @@
+"""Whether an embedding is what it claims: unmoved by the group and by its batch, moved by a reflection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from molgiae.data.conformer import ConformerBlock
+from molgiae.descriptors import Floats, Panel, typical_distance, with_atoms
+from molgiae.inference import Result
+from molgiae.matching import principal_starts, superpose
+from molgiae.report import Figures, Track
+
+EXACT = 1e-5
+"""Largest relative change of a float32 embedding that round-off explains."""
+
+ACHIRAL, CHIRAL = 0.02, 0.05
+"""Conformers are achiral below and chiral above these RMSD from their mirror image, angstrom; in between neither."""
+
+DIFFERENT = 1e-2
+"""Least distance, in units of the typical one, of embeddings that are told apart."""
+
+MIRROR_STARTS = 24
+"""Random rotations from which a conformer is superposed on its mirror image."""
+
+
+def relative_change(before: Floats, after: Floats) -> Floats:
+    """(M,) |z' - z| / |z|; the distance itself where z is 0."""
+    length = np.linalg.norm(before, axis=1)
+    return np.linalg.norm(after - before, axis=1) / np.where(length > 0, length, 1.0)
+
+
+def random_copies(block: ConformerBlock, reach: float, rng: np.random.Generator) -> ConformerBlock:
+    """Every conformer turned, shifted and with its atoms shuffled, by uniformly random g of SE(3) x S_n.
+
+    Args:
+        block: M conformers.
+        reach: longest translation, angstrom.
+        rng: of g.
+    """
+    sizes = block.n_atoms
+    owner = np.repeat(np.arange(len(block)), sizes)
+    order = np.lexsort((rng.random(len(owner)), owner))
+    rotation = Rotation.random(len(block), rng).as_matrix()
+    direction = rng.standard_normal((len(block), 3))
+    length = reach * rng.random(len(block)) / np.linalg.norm(direction, axis=1)
+    moved = (
+        np.einsum("nij,nj->ni", rotation[owner], block.position[order]) + (direction * length[:, None])[owner]
+    )
+    return with_atoms(block, moved, block.atomic_number[order])
+
+
+def invariance(
+    panel: Panel, block: ConformerBlock, *, pairs: int, reach: float, seed: int, track: Track = iter
+) -> dict[str, Figures]:
+    """Relative change of embeddings under random g.
+
+    Args:
+        panel: descriptors to compare.
+        block: M conformers.
+        pairs: group elements for each conformer.
+        reach: longest translation, angstrom.
+        seed: of g.
+        track: progress.
+
+    Returns:
+        for each descriptor, `pairs`, `change_max`, `change_median`, `exact_share` (changes up to `EXACT`) and
+        `worst`, the title of the conformer that changes most.
+    """
+    rng = np.random.default_rng(seed)
+    _, reference = panel(block)
+    change: dict[str, list[Floats]] = {name: [] for name in reference}
+    for _ in track(range(pairs)):
+        _, moved = panel(random_copies(block, reach, rng))
+        for name, before in reference.items():
+            change[name].append(relative_change(before, moved[name]))
+    return {name: _changes(np.stack(rows), block) for name, rows in change.items()}
+
+
+def _changes(change: Floats, block: ConformerBlock) -> Figures:
+    """Figures of (pairs, M) relative changes."""
+    return {
+        "pairs": change.size,
+        "change_max": float(change.max()),
+        "change_median": float(np.median(change)),
+        "exact_share": float((change <= EXACT).mean()),
+        "worst": block.title[int(change.max(axis=0).argmax())],
+    }
+
+
+def batch_effect(
+    embed: Callable[[ConformerBlock], Floats],
+    embed_otherwise: Callable[[ConformerBlock], Floats],
+    block: ConformerBlock,
+    seed: int,
+) -> Figures:
+    """Change of embeddings (M, D) with batch size and batch mates, and from one call to the next.
+
+    Args:
+        embed: the embedding.
+        embed_otherwise: the same with another batch size.
+        block: M conformers.
+        seed: of the order in which the second gets them.
+
+    Returns:
+        `batch_change_max`, relative, and `repeat_is_bitwise_equal`.
+    """
+    first, again = embed(block), embed(block)
+    order = np.random.default_rng(seed).permutation(len(block))
+    other = np.empty_like(first)
+    other[order] = embed_otherwise(block.take(order))
+    return {
+        "batch_change_max": float(relative_change(first, other).max()),
+        "repeat_is_bitwise_equal": first.tobytes() == again.tobytes(),
+    }
+
+
+def mirror_images(
+    panel: Panel, block: ConformerBlock, *, seed: int, track: Track = iter
+) -> dict[str, Figures]:
+    """Whether mirror images of chiral conformers are told apart, and achiral ones equal theirs.
+
+    Chirality is decided by superposing a conformer on its mirror image, independently of the embedding. As
+    every start ends in a local optimum, a few achiral conformers of high symmetry may pass for chiral.
+
+    Args:
+        panel: descriptors to compare.
+        block: M conformers.
+        seed: of the starts.
+        track: progress.
+
+    Returns:
+        for each descriptor the numbers `chiral`, `achiral` and `borderline` of conformers, and, in units of the
+        typical distance of two conformers, `different_share` of all, `chiral_told_apart`, `achiral_equal`,
+        `chiral_median` and `achiral_median` distance from the mirror image; None where there are no such.
+    """
+    mirrored = with_atoms(block, block.position * np.array([1.0, 1.0, -1.0]))
+    result, values = panel(block)
+    mirror_result, mirror_values = panel(mirrored)
+    rmsd = np.fromiter(track(_mirror_rmsd(result, mirror_result, seed)), dtype=np.float64, count=len(block))
+    chiral, achiral = rmsd > CHIRAL, rmsd < ACHIRAL
+    figures: dict[str, Figures] = {}
+    for name, value in values.items():
+        distance = np.linalg.norm(value - mirror_values[name], axis=1) / typical_distance(value, seed)
+        figures[name] = {
+            "chiral": int(chiral.sum()),
+            "achiral": int(achiral.sum()),
+            "borderline": int((~chiral & ~achiral).sum()),
+            "different_share": float((distance >= DIFFERENT).mean()),
+            "chiral_told_apart": _of(distance[chiral] >= DIFFERENT, np.mean),
+            "achiral_equal": _of(distance[achiral] < DIFFERENT, np.mean),
+            "chiral_median": _of(distance[chiral], np.median),
+            "achiral_median": _of(distance[achiral], np.median),
+        }
+    return figures
+
+
+def _of(values: NDArray[Any], statistic: Callable[[NDArray[Any]], Any]) -> float | None:
+    return float(statistic(values)) if len(values) else None
+
+
+def _mirror_rmsd(result: Result, mirrored: Result, seed: int) -> Iterator[float]:
+    """RMSD of each conformer from its mirror image after superposition from many starts, angstrom."""
+    turns = Rotation.random(MIRROR_STARTS, np.random.default_rng(seed)).as_matrix()
+    for m, (conformer, image) in enumerate(zip(result.block, mirrored.block, strict=True)):
+        x, y, z = conformer.position, image.position, conformer.atomic_number.astype(np.int64)
+        action = result["rotation"][m] @ mirrored["rotation"][m].T
+        starts = [(turn, x.mean(axis=0) - turn @ y.mean(axis=0)) for turn in (action, *turns)]
+        yield superpose(z, x, z, y, [*principal_starts(x, y), *starts]).rmsd

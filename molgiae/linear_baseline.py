@@ -1,0 +1,100 @@
+"""What a linear code of canonical coordinates reaches at equal size: the bar for every learned code.
+
+Principal axes with signs by third moments give a frame, elements and coordinates an order; the flattened
+coordinates are compressed by principal component analysis. Elements are taken as given, so the baseline does
+less than an embedding that has to carry them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.clouds import pack
+from molgiae.data.conformer import ConformerBlock
+
+Floats = NDArray[np.float64]
+
+
+def inertial_coordinates(block: ConformerBlock, slots: int) -> Floats:
+    """Flattened coordinates in the inertial frame, heavy elements first, then by x, y, z.
+
+    Axes are the eigenvectors of the covariance weighted by atomic number, largest spread first; the first two
+    point to where the weighted third moment is positive, the third is their cross product.
+
+    Args:
+        block: M conformers.
+        slots: S, atoms of the largest conformer.
+
+    Returns:
+        (M, 3 S) angstrom, 0 beyond the last atom.
+    """
+    x = pack(block.atomic_number, block.position, block.offset)
+    z, pos = x.z.numpy(), x.centered().pos.numpy()
+    weight = z[:, :, None].astype(np.float64)
+    axes = np.linalg.eigh(np.einsum("bni,bnj->bij", weight * pos, pos))[1][:, :, ::-1]
+    skew = (weight * (pos @ axes) ** 3).sum(axis=1)
+    axes = axes * np.where(skew < 0, -1.0, 1.0)[:, None, :]
+    axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])
+    turned = pos @ axes
+    order = np.lexsort((*np.moveaxis(turned, 2, 0)[::-1], -z), axis=1)
+    ordered = np.take_along_axis(turned, order[:, :, None], axis=1)
+    return np.pad(ordered, ((0, 0), (0, slots - ordered.shape[1]), (0, 0))).reshape(len(block), 3 * slots)
+
+
+@dataclass(frozen=True)
+class PrincipalComponents:
+    """Principal component analysis.
+
+    Attributes:
+        mean: (K,).
+        axes: (K, K), columns by falling variance.
+    """
+
+    mean: Floats
+    axes: Floats
+
+    @classmethod
+    def fit(cls, rows: Floats) -> PrincipalComponents:
+        """Of (M, K) rows."""
+        mean = rows.mean(axis=0)
+        centered = rows - mean
+        return cls(mean, np.linalg.eigh(centered.T @ centered)[1][:, ::-1])
+
+    def compressed(self, rows: Floats, dimension: int) -> Floats:
+        """The rows (M, K) as their first components give them back."""
+        axes = self.axes[:, :dimension]
+        return (rows - self.mean) @ axes @ axes.T + self.mean
+
+
+def linear_baseline(
+    train: ConformerBlock, test: ConformerBlock, dimensions: Iterable[int]
+) -> dict[str, dict[str, float]]:
+    """All-atom RMSD of the baseline.
+
+    Args:
+        train: conformers that the components are fitted to.
+        test: conformers that are compressed.
+        dimensions: sizes of the code.
+
+    Returns:
+        for each size, as text, mean, median and 99th percentile of the RMSD in angstrom.
+    """
+    slots = int(max(train.n_atoms.max(), test.n_atoms.max()))
+    components = PrincipalComponents.fit(inertial_coordinates(train, slots))
+    rows = inertial_coordinates(test, slots)
+    mask = np.arange(slots) < test.n_atoms[:, None]
+    figures = {}
+    for dimension in dimensions:
+        error = (components.compressed(rows, dimension) - rows).reshape(len(test), slots, 3)
+        square = np.square(error).sum(axis=2) * mask
+        rmsd = np.sqrt(square.sum(axis=1) / test.n_atoms)
+        figures[str(dimension)] = {
+            "rmsd_mean": float(rmsd.mean()),
+            "rmsd_median": float(np.median(rmsd)),
+            "rmsd_p99": float(np.percentile(rmsd, 99)),
+        }
+    return figures

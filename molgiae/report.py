@@ -1,0 +1,239 @@
+"""The result of an evaluation: plain data, and tables in GitHub markdown."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+Figures = dict[str, Any]
+"""Name to number, text, or a nested mapping or list of such."""
+
+Track = Callable[[Any], Any]
+"""Wraps an iterable, for instance in a progress bar."""
+
+Format = Callable[[Any], str]
+
+
+def angstrom(value: float) -> str:
+    """Four decimals; fewer digits would hide what a good model gets wrong."""
+    return f"{value:.4f}"
+
+
+def percent(value: float) -> str:
+    """Share as percentage; 100 only if it is all."""
+    text = f"{100 * value:.2f} %"
+    return text if text != "100.00 %" else ("100 %" if value == 1 else "> 99.99 %")
+
+
+def small(value: float) -> str:
+    """Two digits in powers of ten."""
+    return f"{value:.1e}" if value else "0"
+
+
+def ratio(value: float) -> str:
+    """Three decimals."""
+    return f"{value:.3f}"
+
+
+def count(value: float) -> str:
+    """A whole number with its thousands apart."""
+    return f"{value:,.0f}".replace(",", " ")
+
+
+def yes_no(value: bool) -> str:
+    """A word."""
+    return "yes" if value else "no"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        section: of the report.
+        path: keys that lead to the figure inside the figures of a subject.
+        label: what stands in the first column.
+        format: value to text.
+    """
+
+    section: str
+    path: tuple[str, ...]
+    label: str
+    format: Format
+
+
+def _row(section: str, path: str, label: str, form: Format) -> Row:
+    return Row(section, tuple(path.split("/")), label, form)
+
+
+ROWS = (
+    _row("reconstruction", "rmsd_mean", "RMSD as predicted, mean (Å)", angstrom),
+    _row("reconstruction", "rmsd_p50", "... median", angstrom),
+    _row("reconstruction", "rmsd_p95", "... 95th percentile", angstrom),
+    _row("reconstruction", "rmsd_p99", "... 99th percentile", angstrom),
+    _row("reconstruction", "rmsd_p100", "... worst", angstrom),
+    _row("reconstruction", "rmsd_below_0.05", "... below 0.05 Å", percent),
+    _row("reconstruction", "rmsd_below_0.1", "... below 0.1 Å", percent),
+    _row("reconstruction", "rmsd_below_0.25", "... below 0.25 Å", percent),
+    _row("reconstruction", "solved_rmsd_mean", "RMSD solved, mean (Å)", angstrom),
+    _row("reconstruction", "solved_rmsd_p50", "... median", angstrom),
+    _row("reconstruction", "solved_rmsd_p95", "... 95th percentile", angstrom),
+    _row("reconstruction", "solved_rmsd_p99", "... 99th percentile", angstrom),
+    _row("reconstruction", "solved_rmsd_p100", "... worst", angstrom),
+    _row("reconstruction", "type_accuracy", "Atom types right", percent),
+    _row("reconstruction", "formula_accuracy", "Formula exact from the embedding alone", percent),
+    _row("invariance", "change_max", "Invariance: largest relative change under random g", small),
+    _row("invariance", "exact_share", "... changes up to 1e-5", percent),
+    _row("invariance", "batch_change_max", "... with other batch size and mates", small),
+    _row("invariance", "repeat_is_bitwise_equal", "... same input twice bitwise equal", yes_no),
+    _row("mirror", "different_share", "Mirror images with another embedding", percent),
+    _row("mirror", "chiral_told_apart", "... chiral conformers told apart", percent),
+    _row("mirror", "achiral_equal", "... achiral conformers equal to theirs", percent),
+    _row("mirror", "chiral_median", "... median distance, chiral", ratio),
+    _row("mirror", "achiral_median", "... median distance, achiral", ratio),
+    *(
+        row
+        for sigma in ("0.001", "0.01", "0.05")
+        for row in (
+            _row("smoothness", f"{sigma}/change_median", f"Change under {sigma} Å of noise, median", percent),
+            _row("smoothness", f"{sigma}/change_p99", "... 99th percentile", percent),
+            _row("smoothness", f"{sigma}/jumps", "... jumps", percent),
+            _row("smoothness", f"{sigma}/jumps_frame", "...... the frame turned", percent),
+            _row("smoothness", f"{sigma}/jumps_order", "...... the order changed", percent),
+            _row("smoothness", f"{sigma}/jumps_other", "...... neither", percent),
+        )
+    ),
+    _row("conformers", "spearman", "Spearman with RMSD, conformers of one molecule", ratio),
+    _row("conformers", "spearman_each", "... mean over molecules", ratio),
+    _row("isomers", "spearman", "Spearman with RMSD, molecules of one formula", ratio),
+    _row("neighbours", "same", "Nearest neighbour is of the same molecule", percent),
+    _row("throughput", "conformers_per_second", "Conformers per second, model alone", count),
+)
+"""The table. Another row is one more line here, for a figure that a section returns."""
+
+NOTES = {
+    "reconstruction": "RMSD is over all atoms, hydrogens too, of every conformer. As predicted: hard permutation, "
+    "predicted rotation and translation. Solved: assignment and proper Kabsch from there. Atoms are compared with "
+    "the slot they were given, whatever element it predicts.",
+    "invariance": "Relative change is |z' - z| / |z|; g is a random rotation, translation and permutation.",
+    "mirror": "Chiral: more than 0.05 Å RMSD from the mirror image after superposition from many starts; achiral: "
+    "less than 0.02 Å. Distances are in units of the median distance of two random conformers; below 0.01 is equal.",
+    "smoothness": "Gaussian noise on every coordinate; change in units of the median distance of two random "
+    "conformers. A jump is more than 10 % of it; the frame turned: by more than 30 degrees.",
+    "conformers": "RMSD is symmetric: the least found over proper motions and permutations of equal elements.",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured.
+
+    Attributes:
+        about: model, data, how many conformers, settings, machine, seconds of each section.
+        sections: section to subject (the model, then dummies) to figures; plain data. The section
+            ``linear_baseline`` has sizes of the code in place of subjects.
+    """
+
+    about: Figures
+    sections: dict[str, dict[str, Figures]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write JSON."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Report:
+        """Read what `save` wrote."""
+        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+
+    @property
+    def model(self) -> str:
+        """Name of the model, the first subject of every section."""
+        return str(self.about["model"])
+
+    def table(self) -> str:
+        """Everything as GitHub markdown, fit for a model card."""
+        parts = [self._heading(), self._figures(), self._linear(), self._worst(), self._notes()]
+        return "\n\n".join(part for part in parts if part)
+
+    def _heading(self) -> str:
+        about = self.about
+        return (
+            f"Model {about['model']} (sha256 {about['model_sha256'][:12] or 'unknown'}, {about['dimension']} "
+            f"dimensions) on {about['data']}: {about['conformers']} conformers, {about['refused']} refused, "
+            f"{about['out_of_domain']} out of domain."
+        )
+
+    def _figures(self) -> str:
+        """The main table, subjects as columns; rows and columns without any figure are left out."""
+        present = [
+            (row, {name: look_up(figures, row.path) for name, figures in self.sections[row.section].items()})
+            for row in ROWS
+            if row.section in self.sections
+        ]
+        found = [(row, {k: v for k, v in values.items() if v is not None}) for row, values in present]
+        subjects = list(dict.fromkeys(name for _, values in found for name in values))
+        lines = [
+            [row.label, *(row.format(values[name]) if name in values else "" for name in subjects)]
+            for row, values in found
+            if values
+        ]
+        return markdown(["", *subjects], lines) if lines else ""
+
+    def _linear(self) -> str:
+        baseline = self.sections.get("linear_baseline")
+        if not baseline:
+            return ""
+        lines = [
+            [size, *(angstrom(figures[key]) for key in ("rmsd_mean", "rmsd_median", "rmsd_p99"))]
+            for size, figures in baseline.items()
+        ]
+        title = "Linear baseline: inertial frame, sorted atoms, principal components; elements given."
+        return f"{title}\n\n" + markdown(["dimensions", "RMSD, mean (Å)", "median", "99th percentile"], lines)
+
+    def _worst(self) -> str:
+        worst = self.sections.get("reconstruction", {}).get(self.model, {}).get("worst")
+        if not worst:
+            return ""
+        lines = [
+            [w["title"], str(w["n_atoms"]), angstrom(w["rmsd"]), angstrom(w["solved_rmsd"]),
+             str(w["types_wrong"]), w["pose_defined"]]
+            for w in worst
+        ]  # fmt: skip
+        head = ["conformer", "atoms", "RMSD as predicted (Å)", "solved", "types wrong", "pose defined"]
+        return f"The {len(worst)} worst reconstructions.\n\n" + markdown(head, lines)
+
+    def _notes(self) -> str:
+        return "\n".join(f"- {note}" for section, note in NOTES.items() if section in self.sections)
+
+
+def plain(value: Any) -> Any:
+    """The same data with numbers that are not finite replaced by None, as JSON has no word for them."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def look_up(figures: Figures, path: Sequence[str]) -> Any:
+    """The figure that keys lead to, None if there is none."""
+    value: Any = figures
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in GitHub markdown, first column to the left, the others to the right."""
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *lines))

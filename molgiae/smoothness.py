@@ -1,0 +1,78 @@
+"""How far an embedding moves when atoms move a little, and why it jumps where it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.data.conformer import ConformerBlock
+from molgiae.descriptors import Floats, Panel, typical_distance, with_atoms
+from molgiae.inference import Result
+from molgiae.report import Figures, Track
+
+JUMP = 0.1
+"""Change of an embedding that counts as a jump, in units of the typical distance of two conformers."""
+
+TURNED = 30.0
+"""Rotation between canonical frames, in degrees, that counts as a jump of the frame."""
+
+
+def smoothness(
+    panel: Panel, block: ConformerBlock, sigmas: Iterable[float], *, seed: int, track: Track = iter
+) -> dict[str, Figures]:
+    """Change of embeddings when every coordinate of every atom gets Gaussian noise.
+
+    Args:
+        panel: descriptors to compare.
+        block: M conformers.
+        sigmas: standard deviations of the noise, angstrom.
+        seed: of the noise.
+        track: progress.
+
+    Returns:
+        for each descriptor and each sigma, as text: `change_median`, `change_p99` and `change_max` in units of
+        the typical distance, `jumps`, the share of changes above `JUMP`, and of those the shares of all
+        conformers whose canonical frame turned by more than `TURNED` (`jumps_frame`), else whose canonical order
+        changed (`jumps_order`), or neither (`jumps_other`). The causes are those of the model's own frame and
+        order.
+    """
+    rng = np.random.default_rng(seed)
+    result, reference = panel(block)
+    unit = {name: typical_distance(values, seed) for name, values in reference.items()}
+    figures: dict[str, Figures] = {name: {} for name in reference}
+    for sigma in track(list(sigmas)):
+        noise = sigma * rng.standard_normal(block.position.shape)
+        moved_result, moved = panel(with_atoms(block, block.position + noise))
+        turned = angle(result["rotation"], moved_result["rotation"]) > TURNED
+        reordered = order_differs(result, moved_result)
+        for name, values in reference.items():
+            change = np.linalg.norm(moved[name] - values, axis=1) / unit[name]
+            figures[name][f"{sigma:g}"] = _jumps(change, turned, reordered)
+    return figures
+
+
+def _jumps(change: Floats, turned: NDArray[np.bool_], reordered: NDArray[np.bool_]) -> Figures:
+    jump = change > JUMP
+    return {
+        "change_median": float(np.median(change)),
+        "change_p99": float(np.percentile(change, 99)),
+        "change_max": float(change.max()),
+        "jumps": float(jump.mean()),
+        "jumps_frame": float((jump & turned).mean()),
+        "jumps_order": float((jump & ~turned & reordered).mean()),
+        "jumps_other": float((jump & ~turned & ~reordered).mean()),
+    }
+
+
+def angle(first: Floats, second: Floats) -> Floats:
+    """(M,) angle in degrees of the rotations (M, 3, 3) that lead from the first to the second."""
+    trace = np.einsum("mij,mij->m", first, second)
+    return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+
+
+def order_differs(first: Result, second: Result) -> NDArray[np.bool_]:
+    """(M,) whether the canonical orders of the same conformers differ anywhere."""
+    changed = first["permutation"] != second["permutation"]
+    return np.add.reduceat(changed, first.block.offset[:-1]) > 0
