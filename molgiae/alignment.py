@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.elements import SYMBOLS
+from molgiae.data.inputs import is_hdf5, listed, read_inputs
 from molgiae.data.readers import Inputs
+from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter
-from molgiae.errors import ConformerError
+from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Columns, Embedder, Result
 from molgiae.matching import principal_starts, rmsd, superpose
-from molgiae.pipeline import Hdf5Sink, Options, Sink, StructureSink, Summary, is_hdf5, output_path, read, run
+from molgiae.pipeline import Hdf5Sink, Options, Sink, StructureSink, Summary, output_path, read, run
 
 ALIGNED_COLUMNS = (
     "rotation",
@@ -49,10 +52,17 @@ def align(
         ConformerError: if there is no reference.
     """
     options = replace(options or Options(), **changes)
-    target = first_conformer(inputs if reference is None else reference, options)
+    names, references = listed(inputs), [] if reference is None else listed(reference)
+    if STDIN in names and STDIN in references:
+        raise ConfigError("standard input (-) can be read only once; give the reference as a file")
+    output = output_path([*names, *references], options, "_aligned.sdf")
+    blocks = read(names, options, output)
+    if references:
+        target, _ = first_conformer(read_inputs(references), references, skip=False)
+    else:
+        target, blocks = first_conformer(blocks, names)
     embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size)
     canonical_target = embedder.canonicalize([target])
-    output = output_path(inputs, options, "_aligned.sdf")
     sink: Sink = (
         Hdf5Sink(output, ALIGNED_COLUMNS, embedder, options)
         if is_hdf5(output)
@@ -67,22 +77,43 @@ def align(
         after.extend(result["rmsd"].tolist())
         return result
 
-    summary = run(inputs, compute, sink, embedder, options, verb="align")
+    summary = run(blocks, compute, sink, embedder, options, verb="align")
     if after:
         summary.metrics = {"rmsd_before_mean": float(np.mean(before)), "rmsd_mean": float(np.mean(after))}
     return summary
 
 
-def first_conformer(inputs: Inputs, options: Options) -> Conformer:
-    """The first good conformer of the inputs.
+def first_conformer(
+    blocks: Iterator[ConformerBlock], names: list[str], *, skip: bool = True
+) -> tuple[Conformer, Iterator[ConformerBlock]]:
+    """The first good conformer, and all of the blocks again: standard input can be read only once.
+
+    Args:
+        blocks: of conformers.
+        names: where they come from, for the message.
+        skip: whether refused records may come before it.
 
     Raises:
         ConformerError: if there is none.
     """
-    for block in read(inputs, options):
+    seen = []
+    for block in blocks:
+        seen.append(block)
+        refused = block.rejected[0] if block.rejected else None
+        if refused and not skip and (not len(block) or refused.record < block.record[0]):
+            break
         if len(block):
-            return block[0]
-    raise ConformerError(f"{inputs}: no conformer that could serve as the reference")
+            return block[0], chain(seen, blocks)
+    first = next((bad for block in seen for bad in block.rejected), None)
+    if first is None:
+        raise ConformerError("no conformer that could serve as the reference", source=", ".join(names))
+    raise ConformerError(
+        f"cannot serve as the reference: {first.reason}",
+        source=first.source,
+        record=first.record,
+        title=first.title,
+        line=first.line,
+    )
 
 
 def align_block(embedder: Embedder, target: Result, block: ConformerBlock) -> Result:

@@ -108,19 +108,31 @@ def read_header(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from error
+        raise CheckpointError(
+            f"{path}: not a checkpoint, or a damaged one ({error}); expected a .safetensors file"
+        ) from error
     if "molgiae" not in metadata:
         raise CheckpointError(f"{path}: a safetensors file, but not one written by molgiae")
-    header: dict[str, Any] = json.loads(metadata["molgiae"])
-    version = header["format_version"]
+    header, version = _decoded(path, metadata["molgiae"])
     if version > FORMAT_VERSION:
         raise CheckpointError(
             f"{path}: checkpoint format {version}, this molgiae reads up to {FORMAT_VERSION}; upgrade molgiae"
         )
-    while version < FORMAT_VERSION:
-        header = UPGRADES[version](header)
-        version += 1
+    for old in range(version, FORMAT_VERSION):
+        header = UPGRADES[old](header)
     return header
+
+
+def _decoded(path: Path, text: str) -> tuple[dict[str, Any], int]:
+    """The header and its format version."""
+    try:
+        header = json.loads(text)
+        version = header["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: its header is damaged ({error})") from error
+    if not isinstance(version, int) or version < 1:
+        raise CheckpointError(f"{path}: its header is damaged (format version {version!r})")
+    return header, version
 
 
 def load(name: str) -> Checkpoint:
@@ -137,10 +149,12 @@ def load(name: str) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
         model.load_state_dict(weights)
-    except (ConfigError, SafetensorError, RuntimeError, KeyError) as error:
-        raise CheckpointError(f"{path}: weights and configuration do not fit ({error})") from error
+        provenance = dict(header["provenance"])
+    except (ConfigError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: weights and configuration do not fit ({reason})") from error
     model.eval().requires_grad_(False)
-    return Checkpoint(name, model, domain, header["provenance"], sha256_of(path))
+    return Checkpoint(name, model, domain, provenance, sha256_of(path))
 
 
 def sha256_of(path: Path) -> str:

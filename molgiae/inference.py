@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 from molgiae.canonicalization import POSES, GroupAction
 from molgiae.checkpoint import Checkpoint, load
 from molgiae.clouds import Cloud, pack, spread
+from molgiae.config import BATCH_SIZE
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.elements import SYMBOLS
 from molgiae.domain import in_domain
 from molgiae.errors import ConfigError
 
-BATCH_SIZE = 256
+MAX_PAIRS = 1 << 23
+"""Pairs of atoms in a batch, whose distances are held at once; large conformers go in smaller batches."""
 DEVICES = ("auto", "cpu", "cuda")
 
 Columns = dict[str, NDArray[Any]]
@@ -58,11 +61,15 @@ class Embedder:
     """
 
     def __init__(
-        self, model: str | Checkpoint = "qm9", *, device: str = "auto", batch_size: int = BATCH_SIZE
+        self,
+        model: str | os.PathLike[str] | Checkpoint = "qm9",
+        *,
+        device: str = "auto",
+        batch_size: int = BATCH_SIZE,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch size {batch_size}: must be at least 1")
-        self.checkpoint = load(model) if isinstance(model, str) else model
+        self.checkpoint = model if isinstance(model, Checkpoint) else load(os.fspath(model))
         self.device = choose_device(device)
         self.model = self.checkpoint.model.to(self.device)
         self.batch_size = batch_size
@@ -81,11 +88,12 @@ class Embedder:
             conformers: a block, or any iterable of conformers.
             reconstruct: whether to add the columns of the reconstruction and its RMSD.
         """
-        return self._run(self._accept(as_block(conformers)), embed=True, reconstruct=reconstruct)
+        block = reject_meaningless(as_block(conformers))
+        return self._run(self._accept(block), embed=True, reconstruct=reconstruct)
 
     def canonicalize(self, conformers: ConformerBlock | Iterable[Conformer]) -> Result:
         """Group action and canonical form alone; these need no training, so every element and size is taken."""
-        return self._run(as_block(conformers), embed=False, reconstruct=False)
+        return self._run(reject_meaningless(as_block(conformers)), embed=False, reconstruct=False)
 
     def _accept(self, block: ConformerBlock) -> ConformerBlock:
         """The conformers within the elements and slots of the model; the others are rejected."""
@@ -107,9 +115,7 @@ class Embedder:
     def _run(self, block: ConformerBlock, *, embed: bool, reconstruct: bool) -> Result:
         sizes, atoms = block.n_atoms, len(block.atomic_number)
         columns = _allocate(len(block), atoms, self.dimension if embed else 0, reconstruct)
-        by_size = np.argsort(sizes, kind="stable")
-        for start in range(0, len(block), self.batch_size):
-            chosen = by_size[start : start + self.batch_size]
+        for chosen in batches_by_size(sizes, self.batch_size):
             part = block.take(chosen)
             x = pack(part.atomic_number, part.position, part.offset).to(self.device)
             rows = spread(block.offset[chosen], sizes[chosen])
@@ -156,6 +162,40 @@ def as_block(conformers: ConformerBlock | Iterable[Conformer]) -> ConformerBlock
     return conformers if isinstance(conformers, ConformerBlock) else ConformerBlock.of(conformers)
 
 
+def batches_by_size(sizes: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
+    """Indices of conformers in batches of similar size, none with more than `MAX_PAIRS` pairs if it has several.
+
+    Args:
+        sizes: (M,) atoms of each conformer.
+        batch_size: most conformers in a batch.
+    """
+    by_size = np.argsort(sizes, kind="stable")
+    start = 0
+    while start < len(sizes):
+        stop = min(start + batch_size, len(sizes))
+        while stop > start + 1 and (stop - start) * int(sizes[by_size[stop - 1]]) ** 2 > MAX_PAIRS:
+            stop = start + (stop - start) // 2
+        yield by_size[start:stop]
+        start = stop
+
+
+def reject_meaningless(block: ConformerBlock) -> ConformerBlock:
+    """The block without conformers that readers refuse but Python can make: no atoms, atomic number 0, NaN."""
+    number, finite = block.atomic_number > 0, np.isfinite(block.position).all(axis=1)
+    if block.n_atoms.all() and number.all() and finite.all():
+        return block
+    bad: dict[int, str] = {}
+    for m, conformer in enumerate(block):
+        if not len(conformer):
+            bad[m] = "no atoms"
+        elif not conformer.atomic_number.all():
+            bad[m] = f"atom {int(conformer.atomic_number.argmin()) + 1} has atomic number 0"
+        elif not np.isfinite(conformer.position).all():
+            bad[m] = "a coordinate is not a finite number"
+    keep = np.array([m not in bad for m in range(len(block))])
+    return block.take(keep, [_rejected(block[m], reason) for m, reason in bad.items()])
+
+
 def choose_device(name: str) -> str:
     """The device to use.
 
@@ -178,6 +218,10 @@ def _refuse(conformer: Conformer, elements: tuple[int, ...], max_atoms: int) -> 
     else:
         reason = f"{len(conformer)} atoms, the model takes up to {max_atoms}"
     reason += "; use another model or train one with molgiae pretrain"
+    return _rejected(conformer, reason)
+
+
+def _rejected(conformer: Conformer, reason: str) -> Rejected:
     return Rejected(conformer.source, conformer.record, conformer.title, conformer.line, reason)
 
 

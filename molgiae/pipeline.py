@@ -15,16 +15,18 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
+from molgiae.config import BATCH_SIZE, DEFAULT_MODEL
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.hdf5 import Hdf5Writer, read_hdf5_blocks
+from molgiae.data.hdf5 import Hdf5Writer
+from molgiae.data.inputs import is_hdf5, listed, read_inputs
 from molgiae.data.partial import PartialFile
-from molgiae.data.readers import Inputs, OnError, read_blocks
+from molgiae.data.readers import Inputs, OnError
 from molgiae.data.schema import EMBEDDING_COLUMNS
+from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter, open_writer, structure_suffix
 from molgiae.errors import ConfigError, ConformerError
-from molgiae.inference import BATCH_SIZE, Embedder, Result
+from molgiae.inference import Embedder, Result
 
-HDF5_SUFFIXES = (".h5", ".hdf5")
 CANONICAL_COLUMNS = tuple(name for name in EMBEDDING_COLUMNS if name != "embedding")
 RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")
 REJECTED_FIELDS = ("source", "record", "title", "line", "reason")
@@ -84,7 +86,7 @@ class Options:
     """
 
     output: str | os.PathLike[str] | None = None
-    model: str = "qm9"
+    model: str = DEFAULT_MODEL
     device: str = "auto"
     batch_size: int = BATCH_SIZE
     format: str | None = None
@@ -107,11 +109,10 @@ def embed(inputs: Inputs, options: Options | None = None, **changes: Any) -> Sum
     """
     options = replace(options or Options(), **changes)
     embedder = _embedder(options)
-    output = output_path(inputs, options, ".h5")
-    if not is_hdf5(output):
-        raise ConfigError(f"{output}: embeddings are written as HDF5; use a name that ends in .h5")
+    names = listed(inputs)
+    output = output_path(names, options, ".h5", structures=False)
     sink = Hdf5Sink(output, EMBEDDING_COLUMNS, embedder, options)
-    return run(inputs, embedder.embed, sink, embedder, options, verb="embed")
+    return run(read(names, options, output), embedder.embed, sink, embedder, options, verb="embed")
 
 
 def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
@@ -121,12 +122,13 @@ def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any)
     """
     options = replace(options or Options(), **changes)
     embedder = _embedder(options)
-    output = output_path(inputs, options, "_canonical.h5")
+    names = listed(inputs)
+    output = output_path(names, options, "_canonical.h5")
     if is_hdf5(output):
         sink: Sink = Hdf5Sink(output, CANONICAL_COLUMNS, embedder, options)
     else:
         sink = StructureSink(output, _canonical_record, options)
-    return run(inputs, embedder.canonicalize, sink, embedder, options, verb="canonicalize")
+    return run(read(names, options, output), embedder.canonicalize, sink, embedder, options, "canonicalize")
 
 
 def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
@@ -136,7 +138,8 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
     """
     options = replace(options or Options(), **changes)
     embedder = _embedder(options)
-    output = output_path(inputs, options, "_reconstructed.h5")
+    names = listed(inputs)
+    output = output_path(names, options, "_reconstructed.h5")
     if is_hdf5(output):
         sink: Sink = Hdf5Sink(output, RECONSTRUCTION_COLUMNS, embedder, options)
     else:
@@ -148,7 +151,7 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
         errors.extend(result["rmsd"].tolist())
         return result
 
-    summary = run(inputs, compute, sink, embedder, options, verb="reconstruct")
+    summary = run(read(names, options, output), compute, sink, embedder, options, verb="reconstruct")
     if errors:
         summary.metrics = {"rmsd_mean": float(np.mean(errors)), "rmsd_median": float(np.median(errors))}
     return summary
@@ -218,6 +221,7 @@ class StructureSink:
         self.path = path
         self.table = path.with_name(f"{path.name}.rejected.csv")
         self._writer: AbstractContextManager[Any] = open_writer(path, overwrite=options.overwrite)
+        self._partial_table = PartialFile(self.table, overwrite=options.overwrite)
         self._record = record
         self._rejected: list[Rejected] = []
 
@@ -226,8 +230,11 @@ class StructureSink:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        if exception[0] is None and self._rejected:
-            write_rejected(self.table, self._rejected)
+        if exception[0] is None:
+            if self._rejected:
+                write_rejected(self._partial_table, self._rejected)
+            else:
+                self.table.unlink(missing_ok=True)  # that of the output which is replaced
         self._writer.__exit__(*exception)
 
     def write(self, result: Result) -> None:
@@ -241,9 +248,8 @@ class StructureSink:
         return str(self.table)
 
 
-def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
-    """A table of refused records as CSV; replaces one that is there."""
-    partial = PartialFile(path, overwrite=True)
+def write_rejected(partial: PartialFile, rejected: Iterable[Rejected]) -> None:
+    """A table of refused records as CSV."""
     with partial.reporting(), open(partial.temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(REJECTED_FIELDS)
@@ -252,18 +258,25 @@ def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
 
 
 def run(
-    inputs: Inputs, compute: Compute, sink: Sink, embedder: Embedder, options: Options, verb: str
+    blocks: Iterable[ConformerBlock],
+    compute: Compute,
+    sink: Sink,
+    embedder: Embedder,
+    options: Options,
+    verb: str,
 ) -> Summary:
     """Read, compute, write, count.
 
+    Where every record is refused the output is written all the same, empty but for the list of these.
+
     Raises:
-        ConformerError: if a record is refused and ``on_error`` is "stop", or if every record is refused.
+        ConformerError: if a record is refused and ``on_error`` is "stop", or there is no record at all.
     """
     started = time.monotonic()
     summary = Summary(str(sink.path), model=embedder.checkpoint.name, model_sha256=embedder.checkpoint.sha256)
     reasons: Counter[str] = Counter()
     with sink, tqdm(desc=verb, unit=" conformers", disable=None if options.progress else True) as bar:
-        for block in read(inputs, options):
+        for block in blocks:
             result = compute(block)
             stop_at_refusal(result.block, options)
             sink.write(result)
@@ -279,11 +292,11 @@ def run(
     return summary
 
 
-def read(inputs: Inputs, options: Options) -> Iterator[ConformerBlock]:
-    """Blocks of conformers from SDF and XYZ, or from one HDF5 file of molgiae."""
-    if isinstance(inputs, str | os.PathLike) and is_hdf5(Path(inputs)):
-        return read_hdf5_blocks(inputs)
-    return read_blocks(inputs, format=options.format, on_error=options.on_error)
+def read(inputs: Inputs, options: Options, output: Path) -> Iterator[ConformerBlock]:
+    """Blocks of conformers, with the text of their records if the output takes bonds from it."""
+    return read_inputs(
+        inputs, format=options.format, on_error=options.on_error, keep_text=not is_hdf5(output)
+    )
 
 
 def stop_at_refusal(block: ConformerBlock, options: Options) -> None:
@@ -293,26 +306,35 @@ def stop_at_refusal(block: ConformerBlock, options: Options) -> None:
         raise ConformerError(bad.reason, source=bad.source, record=bad.record, title=bad.title, line=bad.line)
 
 
-def is_hdf5(path: Path) -> bool:
-    """Whether the name says HDF5."""
-    return path.suffix.lower() in HDF5_SUFFIXES
-
-
-def output_path(inputs: Inputs, options: Options, ending: str) -> Path:
+def output_path(inputs: list[str], options: Options, ending: str, structures: bool = True) -> Path:
     """The output asked for, or one in the current directory named after the first input.
 
+    Args:
+        inputs: names of the inputs.
+        options: of the command.
+        ending: of the name that is derived.
+        structures: whether SDF and XYZ can be written, too.
+
     Raises:
-        ConfigError: if the name says neither HDF5 nor a structure format.
+        ConfigError: if the name says no format that can be written, or the output is an input.
     """
-    if options.output is None:
-        first = inputs if isinstance(inputs, str | os.PathLike) else next(iter(inputs), "-")
-        name = Path(first).resolve().name if str(first) != "-" else "conformers"
-        stem = name.removesuffix(".gz")
-        return Path(f"{stem.rsplit('.', 1)[0] or stem}{ending}")
-    path = Path(options.output)
-    if not is_hdf5(path) and structure_suffix(path) is None:
-        raise ConfigError(f"{path}: end the name of the output in .h5, .sdf or .xyz")
+    path = Path(options.output) if options.output is not None else Path(stem_of(inputs) + ending)
+    if not is_hdf5(path) and not (structures and structure_suffix(path)):
+        expected = ".h5, .sdf or .xyz" if structures else ".h5: embeddings are written as HDF5"
+        raise ConfigError(f"{path}: end the name of the output in {expected}")
+    if path.exists() and any(os.path.exists(name) and path.samefile(name) for name in inputs):
+        raise ConfigError(f"{path}: is an input, too; name another output with --output")
     return path
+
+
+def stem_of(inputs: list[str]) -> str:
+    """The first input without directories and suffixes."""
+    first = inputs[0] if inputs else STDIN
+    if first == STDIN:
+        return "conformers"
+    path = Path(first).resolve()
+    name = path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
+    return name or "conformers"
 
 
 def _embedder(options: Options) -> Embedder:

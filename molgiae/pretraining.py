@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ import torch
 from molgiae.checkpoint import sha256_of
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.blocks import concatenate
-from molgiae.data.conformer import ConformerBlock
-from molgiae.data.hdf5 import read_hdf5_blocks
+from molgiae.data.inputs import read_inputs
+from molgiae.data.partial import PartialFile
 from molgiae.data.qm9 import read_qm9
-from molgiae.data.readers import read_blocks
 from molgiae.errors import ConfigError
 from molgiae.inference import choose_device
+from molgiae.pipeline import write_rejected
 from molgiae.plots import training_curve
 from molgiae.training import Data, Metrics, Run, train
 
@@ -53,7 +54,8 @@ def pretrain(
         progress: show bars on stderr.
 
     Returns:
-        metrics of the last validation, see `molgiae.training.train`.
+        metrics of the last validation, see `molgiae.training.train`, and "rejected", how many records could not
+        be read; ``rejected.csv`` lists them.
 
     Raises:
         ConfigError: if the directory holds a run and `resume` is false, or there is nothing to learn from.
@@ -75,8 +77,11 @@ def pretrain(
         progress=progress,
     )
     metrics = train(data, fitted(model, data), config, run, resume)
-    training_curve(run_directory / "metrics.csv", run_directory / "curve.png")
-    return metrics
+    if data.rejected:
+        write_rejected(PartialFile(run_directory / "rejected.csv", overwrite=True), data.rejected)
+    if (run_directory / "metrics.csv").exists() and find_spec("matplotlib"):
+        training_curve(run_directory / "metrics.csv", run_directory / "curve.png")
+    return metrics | {"rejected": len(data.rejected)}
 
 
 def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
@@ -93,9 +98,11 @@ def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
     if len(paths) == 1 and paths[0].suffix == ".npz":
         train, validation = read_qm9(paths[0], "train"), read_qm9(paths[0], "validation")
         return Data(train, validation, f"{name}, split train", digests)
-    everything = concatenate([block for path in paths for block in _blocks(path)])
+    blocks = [block for path in paths for block in read_inputs(path, keep_text=False)]
+    everything = concatenate(blocks)
     held = held_out(everything.title, seed)
-    return Data(everything.take(~held), everything.take(held), name, digests)
+    rejected = tuple(everything.rejected)
+    return Data(everything.take(~held), everything.take(held), name, digests, rejected)
 
 
 def held_out(titles: Sequence[str], seed: int) -> np.ndarray:
@@ -125,9 +132,3 @@ def bf16_pays(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.is_bf16_supported()
     return bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def _blocks(path: Path) -> list[ConformerBlock]:
-    return list(
-        read_hdf5_blocks(path) if path.suffix in (".h5", ".hdf5") else read_blocks(path, keep_text=False)
-    )

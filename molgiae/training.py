@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import math
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from molgiae import __version__, checkpoint
 from molgiae.autoencoder import ConformerAutoencoder
 from molgiae.clouds import Cloud, batches, pack
 from molgiae.config import ModelConfig, TrainConfig
-from molgiae.data.conformer import ConformerBlock
+from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.domain import measure_domain
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.losses import frame_loss, reconstruction_loss, squared_deviation
@@ -46,12 +47,14 @@ class Data:
         validation: conformers to choose weights by.
         name: what provenance calls them.
         sha256: of the files.
+        rejected: records that could not be read.
     """
 
     train: ConformerBlock
     validation: ConformerBlock
     name: str
     sha256: dict[str, str]
+    rejected: tuple[Rejected, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,17 +165,19 @@ class Trainer:
 
     def __init__(self, model: ConformerAutoencoder, data: Data, config: TrainConfig, run: Run) -> None:
         self.model, self.data, self.config, self.run = model, data, config, run
-        self.mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+        self.mean = AveragedModel(model, multi_avg_fn=self._average)
         self.stage = self.step = 0
         self.best = math.inf
         self.domain = measure_domain(data.train)
         self.optimizer_state: dict[str, Any] | None = None
         self.seconds = 0.0
+        self.deadline = math.inf
         self.fixes_frame = bool(getattr(model.encoder, "fixes_frame", False))
 
     def fit(self) -> Metrics:
         """Run what is left of the stages."""
         started = time.monotonic() - self.seconds
+        self.deadline = time.monotonic() + (math.inf if self.run.stop_after is None else self.run.stop_after)
         metrics: Metrics = {}
         makers = (
             [self._frame_stage, self._autoencoder_stage] if self.fixes_frame else [self._autoencoder_stage]
@@ -183,7 +188,7 @@ class Trainer:
             stage = make()
             metrics = self._fit_stage(stage, started)
             if self.step < stage.steps:
-                return metrics | {"complete": 0.0}
+                return metrics | {"step": self.step, "complete": 0.0}
             self.stage, self.step, self.optimizer_state = number + 1, 0, None
         return metrics | {"complete": 1.0}
 
@@ -250,12 +255,9 @@ class Trainer:
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
         metrics: Metrics = {}
-        session = time.monotonic()
         bar = tqdm(total=stage.steps, initial=self.step, desc=stage.name, disable=not self.run.progress)
         losses: list[Tensor] = []
         while self.step < stage.steps:
-            if self.run.stop_after is not None and time.monotonic() - session > self.run.stop_after:
-                break
             losses.append(self._one_step(stage, optimizer))
             bar.update()
             if self.step % self.run.evaluate_every == 0 or self.step == stage.steps:
@@ -266,10 +268,19 @@ class Trainer:
                     {key: f"{metrics[key]:.4g}" for key in ("loss", "rmsd_mean") if key in metrics}
                 )
                 self._save(optimizer)
+            if time.monotonic() > self.deadline:
+                break
         bar.close()
         self.seconds = time.monotonic() - started
         self._save(optimizer)
+        if not metrics and stage.name == "autoencoder" and self.step >= stage.steps:  # it was complete before
+            metrics = {"step": self.step} | reconstruct(self.averaged(), self.data.validation).summary()
         return metrics
+
+    def _average(self, mean: Any, now: Any, count: Any) -> None:
+        """Update the running mean of the weights; the first steps of a stage count less than the last ones."""
+        decay = min(self.config.ema, self.step / (self.step + 9))
+        get_ema_multi_avg_fn(decay)(mean, now, count)
 
     def _one_step(self, stage: Stage, optimizer: torch.optim.Optimizer) -> Tensor:
         config = self.config
@@ -322,6 +333,7 @@ class Trainer:
             "data": self.data.name,
             "data_sha256": self.data.sha256,
             "train_conformers": len(self.data.train),
+            "rejected_records": len(self.data.rejected),
             "training": self.config.to_dict(),
             "step": self.step,
             "seconds": round(self.seconds),
@@ -342,26 +354,31 @@ class Trainer:
             "step": self.step,
             "best": self.best,
             "seconds": self.seconds,
+            "data": self._data_id(),
         }
         partial = self.run.directory / ".last.pt.part"
         torch.save(state, partial)
         partial.replace(self.run.directory / "last.pt")
 
+    def _data_id(self) -> list[str]:
+        """What tells these data from others."""
+        return [str(len(self.data.train)), str(len(self.data.validation)), *sorted(self.data.sha256.values())]
+
     def restore(self, path: Path) -> None:
         """Continue from ``last.pt``.
 
         Raises:
-            CheckpointError: if it is damaged or was written with other settings.
+            CheckpointError: if it is damaged or was written with other settings or data.
         """
         try:
             state = torch.load(path, map_location=self.run.device, weights_only=True)
-        except (RuntimeError, EOFError, OSError) as error:
-            raise CheckpointError(
-                f"{path}: cannot be read ({error}); start again without --resume"
-            ) from error
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+            raise CheckpointError(f"{path}: cannot be read; start again in another directory") from error
         theirs = replace(TrainConfig.from_dict(state["training"]), steps=self.config.steps)
         if ModelConfig.from_dict(state["config"]) != self.model.config or theirs != self.config:
             raise CheckpointError(f"{path}: written with other settings; use those or another directory")
+        if state.get("data", self._data_id()) != self._data_id():
+            raise CheckpointError(f"{path}: written with other data; use those or another directory")
         self.model.load_state_dict(state["model"])
         self.mean.load_state_dict(state["mean"])
         self.optimizer_state = state["optimizer"]

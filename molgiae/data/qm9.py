@@ -7,6 +7,8 @@ Ramakrishnan, Dral, Rupp and von Lilienfeld, Sci. Data 1, 140022 (2014).
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +39,7 @@ def read_qm9(path: Path, split: str | None = None) -> ConformerBlock:
             high, low, splits = file["position_high"], file["position_low"], file["split"]
     except FileNotFoundError:
         raise MolgiaeError(f"{path}: no such file") from None
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise MolgiaeError(
             f"{path}: not a QM9 npz file ({error}); see molgiae.data.qm9 for its keys"
         ) from error
