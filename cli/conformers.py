@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from molgiae.config import BATCH_SIZE, DEFAULT_MODEL
+
 from .boundary import REJECTED
 from .options import (
     BatchSize,
@@ -34,9 +36,9 @@ SHOWN_REASONS = 3
 def embed(
     inputs: Inputs,
     output: Output = None,
-    model: Model = "qm9",
+    model: Model = DEFAULT_MODEL,
     device: Device = DeviceName.auto,
-    batch_size: BatchSize = 256,
+    batch_size: BatchSize = BATCH_SIZE,
     format: Format = None,
     on_error: OnError = OnErrorName.skip,
     overwrite: Overwrite = False,
@@ -59,9 +61,9 @@ def embed(
 def canonicalize(
     inputs: Inputs,
     output: Output = None,
-    model: Model = "qm9",
+    model: Model = DEFAULT_MODEL,
     device: Device = DeviceName.auto,
-    batch_size: BatchSize = 256,
+    batch_size: BatchSize = BATCH_SIZE,
     format: Format = None,
     on_error: OnError = OnErrorName.skip,
     overwrite: Overwrite = False,
@@ -85,9 +87,9 @@ def canonicalize(
 def reconstruct(
     inputs: Inputs,
     output: Output = None,
-    model: Model = "qm9",
+    model: Model = DEFAULT_MODEL,
     device: Device = DeviceName.auto,
-    batch_size: BatchSize = 256,
+    batch_size: BatchSize = BATCH_SIZE,
     format: Format = None,
     on_error: OnError = OnErrorName.skip,
     overwrite: Overwrite = False,
@@ -118,9 +120,9 @@ def align(
             show_default="the first of the input",
         ),
     ] = None,
-    model: Model = "qm9",
+    model: Model = DEFAULT_MODEL,
     device: Device = DeviceName.auto,
-    batch_size: BatchSize = 256,
+    batch_size: BatchSize = BATCH_SIZE,
     format: Format = None,
     on_error: OnError = OnErrorName.skip,
     overwrite: Overwrite = False,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molgiae.config import ModelConfig, TrainConfig
+from molgiae.config import BATCH_SIZE, DEFAULT_MODEL, ModelConfig, TrainConfig
 
+from .boundary import REJECTED
 from .options import BatchSize, Device, DeviceName, Json, Model, Overwrite, Quiet
 
 if TYPE_CHECKING:
@@ -95,44 +96,70 @@ def pretrain(
     )
     if as_json:
         typer.echo(json.dumps(metrics))
+    rejected = int(metrics["rejected"])
     if not quiet:
         typer.echo(_outcome(metrics, output), err=True)
+        if rejected:
+            typer.echo(f"{rejected} records rejected, listed in {Path(output) / 'rejected.csv'}", err=True)
+    if rejected:
+        raise typer.Exit(REJECTED)
 
 
 def evaluate(
     data: Annotated[
         str, typer.Argument(help="A QM9 npz file, or an SDF, XYZ or HDF5 file.", show_default=False)
     ],
-    model: Model = "qm9",
+    model: Model = DEFAULT_MODEL,
     split: Annotated[str, typer.Option(help="Split of a QM9 npz file: train, validation or test.")] = "test",
     output: Annotated[
         str | None,
-        typer.Option(
-            "--output", "-o", help="JSON file for the report; plots go beside it.", show_default="none"
-        ),
+        typer.Option("--output", "-o", help="JSON file for the report.", show_default="none"),
     ] = None,
     conformers: Annotated[
         str | None,
         typer.Option(
-            help="SDF with several conformers of each title, for distance fidelity and neighbours.",
-            show_default="none",
+            help="File with several conformers of each title, for distance fidelity and neighbours.",
+            show_default="those of the data",
         ),
     ] = None,
+    plots: Annotated[str | None, typer.Option(help="Directory for figures.", show_default="none")] = None,
     device: Device = DeviceName.auto,
-    batch_size: BatchSize = 256,
+    batch_size: BatchSize = BATCH_SIZE,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     r"""Measure a model: reconstruction, invariance, chirality, smoothness, fidelity, speed, beside dummies.
 
+    Prints a table in markdown, or the whole report with --json.
+
     \b
-    molgiae evaluate qm9.npz --split test -o report.json
+    molgiae evaluate qm9.npz --split test -o report.json --plots figures
     molgiae evaluate conformers.sdf --model mine/model.safetensors
     """
+    from molgiae.data.partial import PartialFile
     from molgiae.evaluation import evaluate as run
+    from molgiae.report_plots import plots as draw
 
-    raise NotImplementedError(run)
+    file = PartialFile(output, overwrite=overwrite) if output else None
+    report = run(
+        data,
+        model,
+        split=split,
+        conformers=conformers,
+        device=device.value,
+        batch_size=batch_size,
+        progress=not quiet,
+    )
+    if file:
+        report.save(file.temporary)
+        file.publish()
+    if plots:
+        draw(report, plots)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict()))
+    elif not quiet:
+        typer.echo(report.table())
 
 
 def info(

@@ -7,6 +7,12 @@ from typing import Any, Self
 
 from molgiae.errors import ConfigError
 
+DEFAULT_MODEL = "qm9"
+"""The shipped model that is used unless another is named."""
+
+BATCH_SIZE = 256
+"""Conformers in a batch of inference."""
+
 
 class _Plain:
     """Configuration that travels as plain data, in checkpoints and JSON."""
@@ -39,9 +45,9 @@ class ModelConfig(_Plain):
         elements: atomic numbers the model knows, ascending.
         max_atoms: largest conformer, hydrogens included.
         embedding_dim: D, size of the embedding.
-        width: hidden features of a layer.
-        layers: residual blocks of the encoder, as many of the decoder.
-        frame_width: hidden features of the network that weighs atoms for the canonical frame.
+        width: hidden features of a layer; for "appendix-d" scalars of an atom, with a quarter as many vectors.
+        layers: residual blocks or message layers of the encoder, as many of the decoder.
+        frame_width: hidden features of the network that weighs atoms for the canonical frame of "slots".
     """
 
     architecture: str = "slots"

@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from molgiae import __version__
+from molgiae.config import BATCH_SIZE, DEFAULT_MODEL
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5 import read_hdf5_blocks
@@ -34,7 +35,7 @@ from molgiae.descriptors import (
 )
 from molgiae.distance_fidelity import fidelity, neighbours, pairs_of_one_formula, pairs_of_one_molecule
 from molgiae.errors import ConfigError
-from molgiae.inference import BATCH_SIZE, Embedder, Result
+from molgiae.inference import Embedder, Result
 from molgiae.invariance import batch_effect, invariance, mirror_images
 from molgiae.linear_baseline import linear_baseline
 from molgiae.reconstruction import canonical_reconstruction, reconstruction, throughput
@@ -102,8 +103,9 @@ class Study:
 
     @property
     def name(self) -> str:
-        """What the model is called in tables."""
-        return self.embedder.checkpoint.name
+        """What the model is called in tables: the name of its file, or of its run if that says no more."""
+        path = Path(self.embedder.checkpoint.name)
+        return path.parent.name if path.stem == "model" and path.parent.name else path.stem
 
     @functools.cached_property
     def panel(self) -> Panel:
@@ -156,7 +158,10 @@ def _mirror(study: Study) -> Sections:
 def _smoothness(study: Study) -> Sections:
     settings = study.settings
     block = sample(study.block, settings.smoothness_conformers, settings.seed)
-    return smoothness(study.panel, block, settings.noise, seed=settings.seed, track=study.track)
+    framed = (study.name, CANONICAL_COORDINATES)
+    return smoothness(
+        study.panel, block, settings.noise, framed=framed, seed=settings.seed, track=study.track
+    )
 
 
 def _conformers(study: Study) -> Sections:
@@ -197,7 +202,7 @@ SECTIONS: dict[str, Callable[[Study], Sections]] = {
 
 def evaluate(
     inputs: Data,
-    model: str | Embedder = "qm9",
+    model: str | Embedder = DEFAULT_MODEL,
     *,
     split: str | None = "test",
     conformers: Data | None = None,
