@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from molgiae.canonicalization import POSES, GroupAction
 from molgiae.checkpoint import Checkpoint, load
 from molgiae.clouds import Cloud, pack, spread
-from molgiae.config import BATCH_SIZE
+from molgiae.config import BATCH_SIZE, DEFAULT_MODEL
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.elements import SYMBOLS
 from molgiae.domain import in_domain
@@ -62,7 +62,7 @@ class Embedder:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Checkpoint = "qm9",
+        model: str | os.PathLike[str] | Checkpoint = DEFAULT_MODEL,
         *,
         device: str = "auto",
         batch_size: int = BATCH_SIZE,
