@@ -16,7 +16,7 @@ from molgiae.canonicalization import Equivariant, GroupAction, group_action
 from molgiae.clouds import Cloud
 from molgiae.config import ModelConfig
 from molgiae.errors import ShapeError
-from molgiae.groups import SE3, Group, RigidVectors, SE3xSn, soft_sort
+from molgiae.groups import Group, SE3xSn, soft_sort
 from molgiae.nn.slots import SlotPrediction
 from molgiae.shapes import Embedding
 
@@ -115,7 +115,8 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, GroupAc
         config: what it was built from.
         encoder: a module with the methods of `Encoder`; y is `canonicalization.Equivariant`.
         decoder: embeddings (B, D) to `SlotPrediction`. If its attribute `learns_order` is true it also takes
-            a soft assignment (B, n, S) of slots to atoms and predicts in the order of the input.
+            a soft assignment (B, n, n) of atoms to slots, zero for padding, and predicts in the order of the
+            input.
     """
 
     def __init__(self, config: ModelConfig, encoder: nn.Module, decoder: nn.Module) -> None:
@@ -173,12 +174,16 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, GroupAc
 
         Architectures that learn the order compare in the order of the input, through SoftSort; the others in
         canonical order.
+
+        Args:
+            x: B conformers.
+            tau: temperature of SoftSort, in the units of the scores.
         """
         y, shared = self.encoder.equivariant(x)
+        action = self.xi(x, y)
         if not getattr(self.decoder, "learns_order", False):
-            canonical = self.undo(self.xi(x, y), x).to(dtype=torch.float32)
+            canonical = self.undo(action, x).to(dtype=torch.float32)
             return self.decoder(self.encoder.invariant(shared, canonical)), canonical
-        motion = SE3.from_equivariant(RigidVectors(y.vectors, y.translation)).inverse()
-        target = Cloud(x.z, (motion.act(x.pos) * x.mask[..., None]).float())
-        assignment = soft_sort(y.scores.float(), tau).mT
+        target = Cloud(x.z, (action.g.motion.inverse().act(x.pos) * x.mask[..., None]).float())
+        assignment = soft_sort(y.scores, tau).mT * x.mask[..., None]
         return self.decoder(self.encoder.invariant(shared, target), assignment), target

@@ -73,23 +73,27 @@ class GroupAction:
 def group_action(x: Cloud, y: Equivariant) -> GroupAction:
     """Xi with completion of degenerate frames and geometric order of equal scores.
 
+    Gradients pass through vectors that define a frame and through translations. A completed frame is a
+    constant: vectors shorter than `FLOOR` would have gradients as large as they are short.
+
     Args:
         x: B conformers, float64.
         y: of the same conformers.
     """
-    centered = Cloud(x.z, (x.pos - y.translation[:, None]) * x.mask[..., None])
+    scores, origin = y.scores.detach().double(), y.translation.detach()
+    pos = ((x.pos.detach() - origin[:, None]) * x.mask[..., None]).double()
     vectors = y.vectors.double().clone()
     size = len(x)
     pose = torch.full((size,), POSES.index("full"))
     ordered = torch.ones(size, dtype=torch.bool)
     number = torch.ones(size, dtype=torch.long)
-    for b in torch.nonzero(~well_conditioned(vectors)).flatten().tolist():
+    for b in torch.nonzero(~well_conditioned(vectors.detach())).flatten().tolist():
         n = int(x.mask[b].sum())
-        frame = complete(y.scores[b, :n].double().cpu(), centered.pos[b, :n].double().cpu(), vectors[b].cpu())
+        frame = complete(scores[b, :n].cpu(), pos[b, :n].cpu(), vectors[b].detach().cpu())
         vectors[b] = frame.axes.to(vectors)
         pose[b], ordered[b], number[b] = frame.pose_defined, frame.order_defined, frame.symmetry_number
     rotation = SO3.from_equivariant(vectors)
-    order = canonical_order(y.scores, centered.pos.double() @ rotation.matrix)
+    order = canonical_order(scores, pos @ rotation.matrix.detach())
     g = SE3xSn(SE3(rotation, Translation(y.translation.double())), Permutation(order))
     return GroupAction(g, pose, ordered, number)
 

@@ -1,11 +1,12 @@
-"""The architectures by name, and the encoder of the lean one."""
+"""The architectures by name, and what makes encoders of their networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from molgiae.autoencoder import ConformerAutoencoder
 from molgiae.canonicalization import Equivariant
@@ -15,6 +16,9 @@ from molgiae.errors import ConfigError
 from molgiae.nn.pooled_vectors import PooledVectors
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
 from molgiae.shapes import Embedding
+
+if TYPE_CHECKING:
+    from molgiae.nn.appendix_d import MessageEncoder
 
 
 class CanonicalEncoder(nn.Module):
@@ -45,14 +49,53 @@ class CanonicalEncoder(nn.Module):
         return self.slots(canonical.z, canonical.pos.to(self.slots.net.linear.weight.dtype))
 
 
+class PooledEncoder(nn.Module):
+    """Eta and mu from one equivariant network; its averages over atoms make eta smooth in the coordinates.
+
+    Positions are centred in the type they come in, float64 where there is a choice, before the network rounds
+    them to the type of its weights.
+
+    Args:
+        network: with its own vectors, translation and scores.
+    """
+
+    def __init__(self, network: MessageEncoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def equivariant(self, x: Cloud) -> tuple[Equivariant, Tensor]:
+        """Mu, and the pooled scalars that `invariant` needs."""
+        pos = x.centered().pos.to(self.network.embedding.weight.dtype)
+        pooled, vectors, shift, scores = self.network(x.z, pos)
+        return Equivariant(vectors, x.centroid + shift, scores), pooled
+
+    def invariant(self, shared: Tensor, canonical: Cloud) -> Embedding:
+        """Eta."""
+        return self.network.embed(shared)
+
+
 def _slots(config: ModelConfig) -> ConformerAutoencoder:
     sizes = (config.elements, config.max_atoms, config.embedding_dim, config.width, config.layers)
     encoder = CanonicalEncoder(PooledVectors(config.frame_width), SlotEncoder(*sizes))
     return ConformerAutoencoder(config, encoder, SlotDecoder(*sizes))
 
 
+def _appendix_d(config: ModelConfig) -> ConformerAutoencoder:
+    # torch_geometric takes seconds to import: only who wants this network waits for it
+    from molgiae.nn.appendix_d import MessageDecoder, MessageEncoder  # noqa: PLC0415
+
+    if config.width % 4:
+        raise ConfigError(f"width={config.width}: appendix-d needs a multiple of 4")
+    sizes = (config.embedding_dim, config.width, config.width // 4, config.layers)
+    encoder = PooledEncoder(MessageEncoder(*sizes))
+    return ConformerAutoencoder(
+        config, encoder, MessageDecoder(len(config.elements), config.max_atoms, *sizes)
+    )
+
+
 ARCHITECTURES: dict[str, Callable[[ModelConfig], ConformerAutoencoder]] = {
     "slots": _slots,
+    "appendix-d": _appendix_d,
 }
 """Name to builder. To add one: a network in `molgiae.nn` and a row here; the symmetry tests pick it up."""
 

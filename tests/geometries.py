@@ -86,9 +86,9 @@ def _all_signs(*points: tuple[float, float, float]) -> list[list[float]]:
 def _made_by_hand() -> dict[str, Cloud]:
     chiral = [[0.0, 0.0, 0.0], [0.63, 0.63, 0.63], [-0.8, -0.8, 0.8], [-1.0, 1.0, -1.0], [1.1, -1.1, -1.1]]
     halves = torch.randn(4, 3, generator=seeded(8), dtype=torch.float64) * 1.5
-    angle = torch.arange(3) * 2 * torch.pi / 3
-    ring = torch.stack([angle.cos(), angle.sin(), 0 * angle], dim=1).double()
-    twisted = torch.stack([(angle + 0.4).cos(), (angle + 0.4).sin(), 0 * angle], dim=1).double()
+    angle = torch.arange(3, dtype=torch.float64) * 2 * torch.pi / 3
+    ring = torch.stack([angle.cos(), angle.sin(), 0 * angle], dim=1)
+    twisted = torch.stack([(angle + 0.4).cos(), (angle + 0.4).sin(), 0 * angle], dim=1)
     up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
     axes = _all_signs((1.6, 0.0, 0.0), (0.0, 1.6, 0.0), (0.0, 0.0, 1.6))
     return {

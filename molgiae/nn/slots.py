@@ -60,10 +60,11 @@ class LinearPlusResidual(nn.Module):
         self.down = nn.Linear(width, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs) to (B, outputs), float32."""
+        """(B, inputs) to (B, outputs), in the type of the weights."""
+        x = x.to(self.linear.weight.dtype)
         with torch.autocast(x.device.type, enabled=False):
-            straight, hidden = self.linear(x.float()), self.up(x.float())
-        hidden = self.blocks(hidden).float()
+            straight, hidden = self.linear(x), self.up(x)
+        hidden = self.blocks(hidden).to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
             return straight + self.down(hidden)
 
