@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 
 from molgiae.autoencoder import ConformerAutoencoder
 from molgiae.config import Domain, ModelConfig
@@ -94,7 +94,8 @@ def save(
     }
     weights = {name: t.detach().cpu().to(dtype).contiguous() for name, t in model.state_dict().items()}
     partial = path.with_name(f".{path.name}.part")
-    save_file(weights, partial, metadata={"molgiae": json.dumps(header)})
+    # not save_file: its files are readable by their owner alone
+    partial.write_bytes(serialized(weights, metadata={"molgiae": json.dumps(header)}))
     partial.replace(path)
 
 

@@ -14,6 +14,8 @@ from molgiae.config import Domain
 from molgiae.data.conformer import ConformerBlock
 
 BATCH = 1024
+SLACK = 1e-3
+"""Angstrom by which bounds on distances may be missed: coordinates have been rounded in files."""
 
 
 def measure_domain(block: ConformerBlock) -> Domain:
@@ -46,8 +48,9 @@ def extent(x: Cloud) -> tuple[Tensor, Tensor]:
 
     Padding and single atoms have the nearest distance of the first atom of the row, or 0.
     """
-    pos = x.centered().pos
-    apart = torch.cdist(pos, pos) + torch.where(x.mask[:, None, :], 0.0, torch.inf)
+    pos = x.centered().pos.float()
+    apart = torch.cdist(pos, pos, compute_mode="donot_use_mm_for_euclid_dist")
+    apart = apart + torch.where(x.mask[:, None, :], 0.0, torch.inf)
     apart = apart + torch.diag(torch.full((x.z.shape[1],), torch.inf, device=apart.device))
     nearest = apart.amin(dim=2).nan_to_num(posinf=0.0)
     return torch.linalg.vector_norm(pos, dim=-1).amax(dim=1), torch.where(x.mask, nearest, nearest[:, :1])
@@ -63,11 +66,12 @@ def in_domain(domain: Domain, block: ConformerBlock, x: Cloud) -> NDArray[np.boo
     """
     trained = torch.zeros(256, dtype=torch.bool, device=x.z.device)
     trained[[0, *domain.elements]] = True
-    far, near = extent(x.to(dtype=torch.float32))
+    far, near = extent(x)
     n = torch.from_numpy(block.n_atoms).to(x.z.device)
     charge = torch.from_numpy(block.charge).to(x.z.device)
     inside = trained[x.z].all(dim=1)
-    inside &= (n >= domain.n_atoms[0]) & (n <= domain.n_atoms[1]) & (far <= domain.radius)
-    inside &= (near.amin(dim=1) >= domain.nearest[0]) & (near.amax(dim=1) <= domain.nearest[1])
+    inside &= (n >= domain.n_atoms[0]) & (n <= domain.n_atoms[1]) & (far <= domain.radius + SLACK)
+    inside &= near.amin(dim=1) >= domain.nearest[0] - SLACK
+    inside &= near.amax(dim=1) <= domain.nearest[1] + SLACK
     inside &= (charge >= domain.charge[0]) & (charge <= domain.charge[1])
     return inside.cpu().numpy()

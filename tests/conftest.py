@@ -1,0 +1,56 @@
+"""What tests share: a small untrained model, and molecules it knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from molgiae import checkpoint
+from molgiae.config import Domain, ModelConfig
+from molgiae.inference import Embedder
+from molgiae.models import build
+
+from .data.molfiles import molecule, sdf_record, xyz_frame
+
+TINY = ModelConfig(elements=(1, 6, 7, 8, 9, 17), max_atoms=16, embedding_dim=8, width=16, layers=1)
+TINY_DOMAIN = Domain(elements=(1, 6, 7, 8), n_atoms=(2, 14), radius=20.0, nearest=(0.6, 2.5))
+N_MOLECULES = 20
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An untrained model; it embeds and reconstructs like any other, only badly."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    checkpoint.save(path, build(TINY), TINY_DOMAIN, {"data": "none"})
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def embedder(model_path: str) -> Embedder:
+    return Embedder(model_path, device="cpu")
+
+
+@pytest.fixture
+def sdf(tmp_path: Path) -> Path:
+    """Twenty molecules with bonds and a property."""
+    path = tmp_path / "molecules.sdf"
+    path.write_text(
+        "".join(sdf_record(molecule(k), f"m{k}", data=[("k", str(k))]) for k in range(N_MOLECULES))
+    )
+    return path
+
+
+@pytest.fixture
+def xyz(tmp_path: Path) -> Path:
+    """The same molecules."""
+    path = tmp_path / "molecules.xyz"
+    path.write_text("".join(xyz_frame(molecule(k), f"m{k}") for k in range(N_MOLECULES)))
+    return path
