@@ -45,10 +45,11 @@ class PooledVectors(nn.Module):
             (B, 2, 3) angstrom.
         """
         mask = (z > 0).to(pos.dtype)
-        distance = _norm(pos[:, :, None] - pos[:, None, :])
-        near = _radial(distance) * mask[:, None, :, None]
-        environment = torch.einsum("bijk,bjk->bik", near, self.neighbour(z).to(pos.dtype))
-        features = torch.cat([environment, _radial(_norm(pos))], dim=-1)
+        columns = pos.mT.contiguous()
+        near = _radial(_norm(columns[..., :, None] - columns[..., None, :]))
+        element = self.neighbour(z).to(pos.dtype) * mask[..., None]
+        environment = (near @ element.mT[..., None]).squeeze(-1)
+        features = torch.cat([environment, _radial(_norm(columns))], dim=1).mT
         hidden = torch.nn.functional.silu(_linear(self.hidden, features) + self.own(z).to(pos.dtype))
         hidden = torch.nn.functional.silu(_linear(self.mix, hidden))
         weight = _linear(self.weight, hidden) * mask[..., None]
@@ -62,11 +63,14 @@ def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 
 def _norm(x: Tensor) -> Tensor:
-    """Length of (..., 3), with a finite gradient at 0."""
-    return x.square().sum(dim=-1).add(1e-12).sqrt()
+    """Length of (B, 3, ...), with a finite gradient at 0."""
+    first, second, third = x.unbind(dim=1)
+    return (first.square() + second.square() + third.square()).add(1e-12).sqrt()
 
 
 def _radial(distance: Tensor) -> Tensor:
-    """(...,) angstrom to (..., CHANNELS) Gaussians."""
+    """(B, ...) angstrom to (B, CHANNELS, ...) Gaussians; most of the time of mu goes here, hence in place."""
+    per_width = (CHANNELS - 1) / (FARTHEST - NEAREST)
     centre = torch.linspace(NEAREST, FARTHEST, CHANNELS, dtype=distance.dtype, device=distance.device)
-    return torch.exp(-(((distance[..., None] - centre) * ((CHANNELS - 1) / (FARTHEST - NEAREST))) ** 2))
+    offset = distance[:, None] * per_width - (centre * per_width).view(-1, *(1,) * (distance.dim() - 1))
+    return offset.square_().neg_().exp_()
