@@ -145,8 +145,8 @@ def load(name: str) -> Checkpoint:
     path = locate(name)
     header = read_header(path)
     try:
-        model = build(ModelConfig.from_dict(header["config"]))
-        domain = Domain.from_dict(header["domain"])
+        model = build(ModelConfig.from_dict(dict(header["config"])))
+        domain = Domain.from_dict(dict(header["domain"]))
         with safe_open(path, framework="pt") as file:
             weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
         model.load_state_dict(weights)
