@@ -45,7 +45,7 @@ def embed(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    r"""Write the invariant embedding, group action and canonical form of every conformer to HDF5.
+    """Write the invariant embedding, group action and canonical form of every conformer to HDF5.
 
     \b
     molgiae embed conformers.sdf
@@ -70,7 +70,7 @@ def canonicalize(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    r"""Write every conformer in its canonical pose and atom order, to HDF5, SDF or XYZ.
+    """Write every conformer in its canonical pose and atom order, to HDF5, SDF or XYZ.
 
     Works for every element and size: equal conformers get equal coordinates whatever pose and order they had.
 
@@ -96,7 +96,7 @@ def reconstruct(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    r"""Write what the embedding remembers of every conformer, in the pose and order of the input.
+    """Write what the embedding remembers of every conformer, in the pose and order of the input.
 
     \b
     molgiae reconstruct conformers.sdf -o reconstructed.sdf
@@ -129,7 +129,7 @@ def align(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    r"""Superpose conformers on a reference of the same formula, whatever their atom order, to SDF, XYZ or HDF5.
+    """Superpose conformers on a reference of the same formula, whatever their atom order, to SDF, XYZ or HDF5.
 
     The group actions give the start, assignment within elements and proper Kabsch the end; RMSD before and after.
 

@@ -56,7 +56,7 @@ def pretrain(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    r"""Train an autoencoder on conformers; keeps the weights that are best on validation.
+    """Train an autoencoder on conformers; keeps the weights that are best on validation.
 
     Writes model.safetensors, metrics.csv, curve.png and last.pt (to resume from, to the step).
 
@@ -129,7 +129,7 @@ def evaluate(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    r"""Measure a model: reconstruction, invariance, chirality, smoothness, fidelity, speed, beside dummies.
+    """Measure a model: reconstruction, invariance, chirality, smoothness, fidelity, speed, beside dummies.
 
     Prints a table in markdown, or the whole report with --json.
 
@@ -169,7 +169,7 @@ def info(
     ],
     as_json: Json = False,
 ) -> None:
-    r"""Say what is in an HDF5 file or a checkpoint.
+    """Say what is in an HDF5 file or a checkpoint.
 
     \b
     molgiae info conformers.h5
