@@ -19,8 +19,11 @@ from molgiae.report import Figures, Track
 
 Pairs = NDArray[np.int64]
 
-RANDOM_STARTS = 4
-"""Random rotations from which a pair is superposed, beside group action and principal axes."""
+RANDOM_STARTS = 24
+"""Random rotations from which a pair is superposed, beside group action and principal axes.
+
+Against 300 of them, 400 pairs of QM9 conformers are 0.006 angstrom too high in the mean, 400 of isomers 0.013.
+"""
 
 CHUNK = 1024
 """Rows of a distance matrix in memory at a time."""

@@ -59,6 +59,7 @@ class Settings:
         smoothness_conformers: how many for smoothness.
         noise: standard deviations of the displacements, angstrom.
         pairs: pairs of conformers for each of the two fidelities.
+        throughput_conformers: how many to time.
         linear_train: training conformers for the linear baseline.
         linear_dimensions: sizes of its code, beside that of the model.
         dummies: whether to measure the dummies too.
@@ -72,7 +73,8 @@ class Settings:
     mirror_conformers: int = 1000
     smoothness_conformers: int = 2000
     noise: tuple[float, ...] = (0.001, 0.01, 0.05)
-    pairs: int = 2000
+    pairs: int = 1000
+    throughput_conformers: int = 4096
     linear_train: int = 50_000
     linear_dimensions: tuple[int, ...] = (64, 32, 16)
     dummies: bool = True
@@ -183,7 +185,8 @@ def _neighbours(study: Study) -> Sections:
 
 
 def _throughput(study: Study) -> Sections:
-    return {study.name: throughput(study.embedder, study.block, track=study.track)}
+    size = study.settings.throughput_conformers
+    return {study.name: throughput(study.embedder, study.block, size, track=study.track)}
 
 
 SECTIONS: dict[str, Callable[[Study], Sections]] = {
@@ -255,7 +258,7 @@ def evaluate(
         if figures:
             sections_found[name] = figures
     data = _name(inputs) + (f", split {split}" if _has_splits(inputs) and split else "")
-    return Report({**_about(study, result, data), "seconds": seconds}, sections_found)
+    return Report(plain({**_about(study, result, data), "seconds": seconds}), sections_found)
 
 
 def _about(study: Study, result: Result, data: str) -> Figures:
@@ -308,9 +311,15 @@ def _name(data: Data) -> str:
 
 def _ensembles(embedder: Embedder, block: ConformerBlock) -> ConformerBlock | None:
     """The conformers that the model accepts, if any title occurs more than once among them."""
+    if not _repeats(block.title):
+        return None
     accepted = embedder.embed(block).block
-    titles = [title for title in accepted.title if title]
-    return accepted if len(set(titles)) < len(titles) else None
+    return accepted if _repeats(accepted.title) else None
+
+
+def _repeats(titles: list[str]) -> bool:
+    named = [title for title in titles if title]
+    return len(set(named)) < len(named)
 
 
 def _check_sections(names: Iterable[str] | None) -> list[str]:

@@ -21,6 +21,9 @@ EXACT = 1e-5
 ACHIRAL, CHIRAL = 0.02, 0.05
 """Conformers are achiral below and chiral above these RMSD from their mirror image, angstrom; in between neither."""
 
+ROUNDED = 0.001
+"""RMSD from the mirror image, angstrom, that the decimals of coordinate files explain."""
+
 DIFFERENT = 1e-2
 """Least distance, in units of the typical one, of embeddings that are told apart."""
 
@@ -125,7 +128,9 @@ def mirror_images(
     """Whether mirror images of chiral conformers are told apart, and achiral ones equal theirs.
 
     Chirality is decided by superposing a conformer on its mirror image, independently of the embedding. As
-    every start ends in a local optimum, a few achiral conformers of high symmetry may pass for chiral.
+    every start ends in a local optimum, a few achiral conformers of high symmetry may pass for chiral. A mirror
+    image that is nearly the conformer itself is a small displacement, so an embedding that jumps does so here too;
+    the share of those equal to theirs up to `ROUNDED` tells the two apart.
 
     Args:
         panel: descriptors to compare.
@@ -134,9 +139,11 @@ def mirror_images(
         track: progress.
 
     Returns:
-        for each descriptor the numbers `chiral`, `achiral` and `borderline` of conformers, and, in units of the
+        for each descriptor the numbers `chiral`, `achiral` and `borderline` of conformers; `chiral_differ`, the
+        share of chiral ones whose relative change exceeds round-off (`EXACT`); and, in units of the
         typical distance of two conformers, `different_share` of all, `chiral_told_apart`, `achiral_equal`,
-        `chiral_median` and `achiral_median` distance from the mirror image; None where there are no such.
+        `rounded_equal`, `chiral_median` and `achiral_median` distance from the mirror image; None
+        where there are no such conformers.
     """
     mirrored = with_atoms(block, block.position * np.array([1.0, 1.0, -1.0]))
     result, values = panel(block)
@@ -151,8 +158,10 @@ def mirror_images(
             "achiral": int(achiral.sum()),
             "borderline": int((~chiral & ~achiral).sum()),
             "different_share": float((distance >= DIFFERENT).mean()),
+            "chiral_differ": _of(relative_change(value, mirror_values[name])[chiral] > EXACT, np.mean),
             "chiral_told_apart": _of(distance[chiral] >= DIFFERENT, np.mean),
             "achiral_equal": _of(distance[achiral] < DIFFERENT, np.mean),
+            "rounded_equal": _of(distance[rmsd < ROUNDED] < DIFFERENT, np.mean),
             "chiral_median": _of(distance[chiral], np.median),
             "achiral_median": _of(distance[achiral], np.median),
         }

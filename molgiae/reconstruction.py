@@ -18,7 +18,6 @@ from molgiae.metrics import Reconstruction
 from molgiae.report import Figures, Track
 
 WORST = 10
-TIMED_CONFORMERS = 4096
 REPEATS = 3
 
 
@@ -120,15 +119,16 @@ def canonical_reconstruction(result: Result) -> Figures:
 
 
 @torch.no_grad()
-def throughput(embedder: Embedder, block: ConformerBlock, *, track: Track = iter) -> Figures:
+def throughput(embedder: Embedder, block: ConformerBlock, size: int, *, track: Track = iter) -> Figures:
     """Conformers per second of the model alone, eta and psi: no files, no packing; the best of `REPEATS`.
 
     Args:
         embedder: the model, its device and batch size.
-        block: conformers it accepts; repeated or cut to `TIMED_CONFORMERS`.
+        block: conformers it accepts.
+        size: how many to time; the block is cut or repeated.
         track: progress.
     """
-    chosen = np.resize(np.arange(len(block)), TIMED_CONFORMERS)
+    chosen = np.resize(np.arange(len(block)), size)
     part = block.take(chosen[np.argsort(block.n_atoms[chosen], kind="stable")])
     batches = [
         _batch(part, start, start + embedder.batch_size).to(embedder.device)

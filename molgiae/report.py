@@ -92,8 +92,10 @@ ROWS = (
     _row("invariance", "batch_change_max", "... with other batch size and mates", small),
     _row("invariance", "repeat_is_bitwise_equal", "... same input twice bitwise equal", yes_no),
     _row("mirror", "different_share", "Mirror images with another embedding", percent),
+    _row("mirror", "chiral_differ", "... chiral conformers that differ beyond round-off", percent),
     _row("mirror", "chiral_told_apart", "... chiral conformers told apart", percent),
     _row("mirror", "achiral_equal", "... achiral conformers equal to theirs", percent),
+    _row("mirror", "rounded_equal", "...... of those that equal it up to 0.001 Å", percent),
     _row("mirror", "chiral_median", "... median distance, chiral", ratio),
     _row("mirror", "achiral_median", "... median distance, achiral", ratio),
     *(
@@ -122,7 +124,7 @@ NOTES = {
     "the slot they were given, whatever element it predicts.",
     "invariance": "Relative change is |z' - z| / |z|; g is a random rotation, translation and permutation.",
     "mirror": "Chiral: more than 0.05 Å RMSD from the mirror image after superposition from many starts; achiral: "
-    "less than 0.02 Å. Distances are in units of the median distance of two random conformers; below 0.01 is equal.",
+    "less than 0.02 Å. Distances are in units of the median distance of two random conformers; below 0.01 is equal, from 0.01 told apart; beyond round-off: |z' - z| / |z| above 1e-5.",
     "smoothness": "Gaussian noise on every coordinate; change in units of the median distance of two random "
     "conformers. A jump is more than 10 % of it; the frame turned: by more than 30 degrees.",
     "conformers": "RMSD is symmetric: the least found over proper motions and permutations of equal elements.",
@@ -217,10 +219,10 @@ class Report:
 
 
 def plain(value: Any) -> Any:
-    """The same data with numbers that are not finite replaced by None, as JSON has no word for them."""
+    """The same data as JSON gives it back: tuples as lists, numbers that are not finite as None."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from molgiae.descriptors import Floats, Panel, typical_distance, with_atoms
 from molgiae.inference import Result
 from molgiae.report import Figures, Track
 
+Flags = NDArray[np.bool_]
+
 JUMP = 0.1
 """Change of an embedding that counts as a jump, in units of the typical distance of two conformers."""
 
@@ -20,7 +22,13 @@ TURNED = 30.0
 
 
 def smoothness(
-    panel: Panel, block: ConformerBlock, sigmas: Iterable[float], *, seed: int, track: Track = iter
+    panel: Panel,
+    block: ConformerBlock,
+    sigmas: Iterable[float],
+    *,
+    framed: Collection[str],
+    seed: int,
+    track: Track = iter,
 ) -> dict[str, Figures]:
     """Change of embeddings when every coordinate of every atom gets Gaussian noise.
 
@@ -28,15 +36,15 @@ def smoothness(
         panel: descriptors to compare.
         block: M conformers.
         sigmas: standard deviations of the noise, angstrom.
+        framed: descriptors made from the canonical form of the panel, whose jumps it may explain.
         seed: of the noise.
         track: progress.
 
     Returns:
         for each descriptor and each sigma, as text: `change_median`, `change_p99` and `change_max` in units of
-        the typical distance, `jumps`, the share of changes above `JUMP`, and of those the shares of all
-        conformers whose canonical frame turned by more than `TURNED` (`jumps_frame`), else whose canonical order
-        changed (`jumps_order`), or neither (`jumps_other`). The causes are those of the model's own frame and
-        order.
+        the typical distance, and `jumps`, the share of changes above `JUMP`. For those in `framed` this is
+        the sum of `jumps_frame`, where the canonical frame turned by more than `TURNED`, else `jumps_order`, where
+        the canonical order changed, and `jumps_other`.
     """
     rng = np.random.default_rng(seed)
     result, reference = panel(block)
@@ -49,17 +57,23 @@ def smoothness(
         reordered = order_differs(result, moved_result)
         for name, values in reference.items():
             change = np.linalg.norm(moved[name] - values, axis=1) / unit[name]
-            figures[name][f"{sigma:g}"] = _jumps(change, turned, reordered)
+            figures[name][f"{sigma:g}"] = _changes(change)
+            if name in framed:
+                figures[name][f"{sigma:g}"] |= _causes(change > JUMP, turned, reordered)
     return figures
 
 
-def _jumps(change: Floats, turned: NDArray[np.bool_], reordered: NDArray[np.bool_]) -> Figures:
-    jump = change > JUMP
+def _changes(change: Floats) -> Figures:
     return {
         "change_median": float(np.median(change)),
         "change_p99": float(np.percentile(change, 99)),
         "change_max": float(change.max()),
-        "jumps": float(jump.mean()),
+        "jumps": float((change > JUMP).mean()),
+    }
+
+
+def _causes(jump: Flags, turned: Flags, reordered: Flags) -> Figures:
+    return {
         "jumps_frame": float((jump & turned).mean()),
         "jumps_order": float((jump & ~turned & reordered).mean()),
         "jumps_other": float((jump & ~turned & ~reordered).mean()),
@@ -72,7 +86,7 @@ def angle(first: Floats, second: Floats) -> Floats:
     return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
 
 
-def order_differs(first: Result, second: Result) -> NDArray[np.bool_]:
+def order_differs(first: Result, second: Result) -> Flags:
     """(M,) whether the canonical orders of the same conformers differ anywhere."""
     changed = first["permutation"] != second["permutation"]
     return np.add.reduceat(changed, first.block.offset[:-1]) > 0
