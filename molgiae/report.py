@@ -124,11 +124,24 @@ NOTES = {
     "the slot they were given, whatever element it predicts.",
     "invariance": "Relative change is |z' - z| / |z|; g is a random rotation, translation and permutation.",
     "mirror": "Chiral: more than 0.05 Å RMSD from the mirror image after superposition from many starts; achiral: "
-    "less than 0.02 Å. Distances are in units of the median distance of two random conformers; below 0.01 is equal, from 0.01 told apart; beyond round-off: |z' - z| / |z| above 1e-5.",
+    "less than 0.02 Å. Distances are in units of the median distance of two random conformers: below 0.01 is equal, "
+    "from 0.01 on told apart. Beyond round-off: |z' - z| / |z| above 1e-5.",
     "smoothness": "Gaussian noise on every coordinate; change in units of the median distance of two random "
     "conformers. A jump is more than 10 % of it; the frame turned: by more than 30 degrees.",
     "conformers": "RMSD is symmetric: the least found over proper motions and permutations of equal elements.",
 }
+
+
+COUNTS = (
+    (("invariance", "pairs"), "pairs of conformer and g"),
+    (("mirror", "chiral"), "chiral"),
+    (("mirror", "achiral"), "achiral"),
+    (("mirror", "borderline"), "borderline conformers"),
+    (("conformers", "pairs"), "pairs of conformers of one molecule"),
+    (("isomers", "pairs"), "pairs of molecules of one formula"),
+    (("neighbours", "queries"), "conformers whose neighbours were looked up"),
+)
+"""What shares and correlations are taken over: section and key of the model's figure, and what it counts."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +228,10 @@ class Report:
         return f"The {len(worst)} worst reconstructions.\n\n" + markdown(head, lines)
 
     def _notes(self) -> str:
-        return "\n".join(f"- {note}" for section, note in NOTES.items() if section in self.sections)
+        found = [(look_up(self.sections, (path[0], self.model, path[1])), what) for path, what in COUNTS]
+        counts = ", ".join(f"{count(value)} {what}" for value, what in found if value is not None)
+        notes = [note for section, note in NOTES.items() if section in self.sections]
+        return "\n".join(f"- {note}" for note in ([f"Taken over {counts}."] if counts else []) + notes)
 
 
 def plain(value: Any) -> Any:

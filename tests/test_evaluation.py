@@ -477,6 +477,7 @@ class TestEvaluate:
         assert "| Atom types right | 100 % |" in table
         assert "Linear baseline" in table
         assert "10 worst" in table
+        assert "- Taken over 24 pairs of conformer and g, " in table
         for block in table.split("\n\n"):
             rows = [line for line in block.splitlines() if line.startswith("|")]
             assert len({len(re.findall(r"\|", row)) for row in rows}) <= 1
