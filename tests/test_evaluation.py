@@ -21,7 +21,9 @@ from molgiae.clouds import Cloud
 from molgiae.config import Domain, ModelConfig
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.npz import has_splits, read_npz
-from molgiae.descriptors import (
+from molgiae.errors import ConfigError, MolgiaeError
+from molgiae.evaluation import SECTIONS, Settings, evaluate
+from molgiae.evaluation.descriptors import (
     CANONICAL_COORDINATES,
     RANDOM_WEIGHTS,
     Panel,
@@ -35,7 +37,7 @@ from molgiae.descriptors import (
     typical_distance,
     with_atoms,
 )
-from molgiae.distance_fidelity import (
+from molgiae.evaluation.distance_fidelity import (
     fidelity,
     nearest,
     neighbours,
@@ -43,18 +45,16 @@ from molgiae.distance_fidelity import (
     pairs_of_one_molecule,
     symmetric_rmsd,
 )
-from molgiae.errors import ConfigError, MolgiaeError
-from molgiae.evaluation import SECTIONS, Settings, evaluate
+from molgiae.evaluation.invariance import batch_effect, invariance, mirror_images, random_copies
+from molgiae.evaluation.linear_baseline import inertial_coordinates, linear_baseline
+from molgiae.evaluation.plots import plots
+from molgiae.evaluation.reconstruction import canonical_reconstruction, reconstruction, throughput
+from molgiae.evaluation.report import NOTES, ROWS, Report, look_up, percent
+from molgiae.evaluation.smoothness import angle, order_differs, smoothness
 from molgiae.inference import Embedder, Result
-from molgiae.invariance import batch_effect, invariance, mirror_images, random_copies
-from molgiae.linear_baseline import inertial_coordinates, linear_baseline
 from molgiae.models import CanonicalEncoder
 from molgiae.nn.pooled_vectors import PooledVectors
 from molgiae.nn.slots import SlotPrediction
-from molgiae.reconstruction import canonical_reconstruction, reconstruction, throughput
-from molgiae.report import NOTES, ROWS, Report, look_up, percent
-from molgiae.report_plots import plots
-from molgiae.smoothness import angle, order_differs, smoothness
 
 from .conformers import conformer, moved, random_conformer
 

@@ -1,7 +1,7 @@
 """Everything that is measured of a model, beside dummies that show what each figure is worth.
 
 A section is a function from a study to figures; another one is one more row in `SECTIONS`, and a row for each
-of its figures in `molgiae.report.ROWS`.
+of its figures in `molgiae.evaluation.report.ROWS`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5 import read_hdf5_blocks
 from molgiae.data.npz import has_splits, read_npz
 from molgiae.data.readers import read_blocks
-from molgiae.descriptors import (
+from molgiae.errors import ConfigError
+from molgiae.evaluation.descriptors import (
     CANONICAL_COORDINATES,
     RANDOM_WEIGHTS,
     Panel,
@@ -33,14 +34,18 @@ from molgiae.descriptors import (
     random_weights,
     sample,
 )
-from molgiae.distance_fidelity import fidelity, neighbours, pairs_of_one_formula, pairs_of_one_molecule
-from molgiae.errors import ConfigError
+from molgiae.evaluation.distance_fidelity import (
+    fidelity,
+    neighbours,
+    pairs_of_one_formula,
+    pairs_of_one_molecule,
+)
+from molgiae.evaluation.invariance import batch_effect, invariance, mirror_images
+from molgiae.evaluation.linear_baseline import linear_baseline
+from molgiae.evaluation.reconstruction import canonical_reconstruction, reconstruction, throughput
+from molgiae.evaluation.report import Figures, Report, Track, plain
+from molgiae.evaluation.smoothness import smoothness
 from molgiae.inference import Embedder, Result
-from molgiae.invariance import batch_effect, invariance, mirror_images
-from molgiae.linear_baseline import linear_baseline
-from molgiae.reconstruction import canonical_reconstruction, reconstruction, throughput
-from molgiae.report import Figures, Report, Track, plain
-from molgiae.smoothness import smoothness
 
 Data = str | os.PathLike[str] | ConformerBlock
 Sections = dict[str, Figures]

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from molgiae.clouds import Cloud, pack
 from molgiae.data.conformer import ConformerBlock
-from molgiae.descriptors import Floats
+from molgiae.evaluation.descriptors import Floats
+from molgiae.evaluation.report import Figures, Track
 from molgiae.inference import Embedder, Result
 from molgiae.matching import superpose
 from molgiae.metrics import Reconstruction
-from molgiae.report import Figures, Track
 
 WORST = 10
 REPEATS = 3

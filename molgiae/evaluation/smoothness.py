@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.descriptors import Floats, Panel, typical_distance, with_atoms
+from molgiae.evaluation.descriptors import Floats, Panel, typical_distance, with_atoms
+from molgiae.evaluation.report import Figures, Track
 from molgiae.inference import Result
-from molgiae.report import Figures, Track
 
 Flags = NDArray[np.bool_]
 

@@ -12,10 +12,10 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import spearmanr
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.descriptors import Floats, Panel
+from molgiae.evaluation.descriptors import Floats, Panel
+from molgiae.evaluation.report import Figures, Track
 from molgiae.inference import Result
 from molgiae.matching import principal_starts, superpose
-from molgiae.report import Figures, Track
 
 Pairs = NDArray[np.int64]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from molgiae.errors import ConfigError
+from molgiae.evaluation.report import Report
 from molgiae.metrics import RMSD_LIMITS
-from molgiae.report import Report
 
 
 def plots(report: Report, directory: str | os.PathLike[str]) -> list[Path]:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.descriptors import Floats, Panel, typical_distance, with_atoms
+from molgiae.evaluation.descriptors import Floats, Panel, typical_distance, with_atoms
+from molgiae.evaluation.report import Figures, Track
 from molgiae.inference import Result
 from molgiae.matching import principal_starts, superpose
-from molgiae.report import Figures, Track
 
 EXACT = 1e-5
 """Largest relative change of a float32 embedding that round-off explains."""
