@@ -1,0 +1,89 @@
+"""Put a trained model into pretrained/: weights in half precision, and a model card with what was measured of them.
+
+    python benchmarks/ship.py run/model.safetensors qm9 qm9.npz --conformers conformers.sdf
+
+The weights are converted first and evaluated after, so that the card is about the very file that is shipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from molgiae import checkpoint
+from molgiae.evaluation import evaluate
+from molgiae.evaluation.plots import plots
+
+HERE = Path(__file__).resolve().parent.parent / "pretrained"
+
+
+def main() -> None:
+    """Convert, evaluate, write the card."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="checkpoint of a run")
+    parser.add_argument("name", help="name of the shipped model")
+    parser.add_argument("data", help="QM9 npz file; its test split is what the card is about")
+    parser.add_argument("--conformers", help="several conformers of each title, for distance fidelity")
+    parser.add_argument("--plots", help="directory for figures")
+    parser.add_argument("--notes", type=Path, help="markdown to stand at the end of the card")
+    options = parser.parse_args()
+
+    trained = checkpoint.load(str(options.run))
+    weights = HERE / f"{options.name}.safetensors"
+    checkpoint.save(weights, trained.model, trained.domain, trained.provenance, dtype=torch.float16)
+    weights.chmod(0o644)
+    report = evaluate(options.data, str(weights), conformers=options.conformers, progress=True)
+    if options.plots:
+        plots(report, options.plots)
+    notes = options.notes.read_text() if options.notes else ""
+    card = HERE / f"{options.name}.md"
+    card.write_text(model_card(options.name, trained, report.table(), notes))
+    print(card.read_text())
+
+
+def model_card(name: str, trained: checkpoint.Checkpoint, table: str, notes: str) -> str:
+    """The card of a model as markdown."""
+    origin, config, domain = trained.provenance, trained.model.config, trained.domain
+    digests = "".join(f"- `{file}` sha256 `{digest}`\n" for file, digest in origin["data_sha256"].items())
+    return f"""# {name}
+
+Architecture `{config.architecture}`, {config.embedding_dim} dimensions, {_count(trained):,} weights in half precision,
+computed in single precision; the canonical frame in double.
+
+## Domain
+
+Elements (atomic numbers) {", ".join(map(str, domain.elements))}; {domain.n_atoms[0]} to {domain.n_atoms[1]} atoms,
+hydrogens included; charge {domain.charge[0]} to {domain.charge[1]}; atoms up to {domain.radius:.2f} Å from the
+centroid, nearest neighbours {domain.nearest[0]:.2f} to {domain.nearest[1]:.2f} Å apart. Conformers outside of this
+are embedded and flagged `in_domain = 0`. Elements other than {", ".join(map(str, config.elements))} and more than
+{config.max_atoms} atoms are refused.
+
+## Training
+
+{origin["data"]}, {origin["train_conformers"]} conformers
+{digests}
+{origin["step"]} steps in {origin["seconds"] / 60:.0f} minutes on {origin["device"]}, shared with other work
+(molgiae {origin["molgiae"]}, PyTorch {origin["torch"]}); the weights are the running mean that was best on validation.
+
+```json
+{json.dumps({"model": config.to_dict(), "training": origin["training"]})}
+```
+
+## Measured
+
+{table}
+
+{notes}"""
+
+
+def _count(trained: checkpoint.Checkpoint) -> int:
+    return sum(parameter.numel() for parameter in trained.model.parameters())
+
+
+if __name__ == "__main__":
+    main()
