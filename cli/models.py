@@ -139,7 +139,7 @@ def evaluate(
     """
     from molgiae.data.partial import PartialFile
     from molgiae.evaluation import evaluate as run
-    from molgiae.report_plots import plots as draw
+    from molgiae.evaluation.plots import plots as draw
 
     file = PartialFile(output, overwrite=overwrite) if output else None
     report = run(
