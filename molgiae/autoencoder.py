@@ -18,7 +18,7 @@ from molgiae.config import ModelConfig
 from molgiae.errors import ShapeError
 from molgiae.groups import Group, SE3xSn, soft_sort
 from molgiae.nn.slots import SlotPrediction
-from molgiae.shapes import Embedding
+from molgiae.shapes import Embedding, Vectors
 
 X = TypeVar("X")
 Y = TypeVar("Y")
@@ -115,7 +115,7 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, GroupAc
         config: what it was built from.
         encoder: a module with the methods of `Encoder`; y is `canonicalization.Equivariant`.
         decoder: embeddings (B, D) to `SlotPrediction`. If its attribute `learns_order` is true it also takes
-            a soft assignment (B, n, n) of atoms to slots, zero for padding, and predicts in the order of the
+            an assignment (B, n, n) of atoms to slots, zero for padding, and predicts in the order of the
             input.
     """
 
@@ -169,21 +169,26 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, GroupAc
         z = action.g.permutation.act(decoded.z[:, :n], dim=-1) * x.mask
         return Cloud(z, action.g.act(decoded.pos[:, :n]) * x.mask[..., None])
 
-    def prediction_and_target(self, x: Cloud, tau: float) -> tuple[SlotPrediction, Cloud]:
+    def prediction_and_target(self, x: Cloud, tau: float) -> tuple[SlotPrediction, Cloud, Vectors]:
         """What the loss compares, both in the canonical pose: Eq. 3 is invariant, so no pose is preferred.
 
-        Architectures that learn the order compare in the order of the input, through SoftSort; the others in
-        canonical order.
+        Architectures that learn the order compare in the order of the input. The decoder sees the hard
+        permutation, as in use, and gradients are those of SoftSort: a soft one would tell the decoder the
+        scores beside the embedding, and what it learns to do with them is lost when the order is hard.
 
         Args:
             x: B conformers.
             tau: temperature of SoftSort, in the units of the scores.
+
+        Returns:
+            prediction, target in the same order, and the pooled vectors for `losses.conditioning_loss`.
         """
         y, shared = self.encoder.equivariant(x)
         action = self.xi(x, y)
         if not getattr(self.decoder, "learns_order", False):
             canonical = self.undo(action, x).to(dtype=torch.float32)
-            return self.decoder(self.encoder.invariant(shared, canonical)), canonical
+            return self.decoder(self.encoder.invariant(shared, canonical)), canonical, y.vectors
         target = Cloud(x.z, (action.g.motion.inverse().act(x.pos) * x.mask[..., None]).float())
-        assignment = soft_sort(y.scores, tau).mT * x.mask[..., None]
-        return self.decoder(self.encoder.invariant(shared, target), assignment), target
+        soft = soft_sort(y.scores, tau).mT
+        assignment = (action.g.permutation.matrix.to(soft.dtype) + soft - soft.detach()) * x.mask[..., None]
+        return self.decoder(self.encoder.invariant(shared, target), assignment), target, y.vectors

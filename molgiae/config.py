@@ -100,6 +100,7 @@ class TrainConfig(_Plain):
         distortion: largest standard deviation, in angstrom, of random displacements of the training atoms,
             drawn for each conformer between 0 and this; 0 for none.
         type_weight: weight of the cross-entropy of atom types beside the RMSD in angstrom.
+        frame_weight: weight of the conditioning of the frame, where that is trained together with the rest.
         clip: largest gradient norm.
         tau: temperature of SoftSort, for architectures that predict the order.
         ema: decay of the running mean of the weights that is evaluated and kept.
@@ -115,6 +116,7 @@ class TrainConfig(_Plain):
     frame_noise: float = 0.02
     distortion: float = 0.1
     type_weight: float = 0.3
+    frame_weight: float = 1.0
     clip: float = 1.0
     tau: float = 0.1
     ema: float = 0.999

@@ -8,6 +8,10 @@ from torch import Tensor
 from molgiae.clouds import Cloud
 from molgiae.nn.pooled_vectors import PooledVectors
 from molgiae.nn.slots import SlotPrediction
+from molgiae.shapes import Vectors
+
+WELL = 0.5
+"""Length of pooled vectors, in angstrom, beyond which a frame is defined well enough."""
 
 
 def reconstruction_loss(
@@ -34,6 +38,23 @@ def squared_deviation(pos: Tensor, target: Cloud) -> Tensor:
     mask = target.mask
     square = (pos[:, : mask.shape[1]].float() - target.pos).square().sum(dim=-1) * mask
     return square.sum(dim=1) / mask.sum(dim=1)
+
+
+def conditioning_loss(vectors: Vectors) -> Tensor:
+    """How far pooled vectors fall short of `WELL`: mean square of the missing fractions.
+
+    Nothing else keeps a frame that is trained together with the rest from wandering into degeneracy, from which
+    it does not come back: completed frames have no gradient. Symmetric conformers, whose vectors cancel whatever the
+    weights, add a constant.
+
+    Args:
+        vectors: (B, 2, 3) angstrom.
+    """
+    first, second = vectors.double().unbind(dim=1)
+    length = (first.square().sum(dim=-1) + 1e-4).sqrt()
+    height = (torch.linalg.cross(first, second).square().sum(dim=-1) + 1e-6).sqrt() / length
+    missing = torch.relu(1 - torch.stack([length, height]) / WELL)
+    return missing.square().sum(dim=0).mean()
 
 
 def frame_loss(frame: PooledVectors, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:

@@ -64,14 +64,14 @@ class PooledEncoder(nn.Module):
         self.network = network
 
     def equivariant(self, x: Cloud) -> tuple[Equivariant, Tensor]:
-        """Mu, and the pooled scalars that `invariant` needs."""
+        """Mu, and the pooled scalars for `invariant`."""
         pos = x.centered().pos.to(self.network.embedding.weight.dtype)
         pooled, vectors, shift, scores = self.network(x.z, pos)
         return Equivariant(vectors, x.centroid + shift, scores), pooled
 
     def invariant(self, shared: Tensor, canonical: Cloud) -> Embedding:
         """Eta."""
-        return self.network.embed(shared)
+        return self.network.embed(shared, canonical.mask.sum(dim=1))
 
 
 def _slots(config: ModelConfig) -> ConformerAutoencoder:
@@ -86,11 +86,9 @@ def _appendix_d(config: ModelConfig) -> ConformerAutoencoder:
 
     if config.width % 4:
         raise ConfigError(f"width={config.width}: appendix-d needs a multiple of 4")
-    sizes = (config.embedding_dim, config.width, config.width // 4, config.layers)
+    sizes = (config.max_atoms, config.embedding_dim, config.width, config.width // 4, config.layers)
     encoder = PooledEncoder(MessageEncoder(*sizes))
-    return ConformerAutoencoder(
-        config, encoder, MessageDecoder(len(config.elements), config.max_atoms, *sizes)
-    )
+    return ConformerAutoencoder(config, encoder, MessageDecoder(len(config.elements), *sizes))
 
 
 ARCHITECTURES: dict[str, Callable[[ModelConfig], ConformerAutoencoder]] = {

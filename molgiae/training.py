@@ -25,7 +25,7 @@ from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.domain import measure_domain
 from molgiae.errors import CheckpointError, ConfigError
-from molgiae.losses import frame_loss, reconstruction_loss, squared_deviation
+from molgiae.losses import conditioning_loss, frame_loss, reconstruction_loss, squared_deviation
 from molgiae.metrics import Reconstruction
 from molgiae.models import build
 
@@ -244,8 +244,9 @@ class Trainer:
     def _loss(self, x: Cloud, generator: torch.Generator) -> Tensor:
         """Loss of conformers in any pose and order."""
         x = distort(x, self.config.distortion, generator)
-        prediction, target = self.model.prediction_and_target(trimmed(x), self.config.tau)
-        return reconstruction_loss(prediction, target, self.model.element, self.config.type_weight)
+        prediction, target, vectors = self.model.prediction_and_target(trimmed(x), self.config.tau)
+        loss = reconstruction_loss(prediction, target, self.model.element, self.config.type_weight)
+        return loss + self.config.frame_weight * conditioning_loss(vectors)
 
     def _fit_stage(self, stage: Stage, started: float) -> Metrics:
         """Steps until the stage or the time of the run ends; evaluates, logs and saves on the way."""

@@ -61,8 +61,8 @@ def test_canonical_form_is_invariant_for_all_of_g2(seed):
 
 @pytest.mark.parametrize("name", SYMMETRIES)
 def test_canonical_form_is_invariant_for_every_point_group(name):
-    for seed in range(3):
-        assert_canonical_is_invariant(MODEL, named(name), seed)
+    x = named(name)
+    assert_canonical_is_invariant(MODEL, together(x, x, x), seed=3)
 
 
 @pytest.mark.parametrize("noise", [1e-7, 1e-5, 1e-3, 1e-2, 1e-1])
@@ -85,13 +85,12 @@ def test_canonical_form_is_invariant_a_thousand_angstrom_away():
 def test_flags_follow_the_point_group(name):
     x = named(name)
     group, pose, number = SYMMETRIES[name]
-    for seed in range(2):
-        action = MODEL.group_function(x.moved(random_action(x, seed)))
-        assert (group, POSES[int(action.pose_defined)]) == (group, pose)
-        assert int(action.symmetry_number) == number
-        # an axis through every atom exchanges none of them, a symmetry otherwise does
-        exchanges = number > 1 or (number == 0 and group == "D*h")
-        assert bool(action.order_defined) is not exchanges
+    action = MODEL.group_function(x.moved(random_action(x, seed=0)))
+    assert (group, POSES[int(action.pose_defined)]) == (group, pose)
+    assert int(action.symmetry_number) == number
+    # an axis through every atom exchanges none of them, a symmetry otherwise does
+    exchanges = number > 1 or (number == 0 and group == "D*h")
+    assert bool(action.order_defined) is not exchanges
 
 
 def test_flags_do_not_depend_on_pose_or_order():
@@ -122,7 +121,7 @@ def test_mirror_image_has_the_same_canonical_form_exactly_if_achiral(name):
 
 def test_batch_mates_and_padding_change_nothing():
     together_now = MODEL.canonical(together(EVERY_G2, slots=40))
-    for m in range(0, len(EVERY_G2), 7):
+    for m in range(0, len(EVERY_G2), 16):
         alone = MODEL.canonical(g2(g2_names.names[m]))
         n = alone.z.shape[1]
         assert torch.equal(together_now.z[m, :n], alone.z[0])

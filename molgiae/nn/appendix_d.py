@@ -8,8 +8,8 @@ learned start positions. Unlike the authors' code and text:
 * atoms start from their element, never from their place in the input, and start positions are put into the order
   of the input together with the encodings: otherwise nothing is permutation equivariant;
 * vectors are averaged with weights that scalars give: those of equal atoms on both ends of a bond would cancel;
-* an average forgets how many atoms there were, so the embedding is told, and a linear map of it says how many
-  slots are taken; the decoder runs on those alone;
+* an average forgets how many atoms there were, so a learned vector for each number is added to the embedding, and a
+  linear map of it says how many slots are taken; the decoder runs on those alone;
 * atoms also have learned start vectors: an equivariant network cannot leave the line through two start points;
 * the decoder works in the canonical pose; the group action is applied outside.
 
@@ -36,6 +36,9 @@ FAINT = 1e-3
 SPREAD = 2.0
 """Scale of the scores: those of untrained networks then differ by about one, ten times the usual temperature."""
 
+STRIDE = 10.0
+"""Angstrom by which the decoder moves atoms for vectors of one; untrained ones are of a few hundredths."""
+
 START = 1.5
 """Standard deviation of the start positions, angstrom."""
 
@@ -44,13 +47,14 @@ class MessageEncoder(nn.Module):
     """Eta and mu from one trunk.
 
     Args:
+        slots: S, atoms of the largest conformer.
         embedding_dim: D.
         scalars: F, even.
         vectors: V.
         layers: of the trunk.
     """
 
-    def __init__(self, embedding_dim: int, scalars: int, vectors: int, layers: int) -> None:
+    def __init__(self, slots: int, embedding_dim: int, scalars: int, vectors: int, layers: int) -> None:
         super().__init__()
         self.vectors = vectors
         self.element = nn.Embedding(HEAVIEST + 1, scalars)
@@ -58,7 +62,8 @@ class MessageEncoder(nn.Module):
         self.rotation = nn.Linear(vectors, 2, bias=False)
         self.weight = nn.Linear(scalars, 2)
         self.score = nn.Linear(scalars // 2, 1)
-        self.embedding = nn.Linear(scalars // 2 + 1, embedding_dim)
+        self.embedding = nn.Linear(scalars // 2, embedding_dim)
+        self.count = nn.Embedding(slots + 1, embedding_dim)
 
     def forward(self, z: AtomicNumbers, pos: Positions) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Encode.
@@ -68,7 +73,7 @@ class MessageEncoder(nn.Module):
             pos: (B, n, 3) angstrom from the centroid, in the type of the weights.
 
         Returns:
-            * (B, F / 2 + 1) pooled scalars and the number of atoms, for `embed`;
+            * (B, F / 2) pooled scalars, for `embed`;
             * (B, 2, 3) vectors, see `pooled_directions`;
             * (B, 3) translation in angstrom, in the same frame as the positions;
             * (B, n) scores, +inf where padded.
@@ -80,16 +85,14 @@ class MessageEncoder(nn.Module):
             v = s.new_zeros(len(s), 3, self.vectors)
             s, v, t = self.trunk(s, v, pos[mask], graph)
             of_conformer, of_atom = s.chunk(2, dim=-1)
-            count = mask.sum(dim=1, keepdim=True).to(s.dtype) / 10
-            pooled = torch.cat([graph.mean(of_conformer), count], dim=-1)
             directions = graph.padded(self.weight(s)[:, :, None] * self.rotation(v).mT)
             scores = graph.padded(SPREAD * self.score(of_atom)[:, 0], fill=math.inf)
-            return pooled, pooled_directions(directions), graph.mean(t), scores
+            return graph.mean(of_conformer), pooled_directions(directions), graph.mean(t), scores
 
-    def embed(self, pooled: Tensor) -> Embedding:
-        """The embedding, (B, D), of pooled scalars."""
+    def embed(self, pooled: Tensor, count: Tensor) -> Embedding:
+        """The embedding, (B, D), of pooled scalars (B, F / 2) and numbers of atoms (B,), up to S."""
         with torch.autocast(pooled.device.type, enabled=False):
-            return self.embedding(pooled)
+            return self.embedding(pooled) + self.count(count)
 
 
 def pooled_directions(of_atoms: Tensor) -> Tensor:
@@ -174,7 +177,7 @@ class MessageDecoder(nn.Module):
         s = (self.lift(embedding)[:, None] + assignment @ self.encoding[:slots])[mask]
         v = (assignment @ self.start_vectors[:slots])[mask].unflatten(-1, (3, -1))
         s, v, _ = self.trunk(s, v, s.new_empty(len(s), 0), graph)
-        return graph.padded(self.kind(s)), start + graph.padded(self.shift(v)[..., 0])
+        return graph.padded(self.kind(s)), start + STRIDE * graph.padded(self.shift(v)[..., 0])
 
 
 def leading(taken: Tensor) -> Mask:
