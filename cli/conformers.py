@@ -172,7 +172,7 @@ def describe(summary: Summary, done: str) -> list[str]:
     if summary.rejected:
         lines.append(f"{summary.rejected} rejected, listed in {summary.rejected_in}:")
         shown = list(summary.reasons.items())[:SHOWN_REASONS]
-        lines += [f"  {count} x {reason}" for reason, count in shown]
+        lines += [f"  {count} x {'such as: ' if count > 1 else ''}{reason}" for reason, count in shown]
         if len(summary.reasons) > len(shown):
             lines.append(f"  and {len(summary.reasons) - len(shown)} other reasons")
     return lines

@@ -10,7 +10,8 @@ import typer
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        help="SDF or XYZ files, also .gz; directories of them; - for standard input.", show_default=False
+        help="SDF or XYZ files, also .gz; directories of them; - for standard input; or HDF5 files of molgiae.",
+        show_default=False,
     ),
 ]
 Output = Annotated[

@@ -29,6 +29,7 @@ from molgiae.inference import Embedder, Result
 
 CANONICAL_COLUMNS = tuple(name for name in EMBEDDING_COLUMNS if name != "embedding")
 RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")
+MAX_REASONS, OTHER_REASONS = 1000, "other reasons"
 REJECTED_FIELDS = ("source", "record", "title", "line", "reason")
 
 Compute = Callable[[ConformerBlock], Result]
@@ -43,7 +44,8 @@ class Summary:
         read: records found.
         written: conformers in the output.
         rejected: records refused; read = written + rejected.
-        reasons: how many were refused for what reason.
+        reasons: how many were refused for what reason; reasons that differ in numbers alone count as one, which
+            the first of them names.
         rejected_in: where the refused records are listed; empty if there are none.
         model: name of the model; empty if none was used.
         model_sha256: of its file.
@@ -257,6 +259,26 @@ def write_rejected(partial: PartialFile, rejected: Iterable[Rejected]) -> None:
     partial.publish()
 
 
+class Reasons:
+    """How many records were refused for what reason, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._count: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+
+    def add(self, rejected: Iterable[Rejected]) -> None:
+        """Count refused records."""
+        for record in rejected:
+            known = record.kind in self._first or len(self._first) < MAX_REASONS
+            kind, reason = (record.kind, record.reason) if known else (OTHER_REASONS, OTHER_REASONS)
+            self._count[kind] += 1
+            self._first.setdefault(kind, reason)
+
+    def most_common(self) -> dict[str, int]:
+        """The first reason of each kind, and how many there were of this kind."""
+        return {self._first[kind]: count for kind, count in self._count.most_common()}
+
+
 def run(
     blocks: Iterable[ConformerBlock],
     compute: Compute,
@@ -274,7 +296,7 @@ def run(
     """
     started = time.monotonic()
     summary = Summary(str(sink.path), model=embedder.checkpoint.name, model_sha256=embedder.checkpoint.sha256)
-    reasons: Counter[str] = Counter()
+    reasons = Reasons()
     with sink, tqdm(desc=verb, unit=" conformers", disable=None if options.progress else True) as bar:
         for block in blocks:
             result = compute(block)
@@ -283,10 +305,10 @@ def run(
             summary.written += len(result)
             summary.rejected += len(result.block.rejected)
             summary.out_of_domain += len(result) - int(result["in_domain"].sum())
-            reasons.update(record.reason for record in result.block.rejected)
+            reasons.add(result.block.rejected)
             bar.update(len(result) + len(result.block.rejected))
     summary.read = summary.written + summary.rejected
-    summary.reasons = dict(reasons.most_common())
+    summary.reasons = reasons.most_common()
     summary.rejected_in = sink.rejected_in() if summary.rejected else ""
     summary.seconds = time.monotonic() - started
     return summary

@@ -18,11 +18,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import molgiae
+from molgiae.data.conformer import Rejected
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.hdf5 import EmbeddingFile
 from molgiae.data.readers import CHUNK_SIZE, read_conformers
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.inference import Embedder
+from molgiae.pipeline import Reasons
 
 from .conftest import N_MOLECULES
 from .data.molfiles import molecule, sdf_record, xyz_frame
@@ -521,3 +523,19 @@ def test_a_run_that_is_cut_off_leaves_no_file_that_looks_complete(how, name, tmp
         assert process.returncode == 130
         assert left == []
         assert error.strip() == "molgiae: interrupted; unfinished outputs were removed"
+
+
+def test_reasons_are_counted_by_kind_in_bounded_memory(monkeypatch):
+    monkeypatch.setattr("molgiae.pipeline.MAX_REASONS", 2)
+    reasons = Reasons()
+    for reason in (
+        "line 4: bad",
+        "atom 1 lost",
+        "line 5: bad",
+        "unlike",
+        "other",
+        "atom 2 lost",
+        "line 6: bad",
+    ):
+        reasons.add([Rejected("a.sdf", 1, "", 1, reason)])
+    assert reasons.most_common() == {"line 4: bad": 3, "atom 1 lost": 2, "other reasons": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.errors import ShapeError
+
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,11 @@ class Rejected:
     title: str
     line: int
     reason: str
+
+    @property
+    def kind(self) -> str:
+        """The reason with ``#`` for every number, by which refused records are counted together."""
+        return _NUMBER.sub("#", self.reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +19,6 @@ from molgiae.data.schema import INPUT_COLUMNS, OTHER_PROPERTIES, SCHEMA, SCHEMA_
 from molgiae.errors import MolgiaeError
 
 SCAN_ROWS = 1 << 16
-_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
 class EmbeddingFile:
@@ -157,7 +155,7 @@ class EmbeddingFile:
         (conformers of each value).
         """
         sizes = np.diff(self.column("atom_offset"))
-        reasons = Counter(_NUMBER.sub("#", refused.reason) for refused in self.rejected())
+        reasons = Counter(refused.kind for refused in self.rejected())
         keys = {name: str(dataset.attrs["key"]) for name, dataset in self._file["properties"].items()}
         tallies: dict[str, Any] = {
             name: self._tally(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.qm9 import read_qm9
+from molgiae.data.qm9 import open_npz, read_qm9
 from molgiae.errors import ConfigError, MolgiaeError
 
 UNIT = {"position": 1.0, "position_mA": 1e-3}
@@ -29,15 +29,10 @@ def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
         MolgiaeError: if the file cannot be read or lacks an array.
         ConfigError: if a file without splits is asked for one.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if "position_high" in file:
-                return read_qm9(path, split)
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise MolgiaeError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:
-        raise MolgiaeError(f"{path}: cannot be read as npz ({error})") from error
+    with open_npz(path) as file:
+        if "position_high" in file:
+            return read_qm9(path, split)
+        arrays = {name: file[name] for name in file.files}
     if split is not None:
         raise ConfigError(f"{path}: has no splits, so no {split!r}")
     coordinates = next((name for name in UNIT if name in arrays), None)
@@ -63,7 +58,7 @@ def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
 def has_splits(path: Path) -> bool:
     """Whether an npz file says which conformers are for training and which for testing."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path) as file:
             return "split" in file
-    except (FileNotFoundError, ValueError, OSError):
+    except MolgiaeError:
         return False

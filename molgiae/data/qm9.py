@@ -7,9 +7,12 @@ Ramakrishnan, Dral, Rupp and von Lilienfeld, Sci. Data 1, 140022 (2014).
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +20,22 @@ from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import MolgiaeError
 
 SPLITS = ("train", "validation", "test")
+
+
+@contextlib.contextmanager
+def open_npz(path: Path) -> Iterator[Any]:
+    """The arrays of an npz file by name.
+
+    Raises:
+        MolgiaeError: if the file is missing, damaged or of another kind, or an array that is asked for is.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            yield file
+    except FileNotFoundError:
+        raise MolgiaeError(f"{path}: no such file") from None
+    except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise MolgiaeError(f"{path}: cannot be read as npz, or lacks an array ({error})") from error
 
 
 def read_qm9(path: Path, split: str | None = None) -> ConformerBlock:
@@ -29,20 +48,9 @@ def read_qm9(path: Path, split: str | None = None) -> ConformerBlock:
     Raises:
         MolgiaeError: if the file is missing or lacks a key.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            index, n_atoms, number = (
-                file["gdb_index"],
-                file["n_atoms"].astype(np.int64),
-                file["atomic_number"],
-            )
-            high, low, splits = file["position_high"], file["position_low"], file["split"]
-    except FileNotFoundError:
-        raise MolgiaeError(f"{path}: no such file") from None
-    except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise MolgiaeError(
-            f"{path}: not a QM9 npz file ({error}); see molgiae.data.qm9 for its keys"
-        ) from error
+    with open_npz(path) as file:
+        index, n_atoms, number = file["gdb_index"], file["n_atoms"].astype(np.int64), file["atomic_number"]
+        high, low, splits = file["position_high"], file["position_low"], file["split"]
     size = len(index)
     block = ConformerBlock(
         atomic_number=number.astype(np.uint8),
