@@ -79,6 +79,11 @@ class Embedder:
         """D, size of the embedding."""
         return self.model.config.embedding_dim
 
+    @property
+    def workers(self) -> int:
+        """Blocks worth computing at a time: as many as torch has threads; one on a GPU."""
+        return torch.get_num_threads() if self.device == "cpu" else 1
+
     def embed(self, conformers: ConformerBlock | Iterable[Conformer], *, reconstruct: bool = False) -> Result:
         """Embedding, group action and canonical form of each conformer, and if asked its reconstruction.
 

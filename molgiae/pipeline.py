@@ -26,6 +26,7 @@ from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter, open_writer, structure_suffix
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Embedder, Result
+from molgiae.parallel import ordered_map
 
 CANONICAL_COLUMNS = tuple(name for name in EMBEDDING_COLUMNS if name != "embedding")
 RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")
@@ -298,8 +299,7 @@ def run(
     summary = Summary(str(sink.path), model=embedder.checkpoint.name, model_sha256=embedder.checkpoint.sha256)
     reasons = Reasons()
     with sink, tqdm(desc=verb, unit=" conformers", disable=None if options.progress else True) as bar:
-        for block in blocks:
-            result = compute(block)
+        for result in ordered_map(compute, blocks, embedder.workers):
             stop_at_refusal(result.block, options)
             sink.write(result)
             summary.written += len(result)

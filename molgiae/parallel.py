@@ -1,0 +1,65 @@
+"""Blocks computed by several threads, while the caller reads the next and writes the last.
+
+Tensor operations on a batch of small molecules are too short to be split among cores: threads inside each
+operation spend their time waiting for each other, the more so on a busy machine. Whole blocks are not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+from molgiae.errors import MolgiaeError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """The function of each item, in the order of the items.
+
+    Args:
+        function: called in other threads, each with one torch thread of its own.
+        items: taken one by one in the thread of the caller, at most `workers` + 1 ahead of the results. If taking
+            one raises a `MolgiaeError`, the results of those before it come first.
+        workers: threads; with one, the function is called in the thread of the caller and torch is left alone.
+    """
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, "molgiae", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from _in_flight(pool, function, items, workers + 1)
+    finally:
+        torch.set_num_threads(before)  # the initializer also changes what all threads share
+
+
+def _in_flight(
+    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
+) -> Iterator[R]:
+    """Results in order, with at most so many items ahead of them."""
+    waiting: deque[Future[R]] = deque()
+    failure: MolgiaeError | None = None
+    source = iter(items)
+    try:
+        while failure is None:
+            try:
+                waiting.append(pool.submit(function, next(source)))
+            except StopIteration:
+                break
+            except MolgiaeError as error:
+                failure = error
+            while len(waiting) > ahead or (waiting and waiting[0].done()):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+    if failure is not None:
+        raise failure
