@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -371,10 +372,7 @@ class Trainer:
         Raises:
             CheckpointError: if it is damaged or was written with other settings or data.
         """
-        try:
-            state = torch.load(path, map_location=self.run.device, weights_only=True)
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-            raise CheckpointError(f"{path}: cannot be read; start again in another directory") from error
+        state = read_state(path, self.run.device)
         theirs = replace(TrainConfig.from_dict(state["training"]), steps=self.config.steps)
         if ModelConfig.from_dict(state["config"]) != self.model.config or theirs != self.config:
             raise CheckpointError(f"{path}: written with other settings; use those or another directory")
@@ -385,6 +383,21 @@ class Trainer:
         self.optimizer_state = state["optimizer"]
         self.stage, self.step = state["stage"], state["step"]
         self.best, self.seconds = state["best"], state["seconds"]
+
+
+def read_state(path: Path, device: str) -> dict[str, Any]:
+    """What a run saved to be resumed from.
+
+    Raises:
+        CheckpointError: if it is damaged or something else.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True) if is_zipfile(path) else None
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+        state = None
+    if not isinstance(state, dict) or "training" not in state:
+        raise CheckpointError(f"{path}: is damaged or not from a run; start again in another directory")
+    return state
 
 
 @functools.lru_cache(maxsize=1)
