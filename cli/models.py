@@ -39,6 +39,9 @@ def pretrain(
     frame_steps: Annotated[
         int, typer.Option(min=1, help="Steps of the canonical frame.")
     ] = TRAIN.frame_steps,
+    order_steps: Annotated[
+        int, typer.Option(min=1, help="Steps of the canonical order, before those.")
+    ] = TRAIN.order_steps,
     batch_size: Annotated[int, typer.Option(min=1, help="Conformers in a step.")] = TRAIN.batch_size,
     learning_rate: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = TRAIN.learning_rate,
     distortion: Annotated[
@@ -77,6 +80,7 @@ def pretrain(
     config = TrainConfig(
         steps=steps,
         frame_steps=frame_steps,
+        order_steps=order_steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
         distortion=distortion,

@@ -12,6 +12,7 @@ For an exactly symmetric conformer several candidates give the same cloud; they 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor
 from molgiae.clouds import Cloud
 from molgiae.groups import SE3, SO3, Permutation, SE3xSn, Translation
 from molgiae.ordering import tolerant_lexsort
-from molgiae.shapes import Points, Scores, Vectors
+from molgiae.shapes import AtomicNumbers, Points, Scores, Vectors
 
 FLOOR = 0.1
 """Shortest pooled vector that defines a direction, angstrom: noise s on the atoms turns it by about s / FLOOR."""
@@ -46,11 +47,14 @@ class Equivariant:
         vectors: (B, 2, 3) angstrom; turn with the conformer, unmoved by translations.
         translation: (B, 3) angstrom; moves with the conformer.
         scores: (B, n) invariant under motions, permuted with the atoms; +inf where padded.
+        posed_scores: from atomic numbers (B, n) and canonical positions (B, n, 3) to scores (B, n) that decide
+            among equal `scores`; None to leave that to the coordinates.
     """
 
     vectors: Vectors
     translation: Points
     scores: Scores
+    posed_scores: Callable[[AtomicNumbers, Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,9 @@ def group_action(x: Cloud, y: Equivariant) -> GroupAction:
         vectors[b] = frame.axes.to(vectors)
         pose[b], ordered[b], number[b] = frame.pose_defined, frame.order_defined, frame.symmetry_number
     rotation = SO3.from_equivariant(vectors)
-    order = canonical_order(scores, pos @ rotation.matrix.detach())
+    canonical = pos @ rotation.matrix.detach()
+    more = [] if y.posed_scores is None else [y.posed_scores(x.z, canonical)]
+    order = canonical_order(scores, canonical, *more)
     g = SE3xSn(SE3(rotation, Translation(y.translation.double())), Permutation(order))
     return GroupAction(g, pose, ordered, number)
 
@@ -106,17 +112,18 @@ def well_conditioned(vectors: Vectors) -> Tensor:
     return (length >= FLOOR) & (area >= FLOOR * length)
 
 
-def canonical_order(scores: Scores, pos: Tensor) -> Tensor:
-    """The order of atoms by score, then x, y, z in the canonical frame, ties up to `SAME`.
+def canonical_order(scores: Scores, pos: Tensor, *more: Tensor) -> Tensor:
+    """The order of atoms by scores, then x, y, z in the canonical frame, ties up to `SAME`.
 
     Args:
         scores: (..., n), +inf where padded.
         pos: (..., n, 3) coordinates in the canonical frame, angstrom.
+        *more: (..., n) further scores, each deciding among atoms that are equal so far.
 
     Returns:
         (..., n) int64; entry k is the atom that comes k-th.
     """
-    keys = torch.cat([scores.double()[..., None], pos.double()], dim=-1)
+    keys = torch.cat([torch.stack([scores, *more], dim=-1).double(), pos.double()], dim=-1)
     return tolerant_lexsort(keys, SAME)[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -18,9 +19,15 @@ from molgiae.config import Domain, ModelConfig
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.models import build
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-UPGRADES: dict[int, Any] = {}
+
+def _without_order(header: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 ordered atoms of one element by their coordinates."""
+    return header | {"format_version": 2, "config": header["config"] | {"order_width": 0}}
+
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _without_order}
 """Version n to the function that turns its header into that of version n + 1."""
 
 

@@ -57,6 +57,7 @@ class ModelConfig(_Plain):
     width: int = 384
     layers: int = 2
     frame_width: int = 32
+    order_width: int = 24
 
     def __post_init__(self) -> None:
         for name in ("max_atoms", "embedding_dim", "width", "layers", "frame_width"):
@@ -96,7 +97,8 @@ class TrainConfig(_Plain):
         weight_decay: of AdamW.
         steps: steps of the autoencoder.
         frame_steps: steps that train the canonical frame beforehand; only for architectures that fix it.
-        frame_noise: displacement, in angstrom, against which the frame is trained to hold still.
+        order_steps: steps that train the canonical order after that.
+        frame_noise: displacement, in angstrom, against which frame and order are trained to hold still.
         distortion: largest standard deviation, in angstrom, of random displacements of the training atoms,
             drawn for each conformer between 0 and this; 0 for none.
         type_weight: weight of the cross-entropy of atom types beside the RMSD in angstrom.
@@ -112,7 +114,8 @@ class TrainConfig(_Plain):
     warmup_steps: int = 200
     weight_decay: float = 1e-4
     steps: int = 20_000
-    frame_steps: int = 1_000
+    frame_steps: int = 2_000
+    order_steps: int = 2_000
     frame_noise: float = 0.02
     distortion: float = 0.1
     type_weight: float = 0.3

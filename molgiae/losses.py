@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from molgiae.clouds import Cloud
+from molgiae.nn.atom_scores import AtomScores
 from molgiae.nn.pooled_vectors import PooledVectors
 from molgiae.nn.slots import SlotPrediction
 from molgiae.shapes import Vectors
@@ -73,6 +74,33 @@ def frame_loss(frame: PooledVectors, x: Cloud, noise: float, generator: torch.Ge
     moved = Cloud(x.z, (x.pos + shift) * x.mask[..., None]).centered()
     turned = _axes(frame(x.z, x.pos)) - _axes(frame(moved.z, moved.pos))
     return (turned.square().sum(dim=(1, 2)) + 1e-4).log().mean()
+
+
+STILL = 0.1
+"""Change of scores under noise that counts as none; a tenth of the gap that counts as wide."""
+
+
+def order_loss(scores: AtomScores, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:
+    """How easily noise changes the order of atoms of one element.
+
+    Gaps narrower than one are pushed apart while the response to noise is held below `STILL`. Logarithms keep
+    conformers with unavoidable crossings, and those whose frame is lost, from ruling the others.
+
+    Args:
+        scores: the network.
+        x: B canonical forms.
+        noise: standard deviation of the displacements, angstrom.
+        generator: of the displacements.
+    """
+    mask = x.mask
+    shift = noise * torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
+    here, there = scores(x.z, x.pos), scores(x.z, x.pos + shift * mask[..., None])
+    n = mask.shape[1]
+    rivals = (x.z[:, :, None] == x.z[:, None]) & mask[:, :, None]
+    rivals = rivals & ~torch.eye(n, dtype=torch.bool, device=mask.device)
+    narrow = (1 - (here[:, :, None] - here[:, None]).abs()).relu().square() * rivals
+    response = ((here - there).square() * mask).sum(dim=1) / mask.sum(dim=1)
+    return (narrow.sum(dim=(1, 2)).log1p() + (response / STILL**2).log1p()).mean()
 
 
 def _axes(vectors: Tensor) -> Tensor:

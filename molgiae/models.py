@@ -13,6 +13,7 @@ from molgiae.canonicalization import Equivariant
 from molgiae.clouds import Cloud
 from molgiae.config import ModelConfig
 from molgiae.errors import ConfigError
+from molgiae.nn.atom_scores import AtomScores
 from molgiae.nn.pooled_vectors import PooledVectors
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
 from molgiae.shapes import Embedding
@@ -24,25 +25,27 @@ if TYPE_CHECKING:
 class CanonicalEncoder(nn.Module):
     """Mu from pooled vectors, centroid and elements; eta any network of the canonical form.
 
-    Heavy elements come first in the canonical order; atoms of one element are ordered by canonical coordinates.
+    Heavy elements come first in the canonical order; atoms of one element are ordered by scores in the canonical
+    frame, or by their coordinates there if there are no scores.
 
     Args:
         frame: mu of SO(3).
+        order: mu of S_n among atoms of one element, or None.
         slots: eta, of the canonical form.
     """
 
-    fixes_frame = True
-    """The frame is trained first, for stability, and stays: canonical forms of training data are made once."""
+    fixes_action = True
+    """Frame and order are trained first, for stability, and stay: canonical forms of the data are made once."""
 
-    def __init__(self, frame: PooledVectors, slots: SlotEncoder) -> None:
+    def __init__(self, frame: PooledVectors, order: AtomScores | None, slots: SlotEncoder) -> None:
         super().__init__()
-        self.frame, self.slots = frame, slots
+        self.frame, self.order, self.slots = frame, order, slots
 
     def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
         """Mu; in the floating-point type of the positions."""
         vectors = self.frame(x.z, x.centered().pos)
         scores = torch.where(x.mask, -x.z, torch.inf)
-        return Equivariant(vectors, x.centroid, scores), None
+        return Equivariant(vectors, x.centroid, scores, self.order), None
 
     def invariant(self, shared: None, canonical: Cloud) -> Embedding:
         """Eta."""
@@ -76,7 +79,8 @@ class PooledEncoder(nn.Module):
 
 def _slots(config: ModelConfig) -> ConformerAutoencoder:
     sizes = (config.elements, config.max_atoms, config.embedding_dim, config.width, config.layers)
-    encoder = CanonicalEncoder(PooledVectors(config.frame_width), SlotEncoder(*sizes))
+    order = AtomScores(config.order_width) if config.order_width else None
+    encoder = CanonicalEncoder(PooledVectors(config.frame_width), order, SlotEncoder(*sizes))
     return ConformerAutoencoder(config, encoder, SlotDecoder(*sizes))
 
 

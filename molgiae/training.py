@@ -1,4 +1,4 @@
-"""Pretraining: a canonical frame that holds still, then the autoencoder; resumable to the step."""
+"""Pretraining: a canonical frame and order that hold still, then the autoencoder; resumable to the step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.domain import measure_domain
 from molgiae.errors import CheckpointError, ConfigError
-from molgiae.losses import conditioning_loss, frame_loss, reconstruction_loss, squared_deviation
+from molgiae.losses import conditioning_loss, frame_loss, order_loss, reconstruction_loss, squared_deviation
 from molgiae.metrics import Reconstruction
 from molgiae.models import build
 
@@ -140,7 +140,7 @@ class Stage:
     """A stretch of training with its own parameters and loss.
 
     Attributes:
-        name: "frame" or "autoencoder".
+        name: "frame", "order" or "autoencoder"; only the last follows bfloat16.
         steps: how many.
         conformers: what batches are drawn from.
         parameters: what is trained.
@@ -173,16 +173,17 @@ class Trainer:
         self.optimizer_state: dict[str, Any] | None = None
         self.seconds = 0.0
         self.deadline = math.inf
-        self.fixes_frame = bool(getattr(model.encoder, "fixes_frame", False))
+        self.fixes_action = bool(getattr(model.encoder, "fixes_action", False))
 
     def fit(self) -> Metrics:
         """Run what is left of the stages."""
         started = time.monotonic() - self.seconds
         self.deadline = time.monotonic() + (math.inf if self.run.stop_after is None else self.run.stop_after)
         metrics: Metrics = {}
-        makers = (
-            [self._frame_stage, self._autoencoder_stage] if self.fixes_frame else [self._autoencoder_stage]
-        )
+        makers = [self._autoencoder_stage]
+        if self.fixes_action:
+            orders = [] if self.model.encoder.order is None else [self._order_stage]
+            makers = [self._frame_stage, *orders, *makers]
         for number, make in enumerate(makers):
             if number < self.stage:
                 continue
@@ -193,29 +194,43 @@ class Trainer:
             self.stage, self.step, self.optimizer_state = number + 1, 0, None
         return metrics | {"complete": 1.0}
 
+    def _some(self) -> ConformerBlock:
+        some = np.random.default_rng(self.config.seed).permutation(len(self.data.train))[:FRAME_CONFORMERS]
+        return self.data.train.take(np.sort(some))
+
     def _frame_stage(self) -> Stage:
         frame: Any = self.model.encoder.frame
-        some = np.random.default_rng(self.config.seed).permutation(len(self.data.train))[:FRAME_CONFORMERS]
-        block = self.data.train.take(np.sort(some))
         return Stage(
             "frame",
             self.config.frame_steps,
-            whole(block, self.model.config.max_atoms).to(self.run.device),
+            whole(self._some(), self.model.config.max_atoms).to(self.run.device),
             list(frame.parameters()),
             lambda x, generator: frame_loss(
                 frame, trimmed(x[:FRAME_BATCH]), self.config.frame_noise, generator
             ),
         )
 
+    def _order_stage(self) -> Stage:
+        order: Any = self.model.encoder.order
+        noise = self.config.frame_noise
+        return Stage(
+            "order",
+            self.config.order_steps,
+            self._canonical(self._some()).to(self.run.device),
+            list(order.parameters()),
+            lambda x, generator: order_loss(order, trimmed(x[:FRAME_BATCH]), noise, generator),
+        )
+
     def _autoencoder_stage(self) -> Stage:
-        if not self.fixes_frame:
+        if not self.fixes_action:
             conformers = whole(self.data.train, self.model.config.max_atoms)
             trained = list(self.model.parameters())
             return Stage(
                 "autoencoder", self.config.steps, conformers.to(self.run.device), trained, self._loss
             )
-        frame: Any = self.model.encoder.frame
-        frame.requires_grad_(False)
+        for network in (self.model.encoder.frame, self.model.encoder.order):
+            if network is not None:
+                network.requires_grad_(False)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         canonical = self._canonical(self.data.train).to(self.run.device)
         return Stage("autoencoder", self.config.steps, canonical, trained, self._canonical_loss)
@@ -289,7 +304,9 @@ class Trainer:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step, stage.steps)
         index, generator = self._draw(len(stage.conformers), stage.conformers.z.device)
-        with torch.autocast(self.run.device, torch.bfloat16, enabled=self.run.bf16):
+        with torch.autocast(
+            self.run.device, torch.bfloat16, enabled=self.run.bf16 and stage.name == "autoencoder"
+        ):
             loss = stage.loss(stage.conformers[index], generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
