@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from copy import deepcopy
 from functools import cache
 
 import pytest
@@ -55,13 +56,15 @@ def train(model: ConformerAutoencoder, x: Cloud, steps: int, rate: float) -> lis
 
 
 @cache
-def weights(architecture: str, trained: bool) -> dict[str, torch.Tensor]:
+def prepared(architecture: str, state: str, dtype: torch.dtype) -> ConformerAutoencoder:
+    if dtype != torch.float32:
+        return deepcopy(prepared(architecture, state, torch.float32)).to(dtype)
     torch.manual_seed(1)
     model = build(config(architecture))
-    if trained:
+    if state == "trained":
         losses = train(model, together(GENERIC, SPECIAL), steps=10, rate=3e-3)
         assert losses[-1] < losses[0]
-    return model.state_dict()
+    return model.eval()
 
 
 @pytest.fixture(params=["untrained", "trained"])
@@ -76,10 +79,9 @@ def precision(request):
 
 @pytest.fixture(params=ARCHITECTURES)
 def model(request, state, precision):
-    found = build(config(request.param))
-    found.load_state_dict(weights(request.param, state == "trained"))
+    found = prepared(request.param, state, precision[0])
     with torch.no_grad():
-        yield found.to(precision[0]).eval()
+        yield found
 
 
 @pytest.fixture
@@ -139,15 +141,13 @@ def test_symmetric_conformers_are_finite_and_flagged(model):
 @pytest.mark.parametrize("name", SYMMETRIES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_gradients_of_the_loss_are_finite(architecture, name):
-    model = build(config(architecture))
-    model.load_state_dict(weights(architecture, False))
-    symmetry.gradients_are_finite(model, named(name))
+    symmetry.gradients_are_finite(prepared(architecture, "untrained", torch.float32), named(name))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_gradients_of_mixed_and_far_batches_are_finite(architecture):
-    model = build(config(architecture))
     x = together(SPECIAL, GENERIC)
+    model = prepared(architecture, "untrained", torch.float32)
     symmetry.gradients_are_finite(model, x.moved(random_action(x, seed=8, reach=symmetry.FAR)))
 
 

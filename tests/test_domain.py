@@ -57,8 +57,9 @@ def test_training_data_lie_within_their_own_domain():
         conformer([6, 8, 7], LINE.position * 1.01),
         conformer([6, 8, 7], LINE.position * 0.99),
         conformer([6, 8, 7], LINE.position, charge=1),
+        conformer([6, 8, 7], LINE.position, charge=-1),
     ],
-    ids=["element", "smaller", "larger", "wider", "closer", "charge"],
+    ids=["element", "smaller", "larger", "wider", "closer", "cation", "anion"],
 )
 def test_each_bound_is_kept(outside):
     domain = measure_domain(ConformerBlock.of([LINE]))

@@ -117,6 +117,19 @@ def test_superposition_refines_a_poor_start_and_keeps_the_best():
     assert superpose(z, c.position, z, turned, [worst, poor, worst]).rmsd < 1e-9
 
 
+def test_rounds_go_on_until_nothing_changes():
+    """The order is the best one for the motion, and the motion the best one for the order."""
+    changed = 0
+    for seed in range(20):
+        z, reference, probe = np.ones(10, dtype=np.int64), points(10, seed), points(10, seed + 100)
+        found = superpose(z, reference, z, probe, [(np.eye(3), np.zeros(3))])
+        turned = probe @ found.rotation.T + found.translation
+        assert_array_equal(assign(z, reference, z, turned), found.order)
+        assert_allclose(kabsch(reference, probe[found.order])[2], found.rmsd)
+        changed += not np.array_equal(assign(z, reference, z, probe), found.order)
+    assert changed > 5
+
+
 def test_mirror_images_of_chiral_conformers_stay_apart():
     c = random_conformer(10, 4)
     image = mirrored(c)

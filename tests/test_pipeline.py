@@ -15,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import molgiae
@@ -452,7 +453,14 @@ def test_a_table_of_an_earlier_run_does_not_stay(sdf, tmp_path, model_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["molecules.sdf", "out.sdf"]
 
 
-def test_counts_add_up_over_many_blocks(tmp_path, model_path):
+@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
+def threads(request):
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(1)
+
+
+def test_counts_add_up_over_many_blocks(tmp_path, model_path, threads):
     """More records than a block of the reader holds, every seventh of them bad, every eleventh a stranger."""
     kinds = ["bad" if k % 7 == 0 else "stranger" if k % 11 == 0 else "good" for k in range(2500)]
     frames = {

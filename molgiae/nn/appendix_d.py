@@ -36,9 +36,6 @@ FAINT = 1e-3
 SPREAD = 2.0
 """Scale of the scores: those of untrained networks then differ by about one, ten times the usual temperature."""
 
-STRIDE = 10.0
-"""Angstrom by which the decoder moves atoms for vectors of one; untrained ones are of a few hundredths."""
-
 START = 1.5
 """Standard deviation of the start positions, angstrom."""
 
@@ -177,7 +174,7 @@ class MessageDecoder(nn.Module):
         s = (self.lift(embedding)[:, None] + assignment @ self.encoding[:slots])[mask]
         v = (assignment @ self.start_vectors[:slots])[mask].unflatten(-1, (3, -1))
         s, v, _ = self.trunk(s, v, s.new_empty(len(s), 0), graph)
-        return graph.padded(self.kind(s)), start + STRIDE * graph.padded(self.shift(v)[..., 0])
+        return graph.padded(self.kind(s)), start + graph.padded(self.shift(v)[..., 0])
 
 
 def leading(taken: Tensor) -> Mask:
