@@ -20,7 +20,7 @@ from molgiae.data.elements import SYMBOLS
 from molgiae.domain import in_domain
 from molgiae.errors import ConfigError
 
-MAX_PAIRS = 1 << 23
+MAX_PAIRS = 1 << 20
 """Pairs of atoms in a batch, whose distances are held at once; large conformers go in smaller batches."""
 DEVICES = ("auto", "cpu", "cuda")
 
