@@ -13,6 +13,9 @@ DEFAULT_MODEL = "qm9"
 BATCH_SIZE = 256
 """Conformers in a batch of inference."""
 
+MOST_ATOMS = 1_000_000
+"""More than any conformer has."""
+
 
 class _Plain:
     """Configuration that travels as plain data, in checkpoints and JSON."""
@@ -74,6 +77,7 @@ class Domain(_Plain):
     Attributes:
         elements: atomic numbers in at least one training conformer of a thousand.
         n_atoms: fewest and most atoms.
+        n_heavy: fewest and most atoms other than hydrogen.
         radius: largest distance of an atom from the centroid, angstrom.
         nearest: least and largest distance of an atom from its nearest neighbour, angstrom.
         charge: least and largest total charge.
@@ -84,6 +88,7 @@ class Domain(_Plain):
     radius: float
     nearest: tuple[float, float]
     charge: tuple[int, int] = (0, 0)
+    n_heavy: tuple[int, int] = (0, MOST_ATOMS)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ def measure_domain(block: ConformerBlock) -> Domain:
         for element in np.unique(block.atomic_number).tolist()
         if len(np.unique(conformers[block.atomic_number == element])) >= len(block) / 1000
     ]
+    heavy = np.add.reduceat(block.atomic_number > 1, block.offset[:-1], dtype=np.int64)
     radius, low, high = 0.0, math.inf, 0.0
     for cloud in batches(block.atomic_number, block.position, block.offset, BATCH):
         far, near = extent(cloud)
@@ -40,6 +41,7 @@ def measure_domain(block: ConformerBlock) -> Domain:
         radius=radius,
         nearest=(low, high),
         charge=(int(block.charge.min()), int(block.charge.max())),
+        n_heavy=(int(heavy.min()), int(heavy.max())),
     )
 
 
@@ -70,6 +72,8 @@ def in_domain(domain: Domain, block: ConformerBlock, x: Cloud) -> NDArray[np.boo
     n = torch.from_numpy(block.n_atoms).to(x.z.device)
     charge = torch.from_numpy(block.charge).to(x.z.device)
     inside = trained[x.z].all(dim=1)
+    heavy = (x.z > 1).sum(dim=1)
+    inside &= (heavy >= domain.n_heavy[0]) & (heavy <= domain.n_heavy[1])
     inside &= (n >= domain.n_atoms[0]) & (n <= domain.n_atoms[1]) & (far <= domain.radius + SLACK)
     inside &= near.amin(dim=1) >= domain.nearest[0] - SLACK
     inside &= near.amax(dim=1) <= domain.nearest[1] + SLACK

@@ -211,12 +211,16 @@ class Trainer:
         )
 
     def _order_stage(self) -> Stage:
-        order: Any = self.model.encoder.order
+        encoder: Any = self.model.encoder
+        # ordered by coordinates, so that a run that is resumed sees the atoms in the same order
+        order, encoder.order = encoder.order, None
+        conformers = self._canonical(self._some()).to(self.run.device)
+        encoder.order = order
         noise = self.config.frame_noise
         return Stage(
             "order",
             self.config.order_steps,
-            self._canonical(self._some()).to(self.run.device),
+            conformers,
             list(order.parameters()),
             lambda x, generator: order_loss(order, trimmed(x[:FRAME_BATCH]), noise, generator),
         )

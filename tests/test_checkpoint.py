@@ -149,7 +149,7 @@ def test_missing_and_surplus_weights_are_errors(tmp_path, path):
 
 
 def test_old_headers_are_upgraded_step_by_step(path, model, monkeypatch):
-    """Format 1 made in a world where format 3 is current and the provenance was renamed twice."""
+    """A file of today read in a world where the format is two versions on and the provenance was renamed twice."""
     steps = []
 
     def rename(before: str, after: str):
@@ -159,10 +159,10 @@ def test_old_headers_are_upgraded_step_by_step(path, model, monkeypatch):
 
         return upgrade
 
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 3)
-    monkeypatch.setattr(
-        checkpoint, "UPGRADES", {1: rename("provenance", "origin"), 2: rename("origin", "history")}
-    )
+    today = checkpoint.FORMAT_VERSION
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", today + 2)
+    renames = {today: rename("provenance", "origin"), today + 1: rename("origin", "history")}
+    monkeypatch.setattr(checkpoint, "UPGRADES", renames)
     assert read_header(path)["history"] == PROVENANCE
     assert steps == ["origin", "history"]
 
@@ -178,7 +178,14 @@ def test_format_1_is_read_for_ever():
     found = load(str(FILES / "format-1.safetensors"))
     assert found.sha256 == "46133818eeb01dc1afa57bc008ed02f1806f06eac831dabf043d06db4d712b53"
     assert found.model.config == ModelConfig(
-        "slots", elements=(1, 6, 8), max_atoms=6, embedding_dim=4, width=4, layers=1, frame_width=4
+        "slots",
+        elements=(1, 6, 8),
+        max_atoms=6,
+        embedding_dim=4,
+        width=4,
+        layers=1,
+        frame_width=4,
+        order_width=0,
     )
     assert found.domain == Domain((1, 6, 8), (1, 6), 3.0, (0.9, 1.6), (-1, 1))
     assert found.provenance["data"] == "none"
@@ -197,3 +204,22 @@ def test_configurations_that_cannot_be_are_refused():
         ModelConfig.from_dict({"colour": 1})
     with pytest.raises(ConfigError, match="architecture 'gone' is unknown; known are slots"):
         build(ModelConfig(architecture="gone"))
+
+
+def test_format_2_is_read_for_ever():
+    """A file of molgiae 0.1.0; never write it anew."""
+    found = load(str(FILES / "format-2.safetensors"))
+    assert found.sha256 == "02b26b1b3ed234772d7e0dc3e6a64839ba18efe3b87c42e1885a1e2f4dd31cce"
+    assert found.model.config == ModelConfig(
+        "slots",
+        elements=(1, 6, 8),
+        max_atoms=6,
+        embedding_dim=4,
+        width=4,
+        layers=1,
+        frame_width=4,
+        order_width=4,
+    )
+    decoded = found.model.decode(torch.linspace(-4, 4, 4)[None])
+    expected = torch.tensor([[-0.3851, -3.1208, 0.3182], [-1.018, -0.4705, 2.9963]])
+    assert torch.allclose(decoded.pos[0, :2], expected, atol=1e-3)

@@ -30,6 +30,8 @@ TINY_RUN = [
     "4",
     "--frame-steps",
     "2",
+    "--order-steps",
+    "2",
     "--width",
     "8",
     "--layers",

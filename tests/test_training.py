@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from torch import nn
 
 from molgiae import checkpoint
 from molgiae.config import ModelConfig, TrainConfig
@@ -30,7 +31,7 @@ from .conformers import random_conformer
 from .data.test_bad_records import XYZ_CASES
 
 MODEL = ModelConfig(elements=(1, 6, 7, 8), max_atoms=9, embedding_dim=6, width=16, layers=1, frame_width=8)
-CONFIG = TrainConfig(batch_size=8, steps=6, frame_steps=4, warmup_steps=2, learning_rate=3e-3)
+CONFIG = TrainConfig(batch_size=8, steps=6, frame_steps=4, order_steps=3, warmup_steps=2, learning_rate=3e-3)
 DATA = Data(
     ConformerBlock.of([random_conformer(3 + seed % 7, seed) for seed in range(24)]),
     ConformerBlock.of([random_conformer(5, seed) for seed in range(100, 104)]),
@@ -91,6 +92,14 @@ def test_the_frame_learns_to_hold_still(tmp_path):
     assert losses[-1] < losses[0] - 0.2
 
 
+def test_the_order_learns_to_hold_still(tmp_path):
+    config = replace(CONFIG, steps=1, order_steps=90)
+    train(DATA, MODEL, config, Run(tmp_path, evaluate_every=30, progress=False), False)
+    losses = [float(row["loss"]) for row in rows_of(tmp_path) if row["stage"] == "order"]
+    assert len(losses) == 3
+    assert losses[-1] < losses[0] - 0.2
+
+
 def test_the_best_weights_are_kept_with_their_origin(tmp_path):
     """model.safetensors is the running mean at the best validation, and says what it was made of."""
     train(DATA, MODEL, replace(CONFIG, steps=40), Run(tmp_path, evaluate_every=10, progress=False), False)
@@ -125,15 +134,17 @@ def test_the_running_mean_follows_short_runs(tmp_path):
         assert (mean[name] - end).norm() <= 0.5 * (start[name] - end).norm(), name
 
 
-def test_the_frame_stays_once_canonical_forms_were_made(tmp_path):
+def test_frame_and_order_stay_once_canonical_forms_were_made(tmp_path):
     trainer = Trainer(build(MODEL), DATA, CONFIG, Run(tmp_path, evaluate_every=4, progress=False))
     trainer.run = replace(trainer.run, stop_after=0)
-    while trainer.stage == 0:
+    while trainer.stage < 2:
         trainer.fit()
-    before = {name: value.clone() for name, value in trainer.model.encoder.frame.state_dict().items()}
+    encoder = trainer.model.encoder
+    fixed = nn.ModuleDict({"frame": encoder.frame, "order": encoder.order})
+    before = {name: value.clone() for name, value in fixed.state_dict().items()}
     trainer.run = replace(trainer.run, stop_after=None)
     trainer.fit()
-    for name, value in trainer.model.encoder.frame.state_dict().items():
+    for name, value in fixed.state_dict().items():
         assert torch.equal(value, before[name])
 
 
@@ -152,8 +163,8 @@ def test_a_run_in_sessions_of_one_step_ends_with_the_same_bits(architecture, tmp
         metrics = train(DATA, small(architecture), CONFIG, run, resume=True)
         sessions += 1
         assert sessions < 20
-    # with the last step of the frame comes the first of the autoencoder
-    assert sessions == (9 if architecture == "slots" else 6)
+    # with the last step of a stage comes the first of the next
+    assert sessions == (11 if architecture == "slots" else 6)
     assert_equal_states(state_of(parts), state_of(whole_run))
     assert metrics["rmsd_mean"] == expected["rmsd_mean"]
     kept = [checkpoint.load(str(d / "model.safetensors")).model.state_dict() for d in (parts, whole_run)]
@@ -195,7 +206,7 @@ def test_more_steps_may_be_asked_for(tmp_path):
     train(DATA, MODEL, CONFIG, run, False)
     metrics = train(DATA, MODEL, replace(CONFIG, steps=9), run, resume=True)
     assert (metrics["step"], metrics["complete"]) == (9, 1.0)
-    assert [row["step"] for row in rows_of(tmp_path)] == ["4", "6", "9"]
+    assert [row["step"] for row in rows_of(tmp_path)] == ["4", "3", "6", "9"]
 
 
 @pytest.mark.parametrize(
@@ -444,7 +455,7 @@ from molgiae.config import ModelConfig, TrainConfig
 from molgiae.pretraining import pretrain
 npz, xyz, out = sys.argv[1:]
 model = ModelConfig(max_atoms=9, embedding_dim=4, width=8, layers=1, frame_width=4)
-config = TrainConfig(batch_size=4, steps=2, frame_steps=2)
+config = TrainConfig(batch_size=4, steps=2, frame_steps=2, order_steps=2)
 print(json.dumps([pretrain([f], f"{out}/{k}", model, config)["complete"] for k, f in enumerate((npz, xyz))]))
 try:
     import rdkit
