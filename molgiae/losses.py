@@ -83,8 +83,9 @@ STILL = 0.1
 def order_loss(scores: AtomScores, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:
     """How easily noise changes the order of atoms of one element.
 
-    Gaps narrower than one are pushed apart while the response to noise is held below `STILL`. Logarithms keep
-    conformers with unavoidable crossings, and those whose frame is lost, from ruling the others.
+    Gaps narrower than one are pushed apart while the response to noise is held below `STILL`. Noise also turns
+    the frame, and with it every atom: by about as many radians as it has angstrom, see `PooledVectors`.
+    Logarithms keep conformers with unavoidable crossings from ruling the others.
 
     Args:
         scores: the network.
@@ -93,7 +94,9 @@ def order_loss(scores: AtomScores, x: Cloud, noise: float, generator: torch.Gene
         generator: of the displacements.
     """
     mask = x.mask
-    shift = noise * torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
+    like = {"device": x.pos.device, "dtype": x.pos.dtype, "generator": generator}
+    turn = torch.randn(len(x), 1, 3, **like).expand(x.pos.shape)
+    shift = noise * (torch.randn(x.pos.shape, **like) + torch.linalg.cross(turn, x.pos))
     here, there = scores(x.z, x.pos), scores(x.z, x.pos + shift * mask[..., None])
     n = mask.shape[1]
     rivals = (x.z[:, :, None] == x.z[:, None]) & mask[:, :, None]
