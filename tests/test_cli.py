@@ -15,6 +15,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 import molgiae
+from molgiae.checkpoint import FORMAT_VERSION
 from molgiae.cli import app
 from molgiae.data.hdf5 import EmbeddingFile
 
@@ -289,7 +290,7 @@ def test_info_of_embeddings_and_models(sdf, model_path):
     content = json.loads(molgiae_("info", "molecules.h5", "--json").stdout)
     assert (content["kind"], content["conformers"], content["dimension"]) == ("embeddings", N_MOLECULES, 8)
     content = json.loads(molgiae_("info", model_path, "--json").stdout)
-    assert (content["kind"], content["format_version"]) == ("model", 1)
+    assert (content["kind"], content["format_version"]) == ("model", FORMAT_VERSION)
     assert content["config"]["embedding_dim"] == 8 and len(content["sha256"]) == 64
     text = molgiae_("info", model_path).stdout
     assert "kind: model" in text and "  embedding_dim: 8" in text
