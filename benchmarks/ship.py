@@ -70,6 +70,12 @@ are embedded and flagged `in_domain = 0`. Elements other than {", ".join(map(str
 {origin["step"]} steps in {origin["seconds"] / 60:.0f} minutes on {origin["device"]}, shared with other work
 (molgiae {origin["molgiae"]}, PyTorch {origin["torch"]}); the weights are the running mean that was best on validation.
 
+The recipe, from the file above:
+
+```sh
+{recipe(trained)}
+```
+
 ```json
 {json.dumps({"model": config.to_dict(), "training": origin["training"]})}
 ```
@@ -79,6 +85,19 @@ are embedded and flagged `in_domain = 0`. Elements other than {", ".join(map(str
 {table}
 
 {notes}"""
+
+
+def recipe(trained: checkpoint.Checkpoint) -> str:
+    """The command that trains such a model; what it leaves out is a default."""
+    config, training = trained.model.config, trained.provenance["training"]
+    file = next(iter(trained.provenance["data_sha256"]), "DATA")
+    return (
+        f"molgiae pretrain {file} -o run --architecture {config.architecture} --dim {config.embedding_dim} "
+        f"--width {config.width} --layers {config.layers} \\\n  --steps {training['steps']} "
+        f"--frame-steps {training['frame_steps']} --order-steps {training['order_steps']} "
+        f"--batch-size {training['batch_size']} --lr {training['learning_rate']} "
+        f"--distortion {training['distortion']} --seed {training['seed']}"
+    )
 
 
 def _count(trained: checkpoint.Checkpoint) -> int:
