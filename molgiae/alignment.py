@@ -19,7 +19,8 @@ from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Columns, Embedder, Result
 from molgiae.matching import principal_starts, rmsd, superpose
-from molgiae.pipeline import Hdf5Sink, Options, Sink, StructureSink, Summary, output_path, read, run
+from molgiae.pipeline import Options, Summary, output_path, read, run
+from molgiae.sinks import Hdf5Sink, Sink, StructureSink
 
 ALIGNED_COLUMNS = (
     "rotation",
@@ -64,9 +65,9 @@ def align(
     embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size)
     canonical_target = embedder.canonicalize([target])
     sink: Sink = (
-        Hdf5Sink(output, ALIGNED_COLUMNS, embedder, options)
+        Hdf5Sink(output, ALIGNED_COLUMNS, embedder, command=options.command, overwrite=options.overwrite)
         if is_hdf5(output)
-        else StructureSink(output, _aligned_record, options)
+        else StructureSink(output, _aligned_record, overwrite=options.overwrite)
     )
     before: list[float] = []
     after: list[float] = []

@@ -94,9 +94,10 @@ def order_loss(scores: AtomScores, x: Cloud, noise: float, generator: torch.Gene
         generator: of the displacements.
     """
     mask = x.mask
-    like = {"device": x.pos.device, "dtype": x.pos.dtype, "generator": generator}
-    turn = torch.randn(len(x), 1, 3, **like).expand(x.pos.shape)
-    shift = noise * (torch.randn(x.pos.shape, **like) + torch.linalg.cross(turn, x.pos))
+    device, dtype = x.pos.device, x.pos.dtype
+    turn = torch.randn((len(x), 1, 3), generator=generator, device=device, dtype=dtype).expand(x.pos.shape)
+    shake = torch.randn(x.pos.shape, generator=generator, device=device, dtype=dtype)
+    shift = noise * (shake + torch.linalg.cross(turn, x.pos))
     here, there = scores(x.z, x.pos), scores(x.z, x.pos + shift * mask[..., None])
     n = mask.shape[1]
     rivals = (x.z[:, :, None] == x.z[:, None]) & mask[:, :, None]

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from molgiae.config import BATCH_SIZE, DEFAULT_MODEL
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.hdf5 import Hdf5Writer
 from molgiae.data.inputs import is_hdf5, listed, read_inputs
-from molgiae.data.partial import PartialFile
 from molgiae.data.readers import Inputs, OnError
 from molgiae.data.schema import EMBEDDING_COLUMNS
 from molgiae.data.sources import STDIN
-from molgiae.data.writers import StructureWriter, open_writer, structure_suffix
+from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Embedder, Result
 from molgiae.parallel import ordered_map
+from molgiae.sinks import Hdf5Sink, Sink, StructureSink
 
 CANONICAL_COLUMNS = tuple(name for name in EMBEDDING_COLUMNS if name != "embedding")
 RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")
 MAX_REASONS, OTHER_REASONS = 1000, "other reasons"
-REJECTED_FIELDS = ("source", "record", "title", "line", "reason")
 
 Compute = Callable[[ConformerBlock], Result]
 
@@ -114,7 +110,7 @@ def embed(inputs: Inputs, options: Options | None = None, **changes: Any) -> Sum
     embedder = _embedder(options)
     names = listed(inputs)
     output = output_path(names, options, ".h5", structures=False)
-    sink = Hdf5Sink(output, EMBEDDING_COLUMNS, embedder, options)
+    sink = Hdf5Sink(output, EMBEDDING_COLUMNS, embedder, command=options.command, overwrite=options.overwrite)
     return run(read(names, options, output), embedder.embed, sink, embedder, options, verb="embed")
 
 
@@ -128,9 +124,11 @@ def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any)
     names = listed(inputs)
     output = output_path(names, options, "_canonical.h5")
     if is_hdf5(output):
-        sink: Sink = Hdf5Sink(output, CANONICAL_COLUMNS, embedder, options)
+        sink: Sink = Hdf5Sink(
+            output, CANONICAL_COLUMNS, embedder, command=options.command, overwrite=options.overwrite
+        )
     else:
-        sink = StructureSink(output, _canonical_record, options)
+        sink = StructureSink(output, _canonical_record, overwrite=options.overwrite)
     return run(read(names, options, output), embedder.canonicalize, sink, embedder, options, "canonicalize")
 
 
@@ -144,9 +142,11 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
     names = listed(inputs)
     output = output_path(names, options, "_reconstructed.h5")
     if is_hdf5(output):
-        sink: Sink = Hdf5Sink(output, RECONSTRUCTION_COLUMNS, embedder, options)
+        sink: Sink = Hdf5Sink(
+            output, RECONSTRUCTION_COLUMNS, embedder, command=options.command, overwrite=options.overwrite
+        )
     else:
-        sink = StructureSink(output, _reconstructed_record, options)
+        sink = StructureSink(output, _reconstructed_record, overwrite=options.overwrite)
     errors: list[float] = []
 
     def compute(block: ConformerBlock) -> Result:
@@ -158,106 +158,6 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
     if errors:
         summary.metrics = {"rmsd_mean": float(np.mean(errors)), "rmsd_median": float(np.median(errors))}
     return summary
-
-
-class Sink(Protocol):
-    """Where results go."""
-
-    path: Path
-
-    def __enter__(self) -> Any:
-        """Open; the file gets its name on a clean exit only."""
-
-    def __exit__(self, *exception: Any) -> None:
-        """Close."""
-
-    def write(self, result: Result) -> None:
-        """Append the results of a block and its refused records."""
-
-    def rejected_in(self) -> str:
-        """Where refused records are listed."""
-
-
-class Hdf5Sink:
-    """Results to an HDF5 file, refused records to its group ``rejected``."""
-
-    def __init__(self, path: Path, columns: tuple[str, ...], embedder: Embedder, options: Options) -> None:
-        self.path = path
-        self._writer = Hdf5Writer(
-            path,
-            dimension=embedder.dimension if "embedding" in columns else 0,
-            columns=columns,
-            model=embedder.checkpoint.name,
-            model_sha256=embedder.checkpoint.sha256,
-            command=options.command,
-            overwrite=options.overwrite,
-        )
-
-    def __enter__(self) -> Hdf5Sink:
-        self._writer.__enter__()
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._writer.__exit__(*exception)
-
-    def write(self, result: Result) -> None:
-        """Append."""
-        self._writer.append(result.block, result.columns)
-
-    def rejected_in(self) -> str:
-        """The group of the file."""
-        return f"{self.path}: group rejected"
-
-
-class StructureSink:
-    """Results to an SDF or XYZ file, refused records to a CSV table beside it.
-
-    Args:
-        path: name that ends in a suffix of `molgiae.data.writers.WRITERS`.
-        record: writes conformer m of a result.
-        options: of the command.
-    """
-
-    def __init__(
-        self, path: Path, record: Callable[[StructureWriter, Result, int], None], options: Options
-    ) -> None:
-        self.path = path
-        self.table = path.with_name(f"{path.name}.rejected.csv")
-        self._writer: AbstractContextManager[Any] = open_writer(path, overwrite=options.overwrite)
-        self._partial_table = PartialFile(self.table, overwrite=options.overwrite)
-        self._record = record
-        self._rejected: list[Rejected] = []
-
-    def __enter__(self) -> StructureSink:
-        self._open = self._writer.__enter__()
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        if exception[0] is None:
-            if self._rejected:
-                write_rejected(self._partial_table, self._rejected)
-            else:
-                self.table.unlink(missing_ok=True)  # that of the output which is replaced
-        self._writer.__exit__(*exception)
-
-    def write(self, result: Result) -> None:
-        """Append."""
-        for m in range(len(result)):
-            self._record(self._open, result, m)
-        self._rejected += result.block.rejected
-
-    def rejected_in(self) -> str:
-        """The table beside the file."""
-        return str(self.table)
-
-
-def write_rejected(partial: PartialFile, rejected: Iterable[Rejected]) -> None:
-    """A table of refused records as CSV."""
-    with partial.reporting(), open(partial.temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(REJECTED_FIELDS)
-        writer.writerows([getattr(record, name) for name in REJECTED_FIELDS] for record in rejected)
-    partial.publish()
 
 
 class Reasons:

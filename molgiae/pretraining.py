@@ -19,8 +19,8 @@ from molgiae.data.partial import PartialFile
 from molgiae.data.qm9 import read_qm9
 from molgiae.errors import ConfigError
 from molgiae.inference import choose_device
-from molgiae.pipeline import write_rejected
 from molgiae.plots import training_curve
+from molgiae.sinks import write_rejected
 from molgiae.training import Data, Metrics, Run, train
 
 VALIDATION_SHARE = 0.05

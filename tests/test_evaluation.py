@@ -98,7 +98,7 @@ def keeper(turned: bool = False) -> Embedder:
     """A model that reconstructs perfectly, or up to pose and order."""
     torch.manual_seed(0)
     config = ModelConfig(elements=ELEMENTS, max_atoms=SLOTS, embedding_dim=4 * SLOTS, width=8, layers=1)
-    encoder = CanonicalEncoder(PooledVectors(4), nn.Identity())
+    encoder = CanonicalEncoder(PooledVectors(4), None, nn.Identity())
     eta = Flatten()
     encoder.invariant = lambda shared, canonical: eta(canonical.z, canonical.pos)
     model = ConformerAutoencoder(config, encoder, Unflatten(turned)).eval().requires_grad_(False)

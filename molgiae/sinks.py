@@ -1,0 +1,127 @@
+"""Where the results of a command go: HDF5, or SDF and XYZ with a table of what was refused."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from molgiae.data.conformer import Rejected
+from molgiae.data.hdf5 import Hdf5Writer
+from molgiae.data.partial import PartialFile
+from molgiae.data.writers import StructureWriter, open_writer
+from molgiae.inference import Embedder, Result
+
+REJECTED_FIELDS = ("source", "record", "title", "line", "reason")
+
+
+class Sink(Protocol):
+    """Where results go."""
+
+    path: Path
+
+    def __enter__(self) -> Any:
+        """Open; the file gets its name on a clean exit only."""
+
+    def __exit__(self, *exception: Any) -> None:
+        """Close."""
+
+    def write(self, result: Result) -> None:
+        """Append the results of a block and its refused records."""
+
+    def rejected_in(self) -> str:
+        """Where refused records are listed."""
+
+
+class Hdf5Sink:
+    """Results to an HDF5 file, refused records to its group ``rejected``.
+
+    Args:
+        path: name of the file.
+        columns: of the schema, those that results bring.
+        embedder: for provenance.
+        command: the command line, for provenance.
+        overwrite: replace an existing file.
+    """
+
+    def __init__(
+        self, path: Path, columns: tuple[str, ...], embedder: Embedder, *, command: str, overwrite: bool
+    ) -> None:
+        self.path = path
+        self._writer = Hdf5Writer(
+            path,
+            dimension=embedder.dimension if "embedding" in columns else 0,
+            columns=columns,
+            model=embedder.checkpoint.name,
+            model_sha256=embedder.checkpoint.sha256,
+            command=command,
+            overwrite=overwrite,
+        )
+
+    def __enter__(self) -> Hdf5Sink:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._writer.__exit__(*exception)
+
+    def write(self, result: Result) -> None:
+        """Append."""
+        self._writer.append(result.block, result.columns)
+
+    def rejected_in(self) -> str:
+        """The group of the file."""
+        return f"{self.path}: group rejected"
+
+
+class StructureSink:
+    """Results to an SDF or XYZ file, refused records to a CSV table beside it.
+
+    Args:
+        path: name that ends in a suffix of `molgiae.data.writers.WRITERS`.
+        record: writes conformer m of a result.
+        overwrite: replace an existing file.
+    """
+
+    def __init__(
+        self, path: Path, record: Callable[[StructureWriter, Result, int], None], *, overwrite: bool
+    ) -> None:
+        self.path = path
+        self.table = path.with_name(f"{path.name}.rejected.csv")
+        self._writer: AbstractContextManager[Any] = open_writer(path, overwrite=overwrite)
+        self._partial_table = PartialFile(self.table, overwrite=overwrite)
+        self._record = record
+        self._rejected: list[Rejected] = []
+
+    def __enter__(self) -> StructureSink:
+        self._open = self._writer.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if exception[0] is None:
+            if self._rejected:
+                write_rejected(self._partial_table, self._rejected)
+            else:
+                self.table.unlink(missing_ok=True)  # that of the output which is replaced
+        self._writer.__exit__(*exception)
+
+    def write(self, result: Result) -> None:
+        """Append."""
+        for m in range(len(result)):
+            self._record(self._open, result, m)
+        self._rejected += result.block.rejected
+
+    def rejected_in(self) -> str:
+        """The table beside the file."""
+        return str(self.table)
+
+
+def write_rejected(partial: PartialFile, rejected: Iterable[Rejected]) -> None:
+    """A table of refused records as CSV."""
+    with partial.reporting(), open(partial.temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(REJECTED_FIELDS)
+        writer.writerows([getattr(record, name) for name in REJECTED_FIELDS] for record in rejected)
+    partial.publish()
