@@ -1,8 +1,8 @@
 """Connection tables (V2000, V3000) line by line: the careful parser, which also says what is wrong.
 
-After Dalby et al., J. Chem. Inf. Comput. Sci. 1992, 32, 244, and BIOVIA, CTfile Formats. Only elements,
-coordinates and charges are taken. Bonds are not judged by chemistry, but a bond to an atom that is not there
-shows a corrupt record. A missing ``M  END`` is accepted if the counts are satisfied.
+After Dalby et al., J. Chem. Inf. Comput. Sci. 1992, 32, 244, and BIOVIA, CTfile Formats. Elements,
+coordinates, charges and bonded atoms are taken. Bonds are not judged by chemistry, but a bond to an atom that
+is not there shows a corrupt record. A missing ``M  END`` is accepted if the counts are satisfied.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ class Ctab:
         atomic_number: (n,) uint8.
         position: (n, 3) float64, angstrom.
         charge: sum of the formal charges.
+        bonds: (K, 2) int64, atoms of each bond from 0.
         end: index of the line after the table.
     """
 
     atomic_number: NDArray[np.uint8]
     position: NDArray[np.float64]
     charge: int
+    bonds: NDArray[np.int64]
     end: int
 
 
@@ -86,10 +88,9 @@ def _read_v2000(lines: Sequence[str], first_line: int) -> Ctab:
             f"the record ends after {len(lines)} lines, its counts line announces {n_atoms} atoms "
             f"and {n_bonds} bonds"
         )
-    for i in range(bonds, after):
-        _check_bond_v2000(lines[i], n_atoms, i, first_line)
+    pairs = [_bond_v2000(lines[i], n_atoms, i, first_line) for i in range(bonds, after)]
     end, listed = _property_block(lines, after, n_atoms, first_line)
-    return Ctab(number, position, charge if listed is None else listed, end)
+    return Ctab(number, position, charge if listed is None else listed, _bonds(pairs), end)
 
 
 def _counts(line: str, first_line: int) -> tuple[int, int]:
@@ -136,13 +137,19 @@ def _old_charge(field: str) -> int:
     return OLD_CHARGE[int(code)]
 
 
-def _check_bond_v2000(line: str, n_atoms: int, index: int, first_line: int) -> None:
+def _bond_v2000(line: str, n_atoms: int, index: int, first_line: int) -> tuple[int, int]:
     pair = _two_integers(line)
     if pair is None:
         raise _fail(f"expected a bond, found {shown(line)}", index, first_line)
     for atom in pair:
         if not 1 <= atom <= n_atoms:
             raise _fail(f"bond to atom {atom}, the record has {n_atoms} atoms", index, first_line)
+    return pair
+
+
+def _bonds(pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """Bonds (K, 2) from 0, of pairs that count from 1."""
+    return np.array(pairs, np.int64).reshape(-1, 2) - 1
 
 
 def _property_block(
@@ -199,7 +206,8 @@ def _v30_lines(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
 def _read_v3000(lines: Sequence[str], first_line: int) -> Ctab:
     section, counts = "", (-1, -1)
     atoms: dict[str, Atom] = {}
-    n_bonds = end = 0
+    pairs: list[list[str]] = []
+    end = 0
     for index, words in _v30_lines(lines):
         end = index
         try:
@@ -207,8 +215,7 @@ def _read_v3000(lines: Sequence[str], first_line: int) -> Ctab:
                 _add_atom_v3000(words, atoms)
                 continue
             if section == "BOND" and words and words[0] != "END":
-                n_bonds += 1
-                _check_bond_v3000(words, atoms)
+                pairs.append(_bond_v3000(words, atoms))
                 continue
             match words:
                 case ["COUNTS", n_atoms, bonds, *_] if n_atoms.isdecimal() and bonds.isdecimal():
@@ -219,9 +226,9 @@ def _read_v3000(lines: Sequence[str], first_line: int) -> Ctab:
                     section = ""
         except ConformerError as error:
             raise _fail(error.reason, index, first_line) from error
-    if counts != (len(atoms), n_bonds):
+    if counts != (len(atoms), len(pairs)):
         raise ConformerError(
-            f"{len(atoms)} atoms and {n_bonds} bonds found, COUNTS announces {counts[0]} and {counts[1]}"
+            f"{len(atoms)} atoms and {len(pairs)} bonds found, COUNTS announces {counts[0]} and {counts[1]}"
             if counts[0] >= 0
             else "no readable M  V30 COUNTS line"
         )
@@ -230,7 +237,9 @@ def _read_v3000(lines: Sequence[str], first_line: int) -> Ctab:
     end += end < len(lines) and lines[end].startswith("M  END")
     number = np.array([number for number, _, _ in atoms.values()], np.uint8)
     position = np.array([position for _, position, _ in atoms.values()])
-    return Ctab(number, position, sum(charge for _, _, charge in atoms.values()), end)
+    place = {label: k for k, label in enumerate(atoms, 1)}
+    bonds = _bonds([(place[first], place[second]) for first, second in pairs])
+    return Ctab(number, position, sum(charge for _, _, charge in atoms.values()), bonds, end)
 
 
 def _add_atom_v3000(words: list[str], atoms: dict[str, Atom]) -> None:
@@ -250,9 +259,10 @@ def _add_atom_v3000(words: list[str], atoms: dict[str, Atom]) -> None:
     atoms[words[0]] = number, (x, y, z), charge
 
 
-def _check_bond_v3000(words: list[str], atoms: Container[str]) -> None:
+def _bond_v3000(words: list[str], atoms: Container[str]) -> list[str]:
     if len(words) < 4:
         raise ConformerError(f"expected a bond, found {shown(' '.join(words))}")
     for label in words[2:4]:
         if label not in atoms:
             raise ConformerError(f"bond to atom {label[:20]}, which is not among the atoms")
+    return words[2:4]

@@ -1,4 +1,4 @@
-"""Superposition of two conformers of one formula: exact assignment within elements and proper Kabsch."""
+"""Superposition of two conformers of one formula: assignment within elements and proper Kabsch in turn."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+
+from molgiae.matching.kabsch import kabsch
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -30,29 +32,6 @@ class Superposition:
     translation: Floats
     order: Ints
     rmsd: float
-
-
-def kabsch(reference: Floats, probe: Floats) -> tuple[Floats, Floats, float]:
-    """Proper rotation and translation that bring probe onto reference with the least RMSD (Kabsch 1976).
-
-    Args:
-        reference: (n, 3) angstrom.
-        probe: (n, 3) angstrom, atom k matched with atom k.
-
-    Returns:
-        rotation (3, 3) of determinant +1, translation (3,), RMSD in angstrom.
-    """
-    to, start = reference.mean(axis=0), probe.mean(axis=0)
-    u, _, vt = np.linalg.svd((probe - start).T @ (reference - to))
-    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
-    rotation = (u @ flip @ vt).T
-    translation = to - rotation @ start
-    return rotation, translation, rmsd(reference, probe @ rotation.T + translation)
-
-
-def rmsd(reference: Floats, probe: Floats) -> float:
-    """Root of the mean squared distance of atoms (n, 3), as they stand."""
-    return float(np.sqrt(np.square(reference - probe).sum(axis=-1).mean()))
 
 
 def assign(z_reference: Ints, reference: Floats, z_probe: Ints, probe: Floats) -> Ints:
@@ -109,7 +88,7 @@ def _descend(
             break
         order = matched
         rotation, translation, distance = kabsch(reference, probe[order])
-    return Superposition(rotation, translation, order, distance)
+    return Superposition(rotation, translation, order, float(distance))
 
 
 def principal_starts(reference: Floats, probe: Floats) -> list[tuple[Floats, Floats]]:

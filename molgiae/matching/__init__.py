@@ -1,0 +1,18 @@
+"""Superposition of conformers whatever their atom order: exact where it can be proven, said where it is not."""
+
+from molgiae.matching.assignment import Superposition, assign, principal_starts, superpose
+from molgiae.matching.bounds import radial_bound
+from molgiae.matching.kabsch import kabsch, rmsd
+from molgiae.matching.pairs import Matches, superpose_pairs
+
+__all__ = [
+    "Matches",
+    "Superposition",
+    "assign",
+    "kabsch",
+    "principal_starts",
+    "radial_bound",
+    "rmsd",
+    "superpose",
+    "superpose_pairs",
+]

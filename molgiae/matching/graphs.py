@@ -1,0 +1,245 @@
+"""Bond graphs coloured by element: canonical labels, isomorphisms and automorphisms, many graphs at once.
+
+Colours are refined by those of the neighbours until nothing changes (Weisfeiler and Leman 1968); atoms still
+alike are told apart one at a time, with backtracking where a choice turns out to matter (McKay 1981).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Colours = NDArray[np.uint64]
+
+_FIRST, _SECOND, _MARK = (np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
+_SHIFT = np.uint64(29)
+
+
+@dataclass(frozen=True, slots=True)
+class Graphs:
+    """M graphs of n atoms.
+
+    Attributes:
+        colour: (M, n) uint64, of the atoms.
+        neighbour: (M, n, d) atoms bonded to each atom; n where there are fewer than d.
+    """
+
+    colour: Colours
+    neighbour: Ints
+
+    def take(self, rows: Ints) -> Graphs:
+        """Some of them, also more than once."""
+        return Graphs(self.colour[rows], self.neighbour[rows])
+
+
+def graphs_of(z: Ints, bonds: list[Ints]) -> Graphs:
+    """Graphs of conformers of equal size.
+
+    Args:
+        z: (M, n) atomic numbers, or other colours of the atoms.
+        bonds: of each (K, 2), none twice.
+    """
+    m, n = z.shape
+    graph = np.repeat(np.arange(m), [2 * len(pairs) for pairs in bonds])
+    ends = np.concatenate([np.concatenate([pairs, pairs[:, ::-1]]) for pairs in bonds])
+    row = graph * n + ends[:, 0]
+    by_atom = np.argsort(row, kind="stable")
+    row, other = row[by_atom], ends[by_atom, 1]
+    degree = np.bincount(row, minlength=m * n)
+    neighbour = np.full((m * n, int(degree.max(initial=0))), n, np.int64)
+    neighbour[row, np.arange(len(row)) - np.repeat(np.cumsum(degree) - degree, degree)] = other
+    return Graphs(_mixed(z.astype(np.uint64)), neighbour.reshape(m, n, -1))
+
+
+def refine(graphs: Graphs) -> Colours:
+    """(M, n) colours that no further look at the neighbours would tell apart; comparable among graphs."""
+    refined = graphs.colour.copy()
+    rows, n = np.arange(len(refined)), refined.shape[1]
+    colour, neighbour, classes = refined, graphs.neighbour, np.zeros(len(refined), np.int64)
+    while len(rows):
+        padded = np.zeros((len(rows), n + 1), np.uint64)
+        padded[:, :n] = _mixed(colour)
+        around = np.take(padded, neighbour + (np.arange(len(rows)) * (n + 1))[:, None, None])
+        colour = _mixed(colour * _SECOND + around.sum(axis=-1, dtype=np.uint64))
+        refined[rows] = colour
+        count = _classes(colour)
+        finer = (count > classes) & (count < n)
+        rows, colour, neighbour, classes = rows[finer], colour[finer], neighbour[finer], count[finer]
+    return refined
+
+
+def canonical_orders(graphs: Graphs) -> Ints:
+    """(M, n) atoms in an order by colours, ties broken by telling apart the first of the least tied colour.
+
+    Isomorphic graphs get the same adjacency in this order whenever atoms of one refined colour are equivalent,
+    which holds for nearly all molecules; `adjacency_key` shows whether it did.
+    """
+    colour = refine(graphs)
+    colour = _tell_twins_apart(colour, graphs.neighbour)
+    tied = np.flatnonzero(_classes(colour) < colour.shape[1])
+    while len(tied):
+        chosen = _first_tied(colour[tied])
+        colour[tied, chosen] = _marked(colour[tied, chosen])
+        colour[tied] = refine(Graphs(colour[tied], graphs.neighbour[tied]))
+        tied = tied[_classes(colour[tied]) < colour.shape[1]]
+    return np.argsort(colour, axis=1)
+
+
+def adjacency_keys(graphs: Graphs, order: Ints) -> list[bytes]:
+    """For each graph the elements and bonds in the given order, as bytes that are equal for equal graphs."""
+    m, n = order.shape
+    place = np.empty((m, n + 1), np.int64)
+    np.put_along_axis(place, order, np.arange(n)[None], axis=1)
+    place[:, n] = n
+    colour = np.take_along_axis(graphs.colour, order, axis=1)
+    rows = np.take_along_axis(graphs.neighbour, order[:, :, None], axis=1)
+    renamed = np.sort(np.take_along_axis(place[:, None], rows, axis=2) if rows.shape[2] else rows, axis=2)
+    flat = np.concatenate([colour, renamed.reshape(m, -1).astype(np.uint64)], axis=1)
+    return [row.tobytes() for row in flat]
+
+
+def isomorphism(first: Graphs, second: Graphs) -> Ints | None:
+    """(n,) atom of the second graph for each atom of the first, element and bonds kept; None if there is none.
+
+    Exhaustive: candidates are tried until one fits or all have failed.
+
+    Args:
+        first: one graph.
+        second: one graph.
+    """
+    return next(_isomorphisms(first, second, refine(first)[0], refine(second)[0]), None)
+
+
+def _isomorphisms(first: Graphs, second: Graphs, mine: Colours, theirs: Colours) -> Iterator[Ints]:
+    if not np.array_equal(np.sort(mine), np.sort(theirs)):
+        return
+    values, count = np.unique(mine, return_counts=True)
+    if count.max() == 1:
+        mapping = np.argsort(theirs)[np.argsort(np.argsort(mine))]
+        if keeps_bonds(first, second, mapping[None])[0]:
+            yield mapping
+        return
+    value = values[np.where(count > 1, count, len(mine) + 1).argmin()]
+    atom = int(np.flatnonzero(mine == value)[0])
+    fixed = mine.copy()
+    fixed[atom] = _marked(value)
+    fixed = refine(Graphs(fixed[None], first.neighbour))[0]
+    candidates = np.flatnonzero(theirs == value)
+    trial = np.repeat(theirs[None], len(candidates), axis=0)
+    trial[np.arange(len(candidates)), candidates] = _marked(value)
+    trial = refine(Graphs(trial, second.neighbour.repeat(len(candidates), axis=0)))
+    for colours in trial:
+        yield from _isomorphisms(first, second, fixed, colours)
+
+
+def keeps_bonds(first: Graphs, second: Graphs, mappings: Ints) -> NDArray[np.bool_]:
+    """(K,) whether mappings (K, n) from atoms of the first graph to those of the second keep colours and bonds."""
+    n = mappings.shape[1]
+    padded = np.concatenate([mappings, np.full((len(mappings), 1), n)], axis=1)
+    mapped = np.sort(padded[:, first.neighbour[0]], axis=2)
+    theirs = np.sort(second.neighbour[0], axis=1)[mappings]
+    same = (second.colour[0][mappings] == first.colour[0]).all(axis=1)
+    return same & (mapped == theirs).all(axis=(1, 2))
+
+
+def automorphisms(graph: Graphs, limit: int) -> tuple[Ints, bool]:
+    """The automorphisms of one graph, and whether they are all.
+
+    Each is the product of one element of every transversal of a chain of stabilizers.
+
+    Args:
+        graph: one graph.
+        limit: at most so many are made.
+
+    Returns:
+        (K, n), the identity first; entry k of each is the atom that atom k goes to.
+    """
+    n = graph.colour.shape[1]
+    found, complete = np.arange(n)[None], True
+    for coset in reversed(transversals(graph)):
+        if len(found) * len(coset) > limit:
+            return found, False
+        found = coset[:, found].reshape(-1, n)
+    return found, complete
+
+
+def transversals(graph: Graphs) -> list[Ints]:
+    """One automorphism for every image of each base atom that leaves the base atoms before it alone.
+
+    Returns:
+        arrays (size of the orbit, n), the identity first in each.
+    """
+    found = []
+    colour = refine(graph)[0]
+    n = len(colour)
+    while True:
+        values, count = np.unique(colour, return_counts=True)
+        if len(values) == n:
+            return found
+        value = values[count > 1][0]
+        members = np.flatnonzero(colour == value)
+        marked = np.repeat(colour[None], len(members), axis=0)
+        marked[np.arange(len(members)), members] = _marked(value)
+        marked = refine(Graphs(marked, graph.neighbour.repeat(len(members), axis=0)))
+        coset = [np.arange(n)]
+        for colours in marked[1:]:
+            coset += list(_first(_isomorphisms(graph, graph, marked[0], colours)))
+        if len(coset) > 1:
+            found.append(np.array(coset))
+        colour = marked[0]
+
+
+def _first(mappings: Iterator[Ints]) -> Iterator[Ints]:
+    for mapping in mappings:
+        yield mapping
+        return
+
+
+def _mixed(colour: Colours) -> Colours:
+    """Well scattered 64-bit numbers."""
+    with np.errstate(over="ignore"):
+        colour = (colour ^ (colour >> _SHIFT)) * _FIRST
+        return (colour ^ (colour >> _SHIFT)) * _SECOND
+
+
+def _marked(colour: Colours) -> Colours:
+    """Colours of atoms singled out."""
+    with np.errstate(over="ignore"):
+        return _mixed(colour + _MARK)
+
+
+def _classes(colour: Colours) -> Ints:
+    """(M,) number of different colours in each row."""
+    ranked = np.sort(colour, axis=1)
+    return 1 + (ranked[:, 1:] != ranked[:, :-1]).sum(axis=1)
+
+
+def _first_tied(colour: Colours) -> Ints:
+    """(M,) first atom of the least colour that several atoms of its row have."""
+    order = np.argsort(colour, axis=1, kind="stable")
+    ranked = np.take_along_axis(colour, order, axis=1)
+    first = (ranked[:, 1:] == ranked[:, :-1]).argmax(axis=1)
+    return np.take_along_axis(order, first[:, None], axis=1)[:, 0]
+
+
+def _tell_twins_apart(colour: Colours, neighbour: Ints) -> Colours:
+    """Number the leaves of one parent that are alike: any of their permutations is an automorphism."""
+    n = colour.shape[1]
+    leaf = (neighbour < n).sum(axis=2) == 1
+    graph, atom = np.nonzero(leaf)
+    if not len(graph):
+        return colour
+    parent = neighbour[graph, atom].min(axis=1)
+    own = colour[graph, atom]
+    order = np.lexsort((own, parent, graph))
+    twin = np.zeros(len(order), bool)
+    twin[1:] = np.all([key[order][1:] == key[order][:-1] for key in (graph, parent, own)], axis=0)
+    start = np.flatnonzero(~twin)
+    rank = np.arange(len(order)) - np.repeat(start, np.diff(np.append(start, len(order))))
+    result = colour.copy()
+    result[graph[order], atom[order]] = _mixed(own[order] + rank.astype(np.uint64) * _MARK)
+    return result
