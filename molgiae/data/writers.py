@@ -99,9 +99,9 @@ class StructureWriter:
         written: number of records so far.
     """
 
-    def __init__(self, path: str | os.PathLike[str], render: Renderer, *, overwrite: bool) -> None:
+    def __init__(self, path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -> None:
         self.written = 0
-        self._render = render
+        self._suffix, self._render = suffix, WRITERS[suffix]
         self._compress = os.fspath(path).lower().endswith(".gz")
         self._partial = None if os.fspath(path) == "-" else PartialFile(path, overwrite=overwrite)
         self._stream: TextIO = sys.stdout
@@ -175,13 +175,35 @@ class StructureWriter:
                 title=conformer.title,
                 line=conformer.line,
             )
-        text = self._render(record, None if order is None else index, conformer.text)
+        self._put(self._render(record, None if order is None else index, conformer.text))
+
+    def copy(self, conformer: Conformer) -> None:
+        """Write one record to the letter as it was read; if that was another format, as `write` does.
+
+        Raises:
+            MolgiaeError: if the disk refuses.
+        """
+        if not _is_of_format(conformer.text, self._suffix, len(conformer)):
+            self.write(conformer)
+            return
+        end = "" if conformer.text.endswith("\n") else "\n"
+        self._put(conformer.text + end + ("$$$$\n" if self._render is sdf_record else ""))
+
+    def _put(self, text: str) -> None:
         if self._partial is None:
             self._stream.write(text)
         else:
             with self._partial.reporting():
                 self._stream.write(text)
         self.written += 1
+
+
+def _is_of_format(text: str, suffix: str, n_atoms: int) -> bool:
+    """Whether a record as it was read can stand in a file with this suffix."""
+    lines = text.split("\n", 4)
+    if len(lines) > 4 and lines[3].rstrip().endswith(("V2000", "V3000")):
+        return WRITERS[suffix] is sdf_record
+    return WRITERS[suffix] is xyz_record and lines[0].strip() == str(n_atoms)
 
 
 def open_writer(
@@ -203,7 +225,7 @@ def open_writer(
         raise ConfigError(
             f"{os.fspath(path)}: no writer for this name; use {', '.join(WRITERS)}, also with .gz"
         )
-    return StructureWriter(path, WRITERS[chosen], overwrite=overwrite)
+    return StructureWriter(path, chosen, overwrite=overwrite)
 
 
 def _text_stream(disk: BinaryIO, compress: bool) -> TextIO:

@@ -1,0 +1,151 @@
+"""Commands that compare the conformers of a file with each other or with those of another."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+
+
+from .boundary import REJECTED
+from .options import (
+    BatchSize,
+    Device,
+    DeviceName,
+    Format,
+    Inputs,
+    Json,
+    OnError,
+    OnErrorName,
+    Output,
+    Overwrite,
+    Quiet,
+)
+
+if TYPE_CHECKING:
+    from molgiae.deduplication import Deduplication
+
+SHOWN_REASONS = 3
+
+
+class MirrorName(StrEnum):
+    """What mirror images are to each other."""
+
+    distinct = "distinct"
+    same = "same"
+
+
+class KeepName(StrEnum):
+    """Which of several copies is kept."""
+
+    first = "first"
+    lowest = "lowest"
+
+
+class MatchName(StrEnum):
+    """Which atoms may be matched."""
+
+    bonds = "bonds"
+    atoms = "atoms"
+
+
+def dedup(
+    inputs: Inputs,
+    output: Output = None,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            "--table", help="CSV with a row for every record.", show_default="OUTPUT_duplicates.csv"
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--threshold", "-t", min=0, help="Largest RMSD of copies, all atoms, angstrom.")
+    ] = 0.125,
+    mirror: Annotated[MirrorName, typer.Option(help="Mirror images are distinct or copies.")] = (
+        MirrorName.distinct
+    ),
+    match: Annotated[
+        MatchName | None,
+        typer.Option(
+            help="Match atoms by bonds, or any of one element.", show_default="bonds where they are known"
+        ),
+    ] = None,
+    energy: Annotated[
+        str | None, typer.Option("--energy", help="Property that holds the energy.", show_default="none")
+    ] = None,
+    energy_window: Annotated[
+        float | None,
+        typer.Option(help="Copies differ by at most this, in the unit of the property.", show_default="any"),
+    ] = None,
+    keep: Annotated[
+        KeepName | None,
+        typer.Option(help="Of copies, the first or the lowest in energy.", show_default="lowest with --energy"),
+    ] = None,
+    format: Format = None,
+    on_error: OnError = OnErrorName.skip,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Keep one of all copies of every conformer: many molecules in one pass, in any pose and atom order.
+
+    Each conformer, in the order of the input or by energy, is kept unless its symmetric RMSD to one that is
+    kept is within the threshold. No copy can be missed by the search; the table says of every record what
+    became of it, and whether the RMSD is proven.
+
+    \b
+    molgiae dedup ensemble.sdf -o unique.sdf
+    molgiae dedup run1/ run2.xyz.gz -o unique.xyz --threshold 0.3 --mirror same
+    molgiae dedup crest.sdf -o unique.sdf --energy energy --energy-window 0.1
+    """
+    from molgiae.deduplication import deduplicate
+    from molgiae.pipeline import Options
+
+    result = deduplicate(
+        inputs,
+        Options(
+            output=output,
+            format=format,
+            on_error=on_error.value,
+            overwrite=overwrite,
+            progress=not quiet,
+            command=shlex.join(["molgiae", *sys.argv[1:]]),
+        ),
+        threshold=threshold,
+        mirror=mirror.value,
+        match=match.value if match else None,
+        energy=energy,
+        energy_window=energy_window,
+        keep=keep.value if keep else None,
+        table=table,
+    )
+    if as_json:
+        typer.echo(json.dumps(result.to_dict()))
+    if not quiet:
+        typer.echo("\n".join(describe_deduplication(result)), err=True)
+    if result.rejected:
+        raise typer.Exit(REJECTED)
+
+
+def describe_deduplication(result: Deduplication) -> list[str]:
+    """The result in words, a line each."""
+    rate = result.read / max(result.seconds, 1e-9)
+    lines = [
+        f"kept {result.kept} of {result.read} conformers, {result.merged} merged, {result.rejected} rejected, "
+        f"in {result.seconds:.1f} s ({rate:.0f}/s) -> {result.output}, {result.table}"
+    ]
+    if result.unproven:
+        lines.append(f"{result.unproven} kept ones are not proven to be no copies (proven is 0 in the table)")
+    shown = list(result.reasons.items())[:SHOWN_REASONS]
+    lines += [f"  {count} x rejected: {reason}" for reason, count in shown]
+    if len(result.reasons) > len(shown):
+        lines.append(f"  and {len(result.reasons) - len(shown)} other reasons")
+    return lines
+
+
+COMMANDS = (dedup,)

@@ -1,0 +1,361 @@
+"""Which conformers are copies of which: a search that cannot miss one, then exact superposition of what is left.
+
+Conformers are compared within one molecule only: the same atoms and, where bonds are known, the same bond graph.
+The refined colours of the graph (Weisfeiler and Leman 1968) name atoms that no isomorphism can exchange;
+without bonds the elements do.
+
+**The bounds.** Let y be matched to x and superposed, both centred, e_k = x_k - y_k, so that n RMSD^2 = sum |e_k|^2.
+From | |x_k| - |y_k| | <= |e_k|, and | |x_i - x_j| - |y_i - y_j| | <= |e_i - e_j| with
+sum_{i<j} |e_i - e_j|^2 = n sum |e_k|^2, it follows that neither
+
+    sqrt(sum_k (|x_k| - |y_k|)^2 / n)      nor      sqrt(sum_{i<j} (d_ij(x) - d_ij(y))^2) / n
+
+exceeds the RMSD, for any pose, matching or reflection. Sorting the numbers among atoms, or pairs of atoms, of the
+same colours makes them independent of the matching and no larger (rearrangement inequality); an orthogonal
+projection makes them no larger, too. What is farther apart than the threshold by any of these is no duplicate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from molgiae.data.bonds import bonds_of
+from molgiae.data.conformer import Conformer
+from molgiae.matching import radial_bound, superpose_pairs
+from molgiae.matching.graphs import graphs_of, refine
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Match = Literal["bonds", "atoms"]
+
+THRESHOLD = 0.125
+"""Angstrom; RTHR of CREGEN (Pracht, Bohle, Grimme, Phys. Chem. Chem. Phys. 2020, 22, 7169)."""
+SLACK = 1e-6
+"""Angstrom of round-off that the bounds are allowed."""
+AXES, SAMPLE = 12, 512
+"""Principal axes of the distances in which neighbours are searched, and conformers these are taken from."""
+CHUNK = 1 << 21
+"""Distances that are held at once."""
+QUERIES = 256
+"""Conformers whose neighbours are searched at once."""
+BLOCK = 1024, 16384
+"""Fewest and most conformers that are compared with those kept and with each other in one go."""
+KEPT, UNDECIDED = -1, -2
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a conformer is a duplicate of one that is kept.
+
+    Attributes:
+        threshold: largest symmetric RMSD, all atoms, angstrom.
+        match: "bonds" matches atoms by isomorphisms of the bond graph, "atoms" within elements, None by bonds
+            where all conformers of a formula have them.
+        mirror_same: whether a conformer and its mirror image are the same.
+        window: largest difference of the energies; None if these do not matter.
+    """
+
+    threshold: float = THRESHOLD
+    match: Match | None = None
+    mirror_same: bool = False
+    window: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What was decided of M conformers.
+
+    Attributes:
+        into: (M,) the kept conformer that each is a duplicate of; -1 for those kept.
+        rmsd: (M,) symmetric RMSD to it, angstrom; NaN for those kept.
+        proven: (M,) of a duplicate, whether this RMSD is proven to be the least; of a kept one, whether
+            it is proven that none of those kept before it is within the threshold.
+        mirror: (M,) whether it was superposed as a mirror image.
+        by_bonds: (M,) whether atoms were matched by bonds.
+    """
+
+    into: Ints
+    rmsd: Floats
+    proven: Bools
+    mirror: Bools
+    by_bonds: Bools
+
+    @property
+    def copies(self) -> Ints:
+        """(M,) conformers that were merged into each."""
+        return np.bincount(self.into[self.into >= 0], minlength=len(self.into))
+
+    @classmethod
+    def undecided(cls, size: int) -> Verdicts:
+        """All kept."""
+        no, yes = np.zeros(size, bool), np.ones(size, bool)
+        return cls(np.full(size, -1), np.full(size, np.nan), yes, no, no.copy())
+
+
+def find_duplicates(
+    conformers: Sequence[Conformer],
+    rule: Rule | None = None,
+    *,
+    order: Ints | None = None,
+    energy: Floats | None = None,
+    advance: Callable[[int], object] | None = None,
+) -> Verdicts:
+    """Go through the conformers; each is kept unless it is within the threshold of one kept before.
+
+    Rule and order alone determine which are kept: no two of them are within the threshold, and every other
+    conformer is within the threshold of one of them, of which it is called a duplicate. Where several are
+    near enough it is one of these, as a rule the nearest.
+
+    Args:
+        conformers: M of them, of any molecules; each is asked for several times.
+        rule: what counts as the same.
+        order: (M,) in which they are gone through; as given by default.
+        energy: (M,) needed if the rule has a window.
+        advance: called with numbers of conformers that were decided, for a progress bar.
+    """
+    rule = rule or Rule()
+    verdicts = Verdicts.undecided(len(conformers))
+    for molecule in molecules(conformers, rule.match, order):
+        _Walk(molecule, conformers, rule, energy, verdicts).run(advance or (lambda done: None))
+    return verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class Molecule:
+    """Conformers that may be copies of each other.
+
+    Attributes:
+        rows: (m,) which of all conformers these are, in the order in which they are gone through.
+        position: (m, n, 3) angstrom, centred, atoms sorted by colour.
+        colour: (n,) number of the colour of each atom, the same for all m.
+        match: how their atoms are matched.
+    """
+
+    rows: Ints
+    position: Floats
+    colour: Ints
+    match: Match
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def molecules(
+    conformers: Sequence[Conformer], match: Match | None = None, order: Ints | None = None
+) -> Iterator[Molecule]:
+    """Conformers grouped by formula and, where atoms are matched by bonds, by the colours of the bond graph.
+
+    Args:
+        conformers: all of them.
+        match: "bonds", "atoms", or None for bonds where all conformers of a formula have them.
+        order: (M,) in which they are gone through.
+    """
+    formulas: dict[bytes, list[int]] = {}
+    for row in range(len(conformers)) if order is None else order.tolist():
+        formulas.setdefault(np.sort(conformers[row].atomic_number).tobytes(), []).append(row)
+    for rows in formulas.values():
+        by_bonds = match != "atoms" and all(conformers[row].text for row in rows)
+        graphs: dict[bytes, tuple[list[int], list[Floats]]] = {}
+        for row in rows:
+            conformer = conformers[row]
+            colour = _bond_colours(conformer) if by_bonds else conformer.atomic_number
+            by_colour = np.argsort(colour, kind="stable")
+            members, positions = graphs.setdefault(colour[by_colour].tobytes(), ([], []))
+            members.append(row)
+            positions.append(conformer.position[by_colour])
+        for key, (members, positions) in graphs.items():
+            colour = np.frombuffer(key, np.uint64 if by_bonds else np.uint8)
+            position = np.array(positions)
+            yield Molecule(
+                rows=np.array(members),
+                position=position - position.mean(axis=1, keepdims=True),
+                colour=np.unique(colour, return_inverse=True)[1],
+                match="bonds" if by_bonds else "atoms",
+            )
+
+
+def _bond_colours(conformer: Conformer) -> NDArray[np.uint64]:
+    """(n,) colours that every isomorphism of the bond graph keeps, the same in every conformer that has it."""
+    return _refined(conformer.atomic_number.tobytes(), conformer.text)
+
+
+@lru_cache(maxsize=1 << 16)
+def _refined(elements: bytes, text: str) -> NDArray[np.uint64]:
+    z = np.frombuffer(elements, np.uint8)
+    bonds = bonds_of(Conformer(z, np.zeros((len(z), 3)), text=text))
+    return refine(graphs_of(z[None], [np.empty((0, 2), np.int64) if bonds is None else bonds]))[0]
+
+
+class Neighbours:
+    """Pairs of conformers of one molecule that no bound keeps apart.
+
+    Neighbours are searched by the sorted distances between atoms, projected to a few principal axes; those
+    found are looked at again with all radii, then with all distances.
+
+    Args:
+        molecule: m conformers.
+        reach: angstrom; every pair whose RMSD is within is found.
+    """
+
+    def __init__(self, molecule: Molecule, reach: float) -> None:
+        self._molecule, self._reach = molecule, reach + SLACK
+        n = len(molecule.colour)
+        first, second = np.triu_indices(n, 1)
+        _, kind = np.unique(molecule.colour[first] * n + molecule.colour[second], return_inverse=True)
+        by_kind = np.argsort(kind, kind="stable")
+        self._first, self._second, self._kind = first[by_kind], second[by_kind], kind[by_kind]
+        self._radii = radial_bound(molecule.colour, molecule.position)
+        self._at_once = max(CHUNK // max(len(first), 1), 1)
+        self._place = self._projected()
+
+    def distances(self, chosen: Ints) -> Floats:
+        """(c, n (n - 1) / 2) distances between atoms over n, sorted within each pair of colours."""
+        position = self._molecule.position[chosen]
+        distance = np.linalg.norm(position[:, self._first] - position[:, self._second], axis=2)
+        apart = self._kind * (1.0 + distance.max(initial=0.0))
+        return (np.sort(distance + apart, axis=1) - apart) / len(self._molecule.colour)
+
+    def before(self, start: int, stop: int, kept: Ints) -> tuple[Ints, Ints, Floats]:
+        """Candidates for ``start:stop``: those of `kept`, and those among them that stand before.
+
+        Returns:
+            Pairs as two arrays (E,), the later conformer first, and the lower bound of their RMSD (E,), sorted
+            by later conformer and bound.
+        """
+        among = np.concatenate([kept, np.arange(start, stop)])
+        tree = cKDTree(self._place[among])
+        found = [
+            self._bounded(*self._near(tree, among, first, min(first + QUERIES, stop)))
+            for first in range(start, stop, QUERIES)
+        ]
+        later, earlier, bound = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        nearest = np.lexsort((bound, later))
+        return later[nearest], earlier[nearest], bound[nearest]
+
+    def _projected(self) -> Floats:
+        """(m, AXES) places in space whose distances are lower bounds of the RMSD."""
+        size = len(self._molecule)
+        if not len(self._first):
+            return np.zeros((size, 1))
+        sample = self.distances(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))
+        centre = sample.mean(axis=0)
+        sample -= centre
+        leading = np.linalg.eigh(sample @ sample.T)[1][:, -AXES:]
+        axes = np.linalg.qr(sample.T @ leading)[0]
+        chunks = (np.arange(k, min(k + self._at_once, size)) for k in range(0, size, self._at_once))
+        return np.concatenate([(self.distances(chunk) - centre) @ axes for chunk in chunks])
+
+    def _near(self, tree: cKDTree, among: Ints, start: int, stop: int) -> tuple[Ints, Ints]:
+        queries = cKDTree(self._place[start:stop])
+        near = queries.sparse_distance_matrix(tree, self._reach, output_type="ndarray")
+        later, earlier = start + near["i"], among[near["j"]]
+        before = earlier < later
+        return later[before], earlier[before]
+
+    def _bounded(self, later: Ints, earlier: Ints) -> tuple[Ints, Ints, Floats]:
+        """The pairs that are within reach by all bounds, and the larger of these."""
+        radial = _apart(self._radii, later, earlier)
+        near = radial <= self._reach
+        later, earlier, radial = later[near], earlier[near], radial[near]
+        bound = np.empty(len(later))
+        for k in range(0, len(later), self._at_once):
+            pairs = slice(k, k + self._at_once)
+            members, place = np.unique(np.concatenate([later[pairs], earlier[pairs]]), return_inverse=True)
+            bound[pairs] = _apart(self.distances(members), *np.split(place, 2))
+        near = bound <= self._reach
+        return later[near], earlier[near], np.maximum(bound, radial)[near]
+
+
+def _apart(points: Floats, first: Ints, second: Ints) -> Floats:
+    return np.linalg.norm(points[first] - points[second], axis=1)
+
+
+class _Walk:
+    """The decisions about one molecule, written to the verdicts."""
+
+    def __init__(
+        self,
+        molecule: Molecule,
+        conformers: Sequence[Conformer],
+        rule: Rule,
+        energy: Floats | None,
+        verdicts: Verdicts,
+    ) -> None:
+        self._molecule, self._conformers, self._rule, self._verdicts = molecule, conformers, rule, verdicts
+        self._energy = energy[molecule.rows] if energy is not None else np.zeros(len(molecule))
+        self._into = np.full(len(molecule), UNDECIDED)
+        verdicts.by_bonds[molecule.rows] = molecule.match == "bonds"
+
+    def run(self, advance: Callable[[int], object]) -> None:
+        """Decide block by block, so that the copies of a copy are never looked at."""
+        size = len(self._molecule)
+        if size == 1:
+            advance(1)
+            return
+        neighbours = Neighbours(self._molecule, self._rule.threshold)
+        start = 0
+        while start < size:
+            kept = np.flatnonzero(self._into[:start] == KEPT)
+            stop = min(start + min(max(BLOCK[0], len(kept) // 4), BLOCK[1]), size)
+            self._decide(*neighbours.before(start, stop, kept), start, stop)
+            advance(stop - start)
+            start = stop
+
+    def _decide(self, later: Ints, earlier: Ints, bound: Floats, start: int, stop: int) -> None:
+        """Decide a block: in each round the nearest kept candidates of every undecided conformer are tried.
+
+        One is kept when no candidate is left that is kept or may yet be.
+        """
+        if self._rule.window is not None:
+            near = np.abs(self._energy[later] - self._energy[earlier]) <= self._rule.window
+            later, earlier = later[near], earlier[near]
+        into, width = self._into, 1
+        while True:
+            waiting = np.bincount(later - start, minlength=stop - start) > 0
+            into[start:stop][(into[start:stop] == UNDECIDED) & ~waiting] = KEPT
+            if not len(later):
+                return
+            ready = np.flatnonzero(into[earlier] == KEPT)
+            tried = ready[_place_in_run(later[ready]) < width]
+            self._compare(later[tried], earlier[tried])
+            is_open = (into[later] == UNDECIDED) & (into[earlier] < 0)
+            is_open[tried] = False
+            later, earlier = later[is_open], earlier[is_open]
+            width *= 2
+
+    def _compare(self, later: Ints, earlier: Ints) -> None:
+        """Superpose pairs, sorted by the later conformer, and merge those that are near enough."""
+        rows = self._molecule.rows
+        matches = superpose_pairs(
+            [self._conformers[row] for row in rows[earlier].tolist()],
+            [self._conformers[row] for row in rows[later].tolist()],
+            match=self._molecule.match,
+            allow_reflection=self._rule.mirror_same,
+        )
+        verdicts = self._verdicts
+        same = np.flatnonzero(matches.rmsd <= self._rule.threshold)
+        same = same[np.lexsort((matches.rmsd[same], later[same]))]
+        same = same[_place_in_run(later[same]) == 0]
+        self._into[later[same]] = earlier[same]
+        merged = rows[later[same]]
+        verdicts.into[merged] = rows[earlier[same]]
+        verdicts.rmsd[merged] = matches.rmsd[same]
+        verdicts.mirror[merged] = matches.reflected[same]
+        doubtful = ~matches.proven & (self._into[later] == UNDECIDED)
+        verdicts.proven[rows[later[doubtful]]] = False
+        verdicts.proven[merged] = matches.proven[same]
+
+
+def _place_in_run(values: Ints) -> Ints:
+    """Place of each in its stretch of equal, adjacent values, from 0."""
+    place = np.arange(len(values))
+    starts = np.flatnonzero(np.diff(values, prepend=-1))
+    return place - np.repeat(starts, np.diff(starts, append=len(values)))
