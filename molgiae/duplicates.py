@@ -24,6 +24,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 from scipy.spatial import cKDTree
 
 from molgiae.data.bonds import bonds_of
@@ -248,7 +249,8 @@ class Neighbours:
         sample = self.distances(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))
         centre = sample.mean(axis=0)
         sample -= centre
-        leading = np.linalg.eigh(sample @ sample.T)[1][:, -AXES:]
+        rank = len(sample)
+        leading = eigh(sample @ sample.T, subset_by_index=(max(rank - AXES, 0), rank - 1))[1]
         axes = np.linalg.qr(sample.T @ leading)[0]
         chunks = (np.arange(k, min(k + self._at_once, size)) for k in range(0, size, self._at_once))
         return np.concatenate([(self.distances(chunk) - centre) @ axes for chunk in chunks])

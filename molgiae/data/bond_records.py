@@ -11,8 +11,8 @@ from molgiae.data.conformer import Conformer
 from molgiae.data.elements import SYMBOLS
 
 HEADER_LINES = 3
-ANY_ATOM = "    0.0000    0.0000    0.0000 C"
-V3000_COUNTS = "  0  0  0     0  0            999 V3000"
+NOWHERE = "    0.0000    0.0000    0.0000"
+V2000_LIMIT = 999
 REMEMBERED = 1 << 16
 """Tables that are held to be shared."""
 
@@ -48,7 +48,7 @@ def _without_atoms(text: str) -> str | None:
         return None
     n_atoms, n_bonds = int(counts[:3]), int(counts[3:6])
     bonds = [line[:6] for line in lines[HEADER_LINES + 1].split("\n")[n_atoms : n_atoms + n_bonds]]
-    return "\n".join(["", "", "", counts.rstrip(), *[ANY_ATOM] * n_atoms, *bonds, "M  END", ""])
+    return "\n".join(["", "", "", counts.rstrip(), *[NOWHERE] * n_atoms, *bonds, "M  END", ""])
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -59,8 +59,16 @@ def _bonds_listed(numbers: bytes, text: str) -> Bonds | None:
 
 @lru_cache(maxsize=REMEMBERED)
 def _record(numbers: bytes, pairs: bytes) -> str:
-    atoms = [f"{k} {SYMBOLS[z]} 0 0 0 0" for k, z in enumerate(numbers, 1)]
     bonds = (np.frombuffer(pairs, np.int64).reshape(-1, 2) + 1).tolist()
-    lines = ["BEGIN CTAB", f"COUNTS {len(atoms)} {len(bonds)} 0 0 0", "BEGIN ATOM", *atoms, "END ATOM"]
-    lines += ["BEGIN BOND", *(f"{k} 1 {i} {j}" for k, (i, j) in enumerate(bonds, 1)), "END BOND", "END CTAB"]
-    return "\n".join(["", "", "", V3000_COUNTS, *("M  V30 " + line for line in lines), "M  END", ""])
+    if len(numbers) <= V2000_LIMIT and len(bonds) <= V2000_LIMIT:
+        counts = f"{len(numbers):3d}{len(bonds):3d}  0  0  0  0            999 V2000"
+        table = [f"{NOWHERE} {SYMBOLS[z]:<3} 0  0" for z in numbers]
+        table += [f"{i:3d}{j:3d}  1  0" for i, j in bonds]
+    else:
+        counts = "  0  0  0     0  0            999 V3000"
+        atoms = [f"{k} {SYMBOLS[z]} 0 0 0 0" for k, z in enumerate(numbers, 1)]
+        pairs_ = [f"{k} 1 {i} {j}" for k, (i, j) in enumerate(bonds, 1)]
+        lines = ["BEGIN CTAB", f"COUNTS {len(atoms)} {len(bonds)} 0 0 0", "BEGIN ATOM", *atoms, "END ATOM"]
+        lines += ["BEGIN BOND", *pairs_, "END BOND", "END CTAB"]
+        table = ["M  V30 " + line for line in lines]
+    return "\n".join(["", "", "", counts, *table, "M  END", ""])

@@ -32,7 +32,19 @@ def bonds_of(conformer: Conformer) -> Bonds | None:
     lines = conformer.text.replace("\r", "").split("\n")
     if len(lines) < 4 or "V2000" not in lines[3] and "V3000" not in lines[3]:
         return None
-    return normalised(read_ctab(lines, conformer.line).bonds)
+    listed = _in_columns(lines) if "V2000" in lines[3] else None
+    return normalised(read_ctab(lines, conformer.line).bonds if listed is None else listed)
+
+
+def _in_columns(lines: list[str]) -> Bonds | None:
+    """Bonds of a V2000 table that keeps to its columns, as nearly all do; None for the careful parser."""
+    try:
+        n_atoms, n_bonds = int(lines[3][:3]), int(lines[3][3:6])
+        table = lines[4 + n_atoms : 4 + n_atoms + n_bonds]
+        bonds = np.array([(int(line[:3]), int(line[3:6])) for line in table], np.int64).reshape(-1, 2) - 1
+    except ValueError:
+        return None
+    return bonds if len(bonds) == n_bonds and ((bonds >= 0) & (bonds < n_atoms)).all() else None
 
 
 def perceived_bonds(z: NDArray[np.integer], pos: NDArray[np.floating]) -> Bonds:
@@ -51,4 +63,6 @@ def perceived_bonds(z: NDArray[np.integer], pos: NDArray[np.floating]) -> Bonds:
 
 def normalised(bonds: Bonds) -> Bonds:
     """The bonds as `Bonds` has them."""
-    return np.unique(np.sort(bonds, axis=1), axis=0)
+    low, high = np.sort(bonds, axis=1).T
+    size = int(high.max(initial=0)) + 1
+    return np.stack(np.divmod(np.unique(low * size + high), size), axis=1)
