@@ -1,0 +1,151 @@
+"""Calls of a library in a process of its own: CPU time of each, peak memory of all, an end to those that take too long.
+
+CPU time is what a single thread needs on an idle machine; unlike wall-clock time it bears a busy one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LOADING = 300.0
+"""Seconds that a library may take to load and to prepare one call."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How to call a library; the functions belong to modules, so that another process finds them.
+
+    Attributes:
+        load: imports the library; ImportError if it is not there.
+        prepare: a task to the objects that the library takes.
+        call: what is measured.
+        finish: what was prepared and what the call returned to plain data.
+    """
+
+    load: Callable[[], object]
+    prepare: Callable[[Any], Any]
+    call: Callable[[Any], Any]
+    finish: Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call.
+
+    Attributes:
+        value: plain data; None if the call failed.
+        seconds: CPU time.
+        failure: why; empty if it did not fail.
+    """
+
+    value: Any
+    seconds: float
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Calls of one library.
+
+    Attributes:
+        calls: one for each task.
+        memory: peak of the process, MB.
+        memory_before: peak after loading and one call that is not counted, MB.
+        missing: why the library could not be loaded; there are no calls then.
+    """
+
+    calls: list[Call]
+    memory: float = 0.0
+    memory_before: float = 0.0
+    missing: str = ""
+
+
+def peak_memory(process: int | str = "self") -> float:
+    """Most memory that a process ever held, MB."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0.0
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024 if "VmHWM:" in status else 0.0
+
+
+def measure_apart(peer: Peer, tasks: Sequence[Any], warm: Any, limit: float) -> Calls:
+    """Call a library on each task, in a process that is begun anew after a call that had to be ended.
+
+    Args:
+        peer: the library.
+        tasks: plain data.
+        warm: a task that is done first and not counted.
+        limit: wall-clock seconds for each call.
+    """
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    calls: list[Call] = []
+    memory = before = 0.0
+    while not calls or len(calls) < len(tasks):
+        mine, theirs = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(
+            target=_serve, args=(theirs, peer, tasks[len(calls) :], warm), daemon=True
+        )
+        process.start()
+        theirs.close()
+        allowed = LOADING
+        try:
+            while mine.poll(allowed):
+                what, content, peak = mine.recv()
+                memory = max(memory, peak)
+                if what == "missing":
+                    return Calls([], missing=content)
+                if what == "ready":
+                    before = before or peak
+                if what == "done":
+                    calls.append(content)
+                allowed = limit if what == "prepared" else LOADING
+                if len(calls) == len(tasks):
+                    break
+            else:
+                memory = max(memory, peak_memory(process.pid or 0))
+                calls.append(Call(None, allowed, f"over {allowed:g} s"))
+        except EOFError:
+            calls.append(Call(None, 0.0, "the process died"))
+        finally:
+            process.kill()
+            process.join()
+            mine.close()
+        if not tasks:
+            break
+    return Calls(calls, memory, before)
+
+
+def _serve(connection: Connection, peer: Peer, tasks: Sequence[Any], warm: Any) -> None:
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    try:
+        peer.load()
+    except ImportError as error:
+        connection.send(("missing", str(error), peak_memory()))
+        return
+    _timed(peer, peer.prepare(warm))
+    connection.send(("ready", None, peak_memory()))
+    for task in tasks:
+        prepared = peer.prepare(task)
+        connection.send(("prepared", None, peak_memory()))
+        connection.send(("done", _timed(peer, prepared), peak_memory()))
+
+
+def _timed(peer: Peer, prepared: Any) -> Call:
+    start = time.process_time()
+    try:
+        result = peer.call(prepared)
+    except Exception as error:  # a library's failure is a result
+        return Call(None, time.process_time() - start, f"{type(error).__name__}: {error}"[:200])
+    seconds = time.process_time() - start
+    return Call(peer.finish(prepared, result), seconds)
