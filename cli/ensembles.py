@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-
+from molgiae.config import BATCH_SIZE
 
 from .boundary import REJECTED
 from .options import (
@@ -29,8 +29,9 @@ from .options import (
 
 if TYPE_CHECKING:
     from molgiae.deduplication import Deduplication
+    from molgiae.search import Hit, Search
 
-SHOWN_REASONS = 3
+SHOWN_REASONS, SHOWN_TITLE = 3, 40
 
 
 class MirrorName(StrEnum):
@@ -141,11 +142,105 @@ def describe_deduplication(result: Deduplication) -> list[str]:
     ]
     if result.unproven:
         lines.append(f"{result.unproven} kept ones are not proven to be no copies (proven is 0 in the table)")
-    shown = list(result.reasons.items())[:SHOWN_REASONS]
-    lines += [f"  {count} x rejected: {reason}" for reason, count in shown]
-    if len(result.reasons) > len(shown):
-        lines.append(f"  and {len(result.reasons) - len(shown)} other reasons")
-    return lines
+    return lines + describe_rejected(result.reasons)
 
 
-COMMANDS = (dedup,)
+def search(
+    query: Annotated[
+        str,
+        typer.Argument(
+            help="SDF, XYZ or HDF5 file whose conformers are searched for; - for standard input.",
+            show_default=False,
+        ),
+    ],
+    file: Annotated[str, typer.Argument(help="HDF5 file written by molgiae embed.", show_default=False)],
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="CSV, JSON or HDF5 table.", show_default="text on standard output"),
+    ] = None,
+    hits: Annotated[int, typer.Option("-k", "--hits", min=1, help="Hits for each query.")] = 10,
+    match: Annotated[
+        MatchName, typer.Option(help="RMSD with atoms matched by bonds, or any of one element.")
+    ] = MatchName.bonds,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="The model of the file, if it has moved.", show_default="as it says"),
+    ] = None,
+    device: Device = DeviceName.auto,
+    batch_size: BatchSize = BATCH_SIZE,
+    format: Format = None,
+    on_error: OnError = OnErrorName.skip,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Find the conformers of an embedding file that are nearest to each query, and their symmetric RMSD.
+
+    Embeddings are compared by Euclidean distance, all of them; the RMSD of hits of the same molecule is
+    calculated from the stored coordinates.
+
+    \b
+    molgiae search query.sdf conformers.h5
+    molgiae search query.xyz conformers.h5 -k 50 -o hits.csv
+    """
+    from molgiae.pipeline import Options
+    from molgiae.search import search as run
+
+    result = run(
+        query,
+        file,
+        Options(
+            output=output,
+            device=device.value,
+            batch_size=batch_size,
+            format=format,
+            on_error=on_error.value,
+            overwrite=overwrite,
+            progress=not quiet,
+            command=shlex.join(["molgiae", *sys.argv[1:]]),
+        ),
+        k=hits,
+        model=model,
+        match=match.value,
+    )
+    if as_json:
+        typer.echo(json.dumps(result.to_dict()))
+    elif output is None:
+        typer.echo("\n".join(table_of_hits(result.hits)))
+    if not quiet:
+        typer.echo("\n".join(describe_search(result)), err=True)
+    if result.rejected:
+        raise typer.Exit(REJECTED)
+
+
+def table_of_hits(hits: list[Hit]) -> list[str]:
+    """The hits in columns, under a header."""
+    rows = [("query", "rank", "row", "record", "title", "distance", "relation", "rmsd")]
+    for hit in hits:
+        unsure = "" if hit.proven is None or hit.proven else " or less"
+        rmsd = "" if hit.rmsd is None else f"{hit.rmsd:.4f}{unsure}"
+        query = f"{hit.query_record} {hit.query_title[:SHOWN_TITLE]}".strip()
+        place = (str(hit.rank), str(hit.row), str(hit.record), hit.title[:SHOWN_TITLE])
+        rows.append((query, *place, f"{hit.distance:.4f}", hit.relation, rmsd))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def describe_search(result: Search) -> list[str]:
+    """The result in words, a line each."""
+    where = f" -> {result.output}" if result.output else ""
+    return [
+        f"searched {result.conformers} conformers for {result.queries} of {result.read} queries "
+        f"in {result.seconds:.1f} s{where}",
+        *describe_rejected(result.reasons),
+    ]
+
+
+def describe_rejected(reasons: dict[str, int]) -> list[str]:
+    """Why records were refused, a line each."""
+    shown = list(reasons.items())[:SHOWN_REASONS]
+    lines = [f"  {count} x rejected: {reason}" for reason, count in shown]
+    return lines + ([f"  and {len(reasons) - len(shown)} other reasons"] if len(reasons) > len(shown) else [])
+
+
+COMMANDS = (dedup, search)

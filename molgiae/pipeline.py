@@ -175,6 +175,11 @@ class Reasons:
             self._count[kind] += 1
             self._first.setdefault(kind, reason)
 
+    @property
+    def total(self) -> int:
+        """Records refused."""
+        return self._count.total()
+
     def most_common(self) -> dict[str, int]:
         """The first reason of each kind, and how many there were of this kind."""
         return {self._first[kind]: count for kind, count in self._count.most_common()}

@@ -1,0 +1,128 @@
+"""Tables of results: CSV, JSON or HDF5 by the name of the file, complete or not there at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import h5py
+import numpy as np
+
+from molgiae import __version__
+from molgiae.data.partial import PartialFile
+from molgiae.errors import ConfigError
+
+SUFFIXES = (".csv", ".json", ".h5", ".hdf5")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column of a table.
+
+    Attributes:
+        name: key in JSON, dataset in HDF5.
+        kind: str, int, bool or float; missing values are "", -1, 0 and NaN in HDF5, empty in CSV, null in JSON.
+        unit: ``"1"`` for pure numbers, ``"text"`` for strings.
+        description: one sentence.
+    """
+
+    name: str
+    kind: type
+    unit: str
+    description: str
+
+
+Row = Sequence[Any]
+_MISSING = {str: "", int: -1, bool: 0, float: np.nan}
+_STORED = {int: np.dtype("i8"), bool: np.dtype("u1"), float: np.dtype("f8")}
+
+
+def write_table(
+    path: str | os.PathLike[str],
+    fields: Sequence[Field],
+    rows: Sequence[Row],
+    about: Mapping[str, str | int],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write a table.
+
+    Args:
+        path: ends in .csv, .json, .h5 or .hdf5.
+        fields: of every row.
+        rows: values in the order of the fields, None where missing.
+        about: provenance, for JSON and HDF5.
+        overwrite: replace an existing file.
+
+    Raises:
+        ConfigError: if the name says no format.
+        MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
+    """
+    suffix = _suffix(path)
+    partial = PartialFile(path, overwrite=overwrite)
+    try:
+        with partial.reporting():
+            if suffix == ".csv":
+                with open(partial.temporary, "w", newline="", encoding="utf-8") as file:
+                    write_csv(file, fields, rows)
+            elif suffix == ".json":
+                names = [field.name for field in fields]
+                text = json.dumps({**about, "rows": [dict(zip(names, row, strict=True)) for row in rows]})
+                partial.temporary.write_text(text + "\n", encoding="utf-8")
+            else:
+                _write_hdf5(partial.temporary, fields, rows, about)
+        partial.publish()
+    finally:
+        partial.discard()
+
+
+def check_table(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Find out before the work whether a table can be written.
+
+    Raises:
+        ConfigError: as `write_table`.
+        MolgiaeError: as `write_table`.
+    """
+    _suffix(path)
+    PartialFile(path, overwrite=overwrite)
+
+
+def _suffix(path: str | os.PathLike[str]) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ConfigError(f"{os.fspath(path)}: end the name of the table in {', '.join(SUFFIXES)}")
+    return suffix
+
+
+def write_csv(file: TextIO, fields: Sequence[Field], rows: Sequence[Row]) -> None:
+    """Header and rows; numbers with six decimals at most, truth values as 1 and 0."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([field.name for field in fields])
+    writer.writerows([_shown(value) for value in row] for row in rows)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    return f"{value:.6f}" if isinstance(value, float) else value
+
+
+def _write_hdf5(path: Path, fields: Sequence[Field], rows: Sequence[Row], about: Mapping[str, str | int]) -> None:
+    with h5py.File(path, "w", libver=("earliest", "v108")) as file:
+        file.attrs["molgiae_version"] = __version__
+        for key, value in about.items():
+            file.attrs[key] = value
+        for k, field in enumerate(fields):
+            values = [_MISSING[field.kind] if row[k] is None else row[k] for row in rows]
+            if field.kind is str:
+                data = np.array([value.replace("\0", "\ufffd") for value in values], dtype=object)
+                dataset = file.create_dataset(field.name, data=data, dtype=h5py.string_dtype("utf-8"))
+            else:
+                dataset = file.create_dataset(field.name, data=np.array(values, _STORED[field.kind]))
+            dataset.attrs["unit"] = field.unit
+            dataset.attrs["description"] = field.description
