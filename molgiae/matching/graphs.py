@@ -35,6 +35,10 @@ class Graphs:
         """Some of them, also more than once."""
         return Graphs(self.colour[rows], self.neighbour[rows])
 
+    def marked(self, mark: Colours) -> Graphs:
+        """The same with atoms of unequal marks, (M, n) or (n,) uint64, of unequal colours."""
+        return Graphs(_mixed(self.colour + mark * _MARK), self.neighbour)
+
 
 def graphs_of(z: Ints, bonds: list[Ints]) -> Graphs:
     """Graphs of conformers of equal size.
@@ -79,7 +83,8 @@ def canonical_orders(graphs: Graphs) -> Ints:
     which holds for nearly all molecules; `adjacency_key` shows whether it did.
     """
     colour = refine(graphs)
-    colour = _tell_twins_apart(colour, graphs.neighbour)
+    rank, _ = twin_ranks(graphs, colour)
+    colour = Graphs(colour, graphs.neighbour).marked(rank.astype(np.uint64)).colour
     tied = np.flatnonzero(_classes(colour) < colour.shape[1])
     while len(tied):
         chosen = _first_tied(colour[tied])
@@ -226,20 +231,27 @@ def _first_tied(colour: Colours) -> Ints:
     return np.take_along_axis(order, first[:, None], axis=1)[:, 0]
 
 
-def _tell_twins_apart(colour: Colours, neighbour: Ints) -> Colours:
-    """Number the leaves of one parent that are alike: any of their permutations is an automorphism."""
-    n = colour.shape[1]
-    leaf = (neighbour < n).sum(axis=2) == 1
-    graph, atom = np.nonzero(leaf)
+def twin_ranks(graphs: Graphs, colour: Colours | None = None) -> tuple[Ints, Ints]:
+    """Leaves of one parent that are alike, numbered: any of their permutations is an automorphism.
+
+    Args:
+        graphs: M graphs.
+        colour: (M, n) of the atoms, in place of those of the graphs.
+
+    Returns:
+        (M, n) number among its like, from 0, in the order of the atoms; (M, n) parent, -1 for what is no leaf.
+    """
+    colour = graphs.colour if colour is None else colour
+    rank, parent = np.zeros(colour.shape, np.int64), np.full(colour.shape, -1)
+    graph, atom = np.nonzero((graphs.neighbour < colour.shape[1]).sum(axis=2) == 1)
     if not len(graph):
-        return colour
-    parent = neighbour[graph, atom].min(axis=1)
-    own = colour[graph, atom]
-    order = np.lexsort((own, parent, graph))
+        return rank, parent
+    parent[graph, atom] = graphs.neighbour[graph, atom].min(axis=1)
+    keys = graph, parent[graph, atom], colour[graph, atom]
+    order = np.lexsort(keys[::-1])
     twin = np.zeros(len(order), bool)
-    twin[1:] = np.all([key[order][1:] == key[order][:-1] for key in (graph, parent, own)], axis=0)
+    twin[1:] = np.all([key[order][1:] == key[order][:-1] for key in keys], axis=0)
     start = np.flatnonzero(~twin)
-    rank = np.arange(len(order)) - np.repeat(start, np.diff(np.append(start, len(order))))
-    result = colour.copy()
-    result[graph[order], atom[order]] = _mixed(own[order] + rank.astype(np.uint64) * _MARK)
-    return result
+    number = np.arange(len(order)) - np.repeat(start, np.diff(np.append(start, len(order))))
+    rank[graph[order], atom[order]] = number
+    return rank, parent

@@ -6,9 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Covariances = Floats
+"""(9, ...) entry 3 i + j is the sum over atoms of x_i y_j, angstrom squared."""
 
-NEWTON_STEPS = 40
+NEWTON_STEPS = 60
 CONVERGED = 1e-13
+FALL_STEPS = 2
 
 
 def rmsd(reference: Floats, probe: Floats) -> float:
@@ -28,20 +31,15 @@ def kabsch(reference: Floats, probe: Floats) -> tuple[Floats, Floats, Floats]:
     """
     to, start = reference.mean(axis=-2), probe.mean(axis=-2)
     x, y = reference - to[..., None, :], probe - start[..., None, :]
-    rotation = best_rotation(np.swapaxes(x, -1, -2) @ y)
+    u, _, vt = np.linalg.svd(np.swapaxes(x, -1, -2) @ y)
+    u[..., 2] *= np.where(np.linalg.det(u @ vt) < 0, -1.0, 1.0)[..., None]
+    rotation = u @ vt
     translation = to - (rotation @ start[..., None])[..., 0]
     left = x - y @ np.swapaxes(rotation, -1, -2)
     return rotation, translation, np.sqrt(np.square(left).sum(axis=-1).mean(axis=-1))
 
 
-def best_rotation(covariance: Floats) -> Floats:
-    """The proper rotation R with the largest trace of R^T C, for covariances C = x^T y (..., 3, 3)."""
-    u, _, vt = np.linalg.svd(covariance)
-    u[..., 2] *= np.where(np.linalg.det(u @ vt) < 0, -1.0, 1.0)[..., None]
-    return u @ vt
-
-
-def best_overlap(c: Floats) -> Floats:
+def best_overlap(c: Covariances) -> Floats:
     """The largest trace of R^T C over proper rotations R, without R; where it errs it errs upwards.
 
     It is the largest root of the characteristic polynomial of the quaternion matrix of C (Theobald, Acta Cryst.
@@ -49,29 +47,75 @@ def best_overlap(c: Floats) -> Floats:
     steps from an upper bound approach the largest from above.
 
     Args:
-        c: (9, N) covariances, entry 3 i + j is sum x_i y_j, angstrom squared.
+        c: (9, N) covariances.
 
     Returns:
         (N,) angstrom squared.
     """
-    norm, det, cofactor = _invariants(c)
+    norm = np.einsum("kn,kn->n", c, c)
+    cofactor = cofactors(c)
+    return _largest_root(norm, _determinant(c, cofactor), np.einsum("kn,kn->n", cofactor, cofactor))
+
+
+def best_rotations(c: Covariances) -> tuple[Floats, Covariances, Floats]:
+    """As `best_overlap`, with the rotations and how far the overlap falls when one turns away from them.
+
+    With the signed singular values a, b, c of C and i1, i2, i3 their elementary symmetric polynomials,
+    (i1 i2 - i3) R = (i1^2 - i2) C + i1 cof(C) - C C^T C, by the theorem of Cayley and Hamilton, and
+    i1 i2 - i3 = (a + b)(b + c)(c + a). A rotation by an angle 2 f from R has an overlap of at most
+    i1 - fall sin(f)^2, where fall = 2 (b + c) for the least two, here a lower bound of it.
+
+    Args:
+        c: (9, N) covariances.
+
+    Returns:
+        overlap (N,) angstrom squared; rotations (9, N), of no use where fall is 0; fall (N,) angstrom squared.
+    """
+    norm = np.einsum("kn,kn->n", c, c)
+    cofactor = cofactors(c)
+    det = _determinant(c, cofactor)
+    overlap = _largest_root(norm, det, np.einsum("kn,kn->n", cofactor, cofactor))
+    second = (overlap * overlap - norm) / 2
+    product = overlap * second - det
+    a = c.reshape(3, 3, -1)
+    cubed = np.einsum("ikn,jkn,jln->iln", a, a, a, optimize=["einsum_path", (0, 1), (0, 1)]).reshape(9, -1)
+    defined = product > 1e-9 * norm * overlap
+    safe = np.where(defined, product, 1.0)
+    rotation = ((overlap * overlap - second) * c + overlap * cofactor - cubed) / safe
+    first = (overlap + np.sqrt(np.maximum(6 * norm - 2 * overlap * overlap, 0))) / 3  # at least a
+    for _ in range(FALL_STEPS):
+        slope = (3 * first - 2 * overlap) * first + second
+        value = ((first - overlap) * first + second) * first - det
+        first -= np.maximum(value / np.where(slope > 0, slope, np.inf), 0)
+    fall = np.where(defined, 2 * product / np.maximum(first * first + second, 1e-300), 0.0)
+    rotation[:, ~defined] = np.eye(3).reshape(9, 1)
+    return overlap, rotation, fall
+
+
+def cofactors(c: Covariances) -> Covariances:
+    """(9, N) cofactors of the matrices (9, N)."""
+    a, b, d, e, f, g, h, i, j = c
+    return np.stack(
+        [f * j - g * i, g * h - e * j, e * i - f * h]
+        + [d * i - b * j, a * j - d * h, b * h - a * i]
+        + [b * g - d * f, d * e - a * g, a * f - b * e]
+    )
+
+
+def _determinant(c: Covariances, cofactor: Covariances) -> Floats:
+    return np.einsum("kn,kn->n", c[:3], cofactor[:3])
+
+
+def _largest_root(norm: Floats, det: Floats, cofactor: Floats) -> Floats:
+    """Of the polynomial in `best_overlap`, from squared norms of C and cof C and the determinant of C."""
     constant = norm * norm - 4 * cofactor
+    twice, eight = 2 * norm, 8 * det
     x = np.sqrt(3 * norm)
     for _ in range(NEWTON_STEPS):
         square = x * x
-        slope = 4 * x * (square - norm) - 8 * det
-        step = ((square - 2 * norm) * square - 8 * det * x + constant) / np.where(slope > 0, slope, np.inf)
+        slope = 4 * x * (square - norm) - eight
+        step = ((square - twice) * square - eight * x + constant) / np.where(slope > 0, slope, np.inf)
         x -= np.maximum(step, 0)
         if not (step > CONVERGED * x).any():
             break
     return x
-
-
-def _invariants(c: Floats) -> tuple[Floats, Floats, Floats]:
-    """(N,) squared norm, determinant and squared norm of the cofactors of matrices (9, N)."""
-    a, b, d, e, f, g, h, i, j = c
-    norm = np.einsum("kn,kn->n", c, c)
-    first = [f * j - g * i, g * h - e * j, e * i - f * h]
-    others = [b * j - d * i, d * h - a * j, a * i - b * h, b * g - d * f, d * e - a * g, a * f - b * e]
-    det = a * first[0] + b * first[1] + d * first[2]
-    return norm, det, sum(cofactor * cofactor for cofactor in first + others)

@@ -14,7 +14,8 @@ from molgiae.errors import ConfigError
 from molgiae.matching.assignment import principal_starts, superpose
 from molgiae.matching.kabsch import kabsch
 from molgiae.matching.molecules import molecules_of
-from molgiae.matching.search import BondMatcher
+from molgiae.matching.search import Search
+from molgiae.matching.symmetry import symmetry_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -120,7 +121,7 @@ def _by_bonds(reference: Sequence[Conformer], probe: Sequence[Conformer], sign: 
         second = [molecules.order[index[id(probe[k])]] for k in members]
         x = np.stack([reference[k].position[order] for k, order in zip(members, first, strict=True)])
         y = np.stack([sign * probe[k].position[order] for k, order in zip(members, second, strict=True)])
-        matcher = BondMatcher(molecules.graph[molecule])
+        matcher = Search(symmetry_of(molecules.graph[molecule]))
         x0, y0 = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
         chosen, proven = matcher(x0, y0)
         rotation, translation, distance = kabsch(x, np.take_along_axis(y, chosen[:, :, None], axis=1))
