@@ -403,8 +403,8 @@ def compare(
 
 
 HEAD = (
-    "| set | method | exact | noisy | mirror | conformers | lower | proven | ms median / p95 / max | batch ms | over time "
-    "| failed | MB |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    "| set | method | exact | noisy | mirror | conformers | lower | proven | ms median / p95 / max | batch ms "
+    "| over time | failed | MB |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
 
 
@@ -414,11 +414,15 @@ def line(row: dict[str, Any]) -> str:
     def percent(share: float | None) -> str:
         return "" if share is None else f"{100 * share:.1f} %".replace("100.0", "100")
 
-    right = " | ".join(percent(row["share_right"][kind]) for kind in KINDS)
+    shares = [
+        *(row["share_right"][kind] for kind in KINDS),
+        row["share_below_exhaustive"],
+        row["share_proven"],
+    ]
     batch = f"{row['batch_ms']:.2f}" if "batch_ms" in row else ""
     memory = max(row["peak_memory_MB"], row.get("batch_peak_memory_MB", 0.0))
     return (
-        f"| {row['set']} | {row['method']} | {right} | {percent(row['share_below_exhaustive'])} | {percent(row['share_proven'])} "
+        f"| {row['set']} | {row['method']} | {' | '.join(map(percent, shares))} "
         f"| {row['ms_median']:.2f} / {row['ms_p95']:.1f} / {row['ms_max']:.0f} | {batch} | {row['over_time']} "
         f"| {row['failed']} | {memory:.0f} |"
     )
