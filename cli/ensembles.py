@@ -85,7 +85,9 @@ def dedup(
     ] = None,
     keep: Annotated[
         KeepName | None,
-        typer.Option(help="Of copies, the first or the lowest in energy.", show_default="lowest with --energy"),
+        typer.Option(
+            help="Of copies, the first or the lowest in energy.", show_default="lowest with --energy"
+        ),
     ] = None,
     format: Format = None,
     on_error: OnError = OnErrorName.skip,
@@ -156,7 +158,9 @@ def search(
     file: Annotated[str, typer.Argument(help="HDF5 file written by molgiae embed.", show_default=False)],
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", help="CSV, JSON or HDF5 table.", show_default="text on standard output"),
+        typer.Option(
+            "--output", "-o", help="CSV, JSON or HDF5 table.", show_default="text on standard output"
+        ),
     ] = None,
     hits: Annotated[int, typer.Option("-k", "--hits", min=1, help="Hits for each query.")] = 10,
     match: Annotated[
@@ -164,7 +168,9 @@ def search(
     ] = MatchName.bonds,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="The model of the file, if it has moved.", show_default="as it says"),
+        typer.Option(
+            "--model", "-m", help="The model of the file, if it has moved.", show_default="as it says"
+        ),
     ] = None,
     device: Device = DeviceName.auto,
     batch_size: BatchSize = BATCH_SIZE,

@@ -126,7 +126,8 @@ def deduplicate(
     output = output_path(names, options, f"_unique{suffix or '.sdf'}")
     table_path = Path(table) if table is not None else table_of(output)
     with ExitStack() as stack:
-        writer = stack.enter_context(_writer(output, options))
+        writer = _writer(output, options)
+        stack.enter_context(writer)
         partial = PartialFile(table_path, overwrite=options.overwrite)
         stack.callback(partial.discard)
         records = stack.enter_context(Records(energy, match))
@@ -211,7 +212,9 @@ class Records(Sequence[Conformer]):
                 bar.update(len(block) + len(block.rejected))
         if self._key is not None and self._key not in keys:
             found = ", ".join(sorted(keys)) or "none at all"
-            raise ConfigError(f"no record has a property '{self._key}' for --energy; properties found: {found}")
+            raise ConfigError(
+                f"no record has a property '{self._key}' for --energy; properties found: {found}"
+            )
 
     def blocks(self) -> Iterator[tuple[int, ConformerBlock]]:
         """The blocks as they were read, each with the number of its first conformer."""
@@ -246,7 +249,9 @@ class Records(Sequence[Conformer]):
             except KeyError:
                 refused.append((m, f"has no property '{key}' for the energy"))
             except ConformerError:
-                refused.append((m, f"property '{key}' is '{properties[key][:MAX_SHOWN]}', expected an energy"))
+                refused.append(
+                    (m, f"property '{key}' is '{properties[key][:MAX_SHOWN]}', expected an energy")
+                )
         self.energy += values
         bad = dict(refused)
         rejected = [
@@ -263,7 +268,9 @@ class Records(Sequence[Conformer]):
             raise MolgiaeError(f"{place}: {error.strerror}; name another directory in TMPDIR") from error
         perceive = self._match == "bonds"
         self._bonds += (
-            [""] * len(block) if self._match == "atoms" else [bond_record(c, perceive=perceive) for c in block]
+            [""] * len(block)
+            if self._match == "atoms"
+            else [bond_record(c, perceive=perceive) for c in block]
         )
         self._starts.append(self._length)
         self._parts.append(_atoms_alone(block))
@@ -278,9 +285,7 @@ def table_of(output: Path) -> Path:
     return output.with_name(Path(output.name.removesuffix(".gz")).stem + "_duplicates.csv")
 
 
-def _check(
-    threshold: float, energy: str | None, energy_window: float | None, keep: Keep | None
-) -> None:
+def _check(threshold: float, energy: str | None, energy_window: float | None, keep: Keep | None) -> None:
     if not threshold >= 0:
         raise ConfigError(f"threshold {threshold}: must be 0 or more, in angstrom")
     if energy_window is not None and not energy_window >= 0:
@@ -300,9 +305,7 @@ def _read(names: list[str], options: Options, output: Path, match: Match | None)
 
 def _atoms_alone(block: ConformerBlock) -> ConformerBlock:
     none = np.empty(0, np.int64)
-    return ConformerBlock(
-        block.atomic_number, block.position, block.offset, [], none, [], none, none, [], []
-    )
+    return ConformerBlock(block.atomic_number, block.position, block.offset, [], none, [], none, none, [], [])
 
 
 Writer = Hdf5Writer | StructureWriter
@@ -335,7 +338,11 @@ def _rows(block: ConformerBlock, first: int, verdicts: Verdicts, records: Record
                 int(block.record[m]),
                 block.title[m],
                 "merged" if merged else "kept",
-                *((records.source[into], records.record[into], records.title[into]) if merged else ("", "", "")),
+                *(
+                    (records.source[into], records.record[into], records.title[into])
+                    if merged
+                    else ("", "", "")
+                ),
                 f"{verdicts.rmsd[k]:.6f}" if merged else "",
                 int(verdicts.proven[k]),
                 int(verdicts.mirror[k]),

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -43,6 +42,8 @@ SLACK = 1e-6
 """Angstrom of round-off that the bounds are allowed."""
 AXES, SAMPLE = 12, 512
 """Principal axes of the distances in which neighbours are searched, and conformers these are taken from."""
+GRAPHS = 2048
+"""Bond graphs that are coloured at once."""
 CHUNK = 1 << 21
 """Distances that are held at once."""
 QUERIES = 256
@@ -165,15 +166,19 @@ def molecules(
     for rows in formulas.values():
         by_bonds = match != "atoms" and all(conformers[row].text for row in rows)
         graphs: dict[bytes, tuple[list[int], list[Floats]]] = {}
-        for row in rows:
-            conformer = conformers[row]
-            colour = _bond_colours(conformer) if by_bonds else conformer.atomic_number
-            by_colour = np.argsort(colour, kind="stable")
-            members, positions = graphs.setdefault(colour[by_colour].tobytes(), ([], []))
-            members.append(row)
-            positions.append(conformer.position[by_colour])
+        for start in range(0, len(rows), GRAPHS):
+            part = rows[start : start + GRAPHS]
+            chosen = [conformers[row] for row in part]
+            colours = (
+                _bond_colours(chosen) if by_bonds else [c.atomic_number.astype(np.uint64) for c in chosen]
+            )
+            for row, conformer, colour in zip(part, chosen, colours, strict=True):
+                by_colour = np.argsort(colour, kind="stable")
+                members, positions = graphs.setdefault(colour[by_colour].tobytes(), ([], []))
+                members.append(row)
+                positions.append(conformer.position[by_colour])
         for key, (members, positions) in graphs.items():
-            colour = np.frombuffer(key, np.uint64 if by_bonds else np.uint8)
+            colour = np.frombuffer(key, np.uint64)
             position = np.array(positions)
             yield Molecule(
                 rows=np.array(members),
@@ -183,16 +188,17 @@ def molecules(
             )
 
 
-def _bond_colours(conformer: Conformer) -> NDArray[np.uint64]:
-    """(n,) colours that every isomorphism of the bond graph keeps, the same in every conformer that has it."""
-    return _refined(conformer.atomic_number.tobytes(), conformer.text)
-
-
-@lru_cache(maxsize=1 << 16)
-def _refined(elements: bytes, text: str) -> NDArray[np.uint64]:
-    z = np.frombuffer(elements, np.uint8)
-    bonds = bonds_of(Conformer(z, np.zeros((len(z), 3)), text=text))
-    return refine(graphs_of(z[None], [np.empty((0, 2), np.int64) if bonds is None else bonds]))[0]
+def _bond_colours(conformers: Sequence[Conformer]) -> list[NDArray[np.uint64]]:
+    """(n,) colours of conformers of one formula that every isomorphism of their bond graphs keeps."""
+    distinct: dict[tuple[bytes, str], int] = {}
+    which = [distinct.setdefault((c.atomic_number.tobytes(), c.text), len(distinct)) for c in conformers]
+    z = np.stack([np.frombuffer(elements, np.uint8) for elements, _ in distinct])
+    nowhere = np.zeros((z.shape[1], 3))
+    bonds = [bonds_of(Conformer(row, nowhere, text=text)) for row, (_, text) in zip(z, distinct, strict=True)]
+    colours = refine(
+        graphs_of(z.astype(np.int64), [np.empty((0, 2), np.int64) if b is None else b for b in bonds])
+    )
+    return [colours[k] for k in which]
 
 
 class Neighbours:

@@ -268,7 +268,9 @@ def _hits(
     file: EmbeddingFile, queries: list[Conformer], rows: Ints, distances: Floats, match: Match
 ) -> list[Hit]:
     stored = {row: _stored(file, row) for row in np.unique(rows).tolist()}
-    pairs = [(query, stored[row]) for query, found in zip(queries, rows.tolist(), strict=True) for row in found]
+    pairs = [
+        (query, stored[row]) for query, found in zip(queries, rows.tolist(), strict=True) for row in found
+    ]
     formulas = {id(c): np.sort(c.atomic_number).tobytes() for pair in pairs for c in pair}
     same = [p for p, (query, hit) in enumerate(pairs) if formulas[id(query)] == formulas[id(hit)]]
     matches = superpose_pairs([pairs[p][0] for p in same], [pairs[p][1] for p in same], match=match)

@@ -30,7 +30,7 @@ def bonds_of(conformer: Conformer) -> Bonds | None:
         ConformerError: the table cannot be read.
     """
     lines = conformer.text.replace("\r", "").split("\n")
-    if len(lines) < 4 or "V2000" not in lines[3] and "V3000" not in lines[3]:
+    if len(lines) < 4 or ("V2000" not in lines[3] and "V3000" not in lines[3]):
         return None
     listed = _in_columns(lines) if "V2000" in lines[3] else None
     return normalised(read_ctab(lines, conformer.line).bonds if listed is None else listed)

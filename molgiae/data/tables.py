@@ -38,8 +38,8 @@ class Field:
 
 
 Row = Sequence[Any]
-_MISSING = {str: "", int: -1, bool: 0, float: np.nan}
-_STORED = {int: np.dtype("i8"), bool: np.dtype("u1"), float: np.dtype("f8")}
+_MISSING: dict[type, Any] = {str: "", int: -1, bool: 0, float: np.nan}
+_STORED: dict[type, np.dtype[Any]] = {int: np.dtype("i8"), bool: np.dtype("u1"), float: np.dtype("f8")}
 
 
 def write_table(
@@ -112,13 +112,15 @@ def _shown(value: Any) -> Any:
     return f"{value:.6f}" if isinstance(value, float) else value
 
 
-def _write_hdf5(path: Path, fields: Sequence[Field], rows: Sequence[Row], about: Mapping[str, str | int]) -> None:
+def _write_hdf5(
+    path: Path, fields: Sequence[Field], rows: Sequence[Row], about: Mapping[str, str | int]
+) -> None:
     with h5py.File(path, "w", libver=("earliest", "v108")) as file:
         file.attrs["molgiae_version"] = __version__
         for key, value in about.items():
             file.attrs[key] = value
         for k, field in enumerate(fields):
-            values = [_MISSING[field.kind] if row[k] is None else row[k] for row in rows]
+            values: list[Any] = [_MISSING[field.kind] if row[k] is None else row[k] for row in rows]
             if field.kind is str:
                 data = np.array([value.replace("\0", "\ufffd") for value in values], dtype=object)
                 dataset = file.create_dataset(field.name, data=data, dtype=h5py.string_dtype("utf-8"))
