@@ -180,28 +180,33 @@ def transversals(graph: Graphs) -> list[Ints]:
     """
     found = []
     colour = refine(graph)[0]
-    n = len(colour)
     while True:
         values, count = np.unique(colour, return_counts=True)
-        if len(values) == n:
+        if len(values) == len(colour):
             return found
-        value = values[count > 1][0]
-        members = np.flatnonzero(colour == value)
+        members = np.flatnonzero(colour == values[count > 1][0])
         marked = np.repeat(colour[None], len(members), axis=0)
-        marked[np.arange(len(members)), members] = _marked(value)
-        marked = refine(Graphs(marked, graph.neighbour.repeat(len(members), axis=0)))
-        coset = [np.arange(n)]
-        for colours in marked[1:]:
-            coset += list(_first(_isomorphisms(graph, graph, marked[0], colours)))
+        marked[np.arange(len(members)), members] = _marked(values[count > 1][:1])
+        trial = Graphs(marked, graph.neighbour.repeat(len(members), axis=0))
+        coset = _automorphisms_onto_first(graph, trial)
         if len(coset) > 1:
-            found.append(np.array(coset))
-        colour = marked[0]
+            found.append(coset)
+        colour = refine(trial.take(np.array([0])))[0]
 
 
-def _first(mappings: Iterator[Ints]) -> Iterator[Ints]:
-    for mapping in mappings:
-        yield mapping
-        return
+def _automorphisms_onto_first(graph: Graphs, marked: Graphs) -> Ints:
+    """For each marking of a graph one automorphism that sends the atoms of the first marking there, if any."""
+    orders = canonical_orders(marked)
+    mappings = np.empty_like(orders)
+    mappings[:, orders[0]] = orders
+    fits = keeps_bonds(graph, graph, mappings)
+    if not fits.all():
+        colours = refine(marked)
+        for k in np.flatnonzero(~fits):
+            mapping = next(_isomorphisms(graph, graph, colours[0], colours[k]), None)
+            if mapping is not None:
+                mappings[k], fits[k] = mapping, True
+    return mappings[fits]
 
 
 def _mixed(colour: Colours) -> Colours:

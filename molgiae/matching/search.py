@@ -53,6 +53,7 @@ class Search:
         self.order = len(symmetry.core)
         for bunches in symmetry.bunches:
             self.order *= len(bunches.permutations) ** len(bunches.atoms)
+        self.direct = self.order <= DIRECT or not symmetry.bunches
 
     def __call__(self, x: Floats, y: Floats) -> tuple[Ints, Mask]:
         """The automorphisms with the largest overlap.
@@ -71,7 +72,7 @@ class Search:
 
     def _chunk(self, x: Floats, y: Floats) -> tuple[Ints, Mask]:
         pairs = Pairs.of(self.symmetry, x, y)
-        if self.order <= DIRECT:
+        if self.direct:
             core, choices = pairs.try_all()
             proven = np.full(len(x), self.symmetry.complete)
         else:
