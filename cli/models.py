@@ -30,6 +30,9 @@ def pretrain(
     embedding_dim: Annotated[
         int, typer.Option("--dim", min=1, help="Size of the embedding.")
     ] = MODEL.embedding_dim,
+    shape_dim: Annotated[
+        int, typer.Option(min=0, help="Numbers of its smooth shape part; 0 for none.")
+    ] = MODEL.shape_dim,
     width: Annotated[int, typer.Option(min=1, help="Features of a hidden layer.")] = MODEL.width,
     layers: Annotated[
         int, typer.Option(min=1, help="Residual blocks of encoder and decoder.")
@@ -39,9 +42,9 @@ def pretrain(
     frame_steps: Annotated[
         int, typer.Option(min=1, help="Steps of the canonical frame.")
     ] = TRAIN.frame_steps,
-    order_steps: Annotated[
-        int, typer.Option(min=1, help="Steps of the canonical order, before those.")
-    ] = TRAIN.order_steps,
+    shape_steps: Annotated[
+        int, typer.Option(min=1, help="Steps of the shape part, after those.")
+    ] = TRAIN.shape_steps,
     batch_size: Annotated[int, typer.Option(min=1, help="Conformers in a step.")] = TRAIN.batch_size,
     learning_rate: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = TRAIN.learning_rate,
     distortion: Annotated[
@@ -73,6 +76,7 @@ def pretrain(
     model = ModelConfig(
         architecture=architecture,
         embedding_dim=embedding_dim,
+        shape_dim=shape_dim,
         width=width,
         layers=layers,
         max_atoms=max_atoms,
@@ -80,7 +84,7 @@ def pretrain(
     config = TrainConfig(
         steps=steps,
         frame_steps=frame_steps,
-        order_steps=order_steps,
+        shape_steps=shape_steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
         distortion=distortion,

@@ -19,16 +19,14 @@ from molgiae.config import Domain, ModelConfig
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.models import build
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
-def _without_order(header: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 ordered atoms of one element by their coordinates."""
-    return header | {"format_version": 2, "config": header["config"] | {"order_width": 0}}
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Version n to the function that turns its header into that of version n + 1.
 
-
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _without_order}
-"""Version n to the function that turns its header into that of version n + 1."""
+Versions 1 and 2, of no release, ordered atoms in ways that are gone.
+"""
 
 
 @dataclass(frozen=True)
@@ -127,6 +125,10 @@ def read_header(path: Path) -> dict[str, Any]:
             f"{path}: checkpoint format {version}, this molgiae reads up to {FORMAT_VERSION}; upgrade molgiae"
         )
     for old in range(version, FORMAT_VERSION):
+        if old not in UPGRADES:
+            raise CheckpointError(
+                f"{path}: checkpoint format {version} is no longer read; train the model again"
+            )
         header = UPGRADES[old](header)
     return header
 

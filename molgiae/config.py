@@ -47,10 +47,12 @@ class ModelConfig(_Plain):
         architecture: name in `molgiae.models.ARCHITECTURES`.
         elements: atomic numbers the model knows, ascending.
         max_atoms: largest conformer, hydrogens included.
-        embedding_dim: D, size of the embedding.
+        embedding_dim: D, size of the embedding, of which the first `shape_dim` are its shape part.
         width: hidden features of a layer; for "appendix-d" scalars of an atom, with a quarter as many vectors.
         layers: residual blocks or message layers of the encoder, as many of the decoder.
         frame_width: hidden features of the network that weighs atoms for the canonical frame of "slots".
+        shape_dim: numbers of the smooth shape part of "slots"; 0 for none.
+        shape_width: features of an atom in the network of the shape part.
     """
 
     architecture: str = "slots"
@@ -60,12 +62,19 @@ class ModelConfig(_Plain):
     width: int = 384
     layers: int = 2
     frame_width: int = 32
-    order_width: int = 24
+    shape_dim: int = 64
+    shape_width: int = 48
 
     def __post_init__(self) -> None:
         for name in ("max_atoms", "embedding_dim", "width", "layers", "frame_width"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
+        if not 0 <= self.shape_dim < self.embedding_dim:
+            raise ConfigError(
+                f"shape_dim={self.shape_dim}: must be at least 0 and below embedding_dim={self.embedding_dim}"
+            )
+        if self.shape_dim and self.shape_width < 8:
+            raise ConfigError(f"shape_width={self.shape_width}: must be at least 8")
         if not self.elements or list(self.elements) != sorted(set(self.elements)) or self.elements[0] < 1:
             raise ConfigError(f"elements={self.elements}: give distinct atomic numbers in ascending order")
 
@@ -102,8 +111,8 @@ class TrainConfig(_Plain):
         weight_decay: of AdamW.
         steps: steps of the autoencoder.
         frame_steps: steps that train the canonical frame beforehand; only for architectures that fix it.
-        order_steps: steps that train the canonical order after that.
-        frame_noise: displacement, in angstrom, against which frame and order are trained to hold still.
+        shape_steps: steps that train the shape part after that.
+        frame_noise: displacement, in angstrom, against which the frame is trained to hold still.
         distortion: largest standard deviation, in angstrom, of random displacements of the training atoms,
             drawn for each conformer between 0 and this; 0 for none.
         type_weight: weight of the cross-entropy of atom types beside the RMSD in angstrom.
@@ -120,7 +129,7 @@ class TrainConfig(_Plain):
     weight_decay: float = 1e-4
     steps: int = 20_000
     frame_steps: int = 2_000
-    order_steps: int = 2_000
+    shape_steps: int = 3_000
     frame_noise: float = 0.02
     distortion: float = 0.1
     type_weight: float = 0.3

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from molgiae.clouds import Cloud
-from molgiae.nn.atom_scores import AtomScores
 from molgiae.nn.pooled_vectors import PooledVectors
+from molgiae.nn.shape import ShapeEncoder
 from molgiae.nn.slots import SlotPrediction
 from molgiae.shapes import Vectors
 
@@ -76,35 +76,40 @@ def frame_loss(frame: PooledVectors, x: Cloud, noise: float, generator: torch.Ge
     return (turned.square().sum(dim=(1, 2)) + 1e-4).log().mean()
 
 
-STILL = 0.1
-"""Change of scores under noise that counts as none; a tenth of the gap that counts as wide."""
+DISTORTION = 0.3
+"""Largest standard deviation of displacements, angstrom, from which distances of shape parts are learnt."""
+
+QUADRATIC = 0.1
+"""Error of a distance, in angstrom, beyond which the loss grows linearly."""
 
 
-def order_loss(scores: AtomScores, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:
-    """How easily noise changes the order of atoms of one element.
+def shape_loss(
+    shape: ShapeEncoder, alone: Cloud, pairs: Cloud | None, rmsd: Tensor, generator: torch.Generator
+) -> Tensor:
+    """How far distances of shape parts are from symmetric RMSDs (smooth L1, angstrom).
 
-    Gaps narrower than one are pushed apart while the response to noise is held below `STILL`. Noise also turns
-    the frame, and with it every atom: by about as many radians as it has angstrom, see `PooledVectors`.
-    Logarithms keep conformers with unavoidable crossings from ruling the others.
+    Conformers that are given alone are compared with distorted copies of themselves, whose RMSD is that of the
+    displacements after superposition, which takes six of their 3 n degrees of freedom.
 
     Args:
-        scores: the network.
-        x: B canonical forms.
-        noise: standard deviation of the displacements, angstrom.
+        shape: the network.
+        alone: B conformers, any pose.
+        pairs: 2 P conformers, each followed by its partner; None for none.
+        rmsd: (P,) of the pairs, angstrom.
         generator: of the displacements.
     """
-    mask = x.mask
-    device, dtype = x.pos.device, x.pos.dtype
-    turn = torch.randn((len(x), 1, 3), generator=generator, device=device, dtype=dtype).expand(x.pos.shape)
-    shake = torch.randn(x.pos.shape, generator=generator, device=device, dtype=dtype)
-    shift = noise * (shake + torch.linalg.cross(turn, x.pos))
-    here, there = scores(x.z, x.pos), scores(x.z, x.pos + shift * mask[..., None])
-    n = mask.shape[1]
-    rivals = (x.z[:, :, None] == x.z[:, None]) & mask[:, :, None]
-    rivals = rivals & ~torch.eye(n, dtype=torch.bool, device=mask.device)
-    narrow = (1 - (here[:, :, None] - here[:, None]).abs()).relu().square() * rivals
-    response = ((here - there).square() * mask).sum(dim=1) / mask.sum(dim=1)
-    return (narrow.sum(dim=(1, 2)).log1p() + (response / STILL**2).log1p()).mean()
+    device, dtype, count = alone.pos.device, alone.pos.dtype, alone.mask.sum(dim=1)
+    scale = DISTORTION * torch.rand(len(alone), 1, 1, generator=generator, device=device, dtype=dtype)
+    shift = scale * torch.randn(alone.pos.shape, generator=generator, device=device, dtype=dtype)
+    shift = shift * alone.mask[..., None]
+    left = (1 - 2 / count).clamp(min=0)
+    target = (shift.square().sum(dim=(1, 2)) / count * left).sqrt()
+    apart = shape(alone.z, alone.pos) - shape(alone.z, alone.pos + shift)
+    if pairs is not None:
+        both = shape(pairs.z, pairs.pos)
+        apart, target = torch.cat([apart, both[::2] - both[1::2]]), torch.cat([target, rmsd])
+    distance = (apart.square().sum(dim=1) + 1e-6).sqrt()
+    return torch.nn.functional.smooth_l1_loss(distance, target, beta=QUADRATIC)
 
 
 def _axes(vectors: Tensor) -> Tensor:

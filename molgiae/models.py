@@ -13,8 +13,8 @@ from molgiae.canonicalization import Equivariant
 from molgiae.clouds import Cloud
 from molgiae.config import ModelConfig
 from molgiae.errors import ConfigError
-from molgiae.nn.atom_scores import AtomScores
 from molgiae.nn.pooled_vectors import PooledVectors
+from molgiae.nn.shape import ShapeEncoder
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
 from molgiae.shapes import Embedding
 
@@ -23,33 +23,39 @@ if TYPE_CHECKING:
 
 
 class CanonicalEncoder(nn.Module):
-    """Mu from pooled vectors, centroid and elements; eta any network of the canonical form.
+    """Mu from pooled vectors, centroid and elements; eta of the canonical form, in two parts.
 
-    Heavy elements come first in the canonical order; atoms of one element are ordered by scores in the canonical
-    frame, or by their coordinates there if there are no scores.
+    Heavy elements come first in the canonical order; the bond graph orders the atoms of one element (xi).
+
+    The shape part is smooth, its distances are symmetric RMSDs in angstrom. The detail part holds what else is
+    needed to decode, and jumps where frame or order do; it is scaled down so that distances of embeddings are
+    those of shapes to a few percent.
 
     Args:
         frame: mu of SO(3).
-        order: mu of S_n among atoms of one element, or None.
-        slots: eta, of the canonical form.
+        shape: the first part of eta, or None.
+        slots: the other part.
     """
 
     fixes_action = True
-    """Frame and order are trained first, for stability, and stay: canonical forms of the data are made once."""
+    """The frame is trained first, for stability, and stays: canonical forms of the data are made once."""
 
-    def __init__(self, frame: PooledVectors, order: AtomScores | None, slots: SlotEncoder) -> None:
+    def __init__(self, frame: PooledVectors, shape: ShapeEncoder | None, slots: SlotEncoder) -> None:
         super().__init__()
-        self.frame, self.order, self.slots = frame, order, slots
+        self.frame, self.shape, self.slots = frame, shape, slots
 
     def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
         """Mu; in the floating-point type of the positions."""
         vectors = self.frame(x.z, x.centered().pos)
-        scores = torch.where(x.mask, -x.z, torch.inf)
-        return Equivariant(vectors, x.centroid, scores, self.order), None
+        return Equivariant(vectors, x.centroid, torch.where(x.mask, -x.z, torch.inf)), None
 
     def invariant(self, shared: None, canonical: Cloud) -> Embedding:
         """Eta."""
-        return self.slots(canonical.z, canonical.pos.to(self.slots.net.linear.weight.dtype))
+        pos = canonical.pos.to(self.slots.net.linear.weight.dtype)
+        detail = self.slots(canonical.z, pos)
+        if self.shape is None:
+            return detail
+        return torch.cat([self.shape(canonical.z, pos), detail], dim=-1)
 
 
 class PooledEncoder(nn.Module):
@@ -78,10 +84,11 @@ class PooledEncoder(nn.Module):
 
 
 def _slots(config: ModelConfig) -> ConformerAutoencoder:
-    sizes = (config.elements, config.max_atoms, config.embedding_dim, config.width, config.layers)
-    order = AtomScores(config.order_width) if config.order_width else None
-    encoder = CanonicalEncoder(PooledVectors(config.frame_width), order, SlotEncoder(*sizes))
-    return ConformerAutoencoder(config, encoder, SlotDecoder(*sizes))
+    sizes = (config.elements, config.max_atoms, config.width, config.layers)
+    shape = ShapeEncoder(config.shape_dim, config.shape_width) if config.shape_dim else None
+    slots = SlotEncoder(*sizes, config.embedding_dim - config.shape_dim)
+    encoder = CanonicalEncoder(PooledVectors(config.frame_width), shape, slots)
+    return ConformerAutoencoder(config, encoder, SlotDecoder(*sizes, config.embedding_dim, config.shape_dim))
 
 
 def _appendix_d(config: ModelConfig) -> ConformerAutoencoder:

@@ -16,7 +16,7 @@ from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.blocks import concatenate
 from molgiae.data.inputs import read_inputs
 from molgiae.data.partial import PartialFile
-from molgiae.data.qm9 import read_qm9
+from molgiae.data.qm9 import SPLITS, read_qm9
 from molgiae.errors import ConfigError
 from molgiae.inference import choose_device
 from molgiae.plots import training_curve
@@ -43,7 +43,7 @@ def pretrain(
     The model is enlarged to the elements and the largest conformer of the data if they exceed it.
 
     Args:
-        inputs: one QM9 npz file, or SDF, XYZ and HDF5 files.
+        inputs: SDF, XYZ and HDF5 files, and at most one QM9 npz file.
         directory: where the run is kept.
         model: the network.
         config: the recipe.
@@ -87,22 +87,32 @@ def pretrain(
 def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
     """Training and validation conformers of files.
 
-    A QM9 npz file brings its own split. Otherwise conformers are split by title, so that the conformers of a
-    molecule stay on one side; those without a title are split one by one.
+    A QM9 npz file brings its own split; conformers of other files are added to its training molecules, unless
+    their title is that of a validation or test molecule. Without one, conformers are split by title, so that those of
+    a molecule stay on one side; those without a title are split one by one.
     """
     paths = [Path(path) for path in inputs]
     if not paths:
         raise ConfigError("no input was named")
     name = ", ".join(path.name for path in paths)
     digests = {path.name: sha256_of(path) for path in paths if path.is_file()}
-    if len(paths) == 1 and paths[0].suffix == ".npz":
-        train, validation = read_qm9(paths[0], "train"), read_qm9(paths[0], "validation")
-        return Data(train, validation, f"{name}, split train", digests)
-    blocks = [block for path in paths for block in read_inputs(path, keep_text=False)]
-    everything = concatenate(blocks)
-    held = held_out(everything.title, seed)
-    rejected = tuple(everything.rejected)
-    return Data(everything.take(~held), everything.take(held), name, digests, rejected)
+    split = [path for path in paths if path.suffix == ".npz"]
+    if len(split) > 1:
+        raise ConfigError(f"{split[1]}: one npz file at a time brings the split")
+    blocks = [block for path in paths if path not in split for block in read_inputs(path, keep_text=False)]
+    rejected = tuple(bad for block in blocks for bad in block.rejected)
+    if not split:
+        everything = concatenate(blocks)
+        held = held_out(everything.title, seed)
+        return Data(everything.take(~held), everything.take(held), name, digests, rejected)
+    parts = {part: read_qm9(split[0], part) for part in SPLITS}
+    train, validation = parts["train"], parts["validation"]
+    if blocks:
+        held_titles = {*validation.title, *parts["test"].title}
+        more = concatenate(blocks)
+        keep = np.array([title not in held_titles for title in more.title], dtype=bool)
+        train = concatenate([train, more.take(keep)])
+    return Data(train, validation, f"{name}, split train", digests, rejected)
 
 
 def held_out(titles: Sequence[str], seed: int) -> np.ndarray:

@@ -15,6 +15,12 @@ from torch import Tensor, nn
 
 from molgiae.shapes import AtomicNumbers, Embedding, Positions
 
+DETAIL = 2.0**-7
+"""Scale of the detail part of an embedding beside its shape part, whose unit is the angstrom.
+
+Small, so that distances of embeddings are those of shapes to a few percent; a power of two, so that nothing is rounded.
+"""
+
 
 @dataclass(frozen=True, eq=False)
 class SlotPrediction:
@@ -75,17 +81,15 @@ class SlotEncoder(nn.Module):
     Args:
         elements: atomic numbers the model knows.
         slots: S, atoms of the largest conformer.
-        embedding_dim: D.
         width: features of a hidden layer.
         layers: residual blocks.
+        size: numbers of the detail part.
     """
 
-    def __init__(
-        self, elements: tuple[int, ...], slots: int, embedding_dim: int, width: int, layers: int
-    ) -> None:
+    def __init__(self, elements: tuple[int, ...], slots: int, width: int, layers: int, size: int) -> None:
         super().__init__()
         self.elements, self.slots = elements, slots
-        self.net = LinearPlusResidual(slots * (len(elements) + 4), width, layers, embedding_dim)
+        self.net = LinearPlusResidual(slots * (len(elements) + 4), width, layers, size)
 
     def forward(self, z: AtomicNumbers, pos: Positions) -> Embedding:
         """Encode.
@@ -99,20 +103,36 @@ class SlotEncoder(nn.Module):
         empty = torch.zeros_like(features[:, :1])
         empty[..., len(self.elements)] = 1
         padding = empty.expand(-1, self.slots - z.shape[1], -1)
-        return self.net(torch.cat([features, padding], dim=1).flatten(1))
+        return DETAIL * self.net(torch.cat([features, padding], dim=1).flatten(1))
 
 
 class SlotDecoder(nn.Module):
-    """Delta: embeddings to canonical forms; arguments as of `SlotEncoder`."""
+    """Delta: embeddings to canonical forms.
+
+    Args:
+        elements: atomic numbers the model knows.
+        slots: S, atoms of the largest conformer.
+        width: features of a hidden layer.
+        layers: residual blocks.
+        embedding_dim: D.
+        shape_dim: numbers of the shape part, which comes first; the others are detail.
+    """
 
     def __init__(
-        self, elements: tuple[int, ...], slots: int, embedding_dim: int, width: int, layers: int
+        self,
+        elements: tuple[int, ...],
+        slots: int,
+        width: int,
+        layers: int,
+        embedding_dim: int,
+        shape_dim: int,
     ) -> None:
         super().__init__()
-        self.slots = slots
+        self.slots, self.shape_dim = slots, shape_dim
         self.net = LinearPlusResidual(embedding_dim, width, layers, slots * (len(elements) + 4))
 
     def forward(self, embedding: Embedding) -> SlotPrediction:
         """Decode (B, D)."""
-        out = self.net(embedding).unflatten(-1, (self.slots, -1))
+        shape, detail = embedding[:, : self.shape_dim], embedding[:, self.shape_dim :]
+        out = self.net(torch.cat([shape, detail / DETAIL], dim=-1)).unflatten(-1, (self.slots, -1))
         return SlotPrediction(logits=out[..., :-3], pos=out[..., -3:])

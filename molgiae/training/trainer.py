@@ -1,19 +1,13 @@
-"""Pretraining: a canonical frame and order that hold still, then the autoencoder; resumable to the step."""
+"""The loop of pretraining: steps, validations, weights kept; resumable to the step."""
 
 from __future__ import annotations
 
-import csv
-import functools
 import math
-import pickle
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -21,62 +15,18 @@ from tqdm import tqdm
 
 from molgiae import __version__, checkpoint
 from molgiae.autoencoder import ConformerAutoencoder
-from molgiae.clouds import Cloud, batches, pack
+from molgiae.clouds import batches
 from molgiae.config import ModelConfig, TrainConfig
-from molgiae.data.conformer import ConformerBlock, Rejected
+from molgiae.data.conformer import ConformerBlock
 from molgiae.domain import measure_domain
-from molgiae.errors import CheckpointError, ConfigError
-from molgiae.losses import conditioning_loss, frame_loss, order_loss, reconstruction_loss, squared_deviation
+from molgiae.errors import CheckpointError
+from molgiae.losses import squared_deviation
 from molgiae.metrics import Reconstruction
 from molgiae.models import build
-
-EVALUATE_BATCH = 1024
-FRAME_CONFORMERS = 50_000
-"""Training conformers the frame is trained on; its few weights need no more."""
-
-FRAME_BATCH = 128
-
-Metrics = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Data:
-    """Training and validation conformers.
-
-    Attributes:
-        train: conformers to learn from.
-        validation: conformers to choose weights by.
-        name: what provenance calls them.
-        sha256: of the files.
-        rejected: records that could not be read.
-    """
-
-    train: ConformerBlock
-    validation: ConformerBlock
-    name: str
-    sha256: dict[str, str]
-    rejected: tuple[Rejected, ...] = ()
-
-
-@dataclass(frozen=True)
-class Run:
-    """Where a run writes and how often.
-
-    Attributes:
-        directory: ``metrics.csv``, ``model.safetensors`` (best on validation), ``last.pt`` (to resume from).
-        device: "cpu" or "cuda".
-        bf16: whether matrix products of the hidden layers run in bfloat16.
-        evaluate_every: steps between validations; each also writes ``last.pt``.
-        stop_after: seconds after which the run saves and ends, to be resumed; None for never.
-        progress: whether to show a bar on stderr.
-    """
-
-    directory: Path
-    device: str = "cpu"
-    bf16: bool = False
-    evaluate_every: int = 1000
-    stop_after: float | None = None
-    progress: bool = True
+from molgiae.training.batches import shuffled
+from molgiae.training.run import Data, Metrics, Run, check_fit
+from molgiae.training.stages import EVALUATE_BATCH, Stage, Task, stages_of
+from molgiae.training.state import log, read_state, write_state
 
 
 def train(data: Data, model_config: ModelConfig, config: TrainConfig, run: Run, resume: bool) -> Metrics:
@@ -107,53 +57,6 @@ def train(data: Data, model_config: ModelConfig, config: TrainConfig, run: Run, 
     return trainer.fit()
 
 
-def check_fit(block: ConformerBlock, config: ModelConfig, name: str) -> None:
-    """Raise a ConfigError if there are no conformers or some are outside of a model's elements and size."""
-    if not len(block):
-        raise ConfigError(f"no {name} conformers")
-    if missing := sorted(set(np.unique(block.atomic_number).tolist()) - set(config.elements)):
-        raise ConfigError(
-            f"{name} conformers have elements {missing} that the model does not know: add them to elements"
-        )
-    if (largest := int(block.n_atoms.max())) > config.max_atoms:
-        raise ConfigError(
-            f"{name} conformers have up to {largest} atoms, the model takes {config.max_atoms}: raise max_atoms"
-        )
-
-
-def whole(block: ConformerBlock, slots: int) -> Cloud:
-    """All conformers in one padded batch of a fixed number of slots, centred, float32."""
-    cloud = pack(block.atomic_number, block.position, block.offset).centered()
-    width = slots - cloud.z.shape[1]
-    pad = nn.functional.pad
-    return Cloud(pad(cloud.z, (0, width)), pad(cloud.pos, (0, 0, 0, width))).to(dtype=torch.float32)
-
-
-def trimmed(x: Cloud) -> Cloud:
-    """The same batch without columns that are all padding."""
-    n = int(x.mask.sum(dim=1).max())
-    return Cloud(x.z[:, :n], x.pos[:, :n])
-
-
-@dataclass
-class Stage:
-    """A stretch of training with its own parameters and loss.
-
-    Attributes:
-        name: "frame", "order" or "autoencoder"; only the last follows bfloat16.
-        steps: how many.
-        conformers: what batches are drawn from.
-        parameters: what is trained.
-        loss: of a batch.
-    """
-
-    name: str
-    steps: int
-    conformers: Cloud
-    parameters: list[nn.Parameter]
-    loss: Callable[[Cloud, torch.Generator], Tensor]
-
-
 class Trainer:
     """The state of a run: model, running mean of its weights, optimizer, step.
 
@@ -173,100 +76,22 @@ class Trainer:
         self.optimizer_state: dict[str, Any] | None = None
         self.seconds = 0.0
         self.deadline = math.inf
-        self.fixes_action = bool(getattr(model.encoder, "fixes_action", False))
 
     def fit(self) -> Metrics:
         """Run what is left of the stages."""
         started = time.monotonic() - self.seconds
         self.deadline = time.monotonic() + (math.inf if self.run.stop_after is None else self.run.stop_after)
         metrics: Metrics = {}
-        makers = [self._autoencoder_stage]
-        if self.fixes_action:
-            orders = [] if self.model.encoder.order is None else [self._order_stage]
-            makers = [self._frame_stage, *orders, *makers]
-        for number, make in enumerate(makers):
+        task = Task(self.model, self.data, self.config, self.run)
+        for number, make in enumerate(stages_of(self.model)):
             if number < self.stage:
                 continue
-            stage = make()
+            stage = make(task)
             metrics = self._fit_stage(stage, started)
             if self.step < stage.steps:
                 return metrics | {"step": self.step, "complete": 0.0}
             self.stage, self.step, self.optimizer_state = number + 1, 0, None
         return metrics | {"complete": 1.0}
-
-    def _some(self) -> ConformerBlock:
-        some = np.random.default_rng(self.config.seed).permutation(len(self.data.train))[:FRAME_CONFORMERS]
-        return self.data.train.take(np.sort(some))
-
-    def _frame_stage(self) -> Stage:
-        frame: Any = self.model.encoder.frame
-        return Stage(
-            "frame",
-            self.config.frame_steps,
-            whole(self._some(), self.model.config.max_atoms).to(self.run.device),
-            list(frame.parameters()),
-            lambda x, generator: frame_loss(
-                frame, trimmed(x[:FRAME_BATCH]), self.config.frame_noise, generator
-            ),
-        )
-
-    def _order_stage(self) -> Stage:
-        encoder: Any = self.model.encoder
-        # ordered by coordinates, so that a run that is resumed sees the atoms in the same order
-        order, encoder.order = encoder.order, None
-        conformers = self._canonical(self._some()).to(self.run.device)
-        encoder.order = order
-        noise = self.config.frame_noise
-        return Stage(
-            "order",
-            self.config.order_steps,
-            conformers,
-            list(order.parameters()),
-            lambda x, generator: order_loss(order, trimmed(x[:FRAME_BATCH]), noise, generator),
-        )
-
-    def _autoencoder_stage(self) -> Stage:
-        if not self.fixes_action:
-            conformers = whole(self.data.train, self.model.config.max_atoms)
-            trained = list(self.model.parameters())
-            return Stage(
-                "autoencoder", self.config.steps, conformers.to(self.run.device), trained, self._loss
-            )
-        for network in (self.model.encoder.frame, self.model.encoder.order):
-            if network is not None:
-                network.requires_grad_(False)
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        canonical = self._canonical(self.data.train).to(self.run.device)
-        return Stage("autoencoder", self.config.steps, canonical, trained, self._canonical_loss)
-
-    @torch.no_grad()
-    def _canonical(self, block: ConformerBlock) -> Cloud:
-        """Canonical forms of all conformers, float32, padded to the slots of the model."""
-        bar = tqdm(total=len(block), desc="canonical forms", unit="conformer", disable=not self.run.progress)
-        parts = []
-        self.model.cpu()
-        for cloud in batches(block.atomic_number, block.position, block.offset, EVALUATE_BATCH):
-            part = self.model.canonical(cloud)
-            width = self.model.config.max_atoms - part.z.shape[1]
-            pad = nn.functional.pad
-            parts.append((pad(part.z, (0, width)), pad(part.pos.float(), (0, 0, 0, width))))
-            bar.update(len(cloud))
-        bar.close()
-        self.model.to(self.run.device)
-        return Cloud(torch.cat([z for z, _ in parts]), torch.cat([pos for _, pos in parts]))
-
-    def _canonical_loss(self, x: Cloud, generator: torch.Generator) -> Tensor:
-        """Loss of conformers that are in canonical form already."""
-        x = distort(x, self.config.distortion, generator)
-        prediction = self.model.decoder(self.model.encoder.invariant(None, x))
-        return reconstruction_loss(prediction, x, self.model.element, self.config.type_weight)
-
-    def _loss(self, x: Cloud, generator: torch.Generator) -> Tensor:
-        """Loss of conformers in any pose and order."""
-        x = distort(x, self.config.distortion, generator)
-        prediction, target, vectors = self.model.prediction_and_target(trimmed(x), self.config.tau)
-        loss = reconstruction_loss(prediction, target, self.model.element, self.config.type_weight)
-        return loss + self.config.frame_weight * conditioning_loss(vectors)
 
     def _fit_stage(self, stage: Stage, started: float) -> Metrics:
         """Steps until the stage or the time of the run ends; evaluates, logs and saves on the way."""
@@ -307,11 +132,11 @@ class Trainer:
         config = self.config
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step, stage.steps)
-        index, generator = self._draw(len(stage.conformers), stage.conformers.z.device)
+        index, generator = self._draw(stage.size)
         with torch.autocast(
             self.run.device, torch.bfloat16, enabled=self.run.bf16 and stage.name == "autoencoder"
         ):
-            loss = stage.loss(stage.conformers[index], generator)
+            loss = stage.loss(index, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(stage.parameters, config.clip)
@@ -320,14 +145,16 @@ class Trainer:
         self.mean.update_parameters(self.model)
         return loss.detach()
 
-    def _draw(self, size: int, device: torch.device) -> tuple[Tensor, torch.Generator]:
+    def _draw(self, size: int) -> tuple[Tensor, torch.Generator]:
         """The batch of this step and a source of noise for it, functions of seed and step alone."""
         per_epoch = max(size // self.config.batch_size, 1)
         epoch, place = divmod(self.step, per_epoch)
         start = place * self.config.batch_size
         index = shuffled(size, self.config.seed * 1_000_003 + epoch)[start : start + self.config.batch_size]
-        noise = torch.Generator(device).manual_seed(self.config.seed * 1_000_003 + self.step + 500_009)
-        return index.to(device), noise
+        noise = torch.Generator(self.run.device).manual_seed(
+            self.config.seed * 1_000_003 + self.step + 500_009
+        )
+        return index.to(self.run.device), noise
 
     def _evaluate(self, stage: Stage, loss: float) -> Metrics:
         """Metrics of the running mean of the weights; logs them and keeps the model if it is the best yet."""
@@ -379,9 +206,7 @@ class Trainer:
             "seconds": self.seconds,
             "data": self._data_id(),
         }
-        partial = self.run.directory / ".last.pt.part"
-        torch.save(state, partial)
-        partial.replace(self.run.directory / "last.pt")
+        write_state(self.run.directory / "last.pt", state)
 
     def _data_id(self) -> list[str]:
         """What tells these data from others."""
@@ -406,41 +231,10 @@ class Trainer:
         self.best, self.seconds = state["best"], state["seconds"]
 
 
-def read_state(path: Path, device: str) -> dict[str, Any]:
-    """What a run saved to be resumed from.
-
-    Raises:
-        CheckpointError: if it is damaged or something else.
-    """
-    try:
-        state = torch.load(path, map_location=device, weights_only=True) if is_zipfile(path) else None
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
-        state = None
-    if not isinstance(state, dict) or "training" not in state:
-        raise CheckpointError(f"{path}: is damaged or not from a run; start again in another directory")
-    return state
-
-
-@functools.lru_cache(maxsize=1)
-def shuffled(size: int, seed: int) -> Tensor:
-    """(size,) a permutation that the seed fixes."""
-    return torch.randperm(size, generator=torch.Generator().manual_seed(seed))
-
-
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     """Linear warm-up, then a cosine down to a hundredth of the peak."""
     warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
     return config.learning_rate * warm * (0.505 + 0.495 * math.cos(math.pi * step / steps))
-
-
-def distort(x: Cloud, largest: float, generator: torch.Generator) -> Cloud:
-    """Displace atoms at random: each conformer by its own standard deviation up to the largest, angstrom."""
-    if largest == 0:
-        return x
-    device, dtype = x.pos.device, x.pos.dtype
-    scale = largest * torch.rand(len(x), 1, 1, generator=generator, device=device, dtype=dtype)
-    noise = torch.randn(x.pos.shape, generator=generator, device=device, dtype=dtype)
-    return Cloud(x.z, x.pos + scale * noise * x.mask[..., None])
 
 
 @torch.no_grad()
@@ -457,17 +251,3 @@ def reconstruct(model: ConformerAutoencoder, block: ConformerBlock) -> Reconstru
     return Reconstruction(
         torch.cat(rmsd).double().numpy(), torch.cat(types).numpy(), torch.cat(formula).numpy(), block.n_atoms
     )
-
-
-def log(path: Path, row: dict[str, Any]) -> None:
-    """Append a row to a CSV file; columns are those of the longest row, empty where a row lacks them."""
-    rows = []
-    if path.exists():
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    rows.append({key: str(value) for key, value in row.items()})
-    columns = max((list(row) for row in rows), key=len)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)

@@ -1,0 +1,49 @@
+"""Files of a run: what it is resumed from, and its log."""
+
+from __future__ import annotations
+
+import csv
+import pickle
+from pathlib import Path
+from typing import Any
+from zipfile import is_zipfile
+
+import torch
+
+from molgiae.errors import CheckpointError
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Save under a temporary name until it is complete."""
+    partial = path.with_name(f".{path.name}.part")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def read_state(path: Path, device: str) -> dict[str, Any]:
+    """What a run saved to be resumed from.
+
+    Raises:
+        CheckpointError: if it is damaged or something else.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True) if is_zipfile(path) else None
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+        state = None
+    if not isinstance(state, dict) or "training" not in state:
+        raise CheckpointError(f"{path}: is damaged or not from a run; start again in another directory")
+    return state
+
+
+def log(path: Path, row: dict[str, Any]) -> None:
+    """Append a row to a CSV file; columns are those of the longest row, empty where a row lacks them."""
+    rows = []
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    rows.append({key: str(value) for key, value in row.items()})
+    columns = max((list(row) for row in rows), key=len)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
