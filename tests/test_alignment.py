@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import molgiae
-from molgiae.alignment import align_block, hill
+from molgiae.alignment import First, align_block, hill
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.hdf5 import EmbeddingFile, Hdf5Writer
 from molgiae.data.readers import read_conformers
@@ -32,8 +32,8 @@ def write_xyz(path: Path, *conformers: Conformer) -> Path:
     return path
 
 
-def aligned(embedder, reference, *conformers):
-    return align_block(embedder, embedder.canonicalize([reference]), ConformerBlock.of(conformers))
+def aligned(embedder, reference, *conformers, **options):
+    return align_block(embedder, First(reference), ConformerBlock.of(conformers), **options)
 
 
 def assert_stored_motion_leads_back(result) -> None:

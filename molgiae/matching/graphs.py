@@ -178,7 +178,7 @@ def transversals(graph: Graphs) -> list[Ints]:
     Returns:
         arrays (size of the orbit, n), the identity first in each.
     """
-    found = []
+    found: list[Ints] = []
     colour = refine(graph)[0]
     while True:
         values, count = np.unique(colour, return_counts=True)

@@ -292,7 +292,7 @@ def _look(pairs: Pairs, nodes: Nodes, best: Incumbents) -> Nodes:
         turn = 2 * np.arcsin(np.sqrt(np.clip(left / np.maximum(fall, 1e-300), 0, 1)))
         for view in views:
             view.contract(left, turn)
-    possible = np.all([view.alive.any(axis=2).all(axis=1) for view in views], axis=0)
+    possible = np.all([np.all(view.alive.any(axis=2), axis=1) for view in views], axis=0)
     unfinished = np.any([view.open.any(axis=1) for view in views], axis=0)
     keep = np.flatnonzero((excess() > 0) & possible & unfinished)
     return _decide(nodes.take(keep), [view.take(keep) for view in views])
