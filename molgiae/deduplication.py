@@ -266,12 +266,7 @@ class Records(Sequence[Conformer]):
         except OSError as error:
             place = f"{tempfile.gettempdir()}: the temporary file cannot be written"
             raise MolgiaeError(f"{place}: {error.strerror}; name another directory in TMPDIR") from error
-        perceive = self._match == "bonds"
-        self._bonds += (
-            [""] * len(block)
-            if self._match == "atoms"
-            else [bond_record(c, perceive=perceive) for c in block]
-        )
+        self._bonds += [""] * len(block) if self._match == "atoms" else map(bond_record, block)
         self._starts.append(self._length)
         self._parts.append(_atoms_alone(block))
         self.source += block.source
