@@ -15,11 +15,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from rdkit import rdBase
 
 from molgiae.config import ConformerSearch
 from molgiae.data.conformer import Conformer
-from molgiae.data.etkdg import embed_and_minimise
+from molgiae.data.etkdg import be_silent, embed_and_minimise
 from molgiae.data.writers import sdf_record
 from molgiae.duplicates import Rule, find_duplicates
 from molgiae.errors import ConformerError
@@ -87,7 +86,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks decides when to stop
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
-    rdBase.DisableLog("rdApp.*")
+    be_silent()
     search = ConformerSearch.from_dict(json.loads(sys.stdin.readline()))
     replies = chain([READY], (answer(json.loads(line), search) for line in sys.stdin))
     for reply in replies:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 from molgiae.config import ConformerSearch
@@ -55,6 +55,11 @@ def embed_and_minimise(text: str, is_smiles: bool, title: str, search: Conformer
     except RuntimeError as error:
         raise ConformerError(f"RDKit failed: {str(error).strip().splitlines()[0]}") from error
     return _conformers(molecule, energies, title, search.force_field)
+
+
+def be_silent() -> None:
+    """Keep RDKit from writing to stderr what the reasons of errors say."""
+    rdBase.DisableLog("rdApp.*")
 
 
 def read_smiles(smiles: str) -> Chem.Mol:
