@@ -19,6 +19,7 @@ _HOME = {
     "Options": "molgiae.pipeline",
     "align": "molgiae.alignment",
     "canonicalize": "molgiae.pipeline",
+    "deduplicate": "molgiae.deduplication",
     "embed": "molgiae.pipeline",
     "evaluate": "molgiae.evaluation",
     "from_ase": "molgiae.data.toolkits",
