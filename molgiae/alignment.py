@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from molgiae.data.bonds import bonds_of
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
@@ -234,30 +235,31 @@ def align_block(
         for c, target in zip(block, named, strict=True)
     ]
     block, targets = _without(block, named, reasons)
+    distinct = {id(target): target for target in targets}
+    actions = embedder.canonicalize(list(distinct.values())), embedder.canonicalize(block)
+    row = {key: k for k, key in enumerate(distinct)}
+    which = np.array([row[id(target)] for target in targets], dtype=np.int64)
+    starts = actions[0]["rotation"][which] @ np.swapaxes(actions[1]["rotation"], 1, 2)
     kinds: list[Match] = [match or _by_default(c, target) for c, target in zip(block, targets, strict=True)]
-    matches = _matches(targets, list(block), kinds, allow_reflection)
-    good = [k for k, reason in enumerate(matches.reason) if not reason]
-    block, targets = _without(block, targets, matches.reason)
-    distinct = list({id(t): t for t in targets}.values())
-    actions = embedder.canonicalize(distinct), embedder.canonicalize(block)
-    place = {id(target): k for k, target in enumerate(distinct)}
-    columns = _allocated(actions[1])
-    columns["match"] = np.array([kinds[k] for k in good], dtype="S5")
-    for m, (target, conformer) in enumerate(zip(targets, block, strict=True)):
-        k = good[m]
+    matches = _matches(targets, list(block), kinds, starts, allow_reflection)
+    matched = np.array([not reason for reason in matches.reason], dtype=bool)
+    kept, _ = _without(block, targets, matches.reason)
+    columns = _allocated(kept)
+    columns["in_domain"] = actions[1]["in_domain"][matched]
+    columns["match"] = np.array(kinds, dtype="S5")[matched]
+    for m, k in enumerate(np.flatnonzero(matched).tolist()):
+        target, x = targets[k].position, block[k].position
+        rotation, translation = matches.rotation[k], matches.translation[k]
+        columns["rmsd_before"][m] = rmsd(target, x)
+        columns["rmsd_group_action"][m] = rmsd(target, _by_action(*actions, int(which[k]), k))
+        for name in ("rmsd", "proven", "reflected"):
+            columns[name][m] = getattr(matches, name)[k]
+        columns["rotation"][m], columns["translation"][m] = rotation.T, -rotation.T @ translation
+        atoms = _atoms(kept, m)
+        columns["permutation"][atoms] = matches.order[k]
         sign = -1.0 if matches.reflected[k] else 1.0
-        order, rotation = matches.order[k], matches.rotation[k]
-        columns["rmsd_before"][m] = rmsd(target.position, conformer.position)
-        columns["rmsd_group_action"][m] = rmsd(target.position, _by_action(*actions, place[id(target)], m))
-        columns["rmsd"][m] = matches.rmsd[k]
-        columns["proven"][m], columns["reflected"][m] = matches.proven[k], matches.reflected[k]
-        columns["rotation"][m], columns["translation"][m] = rotation.T, -rotation.T @ matches.translation[k]
-        atoms = _atoms(actions[1], m)
-        columns["permutation"][atoms] = order
-        columns["aligned_position"][atoms] = (
-            sign * conformer.position[order] @ rotation.T + matches.translation[k]
-        )
-    return Result(actions[1].block, columns)
+        columns["aligned_position"][atoms] = sign * x[matches.order[k]] @ rotation.T + translation
+    return Result(kept, columns)
 
 
 def _by_default(conformer: Conformer, target: Conformer) -> Match:
@@ -266,7 +268,11 @@ def _by_default(conformer: Conformer, target: Conformer) -> Match:
 
 
 def _matches(
-    targets: list[Conformer], probes: list[Conformer], kinds: list[Match], allow_reflection: bool
+    targets: list[Conformer],
+    probes: list[Conformer],
+    kinds: list[Match],
+    starts: NDArray[np.float64],
+    allow_reflection: bool,
 ) -> Matches:
     """As `superpose_pairs`, with a kind of matching for each pair."""
     parts = {}
@@ -277,6 +283,7 @@ def _matches(
             [probes[k] for k in chosen],
             match=kind,
             allow_reflection=allow_reflection,
+            starts=starts[chosen],
         )
         parts.update({k: (found, row) for row, k in enumerate(chosen)})
     rows = [parts[k] for k in range(len(kinds))]
@@ -311,29 +318,29 @@ def _formulas_differ(conformer: Conformer, target: Conformer) -> str:
     return f"formula {hill(conformer)} differs from that of the reference, {hill(target)}"
 
 
-def _allocated(probes: Result) -> Columns:
-    columns: Columns = {"in_domain": probes["in_domain"].copy()}
-    for name in ("rotation", "translation", "permutation"):
-        columns[name] = np.empty_like(probes[name])
-    columns["aligned_position"] = np.empty_like(probes["canonical_position"])
-    for name in ("rmsd_before", "rmsd_group_action", "rmsd"):
-        columns[name] = np.empty(len(probes))
-    for name in ("proven", "reflected"):
-        columns[name] = np.zeros(len(probes), np.uint8)
-    return columns
+def _allocated(block: ConformerBlock) -> Columns:
+    m, atoms = len(block), len(block.atomic_number)
+    return {
+        "rotation": np.empty((m, 3, 3)),
+        "translation": np.empty((m, 3)),
+        "permutation": np.empty(atoms, np.int32),
+        "aligned_position": np.empty((atoms, 3)),
+        **{name: np.empty(m) for name in ("rmsd_before", "rmsd_group_action", "rmsd")},
+        **{name: np.empty(m, np.uint8) for name in ("proven", "reflected")},
+    }
 
 
 def _by_action(references: Result, probes: Result, k: int, m: int) -> np.ndarray:
     """Probe m in the pose and order of reference k by their group actions alone."""
-    place = np.argsort(references["permutation"][_atoms(references, k)])
-    atoms = _atoms(probes, m)
+    place = np.argsort(references["permutation"][_atoms(references.block, k)])
+    atoms = _atoms(probes.block, m)
     x = probes.block.position[atoms][probes["permutation"][atoms]][place]
     canonical = (x - probes["translation"][m]) @ probes["rotation"][m]
     return canonical @ references["rotation"][k].T + references["translation"][k]
 
 
-def _atoms(result: Result, m: int) -> slice:
-    return slice(int(result.block.offset[m]), int(result.block.offset[m + 1]))
+def _atoms(block: ConformerBlock, m: int) -> slice:
+    return slice(int(block.offset[m]), int(block.offset[m + 1]))
 
 
 def _detached(c: Conformer) -> Conformer:
@@ -350,7 +357,7 @@ def hill(conformer: Conformer) -> str:
 
 
 def _aligned_record(writer: StructureWriter, result: Result, m: int) -> None:
-    atoms = _atoms(result, m)
+    atoms = _atoms(result.block, m)
     values = {name: f"{result[name][m]:.4f}" for name in ("rmsd_before", "rmsd")}
     values |= {name: str(int(result[name][m])) for name in ("proven", "reflected")}
     values["match"] = result["match"][m].decode()
@@ -373,7 +380,7 @@ def _table_row(result: Result, m: int) -> dict[str, object]:
     row |= {name: f"{result[name][m]:.6f}" for name in ("rmsd_before", "rmsd_group_action", "rmsd")}
     row |= {name: int(result[name][m]) for name in ("proven", "reflected")}
     row |= {name: _words(result[name][m]) for name in ("rotation", "translation")}
-    return row | {"permutation": " ".join(map(str, result["permutation"][_atoms(result, m)].tolist()))}
+    return row | {"permutation": " ".join(map(str, result["permutation"][_atoms(result.block, m)].tolist()))}
 
 
 def _words(numbers: np.ndarray) -> str:
