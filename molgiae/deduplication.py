@@ -125,7 +125,7 @@ def deduplicate(
     suffix = ".h5" if names and is_hdf5(names[0]) else (structure_suffix(names[0]) if names else None)
     output = output_path(names, options, f"_unique{suffix or '.sdf'}")
     table_path = Path(table) if table is not None else table_of(output)
-    if any(table_path.resolve() == Path(name).resolve() for name in (output, *names)):
+    if table_path.resolve() in (output.resolve(), *(Path(name).resolve() for name in names)):
         raise ConfigError(f"{table_path}: is an input or the output, too; give --table another name")
     with ExitStack() as stack:
         writer = _writer(output, options)
