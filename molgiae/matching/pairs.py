@@ -16,7 +16,7 @@ from molgiae.matching.atoms import match_atoms
 from molgiae.matching.kabsch import kabsch
 from molgiae.matching.molecules import molecules_of
 from molgiae.matching.search import Search
-from molgiae.matching.symmetry import symmetry_of
+from molgiae.matching.symmetry import cached_symmetry
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -128,7 +128,7 @@ def _by_bonds(reference: Sequence[Conformer], probe: Sequence[Conformer], sign: 
     for molecule, members in groups.items():
         first = [molecules.order[index[id(reference[k])]] for k in members]
         second = [molecules.order[index[id(probe[k])]] for k in members]
-        search = Search(symmetry_of(molecules.graph[molecule]))
+        search = Search(cached_symmetry(molecules.graph[molecule].key))
         _search(result, members, reference, probe, first, second, sign, search)
     return result
 
