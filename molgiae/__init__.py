@@ -24,6 +24,7 @@ _HOME = {
     "evaluate": "molgiae.evaluation",
     "from_ase": "molgiae.data.toolkits",
     "from_rdkit": "molgiae.data.toolkits",
+    "generate_conformers": "molgiae.generation",
     "pretrain": "molgiae.pretraining",
     "read_conformers": "molgiae.data.readers",
     "reconstruct": "molgiae.pipeline",

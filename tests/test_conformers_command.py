@@ -21,6 +21,7 @@ from rdkit.Chem import rdDepictor
 from rdkit.Chem import rdForceFieldHelpers as fields
 from typer.testing import CliRunner, Result
 
+import molgiae
 from molgiae import generation
 from molgiae.cli import app
 from molgiae.config import ConformerSearch
@@ -230,6 +231,14 @@ def test_resume_begins_where_there_is_nothing_and_refuses_a_finished_output(smi,
     assert run(smi, "-o", tmp_path / "a.sdf", "-n", "1", "-j", "1", "--resume").exit_code == 3
     again = CliRunner().invoke(app, ["conformers", str(smi), "-o", str(tmp_path / "a.sdf"), "--resume"])
     assert again.exit_code == 1 and "exists already" in again.stderr
+
+
+def test_the_help_shows_how_and_the_library_does_the_same(smi, tmp_path, in_process):
+    result = CliRunner().invoke(app, ["conformers", "--help"])
+    assert result.exit_code == 0 and "molgiae conformers molecules.smi" in result.stdout
+    assert run(smi, "-o", tmp_path / "a.sdf", "-n", "2").exit_code == 3
+    molgiae.generate_conformers(smi, tmp_path / "b.sdf", number=2)
+    assert (tmp_path / "a.sdf").read_bytes() == (tmp_path / "b.sdf").read_bytes()
 
 
 # Which conformers
