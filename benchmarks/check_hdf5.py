@@ -15,7 +15,17 @@ import h5py
 import numpy as np
 
 BLOCK = 4096
-PER_CONFORMER = ["embedding", "rotation", "translation", "pose_defined", "order_defined", "in_domain"]
+PER_CONFORMER = [
+    "embedding",
+    "rotation",
+    "translation",
+    "pose_defined",
+    "order_defined",
+    "symmetry_number",
+    "point_group",
+    "stability",
+    "in_domain",
+]
 PER_CONFORMER += ["title", "source", "record", "charge"]
 PER_ATOM = ["permutation", "atomic_number", "position", "canonical_position"]
 PER_REJECTED = ["source", "record", "title", "line", "reason"]

@@ -39,6 +39,9 @@ def make_columns(size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         "canonical_position": rng.normal(size=(size * ATOMS, 3)),
         "pose_defined": np.full(size, "full"),
         "order_defined": np.ones(size, bool),
+        "symmetry_number": np.ones(size, int),
+        "point_group": np.full(size, "C1"),
+        "stability": np.full(size, 0.1),
         "in_domain": np.ones(size, bool),
     }
 

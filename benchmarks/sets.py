@@ -22,15 +22,18 @@ import numpy as np
 from ase.build import molecule
 from ase.collections import g2
 from ase.data import covalent_radii
-from make_conformers import conformers, molecules_of, read_smiles
 from numpy.typing import NDArray
+from qm9_smiles import molecules_of, read_smiles
 from rdkit import Chem, RDLogger
-from rdkit.Chem import rdDistGeom
 from scipy.spatial.transform import Rotation
 
+from molgiae.config import ConformerSearch
+from molgiae.conformer_worker import selected
 from molgiae.data.conformer import Conformer
 from molgiae.data.ctab_writer import write_ctab
 from molgiae.data.elements import SYMBOLS
+from molgiae.data.etkdg import embed_and_minimise
+from molgiae.errors import ConformerError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -183,18 +186,13 @@ def conformer_pairs(ensembles: Iterable[Ensemble], rng: np.random.Generator) -> 
 
 
 def minima(smiles: str, title: str, tries: int, seed: int) -> Ensemble:
-    """Distinct MMFF94s minima of one stereoisomer, lowest energy first; none if RDKit fails.
-
-    Stereocentres that the SMILES leaves open are those of the first embedding, in all conformers.
-    """
-    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
-    parameters = rdDistGeom.ETKDGv3()
-    parameters.randomSeed, parameters.maxIterations = seed + 1, 20
-    if rdDistGeom.EmbedMolecule(mol, parameters) < 0:
+    """Distinct MMFF94s minima of one stereoisomer, lowest energy first; none if RDKit fails."""
+    search = ConformerSearch(number=tries, seed=seed)
+    try:
+        found = selected(embed_and_minimise(smiles, True, title, search), search)
+    except ConformerError:
         return []
-    Chem.AssignStereochemistryFrom3D(mol)
-    isomer = Chem.MolToSmiles(Chem.RemoveHs(mol))
-    return [conformer_of(found, title=title) for found in conformers(isomer, tries, seed)]
+    return [with_position(conformer, conformer.position) for conformer in found]
 
 
 def _chosen(
@@ -235,7 +233,7 @@ def qm9_like(
     """Conformers of molecules of the QM9 test split.
 
     Args:
-        smiles: csv with gdb_index and SMILES, as `make_conformers.py` takes it.
+        smiles: csv with gdb_index and SMILES, as `qm9_smiles.py` takes it.
         npz: QM9 with the fixed split.
         molecules: how many.
         seed: of choice and embedding.

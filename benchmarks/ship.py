@@ -2,6 +2,8 @@
 
     python benchmarks/ship.py run/model.safetensors qm9 qm9.npz --conformers conformers.sdf
 
+The conformers, several of each title, are made by `qm9_smiles.py` and `molgiae conformers`.
+
 The weights are converted first and evaluated after, so that the card is about the very file that is shipped.
 """
 

@@ -8,7 +8,7 @@ import typer
 
 from molgiae import __version__
 
-from . import conformers, ensembles, models
+from . import conformers, ensembles, generate, models
 from .boundary import ErrorBoundary
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ def root(
     """What every command shares; `ErrorBoundary` reads --debug."""
 
 
-for command in (*conformers.COMMANDS, *ensembles.COMMANDS, *models.COMMANDS):
+for command in (*conformers.COMMANDS, *ensembles.COMMANDS, *generate.COMMANDS, *models.COMMANDS):
     app.command(no_args_is_help=True)(command)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +32,20 @@ if TYPE_CHECKING:
     from molgiae.pipeline import Options, Summary
 
 SHOWN_REASONS = 3
+
+
+class To(StrEnum):
+    """Which reference a conformer is brought onto."""
+
+    first = "first"
+    title = "title"
+
+
+class Match(StrEnum):
+    """Which matchings of atoms are allowed."""
+
+    bonds = "bonds"
+    atoms = "atoms"
 
 
 def embed(
@@ -116,10 +131,23 @@ def align(
         typer.Option(
             "--reference",
             "-r",
-            help="File whose first conformer is the reference.",
-            show_default="the first of the input",
+            help="File to take the reference from, or with --to title the references.",
+            show_default="the input",
         ),
     ] = None,
+    to: Annotated[
+        To, typer.Option(help="All onto the first conformer, or each onto the first of its title.")
+    ] = To.first,
+    match: Annotated[
+        Match | None,
+        typer.Option(
+            help="Which atoms may be matched: those that put bonds on bonds, or all of one element.",
+            show_default="bonds where the records have them, else atoms",
+        ),
+    ] = None,
+    allow_reflection: Annotated[
+        bool, typer.Option("--allow-reflection", help="Mirror a conformer where that lowers the RMSD.")
+    ] = False,
     model: Model = DEFAULT_MODEL,
     device: Device = DeviceName.auto,
     batch_size: BatchSize = BATCH_SIZE,
@@ -129,18 +157,28 @@ def align(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Superpose conformers on a reference of the same formula, whatever their atom order, to SDF, XYZ or HDF5.
+    """Superpose conformers on a reference of the same molecule, whatever their atom order.
 
-    The group actions give the start, assignment within elements and proper Kabsch the end; RMSD before and after.
+    The result is the least RMSD over all rotations and all matchings of equivalent atoms, and says for each
+    conformer whether this is proven. Written as SDF, XYZ, HDF5 or CSV, by the name of the output.
 
     \b
     molgiae align ensemble.sdf -o aligned.sdf
     molgiae align poses.xyz --reference crystal.sdf -o aligned.xyz
+    molgiae align run2.sdf --reference run1.sdf --to title -o rmsd.csv
     """
     from molgiae.alignment import align as run
 
     options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
-    finish(run(inputs, options, reference=reference), "aligned", quiet, as_json)
+    summary = run(
+        inputs,
+        options,
+        reference=reference,
+        to=to.value,
+        match=None if match is None else match.value,
+        allow_reflection=allow_reflection,
+    )
+    finish(summary, "aligned", quiet, as_json)
 
 
 COMMANDS = (embed, canonicalize, reconstruct, align)
@@ -165,6 +203,7 @@ def describe(summary: Summary, done: str) -> list[str]:
     ]
     if summary.metrics:
         lines.append(", ".join(f"{name} {value:.4f} A" for name, value in summary.metrics.items()))
+    lines += summary.notes
     if summary.out_of_domain:
         lines.append(
             f"{summary.out_of_domain} are outside of what model {summary.model} was trained on (in_domain is 0)"

@@ -1,15 +1,18 @@
-"""Every conformer onto a reference: through their group actions first, then by assignment and proper Kabsch."""
+"""Every conformer onto a reference: through their group actions first, then exactly."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from molgiae.data.bonds import bonds_of
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.inputs import is_hdf5, listed, read_inputs
@@ -17,71 +20,162 @@ from molgiae.data.readers import Inputs
 from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
-from molgiae.inference import Columns, Embedder, Result
-from molgiae.matching import principal_starts, rmsd, superpose
-from molgiae.pipeline import Options, Summary, output_path, read, run
+from molgiae.inference import Columns, Embedder, Result, reject_meaningless
+from molgiae.matching import Matches, rmsd, superpose_pairs
+from molgiae.pipeline import Options, Summary, output_path, run
 from molgiae.sinks import Hdf5Sink, Sink, StructureSink
+from molgiae.tables import TableSink, is_table
 
-ALIGNED_COLUMNS = (
-    "rotation",
-    "translation",
-    "permutation",
-    "aligned_position",
-    "in_domain",
-    "rmsd_before",
-    "rmsd_group_action",
-    "rmsd",
-)
+To = Literal["first", "title"]
+Match = Literal["bonds", "atoms"]
+
+PER_ATOM = ("permutation", "aligned_position")
+SCALARS = ("rmsd_before", "rmsd_group_action", "rmsd", "match", "proven", "reflected")
+ALIGNED_COLUMNS = ("rotation", "translation", "permutation", "aligned_position", "in_domain", *SCALARS)
+TABLE_COLUMNS = ("source", "record", "title", *SCALARS, "rotation", "translation", "permutation")
+
+
+class References(Protocol):
+    """Which conformer each conformer is brought onto."""
+
+    def of(self, conformer: Conformer) -> Conformer | None:
+        """The reference; None if there is none."""
+
+    def missing(self, conformer: Conformer) -> str:
+        """Why there is none."""
+
+
+@dataclass
+class First:
+    """One reference for all."""
+
+    reference: Conformer
+
+    def of(self, conformer: Conformer) -> Conformer | None:
+        """The one."""
+        return self.reference
+
+    def missing(self, conformer: Conformer) -> str:
+        """Never asked."""
+        return ""
+
+
+class ByTitle:
+    """For each conformer the first of its title.
+
+    Args:
+        names: where references come from, for the message.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._first: dict[str, Conformer] = {}
+
+    def add(self, block: ConformerBlock) -> None:
+        """Remember titles that are new."""
+        for m, title in enumerate(block.title):
+            if title not in self._first:
+                self._first[title] = _detached(block[m])
+
+    def adding(self, blocks: Iterator[ConformerBlock]) -> Iterator[ConformerBlock]:
+        """The blocks, remembered when they are taken."""
+        for block in blocks:
+            self.add(block)
+            yield block
+
+    def of(self, conformer: Conformer) -> Conformer | None:
+        """The first of the same title."""
+        return self._first.get(conformer.title)
+
+    def missing(self, conformer: Conformer) -> str:
+        """Names the title."""
+        return f"no conformer of title {conformer.title!r} in {', '.join(self.names)}"
 
 
 def align(
-    inputs: Inputs, options: Options | None = None, *, reference: Inputs | None = None, **changes: Any
+    inputs: Inputs,
+    options: Options | None = None,
+    *,
+    reference: Inputs | None = None,
+    to: To = "first",
+    match: Match | None = None,
+    allow_reflection: bool = False,
+    **changes: Any,
 ) -> Summary:
-    """Superpose conformers of one formula on a reference and write them in its pose and order.
+    """Superpose conformers of one molecule on a reference and write them in its pose and order.
 
     The conformer x = g.act(c) is brought onto the reference y = h.act(c') by h g^-1, which is exact where both
-    are copies of one another; assignment within elements and proper Kabsch refine it, from the four
-    superpositions of the principal axes too. The least RMSD found is not proven to be the global minimum.
+    are copies of one another. Then the least RMSD over all rotations and matchings is searched; `proven` says
+    where it is known that there is no lesser one.
 
     Args:
         inputs: conformers.
-        options: of the command.
-        reference: file whose first conformer is the reference; by default that of the inputs.
+        options: of the command; the output is SDF, XYZ, HDF5 or CSV by its name.
+        reference: file to take references from; by default the input.
+        to: "first": all onto the first conformer; "title": each onto the first of its title.
+        match: "bonds": only matchings that put bonds on bonds; "atoms": all within elements; None: "bonds" where
+            the records of both have them, otherwise "atoms".
+        allow_reflection: whether a conformer may be mirrored.
         **changes: fields of `Options` by name.
 
     Raises:
         ConformerError: if there is no reference.
+        ConfigError: if an option is wrong.
     """
     options = replace(options or Options(), **changes)
-    names, references = listed(inputs), [] if reference is None else listed(reference)
-    if STDIN in names and STDIN in references:
+    if to not in ("first", "title"):
+        raise ConfigError(f"to {to!r} is unknown; use first or title")
+    names, others = listed(inputs), [] if reference is None else listed(reference)
+    if STDIN in names and STDIN in others:
         raise ConfigError("standard input (-) can be read only once; give the reference as a file")
-    output = output_path([*names, *references], options, "_aligned.sdf")
-    blocks = read(names, options, output)
-    if references:
-        target, _ = first_conformer(read_inputs(references), references, skip=False)
-    else:
-        target, blocks = first_conformer(blocks, names)
+    output = output_path([*names, *others], options, "_aligned.sdf", tables=True)
+    references, blocks = _references(names, others, to, options)
     embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size)
-    canonical_target = embedder.canonicalize([target])
-    sink: Sink = (
-        Hdf5Sink(output, ALIGNED_COLUMNS, embedder, command=options.command, overwrite=options.overwrite)
-        if is_hdf5(output)
-        else StructureSink(output, _aligned_record, overwrite=options.overwrite)
-    )
+    tally = Counter[str]()
     before: list[float] = []
     after: list[float] = []
 
     def compute(block: ConformerBlock) -> Result:
-        result = align_block(embedder, canonical_target, block)
+        result = align_block(embedder, references, block, match=match, allow_reflection=allow_reflection)
         before.extend(result["rmsd_before"].tolist())
         after.extend(result["rmsd"].tolist())
+        tally.update(result["match"].astype(str).tolist())
+        tally["proven"] += int(result["proven"].sum())
         return result
 
-    summary = run(blocks, compute, sink, embedder, options, verb="align")
+    summary = run(blocks, compute, _sink(output, embedder, options), embedder, options, verb="align")
     if after:
         summary.metrics = {"rmsd_before_mean": float(np.mean(before)), "rmsd_mean": float(np.mean(after))}
+        kinds = ", ".join(f"{tally[kind]} by {kind}" for kind in ("bonds", "atoms") if tally[kind])
+        summary.notes = [f"matched {kinds}; {tally['proven']} of {len(after)} proven to be the least RMSD"]
     return summary
+
+
+def _references(
+    names: list[str], others: list[str], to: To, options: Options
+) -> tuple[References, Iterator[ConformerBlock]]:
+    blocks = read_inputs(names, format=options.format, on_error=options.on_error)
+    if to == "first":
+        if others:
+            return First(first_conformer(read_inputs(others), others, skip=False)[0]), blocks
+        target, blocks = first_conformer(blocks, names)
+        return First(target), blocks
+    by_title = ByTitle(others or names)
+    if not others:
+        return by_title, by_title.adding(blocks)
+    for block in read_inputs(others, on_error="stop"):
+        by_title.add(block)
+    return by_title, blocks
+
+
+def _sink(output: Path, embedder: Embedder, options: Options) -> Sink:
+    if is_hdf5(output):
+        return Hdf5Sink(
+            output, ALIGNED_COLUMNS, embedder, command=options.command, overwrite=options.overwrite
+        )
+    if is_table(output):
+        return TableSink(output, TABLE_COLUMNS, _table_row, overwrite=options.overwrite)
+    return StructureSink(output, _aligned_record, overwrite=options.overwrite)
 
 
 def first_conformer(
@@ -117,59 +211,141 @@ def first_conformer(
     )
 
 
-def align_block(embedder: Embedder, target: Result, block: ConformerBlock) -> Result:
-    """Align a block; conformers of another formula are refused.
+def align_block(
+    embedder: Embedder,
+    references: References,
+    block: ConformerBlock,
+    *,
+    match: Match | None = None,
+    allow_reflection: bool = False,
+) -> Result:
+    """Align a block; what has no reference, or one that it cannot be matched with, is refused.
 
     Args:
         embedder: gives the group actions.
-        target: canonicalized reference.
+        references: of each conformer.
         block: conformers.
+        match: as of `align`.
+        allow_reflection: whether a conformer may be mirrored.
     """
-    reference = target.block[0]
-    formula = Counter(reference.atomic_number.tolist())
-    fits = np.array([Counter(c.atomic_number.tolist()) == formula for c in block], dtype=bool)
+    block = reject_meaningless(block)
+    named = [references.of(c) for c in block]
+    reasons = [
+        references.missing(c) if target is None else _formulas_differ(c, target)
+        for c, target in zip(block, named, strict=True)
+    ]
+    block, targets = _without(block, named, reasons)
+    distinct = {id(target): target for target in targets}
+    actions = embedder.canonicalize(list(distinct.values())), embedder.canonicalize(block)
+    row = {key: k for k, key in enumerate(distinct)}
+    which = np.array([row[id(target)] for target in targets], dtype=np.int64)
+    starts = actions[0]["rotation"][which] @ np.swapaxes(actions[1]["rotation"], 1, 2)
+    kinds: list[Match] = [match or _by_default(c, target) for c, target in zip(block, targets, strict=True)]
+    matches = _matches(targets, list(block), kinds, starts, allow_reflection)
+    matched = np.array([not reason for reason in matches.reason], dtype=bool)
+    kept, _ = _without(block, targets, matches.reason)
+    columns = _allocated(kept)
+    columns["in_domain"] = actions[1]["in_domain"][matched]
+    columns["match"] = np.array(kinds, dtype="S5")[matched]
+    for m, k in enumerate(np.flatnonzero(matched).tolist()):
+        target, x = targets[k].position, block[k].position
+        rotation, translation = matches.rotation[k], matches.translation[k]
+        columns["rmsd_before"][m] = rmsd(target, x)
+        columns["rmsd_group_action"][m] = rmsd(target, _by_action(*actions, int(which[k]), k))
+        for name in ("rmsd", "proven", "reflected"):
+            columns[name][m] = getattr(matches, name)[k]
+        columns["rotation"][m], columns["translation"][m] = rotation.T, -rotation.T @ translation
+        atoms = _atoms(kept, m)
+        columns["permutation"][atoms] = matches.order[k]
+        sign = -1.0 if matches.reflected[k] else 1.0
+        columns["aligned_position"][atoms] = sign * x[matches.order[k]] @ rotation.T + translation
+    return Result(kept, columns)
+
+
+def _by_default(conformer: Conformer, target: Conformer) -> Match:
+    """Bonds where both records have them."""
+    return "atoms" if bonds_of(conformer) is None or bonds_of(target) is None else "bonds"
+
+
+def _matches(
+    targets: list[Conformer],
+    probes: list[Conformer],
+    kinds: list[Match],
+    starts: NDArray[np.float64],
+    allow_reflection: bool,
+) -> Matches:
+    """As `superpose_pairs`, with a kind of matching for each pair."""
+    parts = {}
+    for kind in ("bonds", "atoms"):
+        chosen = [k for k, other in enumerate(kinds) if other == kind]
+        found = superpose_pairs(
+            [targets[k] for k in chosen],
+            [probes[k] for k in chosen],
+            match=kind,
+            allow_reflection=allow_reflection,
+            starts=starts[chosen],
+        )
+        parts.update({k: (found, row) for row, k in enumerate(chosen)})
+    rows = [parts[k] for k in range(len(kinds))]
+    return Matches(
+        rmsd=np.array([found.rmsd[row] for found, row in rows]),
+        rotation=np.array([found.rotation[row] for found, row in rows]).reshape(-1, 3, 3),
+        translation=np.array([found.translation[row] for found, row in rows]).reshape(-1, 3),
+        order=[found.order[row] for found, row in rows],
+        proven=np.array([found.proven[row] for found, row in rows], dtype=bool),
+        reflected=np.array([found.reflected[row] for found, row in rows], dtype=bool),
+        reason=[found.reason[row] for found, row in rows],
+    )
+
+
+def _without(
+    block: ConformerBlock, targets: Sequence[Conformer | None], reasons: Sequence[str]
+) -> tuple[ConformerBlock, list[Conformer]]:
+    """The conformers without a reason to refuse them, and their references."""
     refused = [
-        Rejected(c.source, c.record, c.title, c.line,
-                 f"formula {hill(c)} differs from that of the reference, {hill(reference)}")
-        for c, good in zip(block, fits, strict=True) if not good
-    ]  # fmt: skip
-    probes = embedder.canonicalize(block.take(fits, refused))
-    columns: Columns = {
-        name: probes[name].copy() for name in ("rotation", "translation", "permutation", "in_domain")
+        Rejected(c.source, c.record, c.title, c.line, reason)
+        for c, reason in zip(block, reasons, strict=True)
+        if reason
+    ]
+    keep = np.array([not reason for reason in reasons], dtype=bool)
+    kept = [target for target, reason in zip(targets, reasons, strict=True) if not reason and target]
+    return block.take(keep, refused), kept
+
+
+def _formulas_differ(conformer: Conformer, target: Conformer) -> str:
+    if np.array_equal(np.sort(conformer.atomic_number), np.sort(target.atomic_number)):
+        return ""
+    return f"formula {hill(conformer)} differs from that of the reference, {hill(target)}"
+
+
+def _allocated(block: ConformerBlock) -> Columns:
+    m, atoms = len(block), len(block.atomic_number)
+    return {
+        "rotation": np.empty((m, 3, 3)),
+        "translation": np.empty((m, 3)),
+        "permutation": np.empty(atoms, np.int32),
+        "aligned_position": np.empty((atoms, 3)),
+        **{name: np.empty(m) for name in ("rmsd_before", "rmsd_group_action", "rmsd")},
+        **{name: np.empty(m, np.uint8) for name in ("proven", "reflected")},
     }
-    columns["aligned_position"] = np.empty_like(probes["canonical_position"])
-    for name in ("rmsd_before", "rmsd_group_action", "rmsd"):
-        columns[name] = np.empty(len(probes))
-    for m, aligned in enumerate(_superposed(target, probes)):
-        atoms = slice(int(probes.block.offset[m]), int(probes.block.offset[m + 1]))
-        for name, value in aligned.items():
-            per_atom = name in ("permutation", "aligned_position")
-            columns[name][atoms if per_atom else m] = value
-    return Result(probes.block, columns)
 
 
-def _superposed(target: Result, probes: Result) -> Iterator[Columns]:
-    """The columns of each probe in turn; the inverse motion is stored: from the reference back to the input."""
-    y = target.block[0].position.astype(np.float64)
-    z = target.block[0].atomic_number.astype(np.int64)
-    place = np.argsort(target["permutation"])
-    for m, probe in enumerate(probes.block):
-        atoms = slice(int(probes.block.offset[m]), int(probes.block.offset[m + 1]))
-        x = probe.position
-        rotation = target["rotation"][0] @ probes["rotation"][m].T
-        translation = target["translation"][0] - rotation @ probes["translation"][m]
-        canonical = x[probes["permutation"][atoms]][place] @ rotation.T + translation
-        starts = [(rotation, translation), *principal_starts(y, x)]
-        best = superpose(z, y, probe.atomic_number.astype(np.int64), x, starts)
-        yield {
-            "rotation": best.rotation.T,
-            "translation": -best.rotation.T @ best.translation,
-            "permutation": best.order,
-            "aligned_position": x[best.order] @ best.rotation.T + best.translation,
-            "rmsd_before": np.array(rmsd(y, x)),
-            "rmsd_group_action": np.array(rmsd(y, canonical)),
-            "rmsd": np.array(best.rmsd),
-        }
+def _by_action(references: Result, probes: Result, k: int, m: int) -> np.ndarray:
+    """Probe m in the pose and order of reference k by their group actions alone."""
+    place = np.argsort(references["permutation"][_atoms(references.block, k)])
+    atoms = _atoms(probes.block, m)
+    x = probes.block.position[atoms][probes["permutation"][atoms]][place]
+    canonical = (x - probes["translation"][m]) @ probes["rotation"][m]
+    return canonical @ references["rotation"][k].T + references["translation"][k]
+
+
+def _atoms(block: ConformerBlock, m: int) -> slice:
+    return slice(int(block.offset[m]), int(block.offset[m + 1]))
+
+
+def _detached(c: Conformer) -> Conformer:
+    """A copy that does not keep the block alive."""
+    return replace(c, atomic_number=c.atomic_number.copy(), position=c.position.copy())
 
 
 def hill(conformer: Conformer) -> str:
@@ -181,10 +357,31 @@ def hill(conformer: Conformer) -> str:
 
 
 def _aligned_record(writer: StructureWriter, result: Result, m: int) -> None:
-    atoms = slice(int(result.block.offset[m]), int(result.block.offset[m + 1]))
+    atoms = _atoms(result.block, m)
+    values = {name: f"{result[name][m]:.4f}" for name in ("rmsd_before", "rmsd")}
+    values |= {name: str(int(result[name][m])) for name in ("proven", "reflected")}
+    values["match"] = result["match"][m].decode()
     writer.write(
         result.block[m],
         order=result["permutation"][atoms],
         position=result["aligned_position"][atoms],
-        properties={f"molgiae_{name}": f"{result[name][m]:.4f}" for name in ("rmsd_before", "rmsd")},
+        properties={f"molgiae_{name}": value for name, value in values.items()},
     )
+
+
+def _table_row(result: Result, m: int) -> dict[str, object]:
+    block = result.block
+    row: dict[str, object] = {
+        "source": block.source[m],
+        "record": int(block.record[m]),
+        "title": block.title[m],
+        "match": result["match"][m].decode(),
+    }
+    row |= {name: f"{result[name][m]:.6f}" for name in ("rmsd_before", "rmsd_group_action", "rmsd")}
+    row |= {name: int(result[name][m]) for name in ("proven", "reflected")}
+    row |= {name: _words(result[name][m]) for name in ("rotation", "translation")}
+    return row | {"permutation": " ".join(map(str, result["permutation"][_atoms(result.block, m)].tolist()))}
+
+
+def _words(numbers: np.ndarray) -> str:
+    return " ".join(f"{number:.10f}" for number in numbers.ravel().tolist())

@@ -17,6 +17,10 @@ MOST_ATOMS = 1_000_000
 """More than any conformer has."""
 
 
+MAX_SEED = 1_000_000
+"""Seeds of embeddings are multiplied by the number of the conformer, within 32 bits."""
+
+
 class _Plain:
     """Configuration that travels as plain data, in checkpoints and JSON."""
 
@@ -145,3 +149,44 @@ class TrainConfig(_Plain):
                 raise ConfigError(f"{name}={getattr(self, name)}: must be positive")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema={self.ema}: must be at least 0 and below 1")
+
+
+FORCE_FIELDS = ("mmff94s", "uff", "none")
+
+
+@dataclass(frozen=True)
+class ConformerSearch(_Plain):
+    """How conformers of a molecule are made: distance geometry, a force field, and what of it is kept.
+
+    Attributes:
+        number: embeddings tried for a molecule.
+        keep: most conformers of a molecule that are kept, those of lowest energy; None for all.
+        prune: symmetric proper RMSD over all atoms, angstrom, within which two conformers are one. Mirror images are
+            two, unless they can be superposed. 0 keeps all.
+        energy_window: kcal/mol above the lowest that are kept; None for all.
+        force_field: one of FORCE_FIELDS; with "none" conformers stay as embedded and have no energy.
+        seed: of the embedding; a molecule gets the same conformers in whatever file it stands.
+        time_limit: seconds of wall time for a molecule, after which it is given up.
+    """
+
+    number: int = 10
+    keep: int | None = None
+    prune: float = 0.05
+    energy_window: float | None = None
+    force_field: str = "mmff94s"
+    seed: int = 0
+    time_limit: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.number < 1 or (self.keep is not None and self.keep < 1):
+            raise ConfigError(f"number={self.number}, keep={self.keep}: must be at least 1")
+        if self.prune < 0 or (self.energy_window is not None and self.energy_window < 0):
+            raise ConfigError(f"prune={self.prune}, energy_window={self.energy_window}: must not be negative")
+        if self.force_field not in FORCE_FIELDS:
+            raise ConfigError(f"force_field={self.force_field!r}: expected one of {', '.join(FORCE_FIELDS)}")
+        if self.energy_window is not None and self.force_field == "none":
+            raise ConfigError("an energy window needs energies; choose a force field")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ConfigError(f"seed={self.seed}: expected 0 to {MAX_SEED}")
+        if self.time_limit <= 0:
+            raise ConfigError(f"time_limit={self.time_limit}: must be positive")

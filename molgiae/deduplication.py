@@ -125,6 +125,8 @@ def deduplicate(
     suffix = ".h5" if names and is_hdf5(names[0]) else (structure_suffix(names[0]) if names else None)
     output = output_path(names, options, f"_unique{suffix or '.sdf'}")
     table_path = Path(table) if table is not None else table_of(output)
+    if table_path.resolve() in (output.resolve(), *(Path(name).resolve() for name in names)):
+        raise ConfigError(f"{table_path}: is an input or the output, too; give --table another name")
     with ExitStack() as stack:
         writer = _writer(output, options)
         stack.enter_context(writer)
@@ -266,12 +268,7 @@ class Records(Sequence[Conformer]):
         except OSError as error:
             place = f"{tempfile.gettempdir()}: the temporary file cannot be written"
             raise MolgiaeError(f"{place}: {error.strerror}; name another directory in TMPDIR") from error
-        perceive = self._match == "bonds"
-        self._bonds += (
-            [""] * len(block)
-            if self._match == "atoms"
-            else [bond_record(c, perceive=perceive) for c in block]
-        )
+        self._bonds += [""] * len(block) if self._match == "atoms" else map(bond_record, block)
         self._starts.append(self._length)
         self._parts.append(_atoms_alone(block))
         self.source += block.source

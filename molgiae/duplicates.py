@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.spatial import cKDTree
 
-from molgiae.data.bonds import bonds_of
+from molgiae.data.bond_records import has_bonds, record_of
 from molgiae.data.conformer import Conformer
 from molgiae.matching import radial_bound, superpose_pairs
-from molgiae.matching.graphs import graphs_of, refine
+from molgiae.matching.graphs import refine
+from molgiae.matching.molecules import known_bonds, molecules_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,10 +43,8 @@ SLACK = 1e-6
 """Angstrom of round-off that the bounds are allowed."""
 AXES, SAMPLE = 12, 512
 """Principal axes of the distances in which neighbours are searched, and conformers these are taken from."""
-GRAPHS = 2048
-"""Bond graphs that are coloured at once."""
-CHUNK = 1 << 21
-"""Distances that are held at once."""
+CHUNK, HELD = 1 << 17, 1 << 23
+"""Distances that are sorted at once, and most that are held for all conformers of a molecule."""
 QUERIES = 256
 """Conformers whose neighbours are searched at once."""
 BLOCK = 1024, 16384
@@ -126,34 +125,45 @@ def find_duplicates(
     rule = rule or Rule()
     verdicts = Verdicts.undecided(len(conformers))
     for molecule in molecules(conformers, rule.match, order):
-        _Walk(molecule, conformers, rule, energy, verdicts).run(advance or (lambda done: None))
+        _Walk(molecule, rule, energy, verdicts).run(advance or (lambda done: None))
     return verdicts
 
 
 @dataclass(frozen=True, slots=True)
 class Molecule:
-    """Conformers that may be copies of each other.
+    """Conformers that may be copies of each other, their atoms in one order.
 
     Attributes:
         rows: (m,) which of all conformers these are, in the order in which they are gone through.
-        position: (m, n, 3) angstrom, centred, atoms sorted by colour.
-        colour: (n,) number of the colour of each atom, the same for all m.
-        match: how their atoms are matched.
+        position: (m, n, 3) angstrom, centred.
+        atomic_number: (n,) uint8.
+        bonds: record with the bonds; empty where atoms are matched within elements.
+        colour: (n,) ascending; atoms of different colours are never matched.
     """
 
     rows: Ints
     position: Floats
+    atomic_number: NDArray[np.uint8]
+    bonds: str
     colour: Ints
-    match: Match
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def match(self) -> Match:
+        """How the atoms are matched."""
+        return "bonds" if self.bonds else "atoms"
+
+    def conformers(self, chosen: Ints) -> list[Conformer]:
+        """Some of the m."""
+        return [Conformer(self.atomic_number, self.position[k], text=self.bonds) for k in chosen.tolist()]
 
 
 def molecules(
     conformers: Sequence[Conformer], match: Match | None = None, order: Ints | None = None
 ) -> Iterator[Molecule]:
-    """Conformers grouped by formula and, where atoms are matched by bonds, by the colours of the bond graph.
+    """Conformers grouped by formula and, where atoms are matched by bonds, by their bond graph.
 
     Args:
         conformers: all of them.
@@ -163,42 +173,38 @@ def molecules(
     formulas: dict[bytes, list[int]] = {}
     for row in range(len(conformers)) if order is None else order.tolist():
         formulas.setdefault(np.sort(conformers[row].atomic_number).tobytes(), []).append(row)
-    for rows in formulas.values():
-        by_bonds = match != "atoms" and all(conformers[row].text for row in rows)
-        graphs: dict[bytes, tuple[list[int], list[Floats]]] = {}
-        for start in range(0, len(rows), GRAPHS):
-            part = rows[start : start + GRAPHS]
-            chosen = [conformers[row] for row in part]
-            colours = (
-                _bond_colours(chosen) if by_bonds else [c.atomic_number.astype(np.uint64) for c in chosen]
-            )
-            for row, conformer, colour in zip(part, chosen, colours, strict=True):
-                by_colour = np.argsort(colour, kind="stable")
-                members, positions = graphs.setdefault(colour[by_colour].tobytes(), ([], []))
-                members.append(row)
-                positions.append(conformer.position[by_colour])
-        for key, (members, positions) in graphs.items():
-            colour = np.frombuffer(key, np.uint64)
-            position = np.array(positions)
-            yield Molecule(
-                rows=np.array(members),
-                position=position - position.mean(axis=1, keepdims=True),
-                colour=np.unique(colour, return_inverse=True)[1],
-                match="bonds" if by_bonds else "atoms",
-            )
+    for elements, rows in formulas.items():
+        members = [conformers[row] for row in rows]
+        if match == "bonds" or (match is None and all(has_bonds(c) for c in members)):
+            yield from _by_bonds(np.array(rows), members)
+            continue
+        z = np.frombuffer(elements, np.uint8)
+        position = np.array([c.position[np.argsort(c.atomic_number, kind="stable")] for c in members])
+        yield Molecule(np.array(rows), _centred(position), z, "", np.unique(z, return_inverse=True)[1])
 
 
-def _bond_colours(conformers: Sequence[Conformer]) -> list[NDArray[np.uint64]]:
-    """(n,) colours of conformers of one formula that every isomorphism of their bond graphs keeps."""
-    distinct: dict[tuple[bytes, str], int] = {}
-    which = [distinct.setdefault((c.atomic_number.tobytes(), c.text), len(distinct)) for c in conformers]
-    z = np.stack([np.frombuffer(elements, np.uint8) for elements, _ in distinct])
-    nowhere = np.zeros((z.shape[1], 3))
-    bonds = [bonds_of(Conformer(row, nowhere, text=text)) for row, (_, text) in zip(z, distinct, strict=True)]
-    colours = refine(
-        graphs_of(z.astype(np.int64), [np.empty((0, 2), np.int64) if b is None else b for b in bonds])
-    )
-    return [colours[k] for k in which]
+def _by_bonds(rows: Ints, members: list[Conformer]) -> Iterator[Molecule]:
+    labelled = molecules_of(members)
+    molecule = np.array(labelled.molecule)
+    for number, graph in enumerate(labelled.graph):
+        chosen = np.flatnonzero(molecule == number)
+        colour = refine(graph)[0]
+        by_colour = np.argsort(colour, kind="stable")
+        orders = [labelled.order[m][by_colour] for m in chosen.tolist()]
+        first = members[chosen[0]]
+        yield Molecule(
+            rows=rows[chosen],
+            position=_centred(
+                np.array([members[m].position[o] for m, o in zip(chosen.tolist(), orders, strict=True)])
+            ),
+            atomic_number=first.atomic_number[orders[0]],
+            bonds=record_of(first.atomic_number[orders[0]], np.argsort(orders[0])[known_bonds(first)]),
+            colour=np.unique(colour, return_inverse=True)[1][by_colour],
+        )
+
+
+def _centred(position: Floats) -> Floats:
+    return position - position.mean(axis=1, keepdims=True)
 
 
 class Neighbours:
@@ -218,17 +224,31 @@ class Neighbours:
         first, second = np.triu_indices(n, 1)
         _, kind = np.unique(molecule.colour[first] * n + molecule.colour[second], return_inverse=True)
         by_kind = np.argsort(kind, kind="stable")
-        self._first, self._second, self._kind = first[by_kind], second[by_kind], kind[by_kind]
-        self._radii = radial_bound(molecule.colour, molecule.position)
+        self._pair, self._kind = (first * n + second)[by_kind], kind[by_kind]
+        self._span = 1.0 + 4.0 * np.abs(molecule.position).max(initial=0.0)
         self._at_once = max(CHUNK // max(len(first), 1), 1)
+        self._radii = radial_bound(molecule.colour, molecule.position)
+        self._distances: Floats | None = None
+        if len(molecule) * len(first) <= HELD:
+            self._distances = self.distances(np.arange(len(molecule)))
         self._place = self._projected()
 
     def distances(self, chosen: Ints) -> Floats:
         """(c, n (n - 1) / 2) distances between atoms over n, sorted within each pair of colours."""
-        position = self._molecule.position[chosen]
-        distance = np.linalg.norm(position[:, self._first] - position[:, self._second], axis=2)
-        apart = self._kind * (1.0 + distance.max(initial=0.0))
-        return (np.sort(distance + apart, axis=1) - apart) / len(self._molecule.colour)
+        if self._distances is not None:
+            return self._distances[chosen]
+        n = len(self._molecule.colour)
+        found = np.empty((len(chosen), len(self._pair)))
+        for k in range(0, len(chosen), self._at_once):
+            position = self._molecule.position[chosen[k : k + self._at_once]]
+            inner = position @ position.transpose(0, 2, 1)
+            square = np.einsum("cii->ci", inner)
+            apart = square[:, :, None] + square[:, None] - 2.0 * inner
+            distance = np.sqrt(np.maximum(apart.reshape(len(position), n * n)[:, self._pair], 0.0))
+            distance += self._kind * self._span
+            distance.sort(axis=1)
+            found[k : k + self._at_once] = (distance - self._kind * self._span) / n
+        return found
 
     def before(self, start: int, stop: int, kept: Ints) -> tuple[Ints, Ints, Floats]:
         """Candidates for ``start:stop``: those of `kept`, and those among them that stand before.
@@ -250,7 +270,7 @@ class Neighbours:
     def _projected(self) -> Floats:
         """(m, AXES) places in space whose distances are lower bounds of the RMSD."""
         size = len(self._molecule)
-        if not len(self._first):
+        if not len(self._pair):
             return np.zeros((size, 1))
         sample = self.distances(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))
         centre = sample.mean(axis=0)
@@ -258,7 +278,7 @@ class Neighbours:
         rank = len(sample)
         leading = eigh(sample @ sample.T, subset_by_index=(max(rank - AXES, 0), rank - 1))[1]
         axes = np.linalg.qr(sample.T @ leading)[0]
-        chunks = (np.arange(k, min(k + self._at_once, size)) for k in range(0, size, self._at_once))
+        chunks = np.array_split(np.arange(size), range(QUERIES, size, QUERIES))
         return np.concatenate([(self.distances(chunk) - centre) @ axes for chunk in chunks])
 
     def _near(self, tree: cKDTree, among: Ints, start: int, stop: int) -> tuple[Ints, Ints]:
@@ -274,8 +294,8 @@ class Neighbours:
         near = radial <= self._reach
         later, earlier, radial = later[near], earlier[near], radial[near]
         bound = np.empty(len(later))
-        for k in range(0, len(later), self._at_once):
-            pairs = slice(k, k + self._at_once)
+        for k in range(0, len(later), QUERIES):
+            pairs = slice(k, k + QUERIES)
             members, place = np.unique(np.concatenate([later[pairs], earlier[pairs]]), return_inverse=True)
             bound[pairs] = _apart(self.distances(members), *np.split(place, 2))
         near = bound <= self._reach
@@ -283,7 +303,8 @@ class Neighbours:
 
 
 def _apart(points: Floats, first: Ints, second: Ints) -> Floats:
-    return np.linalg.norm(points[first] - points[second], axis=1)
+    apart = points[first] - points[second]
+    return np.sqrt(np.einsum("ek,ek->e", apart, apart))
 
 
 class _Walk:
@@ -292,12 +313,11 @@ class _Walk:
     def __init__(
         self,
         molecule: Molecule,
-        conformers: Sequence[Conformer],
         rule: Rule,
         energy: Floats | None,
         verdicts: Verdicts,
     ) -> None:
-        self._molecule, self._conformers, self._rule, self._verdicts = molecule, conformers, rule, verdicts
+        self._molecule, self._rule, self._verdicts = molecule, rule, verdicts
         self._energy = energy[molecule.rows] if energy is not None else np.zeros(len(molecule))
         self._into = np.full(len(molecule), UNDECIDED)
         verdicts.by_bonds[molecule.rows] = molecule.match == "bonds"
@@ -343,8 +363,8 @@ class _Walk:
         """Superpose pairs, sorted by the later conformer, and merge those that are near enough."""
         rows = self._molecule.rows
         matches = superpose_pairs(
-            [self._conformers[row] for row in rows[earlier].tolist()],
-            [self._conformers[row] for row in rows[later].tolist()],
+            self._molecule.conformers(earlier),
+            self._molecule.conformers(later),
             match=self._molecule.match,
             allow_reflection=self._rule.mirror_same,
         )

@@ -151,6 +151,9 @@ class Embedder:
         columns["translation"][chosen] = g.translation.vector.cpu().numpy()
         columns["pose_defined"][chosen] = np.array(POSES, dtype="S4")[action.pose_defined.numpy()]
         columns["order_defined"][chosen] = action.order_defined.numpy()
+        columns["symmetry_number"][chosen] = action.symmetry_number.numpy()
+        columns["point_group"][chosen] = np.array(action.point_group, dtype="S4")
+        columns["stability"][chosen] = action.stability.numpy()
         columns["in_domain"][chosen] = in_domain(self.checkpoint.domain, part, x)
         columns["permutation"][rows] = g.permutation.index[mask].cpu().numpy()
         columns["canonical_position"][rows] = self.model.undo(action, x).pos[mask].cpu().numpy()
@@ -238,6 +241,9 @@ def _allocate(conformers: int, atoms: int, dimension: int, reconstruct: bool) ->
         "canonical_position": np.empty((atoms, 3)),
         "pose_defined": np.empty(conformers, dtype="S4"),
         "order_defined": np.empty(conformers, dtype=np.uint8),
+        "symmetry_number": np.empty(conformers, dtype=np.int32),
+        "point_group": np.empty(conformers, dtype="S4"),
+        "stability": np.empty(conformers),
         "in_domain": np.empty(conformers, dtype=np.uint8),
     }
     if dimension:

@@ -7,11 +7,9 @@ operation spend their time waiting for each other, the more so on a busy machine
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
-
-import torch
 
 from molgiae.errors import MolgiaeError
 
@@ -31,18 +29,28 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) ->
     if workers <= 1:
         yield from map(function, items)
         return
+    import torch  # noqa: PLC0415 - whoever needs in_flight alone need not load it
+
     before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(workers, "molgiae", initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield from _in_flight(pool, function, items, workers + 1)
+            yield from in_flight(pool, function, items, workers + 1)
     finally:
         torch.set_num_threads(before)  # the initializer also changes what all threads share
 
 
-def _in_flight(
+def in_flight(
     pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
-) -> Iterator[R]:
-    """Results in order, with at most so many items ahead of them."""
+) -> Generator[R, None, None]:
+    """Results in the order of the items, of which at most so many are ahead of the results.
+
+    Args:
+        pool: where the function is called.
+        function: of one item.
+        items: taken in the thread of the caller; if taking one raises a `MolgiaeError`, the results of those before
+            it come first.
+        ahead: items that wait or are worked on.
+    """
     waiting: deque[Future[R]] = deque()
     failure: MolgiaeError | None = None
     source = iter(items)

@@ -24,6 +24,7 @@ from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Embedder, Result
 from molgiae.parallel import ordered_map
 from molgiae.sinks import Hdf5Sink, Sink, StructureSink
+from molgiae.tables import is_table
 
 CANONICAL_COLUMNS = tuple(name for name in EMBEDDING_COLUMNS if name != "embedding")
 RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")
@@ -48,7 +49,8 @@ class Summary:
         model_sha256: of its file.
         out_of_domain: conformers written although outside of what the model was trained on.
         seconds: wall time.
-        metrics: figures of the command.
+        metrics: figures of the command, angstrom.
+        notes: what else the command has to say, a line each.
     """
 
     output: str
@@ -62,6 +64,7 @@ class Summary:
     out_of_domain: int = 0
     seconds: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -233,7 +236,9 @@ def stop_at_refusal(block: ConformerBlock, options: Options) -> None:
         raise ConformerError(bad.reason, source=bad.source, record=bad.record, title=bad.title, line=bad.line)
 
 
-def output_path(inputs: list[str], options: Options, ending: str, structures: bool = True) -> Path:
+def output_path(
+    inputs: list[str], options: Options, ending: str, structures: bool = True, tables: bool = False
+) -> Path:
     """The output asked for, or one in the current directory named after the first input.
 
     Args:
@@ -241,13 +246,15 @@ def output_path(inputs: list[str], options: Options, ending: str, structures: bo
         options: of the command.
         ending: of the name that is derived.
         structures: whether SDF and XYZ can be written, too.
+        tables: whether CSV can be written, too.
 
     Raises:
         ConfigError: if the name says no format that can be written, or the output is an input.
     """
     path = Path(options.output) if options.output is not None else Path(stem_of(inputs) + ending)
-    if not is_hdf5(path) and not (structures and structure_suffix(path)):
-        expected = ".h5, .sdf or .xyz" if structures else ".h5: embeddings are written as HDF5"
+    if not is_hdf5(path) and not (structures and structure_suffix(path)) and not (tables and is_table(path)):
+        csv = ", .csv" if tables else ""
+        expected = f".h5{csv}, .sdf or .xyz" if structures else ".h5: embeddings are written as HDF5"
         raise ConfigError(f"{path}: end the name of the output in {expected}")
     if path.exists() and any(os.path.exists(name) and path.samefile(name) for name in inputs):
         raise ConfigError(f"{path}: is an input, too; name another output with --output")

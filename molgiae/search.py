@@ -196,7 +196,8 @@ def embedder_of(file: EmbeddingFile, model: str | None, options: Options) -> Emb
     if found != digest:
         raise CheckpointError(
             f"{file.path}: was embedded with model {name} (sha256 {digest[:12]}), {model or path} is another "
-            f"(sha256 {found[:12]}); give the first with --model, or embed the file again with the second"
+            f"(sha256 {found[:12]}); give the first with --model, or make the file again with molgiae embed "
+            "and the second"
         )
     return Embedder(model or name, device=options.device, batch_size=options.batch_size)
 

@@ -6,13 +6,15 @@ import csv
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from molgiae.data.conformer import Rejected
 from molgiae.data.hdf5 import Hdf5Writer
 from molgiae.data.partial import PartialFile
 from molgiae.data.writers import StructureWriter, open_writer
-from molgiae.inference import Embedder, Result
+
+if TYPE_CHECKING:
+    from molgiae.inference import Embedder, Result
 
 REJECTED_FIELDS = ("source", "record", "title", "line", "reason")
 

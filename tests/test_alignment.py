@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import molgiae
-from molgiae.alignment import align_block, hill
+from molgiae.alignment import First, align_block, hill
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.hdf5 import EmbeddingFile, Hdf5Writer
 from molgiae.data.readers import read_conformers
@@ -32,8 +34,8 @@ def write_xyz(path: Path, *conformers: Conformer) -> Path:
     return path
 
 
-def aligned(embedder, reference, *conformers):
-    return align_block(embedder, embedder.canonicalize([reference]), ConformerBlock.of(conformers))
+def aligned(embedder, reference, *conformers, **options):
+    return align_block(embedder, First(reference), ConformerBlock.of(conformers), **options)
 
 
 def assert_stored_motion_leads_back(result) -> None:
@@ -193,3 +195,75 @@ def test_the_output_may_not_be_the_reference(tmp_path, sdf, model_path):
     reference = write_xyz(tmp_path / "r.xyz", SPECIAL[0])
     with pytest.raises(ConfigError, match="is an input"):
         molgiae.align(sdf, reference=reference, output=reference, overwrite=True, model=model_path)
+
+
+def test_each_is_brought_onto_the_first_of_its_title(tmp_path, model_path):
+    """From the input itself, and from a file of references."""
+    first, second = random_conformer(6, 1), random_conformer(9, 2)
+    titled = [replace(c, title=t) for c, t in ((first, "a"), (second, "b"))]
+    moving = [replace(moved(c, k), title=c.title) for k in (1, 2) for c in titled]
+    path = write_xyz(tmp_path / "all.xyz", *titled, *moving)
+    summary = molgiae.align(path, output=tmp_path / "out.xyz", model=model_path, to="title")
+    assert (summary.written, summary.rejected) == (6, 0)
+    for k, c in enumerate(read_conformers(tmp_path / "out.xyz")):
+        assert_allclose(c.position, titled[k % 2].position, atol=1e-5)
+    references = write_xyz(tmp_path / "references.xyz", titled[1])
+    summary = molgiae.align(
+        write_xyz(tmp_path / "moved.xyz", *moving),
+        reference=references, to="title", output=tmp_path / "out.csv", model=model_path,
+    )  # fmt: skip
+    assert (summary.written, summary.rejected) == (2, 2)
+    assert list(summary.reasons) == [f"no conformer of title 'a' in {references}"]
+
+
+def test_csv_holds_what_leads_back_to_the_input(tmp_path, model_path):
+    probe = moved(REFERENCE, 3)
+    path = write_xyz(tmp_path / "a.xyz", REFERENCE, probe)
+    summary = molgiae.align(path, output=tmp_path / "out.csv", model=model_path)
+    with open(tmp_path / "out.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["record"] for row in rows] == ["1", "2"]
+    assert [row["title"] for row in rows] == [REFERENCE.title, probe.title]
+    assert float(rows[1]["rmsd"]) < 1e-6
+    assert float(rows[1]["rmsd_before"]) > 0.5
+    assert (rows[1]["match"], rows[1]["proven"], rows[1]["reflected"]) == ("atoms", "1", "0")
+    rotation, translation = (np.array(rows[1][name].split(), float) for name in ("rotation", "translation"))
+    order = np.array(rows[1]["permutation"].split(), int)
+    back = REFERENCE.position @ rotation.reshape(3, 3).T + translation
+    assert_allclose(probe.position[order], back, atol=1e-5)
+    assert summary.notes == ["matched 2 by atoms; 2 of 2 proven to be the least RMSD"]
+
+
+def test_a_mirror_image_is_reflected_on_request_and_the_motion_leads_to_its_mirror_image(embedder):
+    image = moved(mirrored(REFERENCE), 1)
+    result = aligned(embedder, REFERENCE, image, allow_reflection=True)
+    assert result["rmsd"][0] < 1e-6
+    assert result["reflected"].tolist() == [1]
+    back = result["aligned_position"] @ result["rotation"][0].T + result["translation"][0]
+    assert_allclose(-image.position[result["permutation"]], back, atol=1e-6)
+    assert_allclose(result["aligned_position"], REFERENCE.position, atol=1e-6)
+
+
+def test_bonds_decide_where_records_have_them(tmp_path, model_path):
+    """Two chains of the same atoms in space, bonded in another order: refused by bonds, matched by atoms."""
+    c = conformer([6, 6, 6, 6, 8], random_conformer(5, 5).position)
+    path = tmp_path / "two.sdf"
+    path.write_text(
+        sdf_record(atoms_of(c), "chain", [(1, 2), (2, 3), (3, 4), (4, 5)])
+        + sdf_record(atoms_of(c), "star", [(1, 2), (1, 3), (1, 4), (1, 5)])
+    )
+    by_bonds = molgiae.align(path, output=tmp_path / "bonds.csv", model=model_path)
+    assert (by_bonds.written, list(by_bonds.reasons)) == (1, ["the bond graphs differ"])
+    by_atoms = molgiae.align(path, output=tmp_path / "atoms.csv", model=model_path, match="atoms")
+    assert by_atoms.written == 2
+
+
+def test_unknown_ways_are_errors(tmp_path, sdf, model_path):
+    with pytest.raises(ConfigError, match="to 'last' is unknown"):
+        molgiae.align(sdf, output=tmp_path / "out.sdf", model=model_path, to="last")
+
+
+def test_elements_the_model_does_not_know_are_aligned(embedder):
+    c = random_conformer(8, 3, elements=(26, 78, 53))
+    result = aligned(embedder, c, moved(c, 1))
+    assert result["rmsd"][0] < 1e-6

@@ -10,7 +10,7 @@ from ase.collections import g2 as g2_names
 from torch import Tensor, nn
 
 from molgiae.autoencoder import ConformerAutoencoder
-from molgiae.canonicalization import FLOOR, POSES, Equivariant, canonical_order, well_conditioned
+from molgiae.canonicalization import FLOOR, POSES, Equivariant, well_conditioned
 from molgiae.clouds import Cloud
 from molgiae.config import ModelConfig
 from molgiae.models import build
@@ -180,12 +180,6 @@ def vectors(first: list[float], second: list[float]) -> Tensor:
 )
 def test_vectors_are_judged_by_length_and_by_what_is_orthogonal(pair, expected):
     assert bool(well_conditioned(pair)) is expected
-
-
-def test_scores_come_first_and_ties_go_by_coordinates_padding_last():
-    scores = torch.tensor([[1.0, 0.0, 0.0, 0.001, torch.inf]])
-    pos = torch.tensor([[[0, 0, 0], [2, 0, 0], [1, 5, 0], [1.001, 0, 9], [-9, -9, -9]]])
-    assert canonical_order(scores, pos).tolist() == [[3, 2, 1, 0, 4]]
 
 
 def test_conformers_that_symmetry_leaves_alone_are_not_completed():

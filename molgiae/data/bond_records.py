@@ -5,56 +5,46 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-from molgiae.data.bonds import Bonds, bonds_of, perceived_bonds
+from molgiae.data.bonds import Bonds, bonds_of
 from molgiae.data.conformer import Conformer
 from molgiae.data.elements import SYMBOLS
 
-HEADER_LINES = 3
+REMEMBERED = 1 << 16
+"""Records that are held to be shared."""
 NOWHERE = "    0.0000    0.0000    0.0000"
 V2000_LIMIT = 999
-REMEMBERED = 1 << 16
-"""Tables that are held to be shared."""
 
 
-def bond_record(conformer: Conformer, *, perceive: bool = False) -> str:
-    """A connection table with the atoms and bonds of a conformer and nothing else; empty if no bonds are known.
+def has_bonds(conformer: Conformer) -> bool:
+    """Whether the bonds of a conformer are known: its record lists some, or it has one atom.
 
-    They are known where the record is a connection table that lists some; one atom needs none. Tables that
-    were made from coordinates alone list none and say nothing about bonds. Conformers with equal atoms and
-    bonds share one string, so that a long ensemble holds its bonds once.
+    Connection tables that were made from coordinates alone list none, and say nothing about bonds.
+    """
+    bonds = bonds_of(conformer)
+    return len(conformer) == 1 or (bonds is not None and len(bonds) > 0)
+
+
+def bond_record(conformer: Conformer) -> str:
+    """A connection table with the atoms and bonds of a conformer and nothing else; empty if none are known.
+
+    Conformers with equal atoms and bonds share one string, so that a long ensemble holds its bonds once.
+    """
+    if not has_bonds(conformer):
+        return ""
+    bonds = bonds_of(conformer)
+    return record_of(conformer.atomic_number, np.empty((0, 2), np.int64) if bonds is None else bonds)
+
+
+def record_of(atomic_number: NDArray[np.uint8], bonds: Bonds) -> str:
+    """A connection table without coordinates; for equal atoms and bonds the same string.
 
     Args:
-        conformer: with the text of its record.
-        perceive: take bonds from distances where none are known.
+        atomic_number: (n,) uint8.
+        bonds: (K, 2) atoms of each bond, from 0.
     """
-    numbers = conformer.atomic_number.tobytes()
-    bare = _without_atoms(conformer.text)
-    bonds = bonds_of(conformer) if bare is None else _bonds_listed(numbers, bare)
-    if bonds is None or not (len(bonds) or len(conformer) == 1):
-        if not perceive:
-            return ""
-        bonds = perceived_bonds(conformer.atomic_number, conformer.position)
-    return _record(numbers, bonds.tobytes())
-
-
-def _without_atoms(text: str) -> str | None:
-    """A V2000 table with all atoms alike, so that those with the same bonds are equal; None for other text."""
-    lines = text.split("\n", HEADER_LINES + 1)
-    if len(lines) < HEADER_LINES + 2 or "V2000" not in lines[HEADER_LINES]:
-        return None
-    counts = lines[HEADER_LINES]
-    if not (counts[:3].strip().isdecimal() and counts[3:6].strip().isdecimal()):
-        return None
-    n_atoms, n_bonds = int(counts[:3]), int(counts[3:6])
-    bonds = [line[:6] for line in lines[HEADER_LINES + 1].split("\n")[n_atoms : n_atoms + n_bonds]]
-    return "\n".join(["", "", "", counts.rstrip(), *[NOWHERE] * n_atoms, *bonds, "M  END", ""])
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _bonds_listed(numbers: bytes, text: str) -> Bonds | None:
-    number = np.frombuffer(numbers, np.uint8)
-    return bonds_of(Conformer(number, np.zeros((len(number), 3)), text=text))
+    return _record(atomic_number.tobytes(), bonds.tobytes())
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -67,8 +57,8 @@ def _record(numbers: bytes, pairs: bytes) -> str:
     else:
         counts = "  0  0  0     0  0            999 V3000"
         atoms = [f"{k} {SYMBOLS[z]} 0 0 0 0" for k, z in enumerate(numbers, 1)]
-        pairs_ = [f"{k} 1 {i} {j}" for k, (i, j) in enumerate(bonds, 1)]
+        listed = [f"{k} 1 {i} {j}" for k, (i, j) in enumerate(bonds, 1)]
         lines = ["BEGIN CTAB", f"COUNTS {len(atoms)} {len(bonds)} 0 0 0", "BEGIN ATOM", *atoms, "END ATOM"]
-        lines += ["BEGIN BOND", *pairs_, "END BOND", "END CTAB"]
+        lines += ["BEGIN BOND", *listed, "END BOND", "END CTAB"]
         table = ["M  V30 " + line for line in lines]
     return "\n".join(["", "", "", counts, *table, "M  END", ""])

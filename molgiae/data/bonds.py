@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -29,11 +31,19 @@ def bonds_of(conformer: Conformer) -> Bonds | None:
     Raises:
         ConformerError: the table cannot be read.
     """
-    lines = conformer.text.replace("\r", "").split("\n")
+    return _written(conformer.text, conformer.line)
+
+
+@lru_cache(maxsize=256)
+def _written(text: str, first_line: int) -> Bonds | None:
+    """Remembered, for conformers that were made of one record share its text."""
+    lines = text.replace("\r", "").split("\n")
     if len(lines) < 4 or ("V2000" not in lines[3] and "V3000" not in lines[3]):
         return None
     listed = _in_columns(lines) if "V2000" in lines[3] else None
-    return normalised(read_ctab(lines, conformer.line).bonds if listed is None else listed)
+    bonds = normalised(read_ctab(lines, first_line).bonds if listed is None else listed)
+    bonds.flags.writeable = False
+    return bonds
 
 
 def _in_columns(lines: list[str]) -> Bonds | None:

@@ -238,8 +238,8 @@ def _read_v3000(lines: Sequence[str], first_line: int) -> Ctab:
     number = np.array([number for number, _, _ in atoms.values()], np.uint8)
     position = np.array([position for _, position, _ in atoms.values()])
     place = {label: k for k, label in enumerate(atoms, 1)}
-    bonds = _bonds([(place[first], place[second]) for first, second in pairs])
-    return Ctab(number, position, sum(charge for _, _, charge in atoms.values()), bonds, end)
+    bonded = _bonds([(place[first], place[second]) for first, second in pairs])
+    return Ctab(number, position, sum(charge for _, _, charge in atoms.values()), bonded, end)
 
 
 def _add_atom_v3000(words: list[str], atoms: dict[str, Atom]) -> None:

@@ -151,15 +151,15 @@ class EmbeddingFile:
 
         Keys: path, bytes, the root attributes, conformers, rejected, rejected_reasons (numbers in them
         replaced by ``#``), dimension, columns, properties, atoms, atoms_smallest, atoms_largest,
-        atomic_numbers (atoms of each element), and for embeddings pose_defined, order_defined and in_domain
-        (conformers of each value).
+        atomic_numbers (atoms of each element), and for embeddings pose_defined, order_defined, point_group and
+        in_domain (conformers of each value).
         """
         sizes = np.diff(self.column("atom_offset"))
         reasons = Counter(refused.kind for refused in self.rejected())
         keys = {name: str(dataset.attrs["key"]) for name, dataset in self._file["properties"].items()}
         tallies: dict[str, Any] = {
             name: self._tally(name)
-            for name in ("pose_defined", "order_defined", "in_domain")
+            for name in ("pose_defined", "order_defined", "point_group", "in_domain")
             if name in self.columns
         }
         return {

@@ -35,6 +35,11 @@ class Graphs:
         """Some of them, also more than once."""
         return Graphs(self.colour[rows], self.neighbour[rows])
 
+    @property
+    def key(self) -> tuple[bytes, bytes, int]:
+        """Of one graph, for look-ups."""
+        return self.colour.tobytes(), self.neighbour.tobytes(), self.colour.shape[1]
+
     def marked(self, mark: Colours) -> Graphs:
         """The same with atoms of unequal marks, (M, n) or (n,) uint64, of unequal colours."""
         return Graphs(_mixed(self.colour + mark * _MARK), self.neighbour)
@@ -151,42 +156,32 @@ def keeps_bonds(first: Graphs, second: Graphs, mappings: Ints) -> NDArray[np.boo
     return same & (mapped == theirs).all(axis=(1, 2))
 
 
-def automorphisms(graph: Graphs, limit: int) -> tuple[Ints, bool]:
-    """The automorphisms of one graph, and whether they are all.
-
-    Each is the product of one element of every transversal of a chain of stabilizers.
-
-    Args:
-        graph: one graph.
-        limit: at most so many are made.
-
-    Returns:
-        (K, n), the identity first; entry k of each is the atom that atom k goes to.
-    """
-    n = graph.colour.shape[1]
-    found, complete = np.arange(n)[None], True
-    for coset in reversed(transversals(graph)):
-        if len(found) * len(coset) > limit:
-            return found, False
+def products(chain: list[Ints], n: int) -> Ints:
+    """(K, n) all automorphisms, products of one element of each transversal, the identity first."""
+    found = np.arange(n)[None]
+    for coset in reversed(chain):
         found = coset[:, found].reshape(-1, n)
-    return found, complete
+    return found
 
 
 def transversals(graph: Graphs) -> list[Ints]:
     """One automorphism for every image of each base atom that leaves the base atoms before it alone.
 
+    The atoms with the fewest of their colour are base atoms first.
+
     Returns:
         arrays (size of the orbit, n), the identity first in each.
     """
-    found = []
+    found: list[Ints] = []
     colour = refine(graph)[0]
     while True:
         values, count = np.unique(colour, return_counts=True)
         if len(values) == len(colour):
             return found
-        members = np.flatnonzero(colour == values[count > 1][0])
+        least = np.where(count > 1, count, len(colour) + 1).argmin()
+        members = np.flatnonzero(colour == values[least])
         marked = np.repeat(colour[None], len(members), axis=0)
-        marked[np.arange(len(members)), members] = _marked(values[count > 1][:1])
+        marked[np.arange(len(members)), members] = _marked(values[least : least + 1])
         trial = Graphs(marked, graph.neighbour.repeat(len(members), axis=0))
         coset = _automorphisms_onto_first(graph, trial)
         if len(coset) > 1:

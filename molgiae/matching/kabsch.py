@@ -12,6 +12,8 @@ Covariances = Floats
 NEWTON_STEPS = 60
 CONVERGED = 1e-13
 FALL_STEPS = 2
+DOUBLE = 1e-6
+"""Where the two largest roots differ by less, relative to their size, Newton's steps lose half of the digits."""
 
 
 def rmsd(reference: Floats, probe: Floats) -> float:
@@ -40,7 +42,7 @@ def kabsch(reference: Floats, probe: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def best_overlap(c: Covariances) -> Floats:
-    """The largest trace of R^T C over proper rotations R, without R; where it errs it errs upwards.
+    """The largest trace of R^T C over proper rotations R, without R.
 
     It is the largest root of the characteristic polynomial of the quaternion matrix of C (Theobald, Acta Cryst.
     2005, A61, 478), x^4 - 2 |C|^2 x^2 - 8 det(C) x + |C|^4 - 4 |cof C|^2. All of its roots are real, so Newton's
@@ -54,7 +56,13 @@ def best_overlap(c: Covariances) -> Floats:
     """
     norm = np.einsum("kn,kn->n", c, c)
     cofactor = cofactors(c)
-    return _largest_root(norm, _determinant(c, cofactor), np.einsum("kn,kn->n", cofactor, cofactor))
+    det = _determinant(c, cofactor)
+    overlap = _largest_root(norm, det, np.einsum("kn,kn->n", cofactor, cofactor))
+    double = np.flatnonzero(overlap * (overlap * overlap - norm) / 2 - det < DOUBLE * norm * overlap)
+    if len(double):
+        values = np.linalg.svd(c[:, double].T.reshape(-1, 3, 3), compute_uv=False)
+        overlap[double] = values[:, 0] + values[:, 1] + np.sign(det[double]) * values[:, 2]
+    return overlap
 
 
 def best_rotations(c: Covariances) -> tuple[Floats, Covariances, Floats]:
@@ -95,11 +103,12 @@ def best_rotations(c: Covariances) -> tuple[Floats, Covariances, Floats]:
 def cofactors(c: Covariances) -> Covariances:
     """(9, N) cofactors of the matrices (9, N)."""
     a, b, d, e, f, g, h, i, j = c
-    return np.stack(
-        [f * j - g * i, g * h - e * j, e * i - f * h]
-        + [d * i - b * j, a * j - d * h, b * h - a * i]
-        + [b * g - d * f, d * e - a * g, a * f - b * e]
+    rows = (
+        (f * j - g * i, g * h - e * j, e * i - f * h),
+        (d * i - b * j, a * j - d * h, b * h - a * i),
+        (b * g - d * f, d * e - a * g, a * f - b * e),
     )
+    return np.array(rows).reshape(9, -1)
 
 
 def _determinant(c: Covariances, cofactor: Covariances) -> Floats:

@@ -43,18 +43,27 @@ class Molecules:
 
 def molecules_of(conformers: Sequence[Conformer]) -> Molecules:
     """Label the bond graphs of conformers; bonds are perceived where a record has none."""
-    bonds = [known_bonds(c) for c in conformers]
-    by_size = defaultdict(list)
+    first: dict[tuple[bytes, bytes], int] = {}
+    bonds: dict[int, Ints] = {}
+    like_first = []
     for m, conformer in enumerate(conformers):
-        by_size[len(conformer)].append(m)
+        pairs = known_bonds(conformer)
+        like_first.append(first.setdefault((conformer.atomic_number.tobytes(), pairs.tobytes()), m))
+        if like_first[m] == m:
+            bonds[m] = pairs
+    by_size = defaultdict(list)
+    for m in bonds:
+        by_size[len(conformers[m])].append(m)
     found = Molecules([], [-1] * len(conformers), [np.empty(0, np.int64)] * len(conformers))
     known: dict[bytes, tuple[int, Ints]] = {}
     like: dict[bytes, list[int]] = defaultdict(list)
     for members in by_size.values():
         for start in range(0, len(members), BATCH):
             part = members[start : start + BATCH]
-            z = np.stack([conformers[m].atomic_number for m in part])
+            z = np.stack([conformers[m].atomic_number for m in part]).astype(np.int64)
             _label(found, known, like, part, graphs_of(z, [bonds[m] for m in part]))
+    for m, same in enumerate(like_first):
+        found.molecule[m], found.order[m] = found.molecule[same], found.order[same]
     return found
 
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer
 from molgiae.errors import ConfigError
-from molgiae.matching.assignment import principal_starts, superpose
+from molgiae.matching.atoms import match_atoms
 from molgiae.matching.kabsch import kabsch
 from molgiae.matching.molecules import molecules_of
 from molgiae.matching.search import Search
-from molgiae.matching.symmetry import symmetry_of
+from molgiae.matching.symmetry import cached_symmetry
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MATCHES = ("bonds", "atoms")
-EXACT = 1e-6
-"""RMSD in angstrom that cannot be told from zero, the least there is."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ def superpose_pairs(
     *,
     match: str = "bonds",
     allow_reflection: bool = False,
+    starts: Floats | None = None,
 ) -> Matches:
     """The least RMSD of each pair over all rotations, translations and matchings of equivalent atoms.
 
@@ -66,6 +66,8 @@ def superpose_pairs(
         match: "bonds": atoms are matched so that bonds lie on bonds, whatever their order; they are taken from the
             records, or perceived from distances. "atoms": any matching within elements.
         allow_reflection: whether the probe may be mirrored.
+        starts: (P, 3, 3) rotations of the probes onto the references to start from, beside others; only the search
+            by atoms needs any.
 
     Raises:
         ConfigError: if `match` is unknown or the numbers of conformers differ.
@@ -74,11 +76,18 @@ def superpose_pairs(
         raise ConfigError(f"match {match!r} is unknown; use one of {', '.join(MATCHES)}")
     if len(reference) != len(probe):
         raise ConfigError(f"{len(reference)} references and {len(probe)} probes; pairs need as many of each")
-    found = _by_bonds(reference, probe, 1) if match == "bonds" else _by_atoms(reference, probe, 1)
+    found = _either(match, reference, probe, 1, starts)
     if not allow_reflection:
         return found
-    mirrored = _by_bonds(reference, probe, -1) if match == "bonds" else _by_atoms(reference, probe, -1)
-    return _better(found, mirrored)
+    return _better(found, _either(match, reference, probe, -1, None))
+
+
+def _either(
+    match: str, reference: Sequence[Conformer], probe: Sequence[Conformer], sign: int, starts: Floats | None
+) -> Matches:
+    if match == "bonds":
+        return _by_bonds(reference, probe, sign)
+    return _by_atoms(reference, probe, sign, starts)
 
 
 def _nothing(p: int, sign: int) -> Matches:
@@ -119,30 +128,55 @@ def _by_bonds(reference: Sequence[Conformer], probe: Sequence[Conformer], sign: 
     for molecule, members in groups.items():
         first = [molecules.order[index[id(reference[k])]] for k in members]
         second = [molecules.order[index[id(probe[k])]] for k in members]
-        x = np.stack([reference[k].position[order] for k, order in zip(members, first, strict=True)])
-        y = np.stack([sign * probe[k].position[order] for k, order in zip(members, second, strict=True)])
-        matcher = Search(symmetry_of(molecules.graph[molecule]))
-        x0, y0 = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
-        chosen, proven = matcher(x0, y0)
-        rotation, translation, distance = kabsch(x, np.take_along_axis(y, chosen[:, :, None], axis=1))
-        result.rotation[members], result.translation[members] = rotation, translation
-        result.rmsd[members], result.proven[members] = distance, proven
-        for row, k in enumerate(members):
-            order = np.empty(len(first[row]), np.int64)
-            order[first[row]] = second[row][chosen[row]]
-            result.order[k] = order
+        search = Search(cached_symmetry(molecules.graph[molecule].key))
+        _search(result, members, reference, probe, first, second, sign, search)
     return result
 
 
-def _by_atoms(reference: Sequence[Conformer], probe: Sequence[Conformer], sign: int) -> Matches:
+def _by_atoms(
+    reference: Sequence[Conformer], probe: Sequence[Conformer], sign: int, starts: Floats | None
+) -> Matches:
+    """Pairs of one formula; a matching by bonds is one of the starts where there is one."""
     result = _nothing(len(reference), sign)
+    groups: dict[bytes, list[int]] = defaultdict(list)
     for k, (a, b) in enumerate(zip(reference, probe, strict=True)):
-        if not np.array_equal(np.sort(a.atomic_number), np.sort(b.atomic_number)):
+        formula = np.sort(a.atomic_number).tobytes()
+        if formula == np.sort(b.atomic_number).tobytes():
+            groups[formula].append(k)
+        else:
             result.reason[k] = "the formulas differ"
-            continue
-        z, z_probe = a.atomic_number.astype(np.int64), b.atomic_number.astype(np.int64)
-        y = sign * b.position
-        best = superpose(z, a.position, z_probe, y, principal_starts(a.position, y))
-        result.rmsd[k], result.rotation[k], result.translation[k] = best.rmsd, best.rotation, best.translation
-        result.order[k], result.proven[k] = best.order, best.rmsd < EXACT
+    for formula, members in groups.items():
+        mine, theirs = [reference[k] for k in members], [probe[k] for k in members]
+        bonded = _by_bonds(mine, theirs, sign)
+        rotations = [bonded.rotation] if starts is None else [bonded.rotation, starts[members]]
+        first, second = (
+            [np.argsort(c.atomic_number, kind="stable") for c in side] for side in (mine, theirs)
+        )
+        _search(
+            result, members, reference, probe, first, second, sign,
+            partial(match_atoms, np.frombuffer(formula, np.uint8).astype(np.int64), starts=rotations),
+        )  # fmt: skip
     return result
+
+
+def _search(
+    result: Matches,
+    members: list[int],
+    reference: Sequence[Conformer],
+    probe: Sequence[Conformer],
+    first: list[Ints],
+    second: list[Ints],
+    sign: int,
+    search: Callable[[Floats, Floats], tuple[Ints, NDArray[np.bool_]]],
+) -> None:
+    """Fill in pairs of one molecule, whose atoms are brought into a common order first."""
+    x = np.stack([reference[k].position[order] for k, order in zip(members, first, strict=True)])
+    y = sign * np.stack([probe[k].position[order] for k, order in zip(members, second, strict=True)])
+    chosen, result.proven[members] = search(
+        x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+    )
+    found = kabsch(x, np.take_along_axis(y, chosen[:, :, None], axis=1))
+    result.rotation[members], result.translation[members], result.rmsd[members] = found
+    for k, mine, theirs, row in zip(members, first, second, chosen, strict=True):
+        result.order[k] = np.empty(len(mine), np.int64)
+        result.order[k][mine] = theirs[row]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.matching.chain import promising
 from molgiae.matching.kabsch import Covariances, best_overlap, best_rotations
 from molgiae.matching.symmetry import Bunches, Symmetry, exchanges, swapped
 
@@ -37,6 +38,8 @@ NODES = 4096
 ENTRIES = 1 << 20
 """Numbers in the largest array of a chunk of pairs."""
 CONTRACTIONS = 3
+FIRST_WIDTH, WIDTH = 16, 1024
+"""Core automorphisms kept at each step of a chain, for a first solution and for a proof."""
 SLACK = 1e-9
 """Round-off of a cosine."""
 
@@ -71,14 +74,46 @@ class Search:
         return np.concatenate([order for order, _ in parts]), np.concatenate([proven for _, proven in parts])
 
     def _chunk(self, x: Floats, y: Floats) -> tuple[Ints, Mask]:
+        if self.symmetry.levels:
+            return self._one_by_one(x, y)
         pairs = Pairs.of(self.symmetry, x, y)
         if self.direct:
             core, choices = pairs.try_all()
-            proven = np.full(len(x), self.symmetry.complete)
+            proven = np.ones(len(x), bool)
         else:
             core, choices, proven = branch_and_bound(pairs)
-            proven &= self.symmetry.complete
         return pairs.orders(core, choices), proven
+
+    def _one_by_one(self, x: Floats, y: Floats) -> tuple[Ints, Mask]:
+        """A first solution from few core automorphisms, then all that may lead to a better one."""
+        orders, proven = np.empty(x.shape[:2], np.int64), np.zeros(len(x), bool)
+        for p in range(len(x)):
+            core, _ = promising(self.symmetry.levels, x[p], y[p], -np.inf, FIRST_WIDTH)
+            first, _ = Search(self.symmetry.with_core(core))(x[p : p + 1], y[p : p + 1])
+            overlap = best_overlap(np.einsum("ki,kj->ij", x[p], y[p][first[0]]).reshape(9, 1))
+            square = np.square(x[p]).sum() + np.square(y[p]).sum()
+            least = float(sufficient(overlap, square, x.shape[1])[0])
+            core, complete = np.empty((0, x.shape[1]), np.int64), True
+            if least < square / 2:
+                core, complete = promising(self.symmetry.levels, x[p], y[p], least, WIDTH)
+            found = Search(self.symmetry.with_core(core))(x[p : p + 1], y[p : p + 1]) if len(core) else None
+            orders[p], proven[p] = first[0], complete and (found is None or found[1][0])
+            if found is not None:
+                other = best_overlap(np.einsum("ki,kj->ij", x[p], y[p][found[0][0]]).reshape(9, 1))
+                orders[p] = found[0][0] if other > overlap else first[0]
+        return orders, proven
+
+
+def sufficient(overlap: Floats, square: Floats | float, n: int) -> Floats:
+    """Overlaps that lower the RMSD of n atoms by more than `TOLERANCE`, from that of the best known solution.
+
+    Args:
+        overlap: of the solution, angstrom squared.
+        square: sum of the squared positions of both, angstrom squared.
+        n: number of atoms.
+    """
+    left = np.maximum(square - 2 * overlap, 0)
+    return overlap + np.sqrt(left * n) * TOLERANCE + n * TOLERANCE**2 / 2
 
 
 @dataclass(frozen=True)
@@ -237,9 +272,7 @@ class Incumbents:
 
     def sufficient(self, pair: Ints) -> Floats:
         """(N,) overlap that a node must exceed to be worth a look."""
-        square = np.maximum(self.pairs.square[pair] - 2 * self.overlap[pair], 0)
-        gain = 2 * np.sqrt(square * self.atoms) * TOLERANCE + self.atoms * TOLERANCE**2
-        return self.overlap[pair] + gain / 2
+        return sufficient(self.overlap[pair], self.pairs.square[pair], self.atoms)
 
 
 def branch_and_bound(pairs: Pairs) -> tuple[Ints, list[Ints], Mask]:
@@ -292,7 +325,7 @@ def _look(pairs: Pairs, nodes: Nodes, best: Incumbents) -> Nodes:
         turn = 2 * np.arcsin(np.sqrt(np.clip(left / np.maximum(fall, 1e-300), 0, 1)))
         for view in views:
             view.contract(left, turn)
-    possible = np.all([view.alive.any(axis=2).all(axis=1) for view in views], axis=0)
+    possible = np.all([np.all(view.alive.any(axis=2), axis=1) for view in views], axis=0)
     unfinished = np.any([view.open.any(axis=1) for view in views], axis=0)
     keep = np.flatnonzero((excess() > 0) & possible & unfinished)
     return _decide(nodes.take(keep), [view.take(keep) for view in views])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
@@ -9,12 +10,13 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.matching.graphs import Graphs, automorphisms, twin_ranks
+from molgiae.matching.chain import Level, levels_of
+from molgiae.matching.graphs import Graphs, products, transversals, twin_ranks
 
 Ints = NDArray[np.int64]
 
-CORE_LIMIT = 1 << 14
-"""Core automorphisms that are looked at."""
+CORE_LIMIT = 256
+"""Core automorphisms that are tried one by one."""
 MAX_LEAVES = 6
 """Leaves of one parent whose permutations are tabulated; more are left to the core."""
 
@@ -39,14 +41,29 @@ class Symmetry:
     """The automorphisms of one bond graph of n atoms.
 
     Attributes:
-        core: (K, n) those that keep the numbers of leaves within their bunches, the identity first.
+        core: (K, n) those that keep the numbers of leaves within their bunches, the identity first; where there are
+            more than `CORE_LIMIT`, the identity alone.
         bunches: by number of leaves.
-        complete: whether `core` has all of them.
+        levels: of the chain that leads to all core automorphisms, where `core` has not all of them.
     """
 
     core: Ints
     bunches: list[Bunches]
-    complete: bool
+    levels: list[Level]
+
+    def with_core(self, core: Ints) -> Symmetry:
+        """The same with other core automorphisms (K, n)."""
+        bunches = [Bunches(b.atoms, _images(b.atoms, core), b.permutations) for b in self.bunches]
+        return Symmetry(core, bunches, [])
+
+
+@lru_cache(maxsize=256)
+def cached_symmetry(key: tuple[bytes, bytes, int]) -> Symmetry:
+    """As `symmetry_of`, of a graph by its `Graphs.key`."""
+    colour, neighbour, n = key
+    return symmetry_of(
+        Graphs(np.frombuffer(colour, np.uint64)[None], np.frombuffer(neighbour, np.int64).reshape(1, n, -1))
+    )
 
 
 def symmetry_of(graph: Graphs) -> Symmetry:
@@ -57,18 +74,25 @@ def symmetry_of(graph: Graphs) -> Symmetry:
     for atom in np.argsort(rank, kind="stable").tolist():
         if parent[atom] >= 0:
             by_bunch.setdefault((int(parent[atom]), int(graph.colour[0, atom])), []).append(atom)
-    found = [atoms for atoms in by_bunch.values() if 2 <= len(atoms) <= MAX_LEAVES]
+    found = [np.array(atoms) for atoms in by_bunch.values() if 2 <= len(atoms) <= MAX_LEAVES]
     numbered = np.zeros(n, np.uint64)
     for atoms in found:
         numbered[atoms] = np.arange(1, len(atoms) + 1)
-    core, complete = automorphisms(graph.marked(numbered), CORE_LIMIT)
+    chain = transversals(graph.marked(numbered))
+    few = math.prod(map(len, chain)) <= CORE_LIMIT
+    core = products(chain, n) if few else np.arange(n)[None]
     bunches = []
     for k in sorted({len(atoms) for atoms in found}):
         atoms_of = np.array([atoms for atoms in found if len(atoms) == k])
-        which = np.full(n, -1)
-        which[atoms_of[:, 0]] = np.arange(len(atoms_of))
-        bunches.append(Bunches(atoms_of, which[core[:, atoms_of[:, 0]]], all_permutations(k)))
-    return Symmetry(core, bunches, complete)
+        bunches.append(Bunches(atoms_of, _images(atoms_of, core), all_permutations(k)))
+    return Symmetry(core, bunches, [] if few else levels_of(chain, found))
+
+
+def _images(atoms: Ints, core: Ints) -> Ints:
+    """(K, G) which of the bunches (G, k) each is sent to by core automorphisms (K, n)."""
+    which = np.full(core.shape[1], -1)
+    which[atoms[:, 0]] = np.arange(len(atoms))
+    return which[core[:, atoms[:, 0]]]
 
 
 @lru_cache

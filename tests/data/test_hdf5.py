@@ -71,6 +71,9 @@ def embed(block: ConformerBlock, seed: int = 0) -> dict[str, np.ndarray]:
         "translation": np.reshape(columns["translation"], (-1, 3)),
         "pose_defined": np.array(["full", "axis", "none"])[np.arange(len(block)) % 3],
         "order_defined": np.ones(len(block), bool),
+        "symmetry_number": np.ones(len(block)),
+        "point_group": np.full(len(block), "C1"),
+        "stability": np.full(len(block), 0.1),
         "in_domain": np.arange(len(block)) % 2,
     }
 

@@ -1,0 +1,207 @@
+"""Conformers of a molecule with RDKit: distance geometry, then a force field to the next minimum.
+
+ETKDGv3: Wang, Witek, Landrum, Riniker, J. Chem. Inf. Model. 2020, 60, 2044. MMFF94s: Halgren, J. Comput. Chem. 1999,
+20, 720.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+
+from molgiae.config import ConformerSearch
+from molgiae.data.conformer import Conformer
+from molgiae.errors import ConformerError
+
+ATTEMPTS = 20
+"""Random starts for one embedding; strained cages would otherwise be tried for ever."""
+MAX_STEPS = 10_000
+"""Steps of a minimisation; those of drug-like molecules take some hundred."""
+CONVERGED = 0
+
+Minimiser = Callable[[Chem.Mol], list[tuple[int, float]]]
+"""Minimises every conformer in place; for each whether it did not converge, and its energy in kcal/mol."""
+
+
+def embed_and_minimise(text: str, is_smiles: bool, title: str, search: ConformerSearch) -> list[Conformer]:
+    """Conformers of one molecule, those that converged, lowest energy first; duplicates are among them.
+
+    All of them are of one stereoisomer. Stereocentres that the input leaves open are decided by the first
+    embedding. Hydrogens that are not written are added.
+
+    Args:
+        text: SMILES, or a connection table whose coordinates tell nothing but stereocentres.
+        is_smiles: which of them.
+        title: of the conformers.
+        search: how.
+
+    Returns:
+        Conformers with bonds and formal charges in `text` and the properties ``smiles`` of the stereoisomer and
+        ``FORCE-FIELD_energy``, kcal/mol.
+
+    Raises:
+        ConformerError: with the reason for which there are none.
+    """
+    molecule = Chem.AddHs(read_smiles(text) if is_smiles else read_table(text))
+    _check(molecule)
+    try:
+        molecule = _embedded(molecule, search)
+        energies = _minimised(molecule, search.force_field)
+    except RuntimeError as error:
+        raise ConformerError(f"RDKit failed: {str(error).strip().splitlines()[0]}") from error
+    return _conformers(molecule, energies, title, search.force_field)
+
+
+def be_silent() -> None:
+    """Keep RDKit from writing to stderr what the reasons of errors say."""
+    rdBase.DisableLog("rdApp.*")
+
+
+def read_smiles(smiles: str) -> Chem.Mol:
+    """The molecule of a SMILES.
+
+    Raises:
+        ConformerError: it is no SMILES, or no molecule.
+    """
+    if molecule := Chem.MolFromSmiles(smiles):
+        return molecule
+    raise _fault(Chem.MolFromSmiles(smiles, sanitize=False), "the SMILES cannot be parsed")
+
+
+def read_table(text: str) -> Chem.Mol:
+    """The molecule of a connection table.
+
+    Raises:
+        ConformerError: it is none, or no molecule.
+    """
+    if molecule := Chem.MolFromMolBlock(text, removeHs=False):
+        return molecule
+    raw = Chem.MolFromMolBlock(text, removeHs=False, sanitize=False)
+    raise _fault(raw, "the connection table cannot be parsed")
+
+
+def _fault(raw: Chem.Mol | None, otherwise: str) -> ConformerError:
+    problems = Chem.DetectChemistryProblems(raw) if raw else []
+    return ConformerError(problems[0].Message() if problems else otherwise)
+
+
+def _check(molecule: Chem.Mol) -> None:
+    if not molecule.GetNumAtoms():
+        raise ConformerError("there are no atoms")
+    for atom in molecule.GetAtoms():
+        if not atom.GetAtomicNum():
+            raise ConformerError(f"atom {atom.GetIdx() + 1} is no element ({atom.GetSmarts()})")
+    fragments = len(Chem.GetMolFrags(molecule))
+    if fragments > 1:
+        raise ConformerError(f"{fragments} molecules in one record; give one, without its counterions")
+
+
+def _embedded(molecule: Chem.Mol, search: ConformerSearch) -> Chem.Mol:
+    """The molecule with conformers of one stereoisomer."""
+    parameters: Any = rdDistGeom.ETKDGv3()
+    parameters.randomSeed = search.seed + 1  # RDKit multiplies it by the number of the conformer
+    parameters.maxIterations = ATTEMPTS
+    if _is_open(molecule) and (isomer := _first_isomer(molecule, parameters)):
+        molecule = isomer
+    rdDistGeom.EmbedMultipleConfs(molecule, search.number, parameters)
+    if not molecule.GetNumConformers():
+        parameters.useRandomCoords = True
+        rdDistGeom.EmbedMultipleConfs(molecule, search.number, parameters)
+    if not molecule.GetNumConformers():
+        raise ConformerError(f"no embedding succeeded in {search.number} tries of {ATTEMPTS} starts each")
+    if _is_open(molecule):
+        _keep_one_isomer(molecule)
+    return molecule
+
+
+def _is_open(molecule: Chem.Mol) -> bool:
+    """Whether a stereocentre or double bond is left open."""
+    found = Chem.FindPotentialStereo(molecule)
+    return any(element.specified == Chem.StereoSpecified.Unspecified for element in found)
+
+
+def _first_isomer(molecule: Chem.Mol, parameters: Any) -> Chem.Mol | None:
+    """The molecule with the stereocentres of its first embedding; None if those cannot be asked for.
+
+    RDKit refuses some cages whose stereocentres are named although it made them before.
+    """
+    isomer = Chem.Mol(molecule)
+    if rdDistGeom.EmbedMolecule(isomer, parameters) < 0:
+        return None
+    Chem.AssignStereochemistryFrom3D(isomer)
+    return isomer if rdDistGeom.EmbedMolecule(isomer, parameters) >= 0 and not _is_open(isomer) else None
+
+
+def _isomeric_smiles(molecule: Chem.Mol, conf_id: int) -> str:
+    isomer = Chem.Mol(molecule, confId=conf_id)
+    Chem.AssignStereochemistryFrom3D(isomer, conf_id)
+    return Chem.MolToSmiles(Chem.RemoveHs(isomer))
+
+
+def _keep_one_isomer(molecule: Chem.Mol) -> None:
+    """Remove the conformers of all stereoisomers but the one that was found most often, the first of these."""
+    isomer = {c.GetId(): _isomeric_smiles(molecule, c.GetId()) for c in molecule.GetConformers()}
+    (kept, _), *_ = Counter(isomer.values()).most_common(1)
+    for conf_id, found in isomer.items():
+        if found != kept:
+            molecule.RemoveConformer(conf_id)
+
+
+def _mmff94s(molecule: Chem.Mol) -> list[tuple[int, float]]:
+    if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
+        raise ConformerError("MMFF94s has no parameters for some of its atoms; try --force-field uff")
+    return rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(
+        molecule, numThreads=1, maxIters=MAX_STEPS, mmffVariant="MMFF94s"
+    )
+
+
+def _uff(molecule: Chem.Mol) -> list[tuple[int, float]]:
+    if not rdForceFieldHelpers.UFFHasAllMoleculeParams(molecule):
+        raise ConformerError("UFF has no parameters for some of its atoms; try --force-field none")
+    return rdForceFieldHelpers.UFFOptimizeMoleculeConfs(molecule, numThreads=1, maxIters=MAX_STEPS)
+
+
+MINIMISERS: dict[str, Minimiser] = {"mmff94s": _mmff94s, "uff": _uff}
+
+
+def _minimised(molecule: Chem.Mol, force_field: str) -> dict[int, float]:
+    """Energy of each conformer that converged, kcal/mol; 0 without a force field.
+
+    Raises:
+        ConformerError: the force field does not know an atom, or no conformer converged.
+    """
+    ids = [conformer.GetId() for conformer in molecule.GetConformers()]
+    if force_field not in MINIMISERS:
+        return dict.fromkeys(ids, 0.0)
+    done = MINIMISERS[force_field](molecule)
+    energies = {k: energy for k, (status, energy) in zip(ids, done, strict=True) if status == CONVERGED}
+    if not energies:
+        raise ConformerError(f"none of {len(ids)} conformers converged in {MAX_STEPS} steps")
+    return energies
+
+
+def _conformers(
+    molecule: Chem.Mol, energies: dict[int, float], title: str, force_field: str
+) -> list[Conformer]:
+    number = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], np.uint8)
+    by_energy = sorted(energies, key=lambda conf_id: energies[conf_id])
+    table = Chem.MolToMolBlock(molecule, includeStereo=False, confId=by_energy[0])
+    smiles = _isomeric_smiles(molecule, by_energy[0])
+    named = force_field in MINIMISERS
+    return [
+        Conformer(
+            atomic_number=number,
+            position=molecule.GetConformer(k).GetPositions(),
+            title=title,
+            charge=Chem.GetFormalCharge(molecule),
+            properties={"smiles": smiles}
+            | ({f"{force_field}_energy": f"{energies[k]:.6f}"} if named else {}),
+            text=table,
+        )
+        for k in by_energy
+    ]

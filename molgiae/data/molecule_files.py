@@ -1,0 +1,206 @@
+"""Molecules to make conformers of: SMILES files, tables with a column of SMILES, SDF for its bonds."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from molgiae.data.conformer import Rejected
+from molgiae.data.fields import clean
+from molgiae.data.readers import CHUNK_SIZE, read_blocks
+from molgiae.data.sources import STDIN, ByteStream, Source
+from molgiae.errors import ConfigError
+
+SUFFIXES = {
+    ".smi": "smi", ".smiles": "smi", ".ism": "smi", ".csv": "csv", ".tsv": "csv",
+    ".sdf": "sdf", ".sd": "sdf", ".mol": "sdf",
+}  # fmt: skip
+"""Format of each file suffix; each may be followed by ``.gz``."""
+
+TITLE_COLUMNS = ("title", "name", "id", "index", "molecule", "compound")
+"""Names of the column of titles, or their last word after ``_``, the best first."""
+
+DELIMITERS = ",\t;"
+EMPTY = "no SMILES"
+
+
+@dataclass(frozen=True, slots=True)
+class Molecule:
+    """A molecule as it stood in its file.
+
+    Attributes:
+        source: file name, or ``-`` for standard input.
+        record: number in its source, from 1.
+        line: line where it starts, from 1.
+        title: as given, or the name of the file and the number of the record.
+        text: SMILES, or a connection table.
+        is_smiles: which of them.
+    """
+
+    source: str
+    record: int
+    line: int
+    title: str
+    text: str
+    is_smiles: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Names of the columns of a table, in any case; None to find them by name."""
+
+    smiles: str | None = None
+    title: str | None = None
+
+
+Reader = Callable[[Source, Columns], Iterator[Molecule | Rejected]]
+
+
+def read_molecules(
+    inputs: Iterable[str | os.PathLike[str]], *, format: str | None = None, columns: Columns | None = None
+) -> Iterator[Molecule | Rejected]:
+    """Molecules and refused records, in the order of the files, in constant memory.
+
+    Args:
+        inputs: files, also .gz; ``-`` is standard input.
+        format: a row of READERS; None to go by the name, standard input being SMILES.
+        columns: of tables.
+
+    Raises:
+        ConfigError: a file is missing, its name says no format, or a table has no such column.
+        ConformerError: there is no molecule in an SDF.
+    """
+    sources = [_source(os.fspath(name), format) for name in inputs]
+    if not sources:
+        raise ConfigError("no input was named")
+    if sum(source.name == STDIN for source in sources) > 1:
+        raise ConfigError("standard input (-) can be read only once")
+    return (item for source in sources for item in READERS[source.format](source, columns or Columns()))
+
+
+def _source(name: str, format: str | None) -> Source:
+    if format is not None and format not in READERS:
+        raise ConfigError(f"unknown format '{format}', expected one of {', '.join(READERS)}")
+    if name == STDIN:
+        return Source(name, format or "smi")
+    if not os.path.isfile(name):
+        raise ConfigError(f"{name}: {'is a directory' if os.path.isdir(name) else 'no such file'}")
+    found = format or SUFFIXES.get(Path(name.lower().removesuffix(".gz")).suffix)
+    if not found:
+        raise ConfigError(f"{name}: the name says no format; use one of {' '.join(SUFFIXES)} or --format")
+    return Source(name, found)
+
+
+def _lines(stream: ByteStream) -> Iterator[str]:
+    """Lines with their ends; text that is no UTF-8 is replaced character by character."""
+    rest = b""
+    for chunk in stream:
+        *complete, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode("utf-8-sig", "replace") + "\n" for line in complete)
+    if rest:
+        yield rest.decode("utf-8-sig", "replace")
+
+
+def _damage(stream: ByteStream, record: int, line: int) -> Iterator[Rejected]:
+    if stream.damage:
+        yield Rejected(stream.source.name, record + 1, "", line, stream.damage)
+
+
+def _default_title(source: Source, record: int) -> str:
+    name = "molecule" if source.name == STDIN else Path(source.name).name.split(".")[0]
+    return f"{name} {record}"
+
+
+def _read_smi(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]:
+    """A SMILES and, behind a blank, a title in each line; comments start with ``#``."""
+    stream = ByteStream(source, CHUNK_SIZE)
+    record = number = 0
+    for number, line in enumerate(_lines(stream), 1):
+        smiles, _, title = line.strip().partition("\t") if "\t" in line else line.strip().partition(" ")
+        heading = not record and smiles.lower() in ("smiles", "canonical_smiles")
+        if not smiles or smiles.startswith("#") or heading:
+            continue
+        record += 1
+        yield Molecule(source.name, record, number, clean(title) or _default_title(source, record), smiles)
+    yield from _damage(stream, record, number + 1)
+
+
+def _read_csv(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]:
+    """A table with a line of names on top; comma, tab or semicolon between the columns."""
+    stream = ByteStream(source, CHUNK_SIZE)
+    lines = _lines(stream)
+    heading = next(lines, "")
+    delimiter = max(DELIMITERS, key=heading.count)
+    names = [clean(name) for name in next(csv.reader([heading], delimiter=delimiter), [])]
+    smiles_at = _column(source, names, columns.smiles, _smiles_column(names), "smiles")
+    title_at = _title_column(names)
+    if columns.title is not None:
+        title_at = _column(source, names, columns.title, None, "title")
+    rows = csv.reader(lines, delimiter=delimiter)
+    record = last = 0
+    while True:
+        line, fault = last + 2, ""
+        try:
+            row = next(rows)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            row, fault = [], f"not a row of a table: {error}"
+        last = rows.line_num
+        if not any(row) and not fault:
+            continue
+        record += 1
+        title = " ".join(clean(_cell(row, title_at)).split()) or _default_title(source, record)
+        smiles = _cell(row, smiles_at).strip()
+        if smiles:
+            yield Molecule(source.name, record, line, title, smiles)
+        else:
+            yield Rejected(source.name, record, title, line, fault or EMPTY)
+    yield from _damage(stream, record, last + 2)
+
+
+def _cell(row: list[str], column: int | None) -> str:
+    return row[column] if column is not None and column < len(row) else ""
+
+
+def _column(source: Source, names: list[str], wanted: str | None, found: int | None, what: str) -> int:
+    if wanted is not None:
+        found = next((k for k, name in enumerate(names) if name.lower() == wanted.lower()), None)
+    if found is None:
+        known = ", ".join(names) or "none"
+        raise ConfigError(
+            f"{source.name}, line 1: no column {wanted or what}; the columns are {known}; "
+            f"name one with --{what}-column"
+        )
+    return found
+
+
+def _smiles_column(names: list[str]) -> int | None:
+    exact = [k for k, name in enumerate(names) if name.lower() == "smiles"]
+    alike = [k for k, name in enumerate(names) if "smiles" in name.lower()]
+    return next(iter(exact + alike), None)
+
+
+def _title_column(names: list[str]) -> int | None:
+    for title in TITLE_COLUMNS:
+        for k, name in enumerate(names):
+            if name.lower().replace(" ", "_").rpartition("_")[2] == title:
+                return k
+    return None
+
+
+def _read_sdf(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]:
+    """Records whose bonds are taken; their coordinates tell stereocentres and may be flat."""
+    for block in read_blocks([source.name], format="sdf", check_geometry=False):
+        items: list[Molecule | Rejected] = [
+            Molecule(c.source, c.record, c.line, c.title or _default_title(source, c.record), c.text, False)
+            for c in block
+        ]
+        yield from sorted([*items, *block.rejected], key=lambda item: item.record)
+
+
+READERS: dict[str, Reader] = {"smi": _read_smi, "csv": _read_csv, "sdf": _read_sdf}
+"""Reader of each format."""

@@ -1,0 +1,137 @@
+"""An output that grows record by record and survives an interruption, so that the run can be continued."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from molgiae.errors import ConfigError, MolgiaeError
+
+Plain = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What became of one item of the input.
+
+    Attributes:
+        end: bytes of the text up to and with this item.
+        note: plain data about it.
+    """
+
+    end: int
+    note: Plain
+
+
+class Unfinished:
+    """Text in ``NAME.part`` and, in ``NAME.part.log``, a line for every item that is done; used as a context manager.
+
+    The log says how far the text belongs to items that are done. Whatever was cut off by a crash, in the text or
+    in the log, is dropped and done again.
+
+    Args:
+        final: the output, not written here.
+        settings: of the run; only one with the same settings can continue it.
+        resume: continue what is there, if anything is.
+        overwrite: begin anew though something is there.
+
+    Attributes:
+        text: the file that grows.
+        done: items that were done before.
+
+    Raises:
+        ConfigError: something is there that may be neither continued nor replaced.
+        MolgiaeError: the disk refuses.
+    """
+
+    def __init__(self, final: Path, settings: Plain, *, resume: bool, overwrite: bool) -> None:
+        self.text = final.with_name(f"{final.name}.part")
+        self._log = final.with_name(f"{final.name}.part.log")
+        self._settings: Plain = json.loads(json.dumps(settings))
+        self.done: list[Entry] = []
+        self._kept = self._appended = 0
+        if self._log.exists() and resume:
+            self.done = self._read_log()
+        elif self._log.exists() and not overwrite:
+            raise ConfigError(
+                f"{self.text}: is left from an interrupted run; continue it with --resume, "
+                "or begin anew with --overwrite"
+            )
+
+    def __enter__(self) -> Unfinished:
+        with self._reporting(), contextlib.ExitStack() as opened:
+            if not self._kept:
+                heading = (json.dumps(self._settings) + "\n").encode("utf-8")
+                self._log.write_bytes(heading)
+                self._kept = len(heading)
+            end = self.done[-1].end if self.done else 0
+            self._stream = opened.enter_context(_cut(self.text, end))
+            self._journal = opened.enter_context(_cut(self._log, self._kept))
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
+        with self._reporting():
+            self._opened.close()
+            if kind is not None and not self.done and not self._appended:
+                self.remove()
+
+    def append(self, text: str, note: Plain) -> None:
+        """Add the text of the next item, which may be empty, and note what became of it."""
+        with self._reporting():
+            self._stream.write(text.encode("utf-8"))
+            self._stream.flush()
+            line = {"end": self._stream.tell(), "note": note}
+            self._journal.write((json.dumps(line) + "\n").encode("utf-8"))
+            self._journal.flush()
+        self._appended += 1
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        for path in (self.text, self._log):
+            path.unlink(missing_ok=True)
+
+    def _read_log(self) -> list[Entry]:
+        size = self.text.stat().st_size if self.text.exists() else 0
+        entries: list[Entry] = []
+        with open(self._log, "rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                if not self._kept:
+                    self._check(json.loads(line))
+                else:
+                    entry = Entry(**json.loads(line))
+                    if entry.end > size:
+                        break
+                    entries.append(entry)
+                self._kept += len(line)
+        return entries
+
+    def _check(self, found: Plain) -> None:
+        for key, wanted in self._settings.items():
+            if found.get(key) != wanted:
+                raise ConfigError(
+                    f"{self.text}: was begun with {key} {found.get(key)}, not {wanted}; "
+                    "give the same, or begin anew with --overwrite"
+                )
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise MolgiaeError(f"{self.text}: cannot be written: {error.strerror or error}") from error
+
+
+def _cut(path: Path, size: int) -> BinaryIO:
+    """The file, at least created, cut to a size and open for more."""
+    stream = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115
+    stream.truncate(size)
+    stream.seek(0, os.SEEK_END)
+    return stream

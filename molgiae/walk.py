@@ -1,0 +1,253 @@
+"""Atoms told apart by the bond graph, and those it cannot tell apart by a walk that turns at torsions.
+
+Coordinates and learned scores of equivalent atoms cross when atoms move a little; torsions of a staggered or
+planar surrounding stay near multiples of 60 degrees. So the walk starts at an atom of the rarest class, goes
+outwards level by level, and orders children of one atom that the graph cannot tell apart by the torsion about
+the bond that leads to them, counted from `CUT`, an angle that no common torsion is close to.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from molgiae.data.elements import COVALENT_RADIUS
+from molgiae.shapes import AtomicNumbers
+
+BONDED = 1.2
+"""Atoms nearer than so many times the sum of their covalent radii are bonded."""
+
+CUT = -0.58
+"""Torsion that comes first, radian: about as far as can be from multiples of 60 degrees, and none of 6 or 10."""
+
+STRAIGHT = 0.35
+"""Sine of the least angle at which three atoms define a torsion."""
+
+DIRECTION = (1.0, 0.5437, 0.2331)
+"""Roots that the graph cannot tell apart start where this direction of the canonical frame points; no
+special position of a point group is orthogonal to it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """The order of a walk.
+
+    Attributes:
+        place: (B, n) int64, each atom's place in the walk; n where padded.
+        margin: (B,) noise on the atoms, angstrom, that would turn the closest decision; infinite without one.
+    """
+
+    place: Tensor
+    margin: Tensor
+
+
+def bonded(z: AtomicNumbers, pos: Tensor) -> tuple[Tensor, Tensor]:
+    """Bonds as distances show them.
+
+    Args:
+        z: (B, n) atomic numbers, 0 marks padding.
+        pos: (B, n, 3) angstrom.
+
+    Returns:
+        (B, n, n) bool, and (B,) how far the most doubtful distance is from its limit, angstrom.
+    """
+    radius = torch.tensor(COVALENT_RADIUS, dtype=pos.dtype, device=pos.device)[z]
+    excess = torch.cdist(pos, pos) - BONDED * (radius[:, :, None] + radius[:, None])
+    pair = (z > 0)[:, :, None] & (z > 0)[:, None]
+    pair &= ~torch.eye(z.shape[1], dtype=torch.bool, device=z.device)
+    doubt = excess.abs().masked_fill_(~pair, torch.inf).flatten(1)
+    nothing = doubt.new_full((len(z), 1), torch.inf)
+    return (excess < 0) & pair, torch.cat([doubt, nothing], dim=1).amin(dim=1)
+
+
+def refined(classes: Tensor, bonds: Tensor) -> Tensor:
+    """Classes split until atoms of one class have neighbours of the same classes (Weisfeiler and Leman, 1968).
+
+    Args:
+        classes: (B, n) int64 from 0, last where padded.
+        bonds: (B, n, n) bool.
+
+    Returns:
+        (B, n) int64, numbered from 0 without gaps, in the order of the classes given.
+    """
+    n = classes.shape[1]
+    hashes = torch.rand(n + 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    hashes, adjacent = hashes.to(classes.device), bonds.double()
+    while True:
+        around = (adjacent @ hashes[classes][..., None])[..., 0]
+        split = _ranks(classes * (n + 1) + _ranks(around, 1e-9))
+        if torch.equal(split, classes):
+            return classes
+        classes = split
+
+
+def _ranks(values: Tensor, tolerance: float = 0.0) -> Tensor:
+    """(B, n) to ranks in each row; values closer than the tolerance share one."""
+    ordered, order = values.sort(dim=-1)
+    rank = torch.nn.functional.pad((ordered.diff(dim=-1) > tolerance).long().cumsum(dim=-1), (1, 0))
+    return torch.empty_like(rank).scatter_(-1, order, rank)
+
+
+def walk(classes: Tensor, bonds: Tensor, pos: Tensor, mask: Tensor) -> Walk:
+    """Visit all atoms; a component of the graph after the other.
+
+    Args:
+        classes: (B, n) int64 from 0, smaller than n + 1.
+        bonds: (B, n, n) bool.
+        pos: (B, n, 3) float64, angstrom, in the canonical frame.
+        mask: (B, n) true for atoms.
+    """
+    return _Walk(classes, bonds, pos, mask).run()
+
+
+class _Walk:
+    """State of a walk over the atoms of a batch as one list of B n atoms; atom i of conformer b is b n + i."""
+
+    def __init__(self, classes: Tensor, bonds: Tensor, pos: Tensor, mask: Tensor) -> None:
+        self.size, self.n = classes.shape
+        total = self.size * self.n
+        self.mask, self.bonds = mask.flatten(), bonds.flatten(0, 1)
+        self.classes, self.pos = classes.flatten(), pos.flatten(0, 1)
+        device = classes.device
+        self.unseen = total
+        self.conformer = torch.arange(total, device=device) // self.n
+        ends, to = self.bonds.nonzero(as_tuple=True)
+        self.start, self.end = ends, self.conformer[ends] * self.n + to
+        self.place = torch.full((total,), self.unseen, device=device)
+        self.parent = torch.full((total,), -1, device=device)
+        self.seen = torch.zeros(self.size, dtype=torch.long, device=device)
+        self.projection = self.pos @ self.pos.new_tensor(DIRECTION)
+        self.margin = torch.full((self.size,), torch.inf, dtype=self.pos.dtype, device=device)
+        count = torch.zeros(total, dtype=torch.long, device=device)
+        own = self.conformer * self.n + self.classes.clamp(max=self.n - 1)
+        self.multiplicity = count.index_add_(0, own, self.mask.long())[own]
+        self.roots = self._in_order(
+            (self.conformer * (self.n + 1) + self.multiplicity) * (self.n + 1) + self.classes,
+            -self.projection,
+        )
+        self.root_rank = torch.empty_like(self.roots)
+        self.root_rank[self.roots] = torch.arange(total, device=device)
+
+    @staticmethod
+    def _in_order(key: Tensor, value: Tensor) -> Tensor:
+        by_value = value.argsort(stable=True)
+        return by_value[key[by_value].argsort(stable=True)]
+
+    def run(self) -> Walk:
+        frontier = torch.zeros_like(self.mask)
+        while True:
+            children, of = self._children(frontier)
+            frontier = torch.zeros_like(self.mask)
+            roots = self._new_roots(children)
+            if not len(children) and not len(roots):
+                break
+            frontier[roots] = True
+            self._put(roots)
+            if len(children):
+                self.parent[children] = of
+                self._put(self._sorted(children, of))
+                frontier[children] = True
+        place = self.place - self.conformer * self.n
+        place = torch.where(self.mask, place, self.n).view(self.size, self.n)
+        return Walk(place, self.margin)
+
+    def _children(self, frontier: Tensor) -> tuple[Tensor, Tensor]:
+        """Atoms not yet seen beside the frontier, and for each the first atom of the frontier it is bonded to."""
+        step = frontier[self.start] & (self.place[self.end] == self.unseen)
+        first = torch.full_like(self.place, self.unseen)
+        first = first.scatter_reduce(0, self.end[step], self.place[self.start[step]], "amin")
+        children = torch.nonzero(first < self.unseen).flatten()
+        at = torch.full_like(self.place, -1)
+        placed = torch.nonzero(self.place < self.unseen).flatten()
+        at[self.place[placed]] = placed
+        return children, at[first[children]]
+
+    def _new_roots(self, children: Tensor) -> Tensor:
+        """For each conformer that stands still with atoms not yet seen, where to start again."""
+        left = (self.place == self.unseen) & self.mask
+        still = torch.zeros(self.size, dtype=torch.bool, device=left.device)
+        still[self.conformer[left]] = True
+        still[self.conformer[children]] = False
+        if not still.any():
+            return children[:0]
+        rank = torch.where(left & still[self.conformer], self.root_rank, self.unseen)
+        best = torch.full((self.size,), self.unseen, device=left.device)
+        best = best.scatter_reduce(0, self.conformer, rank, "amin")[still]
+        root = self.roots[best]
+        follower = self.roots[(best + 1).clamp(max=len(self.roots) - 1)]
+        rival = (self.conformer[follower] == self.conformer[root]) & self.mask[follower]
+        rival &= (self.classes[follower] == self.classes[root]) & (self.place[follower] == self.unseen)
+        gap = (self.projection[root] - self.projection[follower])[rival] / 2**0.5
+        self._doubt(root[rival], gap)
+        return root
+
+    def _doubt(self, atoms: Tensor, gap: Tensor) -> None:
+        self.margin = self.margin.scatter_reduce(0, self.conformer[atoms], gap, "amin")
+
+    def _put(self, atoms: Tensor) -> None:
+        """Give the next places of their conformers to atoms, which are grouped by conformer."""
+        owner = self.conformer[atoms]
+        first = torch.searchsorted(owner, torch.arange(self.size, device=owner.device))
+        rank = torch.arange(len(atoms), device=owner.device) - first[owner]
+        self.place[atoms] = owner * self.n + self.seen[owner] + rank
+        self.seen += torch.bincount(owner, minlength=self.size)
+
+    def _sorted(self, children: Tensor, of: Tensor) -> Tensor:
+        """Children by place of their parent, class, torsion."""
+        key = self.place[of] * (self.n + 1) + self.classes[children]
+        _, group, count = key.unique(return_inverse=True, return_counts=True)
+        tied = count[group] > 1
+        angle = torch.zeros(len(children), dtype=self.pos.dtype, device=key.device)
+        if tied.any():
+            angle[tied] = self._torsions(children[tied], of[tied], children[~tied])
+        return children[self._in_order(key, angle)]
+
+    def _torsions(self, atoms: Tensor, of: Tensor, told_apart: Tensor) -> Tensor:
+        """Torsions (T,) of atoms about the bonds to their parents, counted from `CUT`.
+
+        The axis comes from the parent's parent; at a root from a child that is told apart, else from the
+        child that is foremost along `DIRECTION`, which comes first. The plane of reference is that of a child
+        that is told apart, else of an atom with a place, neighbours on the axis first, else of a frame axis.
+        """
+        every = torch.arange(len(atoms), device=atoms.device)
+        others = (self.conformer[atoms] * self.n)[:, None] + torch.arange(self.n, device=atoms.device)
+        bonded_to_parent, place, classes = self.bonds[of], self.place[others], self.classes[others]
+        apart = torch.zeros_like(self.mask)
+        apart[told_apart] = True
+        sibling = bonded_to_parent & apart[others]
+        least, which = torch.where(sibling, classes, self.unseen).min(dim=1)
+        same = bonded_to_parent & (classes == self.classes[atoms][:, None]) & (place == self.unseen)
+        ahead = torch.where(same, self.projection[others], -torch.inf)
+        (first, second), foremost = ahead.topk(2, dim=1).values.T, ahead.argmax(dim=1)
+        before = self.parent[of]
+        at_root = before < 0
+        chosen = others[every, torch.where(least < self.unseen, which, foremost)]
+        start = torch.where(at_root, chosen, before)
+        leads = at_root & (least == self.unseen)
+        self._doubt(atoms[leads], (first - second)[leads] / 2**0.5)
+
+        axis = torch.nn.functional.normalize(self.pos[of] - self.pos[start], dim=1)
+        offset = self.pos[others] - self.pos[of][:, None]
+        across = offset - (offset * axis[:, None]).sum(dim=-1, keepdim=True) * axis[:, None]
+        sine = across.norm(dim=-1) / offset.norm(dim=-1).clamp_min(1e-9)
+        known = sibling | (place < self.unseen)
+        useless = ~known | (sine < STRAIGHT) | (others == of[:, None]) | (others == start[:, None])
+        rank = torch.where(self.bonds[torch.where(at_root, of, start)], place, place + self.unseen)
+        rank = torch.where(sibling, classes - self.n - 1, rank).masked_fill(useless, 4 * self.unseen)
+        best, which = rank.min(dim=1)
+        frame = torch.eye(3, dtype=axis.dtype, device=axis.device) - axis[:, :, None] * axis[:, None]
+        free = (frame.norm(dim=-1) > 0.6).long().argmax(dim=1)
+        plane = torch.where((best < 4 * self.unseen)[:, None], across[every, which], frame[every, free])
+        plane = torch.nn.functional.normalize(plane, dim=1)
+
+        own = self.pos[atoms] - self.pos[of]
+        x, y = (own * plane).sum(dim=1), (own * torch.linalg.cross(axis, plane)).sum(dim=1)
+        angle = torch.remainder(torch.atan2(y, x) - CUT, 2 * math.pi)
+        straight = torch.hypot(x, y) < STRAIGHT * own.norm(dim=1)
+        turns = ~straight & (atoms != start)
+        near = torch.minimum(angle, 2 * math.pi - angle) * torch.hypot(x, y)
+        self._doubt(atoms[turns], near[turns] / 2**0.5)
+        return torch.where(atoms == start, -2.0, torch.where(straight, -1.0, angle))

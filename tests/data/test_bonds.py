@@ -1,0 +1,62 @@
+"""Bonds of records in both formats, and from distances."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase.build import molecule as g2
+
+from molgiae.data.bonds import bonds_of, perceived_bonds
+from molgiae.data.readers import read_conformers
+
+from .molfiles import molecule, sdf_record, v3000_record, xyz_frame
+
+ATOMS = molecule(1)
+CHAIN = [[k, k + 1] for k in range(len(ATOMS) - 1)]
+
+
+@pytest.mark.parametrize("record", [sdf_record(ATOMS, "a"), v3000_record(ATOMS, "a")])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_bonds_of_both_formats(tmp_path, record, newline):
+    path = tmp_path / "a.sdf"
+    path.write_bytes(record.replace("\n", newline).encode())
+    assert bonds_of(next(read_conformers(path))).tolist() == CHAIN
+
+
+def test_bonds_are_sorted_and_none_is_there_twice(tmp_path):
+    path = tmp_path / "a.sdf"
+    path.write_text(sdf_record(ATOMS, "a", [(5, 2), (2, 1), (1, 2)]))
+    assert bonds_of(next(read_conformers(path))).tolist() == [[0, 1], [1, 4]]
+
+
+def test_labels_of_v3000_need_not_be_numbers_in_order(tmp_path):
+    text = v3000_record(ATOMS[:3], "a")
+    text = text.replace("M  V30 1 C", "M  V30 7 C").replace("V30 1 1 1 2", "V30 1 1 7 2")
+    path = tmp_path / "a.sdf"
+    path.write_text(text)
+    assert bonds_of(next(read_conformers(path))).tolist() == [[0, 1], [1, 2]]
+
+
+def test_a_record_without_a_table_has_none(tmp_path):
+    path = tmp_path / "a.xyz"
+    path.write_text(xyz_frame(ATOMS, "a"))
+    assert bonds_of(next(read_conformers(path))) is None
+
+
+BONDS_OF_G2 = {
+    "H2": 1, "F2": 1, "N2": 1, "H2O": 2, "CH4": 4, "C6H6": 12, "CH3CH2OCH3": 11, "SiH4": 4, "cyclobutane": 12,
+    "bicyclobutane": 11, "C60": 90, "LiF": 1, "NaCl": 1, "PH3": 3, "Cl2": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "number"), BONDS_OF_G2.items())
+def test_bonds_from_distances(name, number):
+    atoms = g2(name)
+    bonds = perceived_bonds(atoms.numbers, atoms.positions)
+    assert len(bonds) == number
+    assert (bonds[:, 0] < bonds[:, 1]).all()
+
+
+def test_atoms_far_apart_and_single_atoms_have_no_bonds():
+    assert perceived_bonds(np.array([6]), np.zeros((1, 3))).shape == (0, 2)
+    assert perceived_bonds(np.array([6, 6]), np.array([[0.0, 0, 0], [3.0, 0, 0]])).shape == (0, 2)
