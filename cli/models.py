@@ -33,6 +33,10 @@ def pretrain(
     shape_dim: Annotated[
         int, typer.Option(min=0, help="Numbers of its smooth shape part; 0 for none.")
     ] = MODEL.shape_dim,
+    frame_width: Annotated[
+        int,
+        typer.Option(min=0, help="Features of the network of a learned frame; 0 for that of the bond graph."),
+    ] = MODEL.frame_width,
     width: Annotated[int, typer.Option(min=1, help="Features of a hidden layer.")] = MODEL.width,
     layers: Annotated[
         int, typer.Option(min=1, help="Residual blocks of encoder and decoder.")
@@ -59,6 +63,10 @@ def pretrain(
         typer.Option(help="Save and end after this time, to be resumed.", show_default="no limit"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the directory.")] = False,
+    reuse: Annotated[
+        str | None,
+        typer.Option(help="Model whose shape part (and frame) is taken over as it is.", show_default="none"),
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -67,7 +75,7 @@ def pretrain(
     Writes model.safetensors, metrics.csv, curve.png and last.pt (to resume from, to the step).
 
     \b
-    molgiae pretrain qm9.npz -o qm9 --steps 40000
+    molgiae pretrain qm9.npz conformers.sdf -o qm9 --steps 40000
     molgiae pretrain conformers.sdf more.xyz.gz -o mine --dim 128
     molgiae pretrain qm9.npz -o qm9 --steps 40000 --resume
     """
@@ -77,6 +85,7 @@ def pretrain(
         architecture=architecture,
         embedding_dim=embedding_dim,
         shape_dim=shape_dim,
+        frame_width=frame_width,
         width=width,
         layers=layers,
         max_atoms=max_atoms,
@@ -100,6 +109,7 @@ def pretrain(
         evaluate_every=evaluate_every,
         stop_after=None if minutes is None else 60 * minutes,
         resume=resume,
+        reuse=reuse,
         progress=not quiet,
     )
     if as_json:

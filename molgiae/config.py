@@ -54,7 +54,8 @@ class ModelConfig(_Plain):
         embedding_dim: D, size of the embedding, of which the first `shape_dim` are its shape part.
         width: hidden features of a layer; for "appendix-d" scalars of an atom, with a quarter as many vectors.
         layers: residual blocks or message layers of the encoder, as many of the decoder.
-        frame_width: hidden features of the network that weighs atoms for the canonical frame of "slots".
+        frame_width: hidden features of the network that learns a canonical frame for "slots"; 0 for the frame
+            that the bond graph spans.
         shape_dim: numbers of the smooth shape part of "slots"; 0 for none.
         shape_width: features of an atom in the network of the shape part.
     """
@@ -65,14 +66,16 @@ class ModelConfig(_Plain):
     embedding_dim: int = 256
     width: int = 384
     layers: int = 2
-    frame_width: int = 32
-    shape_dim: int = 64
+    frame_width: int = 0
+    shape_dim: int = 16
     shape_width: int = 48
 
     def __post_init__(self) -> None:
-        for name in ("max_atoms", "embedding_dim", "width", "layers", "frame_width"):
+        for name in ("max_atoms", "embedding_dim", "width", "layers"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.frame_width < 0:
+            raise ConfigError(f"frame_width={self.frame_width}: must be at least 0")
         if not 0 <= self.shape_dim < self.embedding_dim:
             raise ConfigError(
                 f"shape_dim={self.shape_dim}: must be at least 0 and below embedding_dim={self.embedding_dim}"
@@ -114,7 +117,7 @@ class TrainConfig(_Plain):
         warmup_steps: steps of the warm-up.
         weight_decay: of AdamW.
         steps: steps of the autoencoder.
-        frame_steps: steps that train the canonical frame beforehand; only for architectures that fix it.
+        frame_steps: steps that train a learned frame beforehand; only for architectures that fix it.
         shape_steps: steps that train the shape part after that.
         frame_noise: displacement, in angstrom, against which the frame is trained to hold still.
         distortion: largest standard deviation, in angstrom, of random displacements of the training atoms,
@@ -133,7 +136,7 @@ class TrainConfig(_Plain):
     weight_decay: float = 1e-4
     steps: int = 20_000
     frame_steps: int = 2_000
-    shape_steps: int = 3_000
+    shape_steps: int = 5_000
     frame_noise: float = 0.02
     distortion: float = 0.1
     type_weight: float = 0.3

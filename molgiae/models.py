@@ -23,31 +23,34 @@ if TYPE_CHECKING:
 
 
 class CanonicalEncoder(nn.Module):
-    """Mu from pooled vectors, centroid and elements; eta of the canonical form, in two parts.
+    """Mu from elements and centroid, xi from the bond graph; eta of the canonical form, in two parts.
 
-    Heavy elements come first in the canonical order; the bond graph orders the atoms of one element (xi).
+    Heavy elements come first in the canonical order; the bond graph orders the atoms of one element and spans the
+    frame, unless a frame is learned and well conditioned.
 
     The shape part is smooth, its distances are symmetric RMSDs in angstrom. The detail part holds what else is
     needed to decode, and jumps where frame or order do; it is scaled down so that distances of embeddings are
     those of shapes to a few percent.
 
     Args:
-        frame: mu of SO(3).
+        frame: mu of SO(3), or None.
         shape: the first part of eta, or None.
         slots: the other part.
     """
 
     fixes_action = True
-    """The frame is trained first, for stability, and stays: canonical forms of the data are made once."""
+    """A learned frame is trained first, for stability, and stays: canonical forms of the data are made once."""
 
-    def __init__(self, frame: PooledVectors, shape: ShapeEncoder | None, slots: SlotEncoder) -> None:
+    def __init__(self, frame: PooledVectors | None, shape: ShapeEncoder | None, slots: SlotEncoder) -> None:
         super().__init__()
         self.frame, self.shape, self.slots = frame, shape, slots
 
     def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
         """Mu; in the floating-point type of the positions."""
-        vectors = self.frame(x.z, x.centered().pos)
-        return Equivariant(vectors, x.centroid, torch.where(x.mask, -x.z, torch.inf)), None
+        scores = torch.where(x.mask, -x.z, torch.inf)
+        if self.frame is None:
+            return Equivariant(x.pos.new_zeros(len(x), 2, 3), x.centroid, scores, learned_frame=False), None
+        return Equivariant(self.frame(x.z, x.centered().pos), x.centroid, scores), None
 
     def invariant(self, shared: None, canonical: Cloud) -> Embedding:
         """Eta."""
@@ -87,7 +90,8 @@ def _slots(config: ModelConfig) -> ConformerAutoencoder:
     sizes = (config.elements, config.max_atoms, config.width, config.layers)
     shape = ShapeEncoder(config.shape_dim, config.shape_width) if config.shape_dim else None
     slots = SlotEncoder(*sizes, config.embedding_dim - config.shape_dim)
-    encoder = CanonicalEncoder(PooledVectors(config.frame_width), shape, slots)
+    frame = PooledVectors(config.frame_width) if config.frame_width else None
+    encoder = CanonicalEncoder(frame, shape, slots)
     return ConformerAutoencoder(config, encoder, SlotDecoder(*sizes, config.embedding_dim, config.shape_dim))
 
 

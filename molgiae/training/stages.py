@@ -20,6 +20,7 @@ from molgiae.autoencoder import ConformerAutoencoder
 from molgiae.clouds import Cloud, batches
 from molgiae.config import TrainConfig
 from molgiae.data.conformer import ConformerBlock
+from molgiae.errors import ConfigError
 from molgiae.losses import conditioning_loss, frame_loss, reconstruction_loss, shape_loss
 from molgiae.training.batches import distort, padded, trimmed, whole
 from molgiae.training.pairs import conformer_pairs
@@ -70,12 +71,38 @@ class Task:
     run: Run
 
 
-def stages_of(model: ConformerAutoencoder) -> list[Callable[[Task], Stage]]:
-    """What makes the stages that a model goes through, in turn."""
+def stages_of(model: ConformerAutoencoder, reused: bool) -> list[Callable[[Task], Stage]]:
+    """What makes the stages that a model goes through, in turn.
+
+    Args:
+        model: to be trained.
+        reused: whether frame and shape part are trained already.
+    """
     if not getattr(model.encoder, "fixes_action", False):
         return [joint_stage]
-    shape = [] if model.encoder.shape is None else [shape_stage]
-    return [frame_stage, *shape, canonical_stage]
+    first = {"frame": frame_stage, "shape": shape_stage}
+    learned = (
+        [] if reused else [stage for part, stage in first.items() if getattr(model.encoder, part) is not None]
+    )
+    return [*learned, canonical_stage]
+
+
+def reuse(model: ConformerAutoencoder, other: ConformerAutoencoder) -> None:
+    """Take over frame and shape part of a trained model, so that shape parts of both can be compared.
+
+    Raises:
+        ConfigError: if one of the two has no such parts, or of another size.
+    """
+    for part in ("frame", "shape"):
+        mine, theirs = getattr(model.encoder, part, None), getattr(other.encoder, part, None)
+        try:
+            if mine is not None:
+                mine.load_state_dict(nn.Module().state_dict() if theirs is None else theirs.state_dict())
+        except RuntimeError:
+            raise ConfigError(
+                f"the model to reuse has no {part} part of this size; give it the same shape_dim, "
+                "shape_width and frame_width"
+            ) from None
 
 
 def frame_stage(task: Task) -> Stage:
