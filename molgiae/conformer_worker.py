@@ -89,9 +89,12 @@ def main() -> None:
     be_silent()
     search = ConformerSearch.from_dict(json.loads(sys.stdin.readline()))
     replies = chain([READY], (answer(json.loads(line), search) for line in sys.stdin))
-    for reply in replies:
-        output.write(json.dumps(reply) + "\n")
-        output.flush()
+    try:
+        for reply in replies:
+            output.write(json.dumps(reply) + "\n")
+            output.flush()
+    except BrokenPipeError:  # whoever asked is gone
+        os._exit(1)
 
 
 if __name__ == "__main__":
