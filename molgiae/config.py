@@ -56,7 +56,7 @@ class ModelConfig(_Plain):
         layers: residual blocks or message layers of the encoder, as many of the decoder.
         frame_width: hidden features of the network that learns a canonical frame for "slots"; 0 for the frame
             that the bond graph spans.
-        shape_dim: numbers of the smooth shape part of "slots"; 0 for none.
+        shape_dim: numbers of the smooth shape part of the embedding of "slots"; 0 for none.
         shape_width: features of an atom in the network of the shape part.
     """
 
@@ -76,11 +76,11 @@ class ModelConfig(_Plain):
                 raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
         if self.frame_width < 0:
             raise ConfigError(f"frame_width={self.frame_width}: must be at least 0")
-        if not 0 <= self.shape_dim < self.embedding_dim:
+        if self.architecture == "slots" and not 0 <= self.shape_dim < self.embedding_dim:
             raise ConfigError(
                 f"shape_dim={self.shape_dim}: must be at least 0 and below embedding_dim={self.embedding_dim}"
             )
-        if self.shape_dim and self.shape_width < 8:
+        if self.shape_width < 8:
             raise ConfigError(f"shape_width={self.shape_width}: must be at least 8")
         if not self.elements or list(self.elements) != sorted(set(self.elements)) or self.elements[0] < 1:
             raise ConfigError(f"elements={self.elements}: give distinct atomic numbers in ascending order")

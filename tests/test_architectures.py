@@ -38,6 +38,7 @@ def config(architecture: str) -> ModelConfig:
         embedding_dim=12,
         width=16,
         layers=2,
+        shape_dim=4,
     )
 
 

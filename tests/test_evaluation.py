@@ -97,8 +97,8 @@ class Unflatten(nn.Module):
 def keeper(turned: bool = False) -> Embedder:
     """A model that reconstructs perfectly, or up to pose and order."""
     torch.manual_seed(0)
-    config = ModelConfig(elements=ELEMENTS, max_atoms=SLOTS, embedding_dim=4 * SLOTS, width=8, layers=1)
-    encoder = CanonicalEncoder(PooledVectors(4), None, nn.Identity())
+    config = ModelConfig(elements=ELEMENTS, max_atoms=SLOTS, embedding_dim=4 * SLOTS, width=8, layers=1, shape_dim=0)
+    encoder = CanonicalEncoder(None, None, nn.Identity())
     eta = Flatten()
     encoder.invariant = lambda shared, canonical: eta(canonical.z, canonical.pos)
     model = ConformerAutoencoder(config, encoder, Unflatten(turned)).eval().requires_grad_(False)

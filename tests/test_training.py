@@ -30,8 +30,17 @@ from molgiae.training import Data, Run, Trainer, distort, learning_rate, log, re
 from .conformers import random_conformer
 from .data.test_bad_records import XYZ_CASES
 
-MODEL = ModelConfig(elements=(1, 6, 7, 8), max_atoms=9, embedding_dim=6, width=16, layers=1, frame_width=8)
-CONFIG = TrainConfig(batch_size=8, steps=6, frame_steps=4, order_steps=3, warmup_steps=2, learning_rate=3e-3)
+MODEL = ModelConfig(
+    elements=(1, 6, 7, 8),
+    max_atoms=9,
+    embedding_dim=6,
+    width=16,
+    layers=1,
+    frame_width=8,
+    shape_dim=2,
+    shape_width=8,
+)
+CONFIG = TrainConfig(batch_size=8, steps=6, frame_steps=4, shape_steps=3, warmup_steps=2, learning_rate=3e-3)
 DATA = Data(
     ConformerBlock.of([random_conformer(3 + seed % 7, seed) for seed in range(24)]),
     ConformerBlock.of([random_conformer(5, seed) for seed in range(100, 104)]),
@@ -454,8 +463,8 @@ import json, molgiae, molgiae.training
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.pretraining import pretrain
 npz, xyz, out = sys.argv[1:]
-model = ModelConfig(max_atoms=9, embedding_dim=4, width=8, layers=1, frame_width=4)
-config = TrainConfig(batch_size=4, steps=2, frame_steps=2, order_steps=2)
+model = ModelConfig(max_atoms=9, embedding_dim=4, width=8, layers=1, frame_width=4, shape_dim=2, shape_width=8)
+config = TrainConfig(batch_size=4, steps=2, frame_steps=2, shape_steps=2)
 print(json.dumps([pretrain([f], f"{out}/{k}", model, config)["complete"] for k, f in enumerate((npz, xyz))]))
 try:
     import rdkit
