@@ -33,10 +33,10 @@ from molgiae.walk import bonded, refined, walk
 FLOOR = 0.1
 """Shortest learned vector that defines a direction, angstrom: noise s on the atoms turns it by about s / FLOOR."""
 
-GAP = 0.15
+GAP = 0.5
 """Least difference between the singular values of sums over classes that defines their axes, angstrom."""
 
-SIGN = 0.03
+SIGN = 0.1
 """Shortest projection on an axis that defines its sign, angstrom."""
 
 SAME = 0.01

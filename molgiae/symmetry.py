@@ -26,8 +26,8 @@ REACH = (1.0, 0.5, 0.02, 1e-7)
 
 _WAVES = np.array([[1.31, 0.47, 0.73], [-0.53, 1.17, 0.91], [0.37, -0.83, 1.43]])
 _PHASES = np.array([0.4, 1.3, 2.2])
-_STEEP = 9.0
-"""More than the length of the gradient of `_value` at an atom, per angstrom."""
+_STEEP = 5.0
+"""Clouds whose waves differ by more than so much per angstrom and root of the number of atoms are different."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +62,14 @@ def complete(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Floats, 
     """
     frames = candidates(classes, pos, first)
     clouds = pos @ frames
-    value = _value(classes, clouds)
+    waves = _waves(classes, clouds)
+    value = waves.sum(axis=1)
     best = int(value.argmin())
-    axes = frames[best].T[:2]
-    different = [
-        k
-        for k in np.flatnonzero(value - value[best] < _STEEP * len(pos) ** 0.5 * SYMMETRIC)
-        if _image(classes, clouds[k], clouds[best]) is None
-    ]
-    beyond = value[value - value[best] >= _STEEP * len(pos) ** 0.5 * SYMMETRIC]
-    rivals = np.concatenate([value[different], beyond])
-    if not len(rivals):
-        return axes, np.inf
-    return axes, float(rivals.min() - value[best]) / _slope(classes, clouds[best]) / 2**0.5
+    for k in _similar(waves, waves[best], len(pos)):
+        if _image(classes, clouds[k], clouds[best]) is not None:
+            value[k] = np.inf
+    wins_by = float(value.min() - waves[best].sum()) / _slope(classes, clouds[best]) / 2**0.5
+    return frames[best].T[:2], wins_by
 
 
 def symmetry_of(classes: Ints, pos: Floats) -> Symmetry:
@@ -108,9 +103,8 @@ def _operations(classes: Ints, moved: Floats, pos: Floats) -> tuple[Floats, Ints
     reference = pos @ frame
     frames = candidates(classes, moved, None)
     clouds = moved @ frames
-    apart = np.abs(_value(classes, clouds) - _value(classes, reference[None])[0])
     found = {}
-    for k in np.flatnonzero(apart <= _STEEP * len(pos) ** 0.5 * SYMMETRIC):
+    for k in _similar(_waves(classes, clouds), _waves(classes, reference[None])[0], len(pos)):
         image = _image(classes, clouds[k], reference)
         if image is not None:
             # two atoms may point the same way; only on a line do rotations move no atom
@@ -200,13 +194,24 @@ def _frames(classes: Ints, pos: Floats, first: Floats) -> Floats:
     return np.stack([np.broadcast_to(first, second.shape), second, np.cross(first, second)], axis=2)
 
 
-def _value(classes: Ints, clouds: Floats) -> Floats:
-    """(C,) a continuous function of clouds (C, n, 3) that tells poses apart; the order of atoms does not enter."""
-    return (_weight(classes)[:, None] * np.cos(clouds @ _WAVES.T + _PHASES)).sum(axis=(1, 2))
+def _waves(classes: Ints, clouds: Floats) -> Floats:
+    """(C, 3) continuous functions of clouds (C, n, 3) that tell poses apart; the order of atoms does not enter.
+
+    Candidates are compared by their sum.
+    """
+    weight = _weight(classes)
+    phases = (clouds @ wave + phase for wave, phase in zip(_WAVES, _PHASES, strict=True))
+    return np.stack([np.cos(phase) @ weight for phase in phases], axis=1)
+
+
+def _similar(waves: Floats, reference: Floats, n: int) -> list[int]:
+    """The clouds that may be the same as a reference, up to `SYMMETRIC`, by their waves (C, 3)."""
+    near = np.abs(waves - reference).max(axis=1) <= _STEEP * n**0.5 * SYMMETRIC
+    return np.flatnonzero(near).tolist()
 
 
 def _slope(classes: Ints, cloud: Floats) -> float:
-    """Length of the gradient of `_value` at a cloud (n, 3)."""
+    """Length of the gradient of the sum of `_waves` at a cloud (n, 3)."""
     gradient = _weight(classes)[:, None] * (np.sin(cloud @ _WAVES.T + _PHASES) @ _WAVES)
     return float(np.linalg.norm(gradient)) + 1e-12
 

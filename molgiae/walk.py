@@ -26,6 +26,12 @@ CUT = -0.58
 STRAIGHT = 0.35
 """Sine of the least angle at which three atoms define a torsion."""
 
+UPRIGHT = 0.42
+"""Sine of the least angle at which a frame axis serves as reference; between those of 19.5 and 30 degrees."""
+
+TOGETHER = 0.3
+"""Torsions that follow each other by less, radian, are one: the height along the bond decides."""
+
 DIRECTION = (1.0, 0.5437, 0.2331)
 """Roots that the graph cannot tell apart start where this direction of the canonical frame points; no
 special position of a point group is orthogonal to it."""
@@ -200,13 +206,19 @@ class _Walk:
         key = self.place[of] * (self.n + 1) + self.classes[children]
         _, group, count = key.unique(return_inverse=True, return_counts=True)
         tied = count[group] > 1
-        angle = torch.zeros(len(children), dtype=self.pos.dtype, device=key.device)
         if tied.any():
-            angle[tied] = self._torsions(children[tied], of[tied], children[~tied])
-        return children[self._in_order(key, angle)]
+            atoms, sibling = children[tied], key[tied]
+            angle, height = self._torsions(atoms, of[tied], children[~tied])
+            order = self._in_order(sibling, angle)
+            new = (sibling[order].diff() != 0) | (angle[order].diff() > TOGETHER)
+            group = torch.nn.functional.pad(new.long().cumsum(dim=0), (1, 0))
+            order = order[self._in_order(group, -height[order])]
+            children = torch.cat([atoms[order], children[~tied]])
+            key = torch.cat([sibling[order], key[~tied]])
+        return children[key.argsort(stable=True)]
 
-    def _torsions(self, atoms: Tensor, of: Tensor, told_apart: Tensor) -> Tensor:
-        """Torsions (T,) of atoms about the bonds to their parents, counted from `CUT`.
+    def _torsions(self, atoms: Tensor, of: Tensor, told_apart: Tensor) -> tuple[Tensor, Tensor]:
+        """Torsions (T,) of atoms about the bonds to their parents, counted from `CUT`, and heights along these.
 
         The axis comes from the parent's parent; at a root from a child that is told apart, else from the
         child that is foremost along `DIRECTION`, which comes first. The plane of reference is that of a child
@@ -233,13 +245,15 @@ class _Walk:
         offset = self.pos[others] - self.pos[of][:, None]
         across = offset - (offset * axis[:, None]).sum(dim=-1, keepdim=True) * axis[:, None]
         sine = across.norm(dim=-1) / offset.norm(dim=-1).clamp_min(1e-9)
-        known = sibling | (place < self.unseen)
-        useless = ~known | (sine < STRAIGHT) | (others == of[:, None]) | (others == start[:, None])
+        known = (sibling | (place < self.unseen)) & (others != of[:, None]) & (others != start[:, None])
         rank = torch.where(self.bonds[torch.where(at_root, of, start)], place, place + self.unseen)
-        rank = torch.where(sibling, classes - self.n - 1, rank).masked_fill(useless, 4 * self.unseen)
-        best, which = rank.min(dim=1)
+        rank = torch.where(sibling, classes - self.n - 1, rank).masked_fill(~known, 4 * self.unseen)
+        best, which = rank.masked_fill(sine < STRAIGHT, 4 * self.unseen).min(dim=1)
+        wavering = (sine - STRAIGHT).abs() * offset.norm(dim=-1)
+        wavering = wavering.masked_fill((rank > best[:, None]) | ~known, torch.inf)
+        self._doubt(atoms, wavering.amin(dim=1) / 2**0.5)
         frame = torch.eye(3, dtype=axis.dtype, device=axis.device) - axis[:, :, None] * axis[:, None]
-        free = (frame.norm(dim=-1) > 0.6).long().argmax(dim=1)
+        free = (frame.norm(dim=-1) > UPRIGHT).long().argmax(dim=1)
         plane = torch.where((best < 4 * self.unseen)[:, None], across[every, which], frame[every, free])
         plane = torch.nn.functional.normalize(plane, dim=1)
 
@@ -250,4 +264,5 @@ class _Walk:
         turns = ~straight & (atoms != start)
         near = torch.minimum(angle, 2 * math.pi - angle) * torch.hypot(x, y)
         self._doubt(atoms[turns], near[turns] / 2**0.5)
-        return torch.where(atoms == start, -2.0, torch.where(straight, -1.0, angle))
+        height = (own * axis).sum(dim=1)
+        return torch.where(atoms == start, -2.0, torch.where(straight, -1.0, angle)), height

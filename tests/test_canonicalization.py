@@ -10,7 +10,7 @@ from ase.collections import g2 as g2_names
 from torch import Tensor, nn
 
 from molgiae.autoencoder import ConformerAutoencoder
-from molgiae.canonicalization import FLOOR, POSES, Equivariant, well_conditioned
+from molgiae.canonicalization import FLOOR, POSES, Equivariant, by_graph, well_conditioned
 from molgiae.clouds import Cloud
 from molgiae.config import ModelConfig
 from molgiae.models import build
@@ -186,3 +186,51 @@ def test_conformers_that_symmetry_leaves_alone_are_not_completed():
     action = MODEL.group_function(together(one([6], [[5.0, 5.0, 5.0]]), random_cloud([10], seed=1)))
     assert action.pose_defined.tolist() == [POSES.index("none"), POSES.index("full")]
     assert action.symmetry_number.tolist() == [0, 1]
+
+
+SOUND = together(*(named(name) for name in SYMMETRIES), EVERY_G2)
+
+
+def forms_agree(x: Cloud, y: Cloud, seed: int) -> Tensor:
+    """(B,) root mean square distance of the canonical clouds of x and of moved y; infinite for other elements."""
+    moved = y.moved(random_action(y, seed))
+    first, second = (c.moved(by_graph(c).g.inverse()) for c in (x, moved))
+    square = (first.pos - second.pos).square().sum(dim=(1, 2)) / x.mask.sum(dim=1)
+    return torch.where((first.z == second.z).all(dim=1), square.sqrt(), torch.inf)
+
+
+def test_no_pose_is_called_full_that_a_rotation_leaves_alone():
+    flags = by_graph(EVERY_G2)
+    full = flags.pose_defined == POSES.index("full")
+    assert (flags.symmetry_number[full] == 1).all()
+    assert flags.order_defined[full].all()
+    # turned by the symmetry of another candidate frame, a form with a stabilizer falls upon itself
+    assert not flags.order_defined[flags.symmetry_number > 1].any()
+
+
+def test_copies_written_with_four_decimals_get_the_same_form():
+    x = SOUND
+    for seed in range(3):
+        g = random_action(x, seed)
+        written = Cloud(x.moved(g).z, x.moved(g).pos.round(decimals=4))
+        first, second = x.moved(by_graph(x).g.inverse()), written.moved(by_graph(written).g.inverse())
+        assert torch.equal(first.z, second.z)
+        assert float((first.pos - second.pos).norm(dim=-1).max()) < 5e-3
+
+
+def test_noise_seldom_changes_the_form_of_symmetric_molecules():
+    apart = torch.stack([forms_agree(SOUND, jittered(SOUND, 0.02, seed), seed) for seed in range(4)])
+    assert float((apart < 0.1).double().mean()) > 0.96
+
+
+def test_stability_says_which_forms_jump():
+    x = random_cloud([8] * 200 + [14] * 200, seed=10)
+    stability = by_graph(x).stability
+    noise = 0.01
+    jumps = torch.stack([forms_agree(x, jittered(x, noise, seed), seed) > 0.1 for seed in range(10)])
+    share = jumps.double().mean(dim=0)
+    doubtful, sound = stability < 0.5 * noise, stability > 5 * noise
+    assert doubtful.sum() > 10
+    assert sound.sum() > 50
+    assert float(share[doubtful].mean()) > 0.2
+    assert float(share[sound].mean()) < 0.02
