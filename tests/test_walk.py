@@ -23,7 +23,7 @@ def place_of(x):
 def test_bonds_of_ethanol_and_how_far_the_most_doubtful_distance_is_from_the_limit():
     bonds, doubt = bonded(ETHANOL.z, ETHANOL.pos)
     assert torch.equal(bonds, bonds.mT)
-    assert {6: 4, 8: 2, 1: 1} == dict(zip(ETHANOL.z[0].tolist(), bonds[0].sum(dim=1).tolist(), strict=True))
+    assert dict(zip(ETHANOL.z[0].tolist(), bonds[0].sum(dim=1).tolist(), strict=True)) == {6: 4, 8: 2, 1: 1}
     assert 0.1 < float(doubt) < 0.3
     assert bonded(named("atom").z, named("atom").pos)[1].isinf().all()
 
@@ -32,7 +32,7 @@ def test_classes_are_those_of_the_bond_graph_in_the_order_given():
     classes = classes_of(together(ETHANOL, CYCLOBUTENE))
     assert sorted(classes[0, :9].bincount().tolist()) == [1, 1, 1, 1, 2, 3]
     assert classes[0, :9][ETHANOL.z[0] == 8].tolist() == [0]
-    assert sorted(classes[1].tolist()) == [0, 0, 1, 1, 2, 2, 3, 3, 3, 3]
+    assert sorted(classes[1].bincount().tolist()) == [2, 2, 2, 4]
 
 
 def test_walk_visits_every_atom_once_also_in_several_components():
