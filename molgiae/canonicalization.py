@@ -27,7 +27,7 @@ from molgiae.clouds import Cloud
 from molgiae.groups import SE3, SO3, Permutation, SE3xSn, Translation
 from molgiae.ordering import tolerant_lexsort
 from molgiae.shapes import AtomicNumbers, Points, Scores, Vectors
-from molgiae.symmetry import POSES, complete, symmetry_of
+from molgiae.symmetry import POSES, SYMMETRIC, complete, symmetry_of
 from molgiae.walk import bonded, refined, walk
 
 FLOOR = 0.1
@@ -41,9 +41,6 @@ SIGN = 0.1
 
 SAME = 0.01
 """Scores closer than this do not tell atoms apart; neither do distances from an axis, in angstrom."""
-
-FLAT = 0.1
-"""Sums over classes no longer than this along the third axis may have a mirror plane, angstrom."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,26 +104,30 @@ def group_action(x: Cloud, y: Equivariant) -> GroupAction:
     """
     scores, origin = y.scores.detach().double(), y.translation.detach()
     pos = ((x.pos.detach() - origin[:, None]) * x.mask[..., None]).double()
-    bonds, stability = bonded(x.z, pos)
+    bonds, doubt = bonded(x.z, pos)
     ranked = _classes(scores)
     classes = refined(ranked, bonds)
     learned = well_conditioned(y.vectors.detach()) & y.learned_frame
     axes, margin, depth = class_axes(classes, pos, x.mask)
     vectors = torch.where(learned[:, None, None], y.vectors.double(), axes.mT[:, :2])
     defined = margin.amin(dim=1) >= 0
-    stability = torch.minimum(stability, torch.where(learned, torch.inf, margin.amin(dim=1)))
+    stability = torch.where(learned, torch.inf, margin.amin(dim=1)).cpu()
     size = len(x)
     pose = torch.full((size,), POSES.index("full"))
     ordered = torch.ones(size, dtype=torch.bool)
     number = torch.ones(size, dtype=torch.long)
     groups = ["C1"] * size
-    for b in torch.nonzero(~defined | (depth < FLAT)).flatten().tolist():
+    # every symmetry but the identity leaves sums over classes on a line or in a plane
+    may_be_symmetric = depth <= SYMMETRIC * x.mask.sum(dim=1).sqrt()
+    incomplete = ~learned & ~defined
+    for b in torch.nonzero(may_be_symmetric | incomplete).flatten().tolist():
         n = int(x.mask[b].sum())
         own = classes[b, :n].cpu().numpy(), pos[b, :n].cpu().numpy()
-        symmetry = symmetry_of(*own)
-        pose[b], ordered[b] = POSES.index(symmetry.pose_defined), symmetry.order_defined
-        number[b], groups[b] = symmetry.symmetry_number, symmetry.point_group
-        if not learned[b] and not defined[b]:
+        if may_be_symmetric[b]:
+            symmetry = symmetry_of(*own)
+            pose[b], ordered[b] = POSES.index(symmetry.pose_defined), symmetry.order_defined
+            number[b], groups[b] = symmetry.symmetry_number, symmetry.point_group
+        if incomplete[b]:
             first = axes[b, :, 0].cpu().numpy() if float(margin[b, 0]) >= 0 else None
             frame, wins_by = complete(*own, first)
             vectors = vectors.index_put((torch.tensor(b),), torch.from_numpy(frame).to(vectors))
@@ -136,9 +137,10 @@ def group_action(x: Cloud, y: Equivariant) -> GroupAction:
     if y.posed_scores is not None:
         classes = _classes(ranked.double(), y.posed_scores(x.z, canonical))
     steps = walk(classes, bonds, canonical, x.mask)
+    stability = torch.stack([stability, doubt.cpu(), steps.margin.cpu()]).amin(dim=0)
     order = (classes * (x.z.shape[1] + 1) + steps.place).argsort(dim=-1)
     g = SE3xSn(SE3(rotation, Translation(y.translation.double())), Permutation(order))
-    return GroupAction(g, pose, ordered, number, groups, torch.minimum(stability, steps.margin).cpu())
+    return GroupAction(g, pose, ordered, number, groups, stability)
 
 
 def well_conditioned(vectors: Vectors) -> Tensor:

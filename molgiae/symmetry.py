@@ -88,29 +88,33 @@ def symmetry_of(classes: Ints, pos: Floats) -> Symmetry:
         line = np.stack([height, 0 * height, 0 * height], axis=1)
         turned = _image(classes, line * [-1.0, 1.0, 1.0], line) is not None
         return Symmetry(*(("D*h", "none", False) if turned else ("C*v", "axis", True)), 0)
-    proper, images = _operations(classes, pos, pos)
-    improper, _ = _operations(classes, -pos, pos)
+    frames = candidates(classes, pos, None)
+    proper, images = _operations(classes, pos, frames)
+    improper, _ = _operations(classes, pos, frames * [1.0, 1.0, -1.0])
     # the mean over a group projects on what the group fixes, so its trace is the number of directions
     fixed = round(float(np.trace(proper, axis1=1, axis2=2).mean()))
     pose = {3: "full", 1: "axis"}.get(fixed, "none")
     exchanges = (images != np.arange(len(pos))).any()
-    return Symmetry(schoenflies(proper, -improper), pose, not exchanges, len(proper))
+    return Symmetry(schoenflies(proper, improper), pose, not exchanges, len(proper))
 
 
-def _operations(classes: Ints, moved: Floats, pos: Floats) -> tuple[Floats, Ints]:
-    """All rotations (m, 3, 3), each once, that put the atoms moved upon pos, and (m, n) which upon which."""
-    frame = candidates(classes, pos, None)[0]
-    reference = pos @ frame
-    frames = candidates(classes, moved, None)
-    clouds = moved @ frames
+def _operations(classes: Ints, pos: Floats, frames: Floats) -> tuple[Floats, Ints]:
+    """All operations from the frames (C, 3, 3) to the first that put the atoms upon atoms, each once.
+
+    Returns:
+        (m, 3, 3) operations, and (m, n) which atom falls upon which.
+    """
+    clouds = pos @ frames
+    right = frames[0] * [1.0, 1.0, np.linalg.det(frames[0]).round()]
+    reference = pos @ right
     found = {}
     for k in _similar(_waves(classes, clouds), _waves(classes, reference[None])[0], len(pos)):
         image = _image(classes, clouds[k], reference)
         if image is not None:
             # two atoms may point the same way; only on a line do rotations move no atom
-            found[image.tobytes()] = (frame @ frames[k].T, image)
-    rotations = np.array([r for r, _ in found.values()]).reshape(-1, 3, 3)
-    return rotations, np.array([i for _, i in found.values()]).reshape(-1, len(pos))
+            found[image.tobytes()] = (right @ frames[k].T, image)
+    operations = np.array([operation for operation, _ in found.values()]).reshape(-1, 3, 3)
+    return operations, np.array([image for _, image in found.values()]).reshape(-1, len(pos))
 
 
 def schoenflies(proper: Floats, improper: Floats) -> str:

@@ -184,7 +184,7 @@ class _Walk:
         best = best.scatter_reduce(0, self.conformer, rank, "amin")[still]
         root = self.roots[best]
         follower = self.roots[(best + 1).clamp(max=len(self.roots) - 1)]
-        rival = (self.conformer[follower] == self.conformer[root]) & self.mask[follower]
+        rival = (self.conformer[follower] == self.conformer[root]) & self.mask[follower] & (follower != root)
         rival &= (self.classes[follower] == self.classes[root]) & (self.place[follower] == self.unseen)
         gap = (self.projection[root] - self.projection[follower])[rival] / 2**0.5
         self._doubt(root[rival], gap)

@@ -98,6 +98,14 @@ def test_flags_do_not_depend_on_pose_or_order():
     other = MODEL.group_function(EVERY_G2.moved(random_action(EVERY_G2, seed=1)))
     for flag in ("pose_defined", "order_defined", "symmetry_number"):
         assert torch.equal(getattr(action, flag), getattr(other, flag)), flag
+    assert action.point_group == other.point_group
+
+
+def test_stability_does_not_depend_on_pose_order_or_batch_mates():
+    x = together(EVERY_G2, random_cloud([1, 2, 9, 20], seed=2))
+    whole = by_graph(x.moved(random_action(x, seed=1))).stability
+    alone = torch.cat([by_graph(x[m : m + 1]).stability for m in range(len(x))])
+    torch.testing.assert_close(whole, alone, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("x", [EVERY_G2, random_cloud([1, 2, 3, 29], seed=0)], ids=["G2", "random"])
