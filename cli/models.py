@@ -63,10 +63,6 @@ def pretrain(
         typer.Option(help="Save and end after this time, to be resumed.", show_default="no limit"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the directory.")] = False,
-    reuse: Annotated[
-        str | None,
-        typer.Option(help="Model whose shape part (and frame) is taken over as it is.", show_default="none"),
-    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -109,7 +105,6 @@ def pretrain(
         evaluate_every=evaluate_every,
         stop_after=None if minutes is None else 60 * minutes,
         resume=resume,
-        reuse=reuse,
         progress=not quiet,
     )
     if as_json:

@@ -57,7 +57,6 @@ class ModelConfig(_Plain):
         frame_width: hidden features of the network that learns a canonical frame for "slots"; 0 for the frame
             that the bond graph spans.
         shape_dim: numbers of the smooth shape part of the embedding of "slots"; 0 for none.
-        shape_width: features of an atom in the network of the shape part.
     """
 
     architecture: str = "slots"
@@ -67,8 +66,7 @@ class ModelConfig(_Plain):
     width: int = 384
     layers: int = 2
     frame_width: int = 0
-    shape_dim: int = 16
-    shape_width: int = 48
+    shape_dim: int = 32
 
     def __post_init__(self) -> None:
         for name in ("max_atoms", "embedding_dim", "width", "layers"):
@@ -80,8 +78,6 @@ class ModelConfig(_Plain):
             raise ConfigError(
                 f"shape_dim={self.shape_dim}: must be at least 0 and below embedding_dim={self.embedding_dim}"
             )
-        if self.shape_width < 8:
-            raise ConfigError(f"shape_width={self.shape_width}: must be at least 8")
         if not self.elements or list(self.elements) != sorted(set(self.elements)) or self.elements[0] < 1:
             raise ConfigError(f"elements={self.elements}: give distinct atomic numbers in ascending order")
 
@@ -136,7 +132,7 @@ class TrainConfig(_Plain):
     weight_decay: float = 1e-4
     steps: int = 20_000
     frame_steps: int = 2_000
-    shape_steps: int = 5_000
+    shape_steps: int = 3_000
     frame_noise: float = 0.02
     distortion: float = 0.1
     type_weight: float = 0.3

@@ -80,6 +80,12 @@ class Embedder:
         return self.model.config.embedding_dim
 
     @property
+    def shape_dimension(self) -> int:
+        """How many columns of the embedding, from the first, are its shape part: distances in angstrom."""
+        config = self.model.config
+        return config.shape_dim if config.architecture == "slots" else 0
+
+    @property
     def workers(self) -> int:
         """Blocks worth computing at a time: as many as torch has threads; one on a GPU."""
         return torch.get_num_threads() if self.device == "cpu" else 1

@@ -84,7 +84,11 @@ QUADRATIC = 0.1
 
 
 def shape_loss(
-    shape: ShapeEncoder, alone: Cloud, pairs: Cloud | None, rmsd: Tensor, generator: torch.Generator
+    shape: ShapeEncoder,
+    alone: tuple[Cloud, Tensor],
+    pairs: tuple[Cloud, Tensor] | None,
+    rmsd: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
     """How far distances of shape parts are from symmetric RMSDs (smooth L1, angstrom).
 
@@ -93,20 +97,21 @@ def shape_loss(
 
     Args:
         shape: the network.
-        alone: B conformers, any pose.
-        pairs: 2 P conformers, each followed by its partner; None for none.
+        alone: B conformers, any pose, and the classes of their atoms (B, n).
+        pairs: 2 P conformers, each followed by its partner, and the classes of their atoms; None for none.
         rmsd: (P,) of the pairs, angstrom.
         generator: of the displacements.
     """
-    device, dtype, count = alone.pos.device, alone.pos.dtype, alone.mask.sum(dim=1)
-    scale = DISTORTION * torch.rand(len(alone), 1, 1, generator=generator, device=device, dtype=dtype)
-    shift = scale * torch.randn(alone.pos.shape, generator=generator, device=device, dtype=dtype)
-    shift = shift * alone.mask[..., None]
+    x, classes = alone
+    device, dtype, count = x.pos.device, x.pos.dtype, x.mask.sum(dim=1)
+    scale = DISTORTION * torch.rand(len(x), 1, 1, generator=generator, device=device, dtype=dtype)
+    shift = scale * torch.randn(x.pos.shape, generator=generator, device=device, dtype=dtype)
+    shift = shift * x.mask[..., None]
     left = (1 - 2 / count).clamp(min=0)
     target = (shift.square().sum(dim=(1, 2)) / count * left).sqrt()
-    apart = shape(alone.z, alone.pos) - shape(alone.z, alone.pos + shift)
+    apart = shape(x.z, x.pos, classes) - shape(x.z, x.pos + shift, classes)
     if pairs is not None:
-        both = shape(pairs.z, pairs.pos)
+        both = shape(pairs[0].z, pairs[0].pos, pairs[1])
         apart, target = torch.cat([apart, both[::2] - both[1::2]]), torch.cat([target, rmsd])
     distance = (apart.square().sum(dim=1) + 1e-6).sqrt()
     return torch.nn.functional.smooth_l1_loss(distance, target, beta=QUADRATIC)

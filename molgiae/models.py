@@ -17,6 +17,7 @@ from molgiae.nn.pooled_vectors import PooledVectors
 from molgiae.nn.shape import ShapeEncoder
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
 from molgiae.shapes import Embedding
+from molgiae.walk import graph_classes
 
 if TYPE_CHECKING:
     from molgiae.nn.appendix_d import MessageEncoder
@@ -45,20 +46,23 @@ class CanonicalEncoder(nn.Module):
         super().__init__()
         self.frame, self.shape, self.slots = frame, shape, slots
 
-    def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
-        """Mu; in the floating-point type of the positions."""
-        scores = torch.where(x.mask, -x.z, torch.inf)
+    def equivariant(self, x: Cloud) -> tuple[Equivariant, Tensor]:
+        """Mu, and the classes of the atoms in canonical order, for `invariant`."""
+        classes = graph_classes(x.z, x.pos)
+        scores = torch.where(x.mask, classes, torch.inf)
+        # the canonical order is that of the classes
+        shared = classes.sort(dim=-1).values
         if self.frame is None:
-            return Equivariant(x.pos.new_zeros(len(x), 2, 3), x.centroid, scores, learned_frame=False), None
-        return Equivariant(self.frame(x.z, x.centered().pos), x.centroid, scores), None
+            return Equivariant(x.pos.new_zeros(len(x), 2, 3), x.centroid, scores, learned_frame=False), shared
+        return Equivariant(self.frame(x.z, x.centered().pos), x.centroid, scores), shared
 
-    def invariant(self, shared: None, canonical: Cloud) -> Embedding:
-        """Eta."""
+    def invariant(self, shared: Tensor, canonical: Cloud) -> Embedding:
+        """Eta, from the classes of the atoms and the canonical form."""
         pos = canonical.pos.to(self.slots.net.linear.weight.dtype)
         detail = self.slots(canonical.z, pos)
         if self.shape is None:
             return detail
-        return torch.cat([self.shape(canonical.z, pos), detail], dim=-1)
+        return torch.cat([self.shape(canonical.z, pos, shared), detail], dim=-1)
 
 
 class PooledEncoder(nn.Module):
@@ -88,7 +92,7 @@ class PooledEncoder(nn.Module):
 
 def _slots(config: ModelConfig) -> ConformerAutoencoder:
     sizes = (config.elements, config.max_atoms, config.width, config.layers)
-    shape = ShapeEncoder(config.shape_dim, config.shape_width) if config.shape_dim else None
+    shape = ShapeEncoder(config.shape_dim) if config.shape_dim else None
     slots = SlotEncoder(*sizes, config.embedding_dim - config.shape_dim)
     frame = PooledVectors(config.frame_width) if config.frame_width else None
     encoder = CanonicalEncoder(frame, shape, slots)

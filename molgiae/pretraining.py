@@ -36,7 +36,6 @@ def pretrain(
     evaluate_every: int = 1000,
     stop_after: float | None = None,
     resume: bool = False,
-    reuse: str | None = None,
     progress: bool = False,
 ) -> Metrics:
     """Pretrain on files and write checkpoint, metrics and plot to a directory.
@@ -52,7 +51,6 @@ def pretrain(
         evaluate_every: steps between validations.
         stop_after: seconds after which to save and end, to be resumed.
         resume: continue the run in the directory.
-        reuse: name or path of a model whose frame and shape part are taken over as they are.
         progress: show bars on stderr.
 
     Returns:
@@ -78,7 +76,7 @@ def pretrain(
         stop_after=stop_after,
         progress=progress,
     )
-    metrics = train(data, fitted(model, data), config, run, resume, reuse)
+    metrics = train(data, fitted(model, data), config, run, resume)
     if data.rejected:
         write_rejected(PartialFile(run_directory / "rejected.csv", overwrite=True), data.rejected)
     if (run_directory / "metrics.csv").exists() and find_spec("matplotlib"):

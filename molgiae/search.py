@@ -165,8 +165,8 @@ def search(
 
 
 def search_columns(file: EmbeddingFile) -> slice:
-    """The columns of the embedding that distances are taken in: all of them."""
-    return slice(0, file.dimension)
+    """The columns of the embedding that distances are taken in: its shape part where it has one, else all."""
+    return slice(0, file.shape_dimension or file.dimension)
 
 
 def embedder_of(file: EmbeddingFile, model: str | None, options: Options) -> Embedder:

@@ -55,6 +55,7 @@ class Hdf5Sink:
         self._writer = Hdf5Writer(
             path,
             dimension=embedder.dimension if "embedding" in columns else 0,
+            shape_dimension=embedder.shape_dimension if "embedding" in columns else 0,
             columns=columns,
             model=embedder.checkpoint.name,
             model_sha256=embedder.checkpoint.sha256,

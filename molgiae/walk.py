@@ -90,6 +90,19 @@ def refined(classes: Tensor, bonds: Tensor) -> Tensor:
         classes = split
 
 
+def graph_classes(z: AtomicNumbers, pos: Tensor) -> Tensor:
+    """Classes of atoms by element, heavy ones first, and by bonds as distances show them.
+
+    Args:
+        z: (B, n) atomic numbers, 0 marks padding.
+        pos: (B, n, 3) angstrom.
+
+    Returns:
+        (B, n) int64 from 0; the class of padding comes last.
+    """
+    return refined(_ranks(torch.where(z > 0, -z, 1)), bonded(z, pos)[0])
+
+
 def _ranks(values: Tensor, tolerance: float = 0.0) -> Tensor:
     """(B, n) to ranks in each row; values closer than the tolerance share one."""
     ordered, order = values.sort(dim=-1)

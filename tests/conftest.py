@@ -19,7 +19,7 @@ from .data.molfiles import molecule, sdf_record, xyz_frame
 os.environ["PYTHONSAFEPATH"] = "1"
 
 TINY = ModelConfig(
-    elements=(1, 6, 7, 8, 9, 17), max_atoms=16, embedding_dim=8, width=16, layers=1, shape_dim=3, shape_width=8
+    elements=(1, 6, 7, 8, 9, 17), max_atoms=16, embedding_dim=8, width=16, layers=1, shape_dim=3
 )
 TINY_DOMAIN = Domain(elements=(1, 6, 7, 8), n_atoms=(2, 14), radius=20.0, nearest=(0.6, 2.5))
 N_MOLECULES = 20

@@ -39,7 +39,9 @@ def no_gradients():
 
 def untrained() -> ConformerAutoencoder:
     torch.manual_seed(0)
-    return build(ModelConfig(architecture="slots", max_atoms=29, embedding_dim=4, width=8, layers=1, shape_dim=0))
+    return build(
+        ModelConfig(architecture="slots", max_atoms=29, embedding_dim=4, width=8, layers=1, shape_dim=0)
+    )
 
 
 MODEL = untrained()

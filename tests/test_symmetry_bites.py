@@ -19,7 +19,13 @@ from tests import symmetry
 from tests.geometries import g2, named, random_cloud, together
 
 CONFIG = ModelConfig(
-    elements=(1, 6, 7, 8, 9, 17, 35), max_atoms=14, embedding_dim=6, width=8, layers=1, frame_width=8, shape_dim=2
+    elements=(1, 6, 7, 8, 9, 17, 35),
+    max_atoms=14,
+    embedding_dim=6,
+    width=8,
+    layers=1,
+    frame_width=8,
+    shape_dim=2,
 )
 GENERIC = random_cloud([5, 9, 12], seed=0)
 

@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from molgiae import checkpoint
+from molgiae.checkpoint import Checkpoint
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5 import Hdf5Writer
@@ -25,7 +26,11 @@ from molgiae.errors import CheckpointError, ConfigError, MolgiaeError
 from molgiae.inference import Embedder
 from molgiae.models import ARCHITECTURES, build
 from molgiae.pretraining import fitted, held_out, pretrain, read_data
-from molgiae.training import Data, Run, Trainer, distort, learning_rate, log, reconstruct, train, whole
+from molgiae.training import Data, Run, Trainer, reconstruct, train
+from molgiae.training.batches import distort, whole
+from molgiae.training.pairs import conformer_pairs, drawn
+from molgiae.training.state import log
+from molgiae.training.trainer import learning_rate
 
 from .conformers import random_conformer
 from .data.test_bad_records import XYZ_CASES
@@ -38,7 +43,6 @@ MODEL = ModelConfig(
     layers=1,
     frame_width=8,
     shape_dim=2,
-    shape_width=8,
 )
 CONFIG = TrainConfig(batch_size=8, steps=6, frame_steps=4, shape_steps=3, warmup_steps=2, learning_rate=3e-3)
 DATA = Data(
@@ -94,19 +98,67 @@ def test_some_steps_lower_the_loss(architecture, tmp_path):
 
 
 def test_the_frame_learns_to_hold_still(tmp_path):
-    config = replace(CONFIG, steps=1, frame_steps=90)
-    train(DATA, MODEL, config, Run(tmp_path, evaluate_every=30, progress=False), False)
+    config = replace(CONFIG, steps=1, frame_steps=300)
+    train(DATA, MODEL, config, Run(tmp_path, evaluate_every=100, progress=False), False)
     losses = [float(row["loss"]) for row in rows_of(tmp_path) if row["stage"] == "frame"]
     assert len(losses) == 3
     assert losses[-1] < losses[0] - 0.2
 
 
-def test_the_order_learns_to_hold_still(tmp_path):
-    config = replace(CONFIG, steps=1, order_steps=90)
-    train(DATA, MODEL, config, Run(tmp_path, evaluate_every=30, progress=False), False)
-    losses = [float(row["loss"]) for row in rows_of(tmp_path) if row["stage"] == "order"]
-    assert len(losses) == 3
-    assert losses[-1] < losses[0] - 0.2
+def several_of_each() -> ConformerBlock:
+    """Eight molecules, each in five shapes."""
+    rng = np.random.default_rng(0)
+    conformers = []
+    for seed in range(8):
+        first = random_conformer(9, seed)
+        for _ in range(5):
+            moved = first.position + 0.4 * rng.standard_normal(first.position.shape)
+            conformers.append(replace(first, position=moved, title=f"molecule {seed}"))
+    return ConformerBlock.of(conformers)
+
+
+def test_distances_of_shape_parts_become_rmsds(tmp_path):
+    """On conformers it has seen; that the network can learn it at all is what is shown here."""
+    data = replace(DATA, train=several_of_each())
+    config = replace(CONFIG, steps=1, frame_steps=1, shape_steps=240, batch_size=32)
+    trainer = Trainer(
+        build(replace(MODEL, embedding_dim=12, shape_dim=8)), data, config, Run(tmp_path, progress=False)
+    )
+    before = shape_correlation(trainer, data.train)
+    trainer.fit()
+    after = shape_correlation(trainer, data.train)
+    assert after > 0.8 > before
+
+
+def shape_correlation(trainer: Trainer, block: ConformerBlock) -> float:
+    """Correlation of shape distances with the RMSDs of all pairs of conformers of one molecule."""
+    pairs, rmsd = conformer_pairs(block, 1, None, False)
+    shape = Embedder(Checkpoint("", trainer.averaged(), trainer.domain), device="cpu").embed(block)[
+        "embedding"
+    ][:, :8]
+    distance = np.linalg.norm(shape[pairs[:, 0]] - shape[pairs[:, 1]], axis=1)
+    return float(np.corrcoef(distance, rmsd)[0, 1])
+
+
+def test_pairs_are_conformers_of_one_molecule_and_isomers(tmp_path):
+    block = several_of_each()
+    pairs, rmsd = conformer_pairs(block, 0, tmp_path / "pairs.npz", False)
+    same = np.array([block.title[a] == block.title[b] for a, b in pairs.tolist()])
+    assert same.sum() >= 8 * 8, "most of the ten pairs of each of the eight molecules keep their bonds"
+    assert (~same).any()
+    assert (rmsd > 0).all() and rmsd[same].mean() < rmsd[~same].mean()
+    again = conformer_pairs(block, 5, tmp_path / "pairs.npz", False)
+    assert_array_equal(again[0], pairs), "a run that is resumed finds what it had"
+
+
+def test_pairs_are_drawn_once_and_of_equal_keys():
+    rng = np.random.default_rng(0)
+    keys = ["a"] * 30 + ["b"] * 2 + ["c"]
+    found = drawn(keys, 1000, 20, rng)
+    assert len({tuple(pair) for pair in found.tolist()}) == len(found) == 21
+    assert all(keys[a] == keys[b] and a < b for a, b in found.tolist())
+    assert len(drawn(keys, 10, 20, rng)) == 10
+    assert drawn(["a", "b"], 10, None, rng).shape == (0, 2)
 
 
 def test_the_best_weights_are_kept_with_their_origin(tmp_path):
@@ -143,13 +195,13 @@ def test_the_running_mean_follows_short_runs(tmp_path):
         assert (mean[name] - end).norm() <= 0.5 * (start[name] - end).norm(), name
 
 
-def test_frame_and_order_stay_once_canonical_forms_were_made(tmp_path):
+def test_frame_and_shape_part_stay_once_canonical_forms_were_made(tmp_path):
     trainer = Trainer(build(MODEL), DATA, CONFIG, Run(tmp_path, evaluate_every=4, progress=False))
     trainer.run = replace(trainer.run, stop_after=0)
     while trainer.stage < 2:
         trainer.fit()
     encoder = trainer.model.encoder
-    fixed = nn.ModuleDict({"frame": encoder.frame, "order": encoder.order})
+    fixed = nn.ModuleDict({"frame": encoder.frame, "shape": encoder.shape})
     before = {name: value.clone() for name, value in fixed.state_dict().items()}
     trainer.run = replace(trainer.run, stop_after=None)
     trainer.fit()
@@ -277,7 +329,7 @@ def test_every_conformer_is_drawn_once_an_epoch(tmp_path):
     for epoch in range(2):
         trainer.step, drawn = 3 * epoch, []
         for _ in range(3):
-            drawn += trainer._draw(24, torch.device("cpu"))[0].tolist()
+            drawn += trainer._draw(24)[0].tolist()
             trainer.step += 1
         assert sorted(drawn) == list(range(24))
         epochs.append(drawn)
@@ -286,7 +338,7 @@ def test_every_conformer_is_drawn_once_an_epoch(tmp_path):
 
 def test_a_data_set_smaller_than_a_batch_is_one_batch(tmp_path):
     trainer = Trainer(build(MODEL), DATA, replace(CONFIG, batch_size=512), Run(tmp_path, progress=False))
-    assert sorted(trainer._draw(24, torch.device("cpu"))[0].tolist()) == list(range(24))
+    assert sorted(trainer._draw(24)[0].tolist()) == list(range(24))
 
 
 def test_the_schedule_warms_up_and_cools_down():
@@ -452,7 +504,13 @@ def test_a_run_is_not_overwritten_and_can_be_resumed(tmp_path):
     with pytest.raises(ConfigError, match="holds a run already; continue it with --resume"):
         pretrain([path], run, MODEL, CONFIG)
     assert pretrain([path], run, MODEL, CONFIG, resume=True)["complete"] == 1.0
-    assert {p.name for p in run.iterdir()} == {"model.safetensors", "metrics.csv", "last.pt", "curve.png"}
+    assert {p.name for p in run.iterdir()} == {
+        "model.safetensors",
+        "metrics.csv",
+        "last.pt",
+        "pairs.npz",
+        "curve.png",
+    }
 
 
 WITHOUT_TOOLKITS = """
@@ -463,7 +521,7 @@ import json, molgiae, molgiae.training
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.pretraining import pretrain
 npz, xyz, out = sys.argv[1:]
-model = ModelConfig(max_atoms=9, embedding_dim=4, width=8, layers=1, frame_width=4, shape_dim=2, shape_width=8)
+model = ModelConfig(max_atoms=9, embedding_dim=4, width=8, layers=1, frame_width=4, shape_dim=2)
 config = TrainConfig(batch_size=4, steps=2, frame_steps=2, shape_steps=2)
 print(json.dumps([pretrain([f], f"{out}/{k}", model, config)["complete"] for k, f in enumerate((npz, xyz))]))
 try:

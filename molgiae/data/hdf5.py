@@ -56,6 +56,7 @@ class Hdf5Writer:
     Args:
         path: the file to be.
         dimension: D, the size of the embedding.
+        shape_dimension: how many columns of the embedding, from the first, are its shape part.
         columns: the columns that every `append` brings, of those in `SCHEMA` that are not copied from the
             input; none makes a plain file of conformers.
         model: name of the model.
@@ -80,6 +81,7 @@ class Hdf5Writer:
         path: str | os.PathLike[str],
         *,
         dimension: int = 0,
+        shape_dimension: int = 0,
         columns: Sequence[str] = EMBEDDING_COLUMNS,
         model: str = "none",
         model_sha256: str = "none",
@@ -93,7 +95,7 @@ class Hdf5Writer:
             raise ConfigError(f"dimension of the embedding is {dimension}, expected at least 1")
         self.columns = tuple(columns)
         self.rows = self.atoms = self.rejected = 0
-        self._dimension = dimension
+        self._dimension, self._shape_dimension = dimension, shape_dimension
         self._attributes = {"model": model, "model_sha256": model_sha256, "command": command}
         self._partial = PartialFile(path, overwrite=overwrite)
         self._pending: dict[str, list[NDArray[Any]]] = {}
@@ -194,6 +196,8 @@ class Hdf5Writer:
             attributes[name] = _clean(value) or "none"
         attributes["created"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         attributes["convention"] = CONVENTION
+        if self._shape_dimension:
+            attributes["shape_dimension"] = self._shape_dimension
         wanted = {*self.columns, *INPUT_COLUMNS, *REJECTED_COLUMNS}
         for name, column in SCHEMA.items():
             if name in wanted:

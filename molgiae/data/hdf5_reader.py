@@ -29,9 +29,10 @@ class EmbeddingFile:
 
     Attributes:
         attributes: the root attributes: schema_version, molgiae_version, model, model_sha256, command,
-            created, convention.
+            created, convention, and shape_dimension where there is a shape part.
         columns: names of the datasets present, those of `rejected` and `properties` aside.
         dimension: D, the size of the embedding; 0 if the file holds none.
+        shape_dimension: how many of its columns, from the first, are its shape part.
         n_atoms: N, atoms of all conformers.
 
     Raises:
@@ -56,6 +57,7 @@ class EmbeddingFile:
         self.attributes: dict[str, Any] = {key: _plain(value) for key, value in self._file.attrs.items()}
         self.columns = tuple(name for name in SCHEMA if "/" not in name and name in self._file)
         self.dimension = int(self._file["embedding"].shape[1]) if "embedding" in self.columns else 0
+        self.shape_dimension = int(self.attributes.get("shape_dimension", 0))
         self.n_atoms = len(self._file["position"])
 
     def __enter__(self) -> Self:

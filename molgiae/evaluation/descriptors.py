@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from molgiae.checkpoint import Checkpoint
 from molgiae.clouds import Cloud, pack
 from molgiae.data.conformer import ConformerBlock
+from molgiae.data.elements import SYMBOLS
+from molgiae.data.toolkits import to_ase
 from molgiae.inference import Embedder, Result
 from molgiae.models import build
 
@@ -46,9 +49,9 @@ class Panel:
         return result, {name: describe(result) for name, describe in self.descriptors.items()}
 
 
-def embedding(result: Result) -> Floats:
-    """(M, D) the embedding itself."""
-    return result["embedding"].astype(np.float64)
+def embedding(result: Result, columns: slice = slice(None)) -> Floats:
+    """(M, D) the embedding itself, or some columns of it."""
+    return result["embedding"][:, columns].astype(np.float64)
 
 
 def sorted_distances(result: Result) -> Floats:
@@ -83,6 +86,20 @@ def canonical_coordinates(result: Result) -> Floats:
     block = result.block
     x = pack(block.atomic_number, result["canonical_position"], block.offset)
     return x.pos.flatten(1).numpy()
+
+
+def soap(result: Result) -> Floats:
+    """(M, P) SOAP power spectra averaged over atoms (dscribe; cutoff 5 angstrom, n_max 6, l_max 4)."""
+    from dscribe.descriptors import SOAP  # noqa: PLC0415 (an optional peer)
+
+    species = [SYMBOLS[z] for z in np.unique(result.block.atomic_number)]
+    spectrum = SOAP(species=species, r_cut=5.0, n_max=6, l_max=4, average="inner", periodic=False)
+    return np.atleast_2d(spectrum.create([to_ase(conformer) for conformer in result.block]))
+
+
+def peers() -> dict[str, Descriptor]:
+    """Name to descriptor, of those whose package is installed."""
+    return {"SOAP": soap} if find_spec("dscribe") else {}
 
 
 def random_weights(embedder: Embedder, seed: int) -> Embedder:

@@ -28,9 +28,11 @@ from molgiae.errors import ConfigError
 from molgiae.evaluation.descriptors import (
     CANONICAL_COORDINATES,
     RANDOM_WEIGHTS,
+    Descriptor,
     Panel,
     dummies,
     embedding,
+    peers,
     random_weights,
     sample,
 )
@@ -117,8 +119,20 @@ class Study:
     @functools.cached_property
     def panel(self) -> Panel:
         """The model's embedding first, then the dummies."""
-        others = dummies(self.untrained) if self.settings.dummies else {}
-        return Panel(self.embedder.embed, {self.name: embedding, **others})
+        others = {**peers(), **dummies(self.untrained)} if self.settings.dummies else {}
+        return Panel(self.embedder.embed, {self.name: embedding, **self.parts, **others})
+
+    @functools.cached_property
+    def parts(self) -> dict[str, Descriptor]:
+        """The parts of the embedding, if it has any, as descriptors of their own."""
+        size = self.embedder.shape_dimension
+        if not size:
+            return {}
+        parts = {"shape part": slice(0, size), "detail part": slice(size, None)}
+        return {
+            f"{self.name}, {name}": functools.partial(embedding, columns=columns)
+            for name, columns in parts.items()
+        }
 
 
 def _reconstruction(study: Study) -> Sections:
@@ -165,7 +179,7 @@ def _mirror(study: Study) -> Sections:
 def _smoothness(study: Study) -> Sections:
     settings = study.settings
     block = sample(study.block, settings.smoothness_conformers, settings.seed)
-    framed = (study.name, CANONICAL_COORDINATES)
+    framed = (study.name, *study.parts, CANONICAL_COORDINATES)
     return smoothness(
         study.panel, block, settings.noise, framed=framed, seed=settings.seed, track=study.track
     )
@@ -175,14 +189,14 @@ def _conformers(study: Study) -> Sections:
     if study.conformers is None:
         return {}
     pairs = pairs_of_one_molecule(study.conformers, study.settings.pairs, study.settings.seed)
-    return fidelity(study.panel, study.conformers, pairs, seed=study.settings.seed, track=study.track)
+    return fidelity(study.panel, study.conformers, pairs, match="bonds", track=study.track)
 
 
 def _isomers(study: Study) -> Sections:
     pairs = pairs_of_one_formula(study.block, study.settings.pairs, study.settings.seed)
     if not len(pairs):
         return {}
-    return fidelity(study.panel, study.block, pairs, seed=study.settings.seed, track=study.track)
+    return fidelity(study.panel, study.block, pairs, match="atoms", track=study.track)
 
 
 def _neighbours(study: Study) -> Sections:

@@ -20,11 +20,11 @@ from molgiae.autoencoder import ConformerAutoencoder
 from molgiae.clouds import Cloud, batches
 from molgiae.config import TrainConfig
 from molgiae.data.conformer import ConformerBlock
-from molgiae.errors import ConfigError
 from molgiae.losses import conditioning_loss, frame_loss, reconstruction_loss, shape_loss
 from molgiae.training.batches import distort, padded, trimmed, whole
 from molgiae.training.pairs import conformer_pairs
 from molgiae.training.run import Data, Run
+from molgiae.walk import graph_classes
 
 EVALUATE_BATCH = 1024
 FRAME_CONFORMERS = 50_000
@@ -71,38 +71,15 @@ class Task:
     run: Run
 
 
-def stages_of(model: ConformerAutoencoder, reused: bool) -> list[Callable[[Task], Stage]]:
-    """What makes the stages that a model goes through, in turn.
-
-    Args:
-        model: to be trained.
-        reused: whether frame and shape part are trained already.
-    """
+def stages_of(model: ConformerAutoencoder) -> list[Callable[[Task], Stage]]:
+    """What makes the stages that a model goes through, in turn."""
     if not getattr(model.encoder, "fixes_action", False):
         return [joint_stage]
     first = {"frame": frame_stage, "shape": shape_stage}
-    learned = (
-        [] if reused else [stage for part, stage in first.items() if getattr(model.encoder, part) is not None]
-    )
-    return [*learned, canonical_stage]
-
-
-def reuse(model: ConformerAutoencoder, other: ConformerAutoencoder) -> None:
-    """Take over frame and shape part of a trained model, so that shape parts of both can be compared.
-
-    Raises:
-        ConfigError: if one of the two has no such parts, or of another size.
-    """
-    for part in ("frame", "shape"):
-        mine, theirs = getattr(model.encoder, part, None), getattr(other.encoder, part, None)
-        try:
-            if mine is not None:
-                mine.load_state_dict(nn.Module().state_dict() if theirs is None else theirs.state_dict())
-        except RuntimeError:
-            raise ConfigError(
-                f"the model to reuse has no {part} part of this size; give it the same shape_dim, "
-                "shape_width and frame_width"
-            ) from None
+    return [
+        *(make for part, make in first.items() if getattr(model.encoder, part) is not None),
+        canonical_stage,
+    ]
 
 
 def frame_stage(task: Task) -> Stage:
@@ -124,18 +101,24 @@ def shape_stage(task: Task) -> Stage:
     pairs, rmsd = conformer_pairs(
         task.data.train, task.config.seed, task.run.directory / "pairs.npz", task.run.progress
     )
-    conformers = whole(task.data.train, task.model.config.max_atoms).to(task.run.device)
+    conformers = whole(task.data.train, task.model.config.max_atoms)
+    parts = (conformers[i : i + EVALUATE_BATCH] for i in range(0, len(conformers), EVALUATE_BATCH))
+    classes = torch.cat([graph_classes(x.z, x.pos.double()) for x in parts]).to(task.run.device)
+    conformers = conformers.to(task.run.device)
     ends = torch.from_numpy(pairs).to(task.run.device)
     target = torch.from_numpy(rmsd).float().to(task.run.device)
 
+    def batch(index: Tensor) -> tuple[Cloud, Tensor]:
+        x = trimmed(conformers[index])
+        return x, classes[index, : x.z.shape[1]]
+
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
-        alone = trimmed(conformers[index[: max(len(index) // 8, 1)]])
+        alone = batch(index[: max(len(index) // 8, 1)])
         if not len(ends):
             return shape_loss(shape, alone, None, target, generator)
         size = (max(len(index) // 4, 1),)
         chosen = torch.randint(len(ends), size, generator=generator, device=task.run.device)
-        together = trimmed(conformers[ends[chosen].flatten()])
-        return shape_loss(shape, alone, together, target[chosen], generator)
+        return shape_loss(shape, alone, batch(ends[chosen].flatten()), target[chosen], generator)
 
     return Stage("shape", task.config.shape_steps, len(conformers), list(shape.parameters()), loss)
 
@@ -146,11 +129,12 @@ def canonical_stage(task: Task) -> Stage:
     for network in (model.encoder.frame, model.encoder.shape):
         if network is not None:
             network.requires_grad_(False)
-    conformers = canonical_forms(task).to(task.run.device)
+    forms, classes = canonical_forms(task)
+    conformers, classes = forms.to(task.run.device), classes.to(task.run.device)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         x = distort(conformers[index], config.distortion, generator)
-        prediction = model.decoder(model.encoder.invariant(None, x))
+        prediction = model.decoder(model.encoder.invariant(classes[index], x))
         return reconstruction_loss(prediction, x, model.element, config.type_weight)
 
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -172,16 +156,18 @@ def joint_stage(task: Task) -> Stage:
 
 
 @torch.no_grad()
-def canonical_forms(task: Task) -> Cloud:
-    """Canonical forms of all training conformers, float32, padded to the slots of the model."""
+def canonical_forms(task: Task) -> tuple[Cloud, Tensor]:
+    """Canonical forms of all training conformers, float32, padded to the slots, and the classes of their atoms."""
     block: ConformerBlock = task.data.train
     bar = tqdm(total=len(block), desc="canonical forms", unit="conformer", disable=not task.run.progress)
-    parts = []
+    slots = task.model.config.max_atoms
+    parts, classes = [], []
     task.model.cpu()
     for cloud in batches(block.atomic_number, block.position, block.offset, EVALUATE_BATCH):
-        part = padded(task.model.canonical(cloud), task.model.config.max_atoms)
-        parts.append((part.z, part.pos.float()))
+        form = task.model.canonical(cloud)
+        classes.append(nn.functional.pad(graph_classes(form.z, form.pos), (0, slots - form.z.shape[1])))
+        parts.append(padded(form, slots).to(dtype=torch.float32))
         bar.update(len(cloud))
     bar.close()
     task.model.to(task.run.device)
-    return Cloud(torch.cat([z for z, _ in parts]), torch.cat([pos for _, pos in parts]))
+    return Cloud(torch.cat([x.z for x in parts]), torch.cat([x.pos for x in parts])), torch.cat(classes)

@@ -25,7 +25,7 @@ from molgiae.metrics import Reconstruction
 from molgiae.models import build
 from molgiae.training.batches import shuffled
 from molgiae.training.run import Data, Metrics, Run, check_fit
-from molgiae.training.stages import EVALUATE_BATCH, Stage, Task, reuse, stages_of
+from molgiae.training.stages import EVALUATE_BATCH, Stage, Task, stages_of
 from molgiae.training.state import log, read_state, write_state
 
 
@@ -35,7 +35,6 @@ def train(
     config: TrainConfig,
     run: Run,
     resume: bool,
-    reused: str | None = None,
 ) -> Metrics:
     """Train an autoencoder and keep the weights that are best on validation.
 
@@ -45,7 +44,6 @@ def train(
         config: the recipe.
         run: where and how.
         resume: continue from ``last.pt`` if it is there.
-        reused: name or path of a model whose frame and shape part are taken over as they are; None for none.
 
     Returns:
         validation metrics of the last evaluation, with "step" and "complete" (1.0 if all steps are done).
@@ -58,7 +56,7 @@ def train(
         check_fit(block, model_config, name)
     torch.manual_seed(config.seed)
     run.directory.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(build(model_config).to(run.device), data, config, run, reused)
+    trainer = Trainer(build(model_config).to(run.device), data, config, run)
     last = run.directory / "last.pt"
     if resume and last.exists():
         trainer.restore(last)
@@ -73,7 +71,6 @@ class Trainer:
         data: conformers.
         config: the recipe.
         run: where and how.
-        reused: name or path of a model whose frame and shape part are taken over; None for none.
     """
 
     def __init__(
@@ -82,14 +79,8 @@ class Trainer:
         data: Data,
         config: TrainConfig,
         run: Run,
-        reused: str | None = None,
     ) -> None:
         self.model, self.data, self.config, self.run = model, data, config, run
-        self.reused = ""
-        if reused is not None:
-            other = checkpoint.load(reused)
-            reuse(model, other.model)
-            self.reused = other.sha256
         self.mean = AveragedModel(model, multi_avg_fn=self._average)
         self.stage = self.step = 0
         self.best = math.inf
@@ -104,7 +95,7 @@ class Trainer:
         self.deadline = time.monotonic() + (math.inf if self.run.stop_after is None else self.run.stop_after)
         metrics: Metrics = {}
         task = Task(self.model, self.data, self.config, self.run)
-        for number, make in enumerate(stages_of(self.model, bool(self.reused))):
+        for number, make in enumerate(stages_of(self.model)):
             if number < self.stage:
                 continue
             stage = make(task)
@@ -206,7 +197,6 @@ class Trainer:
             "train_conformers": len(self.data.train),
             "rejected_records": len(self.data.rejected),
             "training": self.config.to_dict(),
-            "reused_sha256": self.reused,
             "step": self.step,
             "seconds": round(self.seconds),
             "device": self.run.device,
@@ -227,7 +217,6 @@ class Trainer:
             "best": self.best,
             "seconds": self.seconds,
             "data": self._data_id(),
-            "reused": self.reused,
         }
         write_state(self.run.directory / "last.pt", state)
 
@@ -245,8 +234,6 @@ class Trainer:
         theirs = replace(TrainConfig.from_dict(state["training"]), steps=self.config.steps)
         if ModelConfig.from_dict(state["config"]) != self.model.config or theirs != self.config:
             raise CheckpointError(f"{path}: written with other settings; use those or another directory")
-        if state["reused"] != self.reused:
-            raise CheckpointError(f"{path}: reuses another model; name the same one or another directory")
         if state.get("data", self._data_id()) != self._data_id():
             raise CheckpointError(f"{path}: written with other data; use those or another directory")
         self.model.load_state_dict(state["model"])
