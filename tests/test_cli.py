@@ -31,7 +31,7 @@ TINY_RUN = [
     "4",
     "--frame-steps",
     "2",
-    "--order-steps",
+    "--shape-steps",
     "2",
     "--width",
     "8",
@@ -39,6 +39,8 @@ TINY_RUN = [
     "1",
     "--dim",
     "4",
+    "--shape-dim",
+    "2",
     "--batch-size",
     "8",
 ]
@@ -311,7 +313,7 @@ def test_pretraining_and_embedding_with_the_result(sdf):
     metrics = json.loads(result.stdout)
     assert (metrics["step"], metrics["complete"], metrics["rejected"]) == (4, 1.0, 0)
     assert f"-> {Path('run') / 'model.safetensors'}" in result.stderr
-    assert {"model.safetensors", "metrics.csv", "curve.png", "last.pt"} == {
+    assert {"model.safetensors", "metrics.csv", "curve.png", "last.pt", "pairs.npz"} == {
         p.name for p in Path("run").iterdir()
     }
     assert molgiae_("embed", sdf, "-m", "run").exit_code == 0

@@ -128,8 +128,9 @@ NOTES = {
     "from 0.01 on told apart. Beyond round-off: |z' - z| / |z| above 1e-5.",
     "smoothness": "Gaussian noise on every coordinate; change in units of the median distance of two random "
     "conformers. A jump is more than 10 % of it; the frame turned: by more than 30 degrees.",
-    "conformers": "RMSD is symmetric: the least over proper motions and matchings that lay bonds on bonds; for molecules of one "
-    "formula the least found over matchings within elements. SOAP: dscribe, averaged over atoms, where installed.",
+    "conformers": "RMSD is symmetric: the least over proper motions and matchings that lay bonds on bonds; for "
+    "molecules of one formula the least found over matchings within elements. SOAP: dscribe, averaged over atoms, "
+    "where installed.",
 }
 
 

@@ -119,7 +119,7 @@ class Study:
     @functools.cached_property
     def panel(self) -> Panel:
         """The model's embedding first, then the dummies."""
-        others = {**peers(), **dummies(self.untrained)} if self.settings.dummies else {}
+        others = {**dummies(self.untrained), **peers()} if self.settings.dummies else {}
         return Panel(self.embedder.embed, {self.name: embedding, **self.parts, **others})
 
     @functools.cached_property
