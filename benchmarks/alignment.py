@@ -483,7 +483,7 @@ def main() -> None:
         "--copies", type=int, default=4, help="of each symmetric molecule, of each kind (default 4)"
     )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
-    parser.add_argument("--limit", type=float, default=10.0, help="seconds for one pair (default 10)")
+    parser.add_argument("--limit", type=float, default=10.0, help="CPU seconds for one pair (default 10)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     warm = pairs_of([[from_ase("CH3Cl")]], 1, options.seed)[0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-LOADING = 300.0
-"""Seconds that a library may take to load and to prepare one call."""
+WATCH = 0.1
+"""Seconds after which the memory of a busy process is looked at."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,10 @@ def measure_apart(peer: Peer, tasks: Sequence[Any], warm: Any, limit: float) -> 
         peer: the library.
         tasks: plain data.
         warm: a task that is done first and not counted.
-        limit: wall-clock seconds for each call.
+        limit: CPU seconds for each call.
+
+    Raises:
+        RuntimeError: the library does not even do the call that is not counted.
     """
     os.environ.update(dict.fromkeys(THREADS, "1"))
     calls: list[Call] = []
@@ -92,39 +96,36 @@ def measure_apart(peer: Peer, tasks: Sequence[Any], warm: Any, limit: float) -> 
     while len(calls) < len(tasks):
         mine, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(theirs, peer, tasks[len(calls) :], warm), daemon=True
+            target=_serve, args=(theirs, peer, tasks[len(calls) :], warm, limit), daemon=True
         )
         process.start()
         theirs.close()
-        allowed = LOADING
-        try:
-            while mine.poll(allowed):
-                what, content, peak = mine.recv()
+        ready = False
+        with mine:
+            while len(calls) < len(tasks):
+                while not mine.poll(WATCH):
+                    memory = max(memory, peak_memory(process.pid or 0))
+                try:
+                    what, content, peak = mine.recv()
+                except EOFError:
+                    process.join()
+                    if not ready:
+                        raise RuntimeError(f"{peer.load.__name__} or the first call failed") from None
+                    over = process.exitcode == -signal.SIGPROF
+                    calls.append(Call(None, limit if over else 0.0, f"over {limit:g} s" if over else "died"))
+                    break
                 memory = max(memory, peak)
                 if what == "missing":
                     return Calls([], missing=content)
                 if what == "ready":
-                    before = before or peak
-                if what == "done":
+                    ready, before = True, before or peak
+                else:
                     calls.append(content)
-                allowed = limit if what == "prepared" else LOADING
-                if len(calls) == len(tasks):
-                    break
-            else:
-                memory = max(memory, peak_memory(process.pid or 0))
-                calls.append(Call(None, allowed, f"over {allowed:g} s"))
-        except EOFError:
-            calls.append(Call(None, 0.0, "the process died"))
-        finally:
-            if len(calls) == len(tasks) and not calls[-1].failure.startswith("over "):
-                process.join(LOADING)
-            process.kill()
-            process.join()
-            mine.close()
+        process.join()
     return Calls(calls, memory, before)
 
 
-def _serve(connection: Connection, peer: Peer, tasks: Sequence[Any], warm: Any) -> None:
+def _serve(connection: Connection, peer: Peer, tasks: Sequence[Any], warm: Any, limit: float) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
@@ -133,19 +134,20 @@ def _serve(connection: Connection, peer: Peer, tasks: Sequence[Any], warm: Any) 
     except ImportError as error:
         connection.send(("missing", str(error), peak_memory()))
         return
-    _timed(peer, peer.prepare(warm))
+    _timed(peer, peer.prepare(warm), limit)
     connection.send(("ready", None, peak_memory()))
     for task in tasks:
-        prepared = peer.prepare(task)
-        connection.send(("prepared", None, peak_memory()))
-        connection.send(("done", _timed(peer, prepared), peak_memory()))
+        connection.send(("done", _timed(peer, peer.prepare(task), limit), peak_memory()))
 
 
-def _timed(peer: Peer, prepared: Any) -> Call:
+def _timed(peer: Peer, prepared: Any, limit: float) -> Call:
+    signal.setitimer(signal.ITIMER_PROF, limit)  # ends the process, whatever the library is doing
     start = time.process_time()
     try:
         result = peer.call(prepared)
     except Exception as error:  # a library's failure is a result
         return Call(None, time.process_time() - start, f"{type(error).__name__}: {error}"[:200])
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
     seconds = time.process_time() - start
     return Call(peer.finish(prepared, result), seconds)

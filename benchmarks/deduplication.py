@@ -491,7 +491,9 @@ def main() -> None:
         help="conformers, file to file (default 1000 10000 100000)",
     )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
-    parser.add_argument("--limit", type=float, default=300.0, help="seconds for one ensemble (default 300)")
+    parser.add_argument(
+        "--limit", type=float, default=300.0, help="CPU seconds for one ensemble (default 300)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

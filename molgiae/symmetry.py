@@ -226,8 +226,8 @@ def _weight(classes: Ints) -> Floats:
 
 def _image(classes: Ints, cloud: Floats, reference: Floats) -> Ints | None:
     """(n,) which atom of the reference each atom of the cloud falls upon, or None if one falls on none."""
-    apart = np.linalg.norm(cloud[:, None] - reference, axis=2)
-    apart[classes[:, None] != classes] = np.inf
-    image = apart.argmin(axis=1)
-    fits = apart[np.arange(len(cloud)), image] <= SYMMETRIC
+    square = (cloud**2).sum(axis=1)[:, None] + (reference**2).sum(axis=1) - 2 * cloud @ reference.T
+    square[classes[:, None] != classes] = np.inf
+    image = square.argmin(axis=1)
+    fits = square[np.arange(len(cloud)), image] <= SYMMETRIC**2
     return image if fits.all() and len(np.unique(image)) == len(image) else None
