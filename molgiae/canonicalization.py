@@ -17,7 +17,6 @@ For an exactly symmetric conformer several candidates give the same cloud; they 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +25,7 @@ from torch import Tensor
 from molgiae.clouds import Cloud
 from molgiae.groups import SE3, SO3, Permutation, SE3xSn, Translation
 from molgiae.ordering import tolerant_lexsort
-from molgiae.shapes import AtomicNumbers, Points, Scores, Vectors
+from molgiae.shapes import Points, Scores, Vectors
 from molgiae.symmetry import POSES, SYMMETRIC, complete, symmetry_of
 from molgiae.walk import bonded, refined, walk
 
@@ -48,19 +47,15 @@ class Equivariant:
     """What mu gives xi.
 
     Attributes:
-        vectors: (B, 2, 3) angstrom; turn with the conformer, unmoved by translations.
+        vectors: (B, 2, 3) angstrom; turn with the conformer, unmoved by translations. They span the frame where
+            they can; None to leave it to sums over classes.
         translation: (B, 3) angstrom; moves with the conformer.
         scores: (B, n) invariant under motions, permuted with the atoms; +inf where padded.
-        posed_scores: from atomic numbers (B, n) and canonical positions (B, n, 3) to scores (B, n) that decide
-            among equal `scores`, in place of the bond graph; None to leave it to that and the walk.
-        learned_frame: whether `vectors` span the frame where they can; otherwise sums over classes do.
     """
 
-    vectors: Vectors
+    vectors: Vectors | None
     translation: Points
     scores: Scores
-    posed_scores: Callable[[AtomicNumbers, Tensor], Tensor] | None = None
-    learned_frame: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +69,7 @@ class GroupAction:
         symmetry_number: (B,) int64, order of the proper stabilizer; 0 for an infinite one.
         point_group: B Schoenflies symbols, as `symmetry.Symmetry` has them.
         stability: (B,) angstrom, about the noise on the atoms that would change frame or order by a jump:
-            the least margin of all decisions. Not of those by `posed_scores`.
+            the least margin of all decisions.
     """
 
     g: SE3xSn
@@ -88,8 +83,7 @@ class GroupAction:
 def by_graph(x: Cloud) -> GroupAction:
     """Xi without a network: elements, heavy ones first, and the bond graph rank the atoms and span the frame."""
     scores = torch.where(x.mask, -x.z, torch.inf).double()
-    vectors = x.pos.new_zeros(len(x), 2, 3)
-    return group_action(x, Equivariant(vectors, x.centroid, scores, learned_frame=False))
+    return group_action(x, Equivariant(None, x.centroid, scores))
 
 
 def group_action(x: Cloud, y: Equivariant) -> GroupAction:
@@ -107,9 +101,11 @@ def group_action(x: Cloud, y: Equivariant) -> GroupAction:
     bonds, doubt = bonded(x.z, pos)
     ranked = _classes(scores)
     classes = refined(ranked, bonds)
-    learned = well_conditioned(y.vectors.detach()) & y.learned_frame
     axes, margin, depth = class_axes(classes, pos, x.mask)
-    vectors = torch.where(learned[:, None, None], y.vectors.double(), axes.mT[:, :2])
+    vectors, learned = axes.mT[:, :2], torch.zeros(len(x), dtype=torch.bool, device=pos.device)
+    if y.vectors is not None:
+        learned = well_conditioned(y.vectors.detach())
+        vectors = torch.where(learned[:, None, None], y.vectors.double(), vectors)
     defined = margin.amin(dim=1) >= 0
     stability = torch.where(learned, torch.inf, margin.amin(dim=1)).cpu()
     size = len(x)
@@ -134,8 +130,6 @@ def group_action(x: Cloud, y: Equivariant) -> GroupAction:
             stability[b] = min(float(-margin[b].min()), wins_by)
     rotation = SO3.from_equivariant(vectors)
     canonical = pos @ rotation.matrix.detach()
-    if y.posed_scores is not None:
-        classes = _classes(ranked.double(), y.posed_scores(x.z, canonical))
     steps = walk(classes, bonds, canonical, x.mask)
     stability = torch.stack([stability, doubt.cpu(), steps.margin.cpu()]).amin(dim=0)
     order = (classes * (x.z.shape[1] + 1) + steps.place).argsort(dim=-1)
@@ -151,9 +145,9 @@ def well_conditioned(vectors: Vectors) -> Tensor:
     return (length >= FLOOR) & (area >= FLOOR * length)
 
 
-def _classes(*scores: Tensor) -> Tensor:
+def _classes(scores: Tensor) -> Tensor:
     """(B, n) scores to the numbers of their groups, ties up to `SAME`; padding, which is +inf, comes last."""
-    order, group = tolerant_lexsort(torch.stack([s.double() for s in scores], dim=-1), SAME)
+    order, group = tolerant_lexsort(scores.double()[..., None], SAME)
     return torch.empty_like(group).scatter_(-1, order, group)
 
 

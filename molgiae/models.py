@@ -52,9 +52,8 @@ class CanonicalEncoder(nn.Module):
         scores = torch.where(x.mask, classes, torch.inf)
         # the canonical order is that of the classes
         shared = classes.sort(dim=-1).values
-        if self.frame is None:
-            return Equivariant(x.pos.new_zeros(len(x), 2, 3), x.centroid, scores, learned_frame=False), shared
-        return Equivariant(self.frame(x.z, x.centered().pos), x.centroid, scores), shared
+        vectors = None if self.frame is None else self.frame(x.z, x.centered().pos)
+        return Equivariant(vectors, x.centroid, scores), shared
 
     def invariant(self, shared: Tensor, canonical: Cloud) -> Embedding:
         """Eta, from the classes of the atoms and the canonical form."""
