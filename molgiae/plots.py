@@ -4,6 +4,28 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
+
+from molgiae.errors import ConfigError
+
+
+def blank(width: float = 6, height: float = 4) -> Any:
+    """An empty figure; sizes in inches.
+
+    Raises:
+        ConfigError: if matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 (optional, and slow to import)
+    except ImportError as error:
+        raise ConfigError("plots need matplotlib; install it with pip install 'molgiae[plots]'") from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def saved(figure: Any, path: Path) -> Path:
+    """Write a figure as PNG; returns the path."""
+    figure.savefig(path, dpi=120)
+    return path
 
 
 def training_curve(table: Path, picture: Path) -> None:
@@ -13,11 +35,9 @@ def training_curve(table: Path, picture: Path) -> None:
         table: ``metrics.csv`` of a run.
         picture: PNG to write.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415 (slow to import, needed at the end only)
-
     with table.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["stage"] == "autoencoder" and row.get("rmsd_mean")]
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = blank(7, 4)
     axes = figure.subplots()
     steps = [int(row["step"]) for row in rows]
     axes.plot(steps, [float(row["rmsd_mean"]) for row in rows], label="mean RMSD, validation (Å)")
@@ -29,4 +49,4 @@ def training_curve(table: Path, picture: Path) -> None:
     axes.set(xlabel="step", yscale="log")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(picture, dpi=120)
+    saved(figure, picture)

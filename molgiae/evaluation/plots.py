@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from molgiae.errors import ConfigError
 from molgiae.evaluation.report import Report
 from molgiae.metrics import RMSD_LIMITS
+from molgiae.plots import blank, saved
 
 
 def plots(report: Report, directory: str | os.PathLike[str]) -> list[Path]:
@@ -39,11 +39,7 @@ def plots(report: Report, directory: str | os.PathLike[str]) -> list[Path]:
 
 
 def _canvas() -> tuple[Any, Any]:
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 (optional, and slow to import)
-    except ImportError as error:
-        raise ConfigError("plots need matplotlib; install it with pip install 'molgiae[plots]'") from error
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = blank()
     axes = figure.subplots()
     axes.grid(alpha=0.3)
     return figure, axes
@@ -59,7 +55,7 @@ def _rmsd_distribution(model: str, series: dict[str, list[float]], folder: Path)
         axes.axvline(limit, color="grey", linewidth=0.8, linestyle=":")
     axes.set(xscale="log", xlabel="all-atom RMSD (Å)", ylabel="share of conformers up to it", title=model)
     axes.legend()
-    return _saved(figure, folder / "rmsd.png")
+    return saved(figure, folder / "rmsd.png")
 
 
 def _rmsd_by_size(model: str, series: dict[str, list[float]], folder: Path) -> Path:
@@ -71,7 +67,7 @@ def _rmsd_by_size(model: str, series: dict[str, list[float]], folder: Path) -> P
     axes.plot(sizes, [np.median(rmsd[n_atoms == n]) for n in sizes], "o-", markersize=4, label="median")
     axes.set(yscale="log", xlabel="atoms", ylabel="all-atom RMSD as predicted (Å)", title=model)
     axes.legend()
-    return _saved(figure, folder / "rmsd_by_size.png")
+    return saved(figure, folder / "rmsd_by_size.png")
 
 
 def _jumps(smoothness: dict[str, dict[str, Any]], folder: Path) -> Path:
@@ -87,9 +83,4 @@ def _jumps(smoothness: dict[str, dict[str, Any]], folder: Path) -> Path:
         )
     axes.set(xscale="log", xlabel="noise on every coordinate (Å)", ylabel="embeddings that jump (%)")
     axes.legend()
-    return _saved(figure, folder / "jumps.png")
-
-
-def _saved(figure: Any, path: Path) -> Path:
-    figure.savefig(path, dpi=120)
-    return path
+    return saved(figure, folder / "jumps.png")

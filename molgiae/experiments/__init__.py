@@ -1,0 +1,127 @@
+"""The experiments of the paper, each a file: its data, encoder, decoder, group, CONFIG and report.
+
+All train and measure `molgiae.autoencoder.GroupInvariantAutoencoder` with a group of `molgiae.groups`. To add one:
+a module with the contents of `contract.Module`, and a row in `EXPERIMENTS`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from molgiae import __version__
+from molgiae.errors import ConfigError, MolgiaeError
+
+if TYPE_CHECKING:
+    from molgiae.experiments.contract import Module, Report
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A row of the table.
+
+    Attributes:
+        name: on the command line, and of the module in this package.
+        title: what it is about.
+        section: of the paper.
+        group: under which the embedding is invariant.
+        data: the file it needs, in words; empty if it generates its data.
+    """
+
+    name: str
+    title: str
+    section: str
+    group: str
+    data: str = ""
+
+
+EXPERIMENTS = {
+    row.name: row
+    for row in (
+        Experiment("digits", "Set of digits", "5.2, Appendix C", "S_n"),
+        Experiment("tetris", "Tetris shapes", "5.3, Appendix D", "SE(3) x S_n"),
+    )
+}
+"""Name to experiment; the modules are imported when they are run."""
+
+
+def run(
+    name: str,
+    directory: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    fast: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Report:
+    """Run an experiment and write ``report.json`` and its pictures to a directory.
+
+    Args:
+        name: of a row in `EXPERIMENTS`.
+        directory: made if it is not there.
+        data: the file, for an experiment that needs one.
+        fast: the small configuration, less than a minute; shows that it works, not what it reaches.
+        seed: of everything random.
+        device: "auto", "cpu" or "cuda".
+        overwrite: replace a report that is there.
+        progress: show bars on stderr.
+
+    Raises:
+        ConfigError: the experiment is unknown, a data file is missing or superfluous, or matplotlib is not there.
+        MolgiaeError: the directory cannot be written, or holds a report that may not be replaced.
+    """
+    experiment = find(name)
+    source = _checked(experiment, data)
+    # heavy imports only once the arguments are known to be right
+    from molgiae.data.partial import PartialFile  # noqa: PLC0415
+    from molgiae.experiments.contract import Report, Setting  # noqa: PLC0415
+    from molgiae.inference import choose_device  # noqa: PLC0415
+    from molgiae.plots import blank  # noqa: PLC0415
+
+    blank()  # not after hours of training
+    folder = Path(directory)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MolgiaeError(f"{folder}: cannot be made: {error.strerror}; name another directory") from error
+    file = PartialFile(folder / "report.json", overwrite=overwrite)
+    module = cast("Module", import_module(f"molgiae.experiments.{name}"))
+    config = module.FAST if fast else module.CONFIG
+    started = time.monotonic()
+    findings = module.run(config, Setting(folder, seed, source, choose_device(device), progress))
+    seconds = round(time.monotonic() - started, 1)
+    report = Report(asdict(experiment), __version__, fast, seed, asdict(config), findings, seconds)
+    with file.reporting():
+        report.save(file.temporary)
+    file.publish()
+    return report
+
+
+def find(name: str) -> Experiment:
+    """The experiment of a name.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    if name not in EXPERIMENTS:
+        raise ConfigError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+def _checked(experiment: Experiment, data: str | os.PathLike[str] | None) -> Path | None:
+    """The data file, if one is needed and there."""
+    if data is None and experiment.data:
+        raise ConfigError(f"{experiment.name} needs {experiment.data}; name it with --data")
+    if data is not None and not experiment.data:
+        raise ConfigError(f"{experiment.name} generates its data; leave out --data {os.fspath(data)}")
+    if data is not None and not Path(data).exists():
+        raise ConfigError(
+            f"{os.fspath(data)}: there is no such file; {experiment.name} needs {experiment.data}"
+        )
+    return None if data is None else Path(data)

@@ -1,0 +1,109 @@
+"""What an experiment is given, and what it hands back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the user decides about a run, beside its configuration.
+
+    Attributes:
+        folder: where pictures go; exists.
+        seed: of everything random.
+        data: the file that an experiment asks for; None for one that generates its data.
+        device: "cpu" or "cuda", for networks that take long.
+        progress: show bars on stderr.
+    """
+
+    folder: Path
+    seed: int = 0
+    data: Path | None = None
+    device: str = "cpu"
+    progress: bool = False
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A claim of the paper, or a limit set for this implementation, beside what was found.
+
+    Attributes:
+        what: is compared.
+        value: found.
+        limit: to reach.
+        at_least: whether larger is better.
+    """
+
+    what: str
+    value: float
+    limit: float
+    at_least: bool = True
+
+    @property
+    def met(self) -> bool:
+        """Whether the value is on the right side of the limit, or on it."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an experiment found.
+
+    Attributes:
+        figures: figures of merit, plain data.
+        bars: of a full run; those of a fast one say little.
+        pictures: PNG files written, names inside the folder.
+    """
+
+    figures: Mapping[str, Any]
+    bars: tuple[Bar, ...]
+    pictures: tuple[str, ...]
+
+
+class Module(Protocol):
+    """A file of this package that is an experiment; CONFIG and FAST are dataclasses of one type."""
+
+    CONFIG: Any
+    FAST: Any
+
+    def run(self, config: Any, setting: Setting) -> Findings:
+        """Make or read the data, train, measure, draw."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Findings with all that is needed to repeat them; plain data, the same on every machine but for seconds.
+
+    Attributes:
+        experiment: name, title, section of the paper and group.
+        molgiae: version.
+        fast: whether the small configuration was run.
+        seed: of everything random.
+        config: the configuration.
+        findings: see there.
+        seconds: of wall time.
+    """
+
+    experiment: Mapping[str, str]
+    molgiae: str
+    fast: bool
+    seed: int
+    config: Mapping[str, Any]
+    findings: Findings
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; every bar says whether it is met."""
+        data = asdict(self)
+        findings = data.pop("findings")
+        findings["bars"] = [asdict(bar) | {"met": bar.met} for bar in self.findings.bars]
+        return data | findings
+
+    def save(self, path: Path) -> None:
+        """Write JSON."""
+        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")

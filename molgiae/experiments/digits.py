@@ -1,0 +1,341 @@
+"""Sets of digits under S_n (Section 5.2, Appendix C): a Deep Sets encoder, sorted scores, a decoder by position.
+
+The encoder gives each element a score; sorting them gives the permutation, and the canonical element is the set in
+that order. Training sees the hard permutation, as in use, with the gradients of SoftSort. The loss compares in
+canonical order: Eq. 3 is invariant. Of each batch it decodes some positions only, drawn anew every time.
+
+Shrunk against the paper: fewer sets, see `Config`, and networks 64 wide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from molgiae.autoencoder import GroupInvariantAutoencoder
+from molgiae.errors import ConfigError
+from molgiae.experiments import digits_figures
+from molgiae.experiments.classical import ClassicalEncoder, parameters
+from molgiae.experiments.contract import Bar, Findings, Setting
+from molgiae.experiments.fitting import fit
+from molgiae.groups import Permutation, soft_sort
+from molgiae.nn.deep_sets import DeepSets, PositionDecoder, dense
+
+Labels = NDArray[np.uint8]
+"""(M, n) the digits of M sets."""
+
+Model = GroupInvariantAutoencoder[Tensor, Tensor, Permutation]
+"""Of one-hot sets (B, n, classes); delta gives logits of that shape."""
+
+KINDS = ("invariant", "classical")
+EVALUATE_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of the study.
+
+    Attributes:
+        classes: digits there are.
+        sizes: numbers of digits in a set, n.
+        dims: sizes of the embedding.
+        sufficient: the one of `dims` at which the invariant autoencoder has to be perfect for every n.
+        train_sets: to learn from; the paper has a million.
+        test_sets: to measure on; the paper has 100 000.
+        width: features of a hidden layer.
+        batch_size: sets in a step.
+        positions: decoded in a step.
+        steps: of training.
+        learning_rate: its peak.
+        tau: temperature of SoftSort, in the units of the scores.
+        few_classes: digits there are in the picture of the plane.
+        few_size: of the sets there.
+        few_steps: of training there.
+    """
+
+    classes: int = 10
+    sizes: tuple[int, ...] = (20, 30, 40)
+    dims: tuple[int, ...] = (2, 4, 8, 12, 20, 40)
+    sufficient: int = 12
+    train_sets: int = 500_000
+    test_sets: int = 20_000
+    width: int = 64
+    batch_size: int = 256
+    positions: int = 10
+    steps: int = 4000
+    learning_rate: float = 3e-3
+    tau: float = 0.1
+    few_classes: int = 3
+    few_size: int = 30
+    few_steps: int = 4000
+
+
+CONFIG = Config()
+FAST = Config(
+    sizes=(12, 16),
+    dims=(2, 12),
+    train_sets=20_000,
+    test_sets=500,
+    width=32,
+    positions=8,
+    steps=60,
+    few_size=8,
+    few_steps=60,
+)
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Sets of n digits, no two of which, of either kind, are the same up to order."""
+
+    train: Labels
+    test: Labels
+
+
+def draw(config: Config, n: int, generator: np.random.Generator) -> Sets:
+    """Independent uniform digits, without sets that were there before in another order.
+
+    Raises:
+        ConfigError: if there are hardly so many sets of n digits.
+    """
+    wanted = config.train_sets + config.test_sets
+    there_are = math.comb(n + config.classes - 1, n)
+    if 4 * wanted > there_are:
+        raise ConfigError(
+            f"{wanted} distinct sets of {n} digits are wanted, there are {there_are}: "
+            "ask for at most a quarter, or for larger sets"
+        )
+    labels = np.empty((0, n), dtype=np.uint8)
+    while len(labels) < wanted:
+        more = generator.integers(config.classes, size=(wanted, n), dtype=np.uint8)
+        labels = distinct(np.concatenate([labels, more]), config.classes)
+    return Sets(labels[config.test_sets : wanted], labels[: config.test_sets])
+
+
+def distinct(labels: Labels, classes: int) -> Labels:
+    """The sets without those that an earlier one equals up to order; the others keep their places."""
+    counts = composition(labels, classes)
+    keys = counts @ (labels.shape[1] + 1) ** np.arange(classes, dtype=np.int64)
+    return labels[np.sort(np.unique(keys, return_index=True)[1])]
+
+
+def composition(labels: Labels, classes: int) -> NDArray[np.int64]:
+    """(M, classes) how often each digit occurs."""
+    return np.stack([(labels == digit).sum(axis=1) for digit in range(classes)], axis=1)
+
+
+def all_compositions(n: int, classes: int, generator: np.random.Generator) -> Labels:
+    """One set of n digits for every composition, in a random order of its elements."""
+    walls = np.array(list(_rising(n + classes - 1, classes - 1)))
+    place = np.arange(n + classes - 1)
+    digit = (walls[:, :, None] < place).sum(axis=1)
+    is_wall = (walls[:, :, None] == place).any(axis=1)
+    return generator.permuted(digit[~is_wall].reshape(len(walls), n), axis=1).astype(np.uint8)
+
+
+def _rising(stop: int, length: int, start: int = 0) -> Iterator[tuple[int, ...]]:
+    """All rising sequences of a length of numbers from start to stop - 1."""
+    if not length:
+        yield ()
+        return
+    for first in range(start, stop):
+        for rest in _rising(stop, length - 1, first + 1):
+            yield (first, *rest)
+
+
+def build(kind: str, n: int, classes: int, dim: int, width: int) -> Model:
+    """An untrained autoencoder: invariant, or a classical one with as many layers and about as many weights."""
+    encoder: nn.Module = DeepSets(classes, dim, width)
+    if kind == "classical":
+        network = as_large_as(parameters(encoder), n * classes, dim)
+        encoder = ClassicalEncoder(network, Permutation)
+    return GroupInvariantAutoencoder(encoder, PositionDecoder(dim, n, classes, width), Permutation)
+
+
+def as_large_as(weights: int, inputs: int, dim: int) -> nn.Sequential:
+    """Six dense layers, as `DeepSets` has, with the number of weights that is nearest to the one given."""
+
+    def network(width: int) -> nn.Sequential:
+        return nn.Sequential(nn.Flatten(), dense(inputs, *[width] * 5, dim), nn.BatchNorm1d(dim))
+
+    def excess(width: int) -> int:
+        return (inputs + 1) * width + 4 * (width + 1) * width + (width + 3) * dim - weights
+
+    width = min(range(1, 1025), key=lambda w: abs(excess(w)))
+    return network(width)
+
+
+def one_hot(labels: Labels, classes: int, device: str) -> Tensor:
+    """(M, n, classes) float32."""
+    index = torch.from_numpy(labels).to(device).long()
+    return nn.functional.one_hot(index, classes).float()
+
+
+def loss(model: Model, x: Tensor, tau: float, positions: Tensor) -> Tensor:
+    """Mean cross-entropy of the elements at some positions of the canonical order.
+
+    Args:
+        model: in training.
+        x: (B, n, classes) one-hot.
+        tau: temperature of SoftSort.
+        positions: (K,) int64.
+    """
+    scores, shared = model.encoder.equivariant(x)
+    canonical = model.undo(model.xi(x, scores), x)
+    soft = soft_sort(scores, tau)[:, positions] @ x
+    target = canonical[:, positions] + soft - soft.detach()
+    logits = model.decoder(model.encoder.invariant(shared, canonical), positions)
+    return -(target * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
+
+
+def train(
+    model: Model, labels: Labels, classes: int, steps: int, config: Config, setting: Setting, name: str
+) -> None:
+    """Train on batches drawn from the sets."""
+    n = labels.shape[1]
+    generator = np.random.default_rng(setting.seed)
+
+    def next_loss() -> Tensor:
+        batch = labels[generator.integers(len(labels), size=config.batch_size)]
+        positions = torch.from_numpy(generator.permutation(n)[: config.positions]).to(setting.device)
+        return loss(model, one_hot(batch, classes, setting.device), config.tau, positions)
+
+    fit(model, next_loss, steps, config.learning_rate, name=name, progress=setting.progress)
+
+
+@torch.no_grad()
+def accuracy(model: Model, labels: Labels, classes: int, device: str) -> float:
+    """Share of the elements that the reconstruction, in the order of the input, gets right."""
+    right = 0
+    for start in range(0, len(labels), EVALUATE_BATCH):
+        x = one_hot(labels[start : start + EVALUATE_BATCH], classes, device)
+        right += int((model.reconstruct(x).argmax(dim=-1) == x.argmax(dim=-1)).sum())
+    return right / labels.size
+
+
+def learned_order(model: Model, classes: int, device: str) -> list[int]:
+    """The digits by their scores."""
+    scores = model.encoder.equivariant(torch.eye(classes, device=device)[None])[0]
+    return Permutation.from_equivariant(scores).index[0].tolist()
+
+
+def run(config: Config, setting: Setting) -> Findings:
+    """The sweep over set and embedding sizes, the canonical order, and the plane of compositions."""
+    generator = np.random.default_rng(setting.seed)
+    rows: list[dict[str, Any]] = []
+    models: dict[int, Model] = {}
+    example: dict[int, Labels] = {}
+    runs = len(config.sizes) * len(config.dims) * len(KINDS)
+    for n in config.sizes:
+        sets = draw(config, n, generator)
+        example[n] = sets.test
+        for dim in config.dims:
+            for kind in KINDS:
+                torch.manual_seed(setting.seed * 1_000_003 + len(rows))
+                model = build(kind, n, config.classes, dim, config.width).to(setting.device)
+                name = f"{len(rows) + 1}/{runs} {kind}, n = {n}, D = {dim}"
+                train(model, sets.train, config.classes, config.steps, config, setting, name)
+                row = {"model": kind, "n": n, "dim": dim, "weights": parameters(model)}
+                row["accuracy"] = accuracy(model, sets.test, config.classes, setting.device)
+                if kind == "invariant":
+                    row["order"] = learned_order(model, config.classes, setting.device)
+                    if dim == config.sufficient:
+                        models[n] = model
+                rows.append(row)
+    n = config.sizes[0]
+    canonical, picture = canonical_order(models[n], example[n], config, setting)
+    plane, plane_picture = composition_plane(config, setting, generator)
+    figures = {
+        "sweep": rows,
+        "perfect_from": {kind: {str(n): perfect_from(rows, kind, n) for n in config.sizes} for kind in KINDS},
+        "canonical": canonical,
+        "plane": plane,
+    }
+    curve = digits_figures.accuracy(setting.folder, rows)
+    pictures = (curve.name, picture, plane_picture)
+    return Findings(figures, bars(rows, canonical, config), pictures)
+
+
+def perfect_from(rows: list[dict[str, Any]], kind: str, n: int) -> int | None:
+    """The smallest embedding without a single wrong element."""
+    dims = [row["dim"] for row in rows if row["model"] == kind and row["n"] == n and row["accuracy"] == 1]
+    return min(dims, default=None)
+
+
+def bars(rows: list[dict[str, Any]], canonical: dict[str, Any], config: Config) -> tuple[Bar, ...]:
+    """What Figure 4 claims."""
+    at = {
+        kind: [row["accuracy"] for row in rows if row["model"] == kind and row["dim"] == config.sufficient]
+        for kind in KINDS
+    }
+    where = f"embedding size {config.sufficient}"
+    return (
+        Bar(f"element accuracy at {where}, invariant, worst n", min(at["invariant"]), 1.0),
+        Bar(f"element accuracy at {where}, classical, best n", max(at["classical"]), 0.95, at_least=False),
+        Bar("canonical elements in the learned order", canonical["in_learned_order"], 1.0),
+    )
+
+
+@torch.no_grad()
+def canonical_order(
+    model: Model, labels: Labels, config: Config, setting: Setting
+) -> tuple[dict[str, Any], str]:
+    """Figure 4b: one set in detail; whether all decoded canonical elements list the digits in one order."""
+    order = learned_order(model, config.classes, setting.device)
+    rank = torch.tensor(order, device=setting.device).argsort()
+    x = one_hot(labels[:EVALUATE_BATCH], config.classes, setting.device)
+    encoding = model.encode(x)
+    decoded = model.decode(encoding.embedding).argmax(dim=-1)
+    rising = (rank[decoded].diff(dim=1) >= 0).all(dim=1)
+    g = Permutation.random(len(x), n=x.shape[1], generator=torch.Generator().manual_seed(setting.seed))
+    shuffled = model.encode(g.to(setting.device).act(x)).embedding
+    change = (shuffled - encoding.embedding).norm(dim=1) / encoding.embedding.norm(dim=1)
+    figures = {
+        "n": x.shape[1],
+        "dim": config.sufficient,
+        "learned_order": order,
+        "in_learned_order": rising.double().mean().item(),
+        "embedding_change_max": change.max().item(),
+        "set": labels[0].tolist(),
+        "decoded": decoded[0].tolist(),
+        "permutation": encoding.action.index[0].tolist(),
+    }
+    picture = digits_figures.canonical(
+        setting.folder, labels[0], decoded[0].cpu(), encoding.action[0].matrix.cpu(), config.classes
+    )
+    return figures, picture.name
+
+
+def composition_plane(
+    config: Config, setting: Setting, generator: np.random.Generator
+) -> tuple[dict[str, Any], str]:
+    """Figure 4c: sets of few kinds of digits in two dimensions; every composition is there once."""
+    classes, n = config.few_classes, config.few_size
+    labels = all_compositions(n, classes, generator)
+    torch.manual_seed(setting.seed)
+    model = build("invariant", n, classes, 2, config.width).to(setting.device)
+    train(model, labels, classes, config.few_steps, config, setting, f"plane of {classes} digits, n = {n}")
+    with torch.no_grad():
+        embedding = model.encode(one_hot(labels, classes, setting.device)).embedding.cpu().double()
+    counts = torch.from_numpy(composition(labels, classes)).double()
+    nearest = torch.cdist(embedding, embedding).fill_diagonal_(torch.inf).argmin(dim=1)
+    # exchanging one element changes two counts by one
+    exchanged = (counts - counts[nearest]).abs().sum(dim=1) / 2
+    apart = torch.cdist(counts, counts, p=1) / 2
+    figures = {
+        "classes": classes,
+        "n": n,
+        "compositions": len(labels),
+        "accuracy": accuracy(model, labels, classes, setting.device),
+        "exchanged_to_nearest_mean": exchanged.mean().item(),
+        "exchanged_to_nearest_max": exchanged.max().item(),
+        "exchanged_to_any_mean": (apart.sum() / (len(labels) * (len(labels) - 1))).item(),
+    }
+    return figures, digits_figures.plane(setting.folder, embedding, counts / n).name

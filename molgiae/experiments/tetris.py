@@ -1,0 +1,227 @@
+"""Tetris shapes under SE(3) x S_n (Section 5.3, Appendix D): four points in space, two numbers for an embedding.
+
+Unlike the authors' model, which is fed the places of the points in the input, this one does not know their order
+in any sense: all points are alike. Half of the shapes have an axis of symmetry, so mu cannot be learned (no
+equivariant vectors of such a shape define a frame): psi comes from the points by `canonicalization`, which completes
+degenerate frames. The framework then leaves eta free to be any network of the canonical form, and delta its
+mirror image. Poses and orders are those of psi, hard, in training as in use.
+
+Shapes are conformers of carbon whose edge is a bond, so that points of neighbouring cubes count as bonded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from molgiae.autoencoder import ConformerAutoencoder
+from molgiae.canonicalization import Equivariant
+from molgiae.clouds import Cloud
+from molgiae.config import ModelConfig
+from molgiae.experiments import tetris_figures
+from molgiae.experiments.contract import Bar, Findings, Setting
+from molgiae.experiments.fitting import fit
+from molgiae.groups import SE3, Permutation, SE3xSn, Translation
+from molgiae.losses import reconstruction_loss
+from molgiae.nn.slots import SlotDecoder, SlotEncoder
+from molgiae.shapes import Embedding
+from molgiae.symmetry import POSES
+
+SHAPES = {
+    "chiral 1": ((0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 1, 0)),
+    "chiral 2": ((0, 0, 0), (0, 0, 1), (1, 0, 0), (1, -1, 0)),
+    "square": ((0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0)),
+    "straight": ((0, 0, 0), (0, 0, 1), (0, 0, 2), (0, 0, 3)),
+    "corner": ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)),
+    "L": ((0, 0, 0), (0, 0, 1), (0, 0, 2), (0, 1, 0)),
+    "T": ((0, 0, 0), (0, 0, 1), (0, 0, 2), (0, 1, 1)),
+    "zigzag": ((0, 0, 0), (1, 0, 0), (1, 1, 0), (2, 1, 0)),
+}
+"""Centres of the cubes, in edges (Thomas et al. 2018); the first two are mirror images."""
+
+CARBON = 6
+EDGE = 1.5
+"""Of a cube, angstrom: cubes that share a face are bonded, those that share an edge are not."""
+
+MSE = 4e-5
+"""To reach in every order; the authors' notebook reaches 3.24e-5, in the order of its training only."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Lengths are in edges of a cube.
+
+    Attributes:
+        noise: standard deviation of every coordinate.
+        shift: standard deviation of every component of the translations.
+        embedding_dim: D.
+        width: features of a hidden layer.
+        layers: residual blocks of eta, as many of delta.
+        train_copies: of each shape, noisy; in no particular pose, since canonical forms have none.
+        test_copies: of each shape; each in all 24 orders, in a pose of its own in each.
+        batch_size: copies in a step.
+        steps: of training.
+        learning_rate: its peak.
+        type_weight: of the types of the slots, all of which are one element, beside the RMSD in angstrom.
+    """
+
+    noise: float = 0.01
+    shift: float = 5.0
+    embedding_dim: int = 2
+    width: int = 128
+    layers: int = 2
+    train_copies: int = 1500
+    test_copies: int = 100
+    batch_size: int = 512
+    steps: int = 6000
+    learning_rate: float = 2e-3
+    type_weight: float = 0.01
+
+
+CONFIG = Config()
+FAST = Config(width=32, train_copies=40, test_copies=2, batch_size=64, steps=300)
+
+
+class PointEncoder(nn.Module):
+    """Mu says that all points are alike and leaves the frame to them; eta sees the canonical form.
+
+    Args:
+        slots: eta.
+    """
+
+    def __init__(self, slots: SlotEncoder) -> None:
+        super().__init__()
+        self.slots = slots
+
+    def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
+        """Mu."""
+        alike = x.pos.new_zeros(x.z.shape).masked_fill(~x.mask, torch.inf)
+        return Equivariant(x.pos.new_zeros(len(x), 2, 3), x.centroid, alike, learned_frame=False), None
+
+    def invariant(self, shared: None, canonical: Cloud) -> Embedding:
+        """Eta."""
+        return self.slots(canonical.z, canonical.pos.float())
+
+
+def build(config: Config) -> ConformerAutoencoder:
+    """An untrained model."""
+    model = ModelConfig(
+        elements=(CARBON,),
+        max_atoms=4,
+        embedding_dim=config.embedding_dim,
+        width=config.width,
+        layers=config.layers,
+    )
+    sizes = (model.elements, model.max_atoms, model.embedding_dim, model.width, model.layers)
+    return ConformerAutoencoder(model, PointEncoder(SlotEncoder(*sizes)), SlotDecoder(*sizes))
+
+
+def noisy(copies: int, noise: float, generator: torch.Generator) -> Cloud:
+    """Copies of the first shape, then of the second, and so on; not moved."""
+    pos = torch.tensor(list(SHAPES.values()), dtype=torch.float64).repeat_interleave(copies, dim=0)
+    pos = pos + noise * torch.randn(pos.shape, generator=generator, dtype=torch.float64)
+    return Cloud(torch.full(pos.shape[:2], CARBON), EDGE * pos)
+
+
+def all_orders(x: Cloud, shift: float, generator: torch.Generator) -> Cloud:
+    """Each cloud in all orders of its points, every time moved at random: first all clouds in the first order."""
+    orders = torch.tensor(list(permutations(range(x.z.shape[1]))))
+    number = len(orders) * len(x)
+    motion = SE3.random(number, generator=generator)
+    motion = SE3(motion.rotation, Translation(EDGE * shift * motion.translation.vector))
+    g = SE3xSn(motion, Permutation(orders.repeat_interleave(len(x), dim=0)))
+    return Cloud(x.z.repeat(len(orders), 1), x.pos.repeat(len(orders), 1, 1)).moved(g)
+
+
+def train(config: Config, setting: Setting, generator: torch.Generator) -> tuple[ConformerAutoencoder, Cloud]:
+    """A trained model, and the canonical forms that it was trained on; psi has no parameters, so they stay."""
+    torch.manual_seed(setting.seed)
+    model = build(config)
+    canonical = model.canonical(noisy(config.train_copies, config.noise, generator)).to(dtype=torch.float32)
+
+    def loss() -> Tensor:
+        x = canonical[torch.randint(len(canonical), (config.batch_size,), generator=generator)]
+        prediction = model.decoder(model.encoder.invariant(None, x))
+        return reconstruction_loss(prediction, x, model.element, config.type_weight)
+
+    fit(model, loss, config.steps, config.learning_rate, name="tetris", progress=setting.progress)
+    return model, canonical
+
+
+def squared(difference: Tensor) -> Tensor:
+    """(..., 4, 3) angstrom to (...) mean square of a coordinate, in square edges."""
+    return difference.square().mean(dim=(-2, -1)) / EDGE**2
+
+
+@torch.no_grad()
+def run(config: Config, setting: Setting) -> Findings:
+    """Train, then measure every order of fresh copies in fresh poses. All on the CPU: the networks are small."""
+    generator = torch.Generator().manual_seed(setting.seed)
+    with torch.enable_grad():
+        model, canonical = train(config, setting, generator)
+    test = noisy(config.test_copies, config.noise, generator)
+    x = all_orders(test, config.shift, generator)
+    encoding = model.encode(x)
+    decoded = model.decode(encoding.embedding)
+    output = model.place(decoded, encoding.action, x)
+    # order, shape, copy
+    table = (len(x) // len(test), len(SHAPES), config.test_copies)
+    error = squared(output.pos - x.pos).view(table)
+    embedding = encoding.embedding.view(*table, -1)
+    pose = encoding.action.pose_defined.view(table)[0]
+    prototypes = canonical.pos.unflatten(0, (len(SHAPES), -1)).mean(dim=1, keepdim=True)
+    still = model.undo(encoding.action, x)[: len(test)].pos.view(*table[1:], 4, 3)
+    figures = {
+        "mse": error.mean().item(),
+        "mse_worst_order": error.mean(dim=(1, 2)).max().item(),
+        "mse_best_order": error.mean(dim=(1, 2)).min().item(),
+        "mse_by_shape": dict(zip(SHAPES, error.mean(dim=(0, 2)).tolist(), strict=True)),
+        "mse_of_mean_shapes": squared(still - prototypes).mean().item(),
+        "orders": len(error),
+        "embedding_change_max": (embedding - embedding[:1]).abs().max().item(),
+        "pose_defined": {
+            shape: {word: (pose[k] == i).sum().item() for i, word in enumerate(POSES)}
+            for k, shape in enumerate(SHAPES)
+        },
+        **clusters(model, canonical, embedding[0], test),
+    }
+    bars = (
+        Bar("mean squared error in the worst of all orders", figures["mse_worst_order"], MSE, at_least=False),
+        Bar("shapes told apart by the nearest centre in the embedding", figures["shapes_told_apart"], 1.0),
+        Bar("mirror images of chiral shapes nearest to the other", figures["mirror_images_swap"], 1.0),
+    )
+    first = slice(None, len(test), config.test_copies)
+    pictures = (
+        tetris_figures.reconstructions(
+            setting.folder, list(SHAPES), x.pos[first], decoded.pos[first], output.pos[first]
+        ),
+        tetris_figures.embedding(setting.folder, list(SHAPES), embedding[0]),
+    )
+    return Findings(figures, bars, tuple(path.name for path in pictures))
+
+
+def clusters(model: ConformerAutoencoder, canonical: Cloud, embedding: Tensor, test: Cloud) -> dict[str, Any]:
+    """How the shapes lie in the embedding: by the centres of the training copies.
+
+    Args:
+        model: trained.
+        canonical: the training copies.
+        embedding: (8, M, D) of the test copies.
+        test: the 8 M test copies.
+    """
+    centre = model.encoder.invariant(None, canonical).unflatten(0, (len(SHAPES), -1)).mean(dim=1)
+    nearest = torch.cdist(embedding, centre).argmin(dim=-1)
+    own = torch.arange(len(SHAPES))[:, None]
+    copies = embedding.shape[1]
+    mirrored = Cloud(test.z, test.pos * test.pos.new_tensor([1.0, 1.0, -1.0]))[: 2 * copies]
+    images = torch.cdist(model.encode(mirrored).embedding, centre).argmin(dim=-1).view(2, copies)
+    spread = (embedding[:2] - centre[:2, None]).norm(dim=-1).max().item()
+    return {
+        "shapes_told_apart": (nearest == own).double().mean().item(),
+        "mirror_images_swap": (images == own[:2].flip(0)).double().mean().item(),
+        "chiral_distance_over_spread": (centre[0] - centre[1]).norm().item() / spread,
+    }
