@@ -54,7 +54,8 @@ def model_card(name: str, trained: checkpoint.Checkpoint, table: str, notes: str
     digests = "".join(f"- `{file}` sha256 `{digest}`\n" for file, digest in origin["data_sha256"].items())
     return f"""# {name}
 
-Architecture `{config.architecture}`, {config.embedding_dim} dimensions, {_count(trained):,} weights in half precision,
+Architecture `{config.architecture}`, {config.embedding_dim} dimensions, the first {config.shape_dim} of them the shape
+part, {_count(trained):,} weights in half precision,
 computed in single precision; the canonical frame in double.
 
 ## Domain
@@ -72,7 +73,7 @@ are embedded and flagged `in_domain = 0`. Elements other than {", ".join(map(str
 {origin["step"]} steps in {origin["seconds"] / 60:.0f} minutes on {origin["device"]}, shared with other work
 (molgiae {origin["molgiae"]}, PyTorch {origin["torch"]}); the weights are the running mean that was best on validation.
 
-The recipe, from the file above:
+The recipe, from the files above:
 
 ```sh
 {recipe(trained)}
@@ -92,11 +93,11 @@ The recipe, from the file above:
 def recipe(trained: checkpoint.Checkpoint) -> str:
     """The command that trains such a model; what it leaves out is a default."""
     config, training = trained.model.config, trained.provenance["training"]
-    file = next(iter(trained.provenance["data_sha256"]), "DATA")
+    files = " ".join(trained.provenance["data_sha256"]) or "DATA"
     return (
-        f"molgiae pretrain {file} -o run --architecture {config.architecture} --dim {config.embedding_dim} "
-        f"--width {config.width} --layers {config.layers} \\\n  --steps {training['steps']} "
-        f"--frame-steps {training['frame_steps']} --order-steps {training['order_steps']} "
+        f"molgiae pretrain {files} -o run --architecture {config.architecture} --dim {config.embedding_dim} "
+        f"--shape-dim {config.shape_dim} --width {config.width} --layers {config.layers} \\\n"
+        f"  --steps {training['steps']} --shape-steps {training['shape_steps']} "
         f"--batch-size {training['batch_size']} --lr {training['learning_rate']} "
         f"--distortion {training['distortion']} --seed {training['seed']}"
     )

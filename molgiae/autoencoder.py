@@ -169,7 +169,7 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, GroupAc
         z = action.g.permutation.act(decoded.z[:, :n], dim=-1) * x.mask
         return Cloud(z, action.g.act(decoded.pos[:, :n]) * x.mask[..., None])
 
-    def prediction_and_target(self, x: Cloud, tau: float) -> tuple[SlotPrediction, Cloud, Vectors]:
+    def prediction_and_target(self, x: Cloud, tau: float) -> tuple[SlotPrediction, Cloud, Vectors | None]:
         """What the loss compares, both in the canonical pose: Eq. 3 is invariant, so no pose is preferred.
 
         Architectures that learn the order compare in the order of the input. The decoder sees the hard

@@ -37,14 +37,14 @@ def no_gradients():
         yield
 
 
-def untrained() -> ConformerAutoencoder:
+def untrained(frame_width: int) -> ConformerAutoencoder:
     torch.manual_seed(0)
     return build(
-        ModelConfig(architecture="slots", max_atoms=29, embedding_dim=4, width=8, layers=1, shape_dim=0)
+        ModelConfig(max_atoms=29, embedding_dim=4, width=8, layers=1, shape_dim=0, frame_width=frame_width)
     )
 
 
-MODEL = untrained()
+MODEL, FRAMED = untrained(frame_width=0), untrained(frame_width=8)
 
 
 def assert_canonical_is_invariant(
@@ -147,7 +147,7 @@ class Broken(nn.Module):
         self.spoil = spoil
 
     def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
-        return self.spoil(x, MODEL.encoder.equivariant(x)[0]), None
+        return self.spoil(x, FRAMED.encoder.equivariant(x)[0]), None
 
 
 def fixed_direction(x: Cloud, y: Equivariant) -> Equivariant:
@@ -169,7 +169,7 @@ def origin(x: Cloud, y: Equivariant) -> Equivariant:
 
 @pytest.mark.parametrize("spoil", [fixed_direction, first_atom, order_of_input, origin])
 def test_the_check_fails_for_a_broken_mu(spoil):
-    broken = ConformerAutoencoder(MODEL.config, Broken(spoil), MODEL.decoder)
+    broken = ConformerAutoencoder(FRAMED.config, Broken(spoil), FRAMED.decoder)
     with pytest.raises(AssertionError):
         assert_canonical_is_invariant(broken, random_cloud([9, 12], seed=3), seed=4)
 

@@ -150,7 +150,7 @@ def joint_stage(task: Task) -> Stage:
         x = trimmed(distort(conformers[index], config.distortion, generator))
         prediction, target, vectors = model.prediction_and_target(x, config.tau)
         error = reconstruction_loss(prediction, target, model.element, config.type_weight)
-        return error + config.frame_weight * conditioning_loss(vectors)
+        return error if vectors is None else error + config.frame_weight * conditioning_loss(vectors)
 
     return Stage("autoencoder", config.steps, len(conformers), list(model.parameters()), loss)
 
