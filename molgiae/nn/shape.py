@@ -4,7 +4,9 @@ Every atom gets a code by element and by its class in the bond graph, which moti
 code weighs sums over pairs of functions of distance, and sums of positions whose scalar and triple products are
 invariants (Villar et al., Scalars are universal, NeurIPS 2021). Already random codes keep distances: such sums
 are random projections of the matrix of distances (Johnson and Lindenstrauss, 1984). Triple products tell mirror images
-apart, and with them the many conformers that differ by the sign of a torsion.
+apart, and with them the many conformers that differ by the sign of a torsion. Where equivalent atoms leave sums of
+positions on a line, as in butane, those of the sums have no volume: sums over pairs of atoms of triple products of
+their distance and their surroundings, torsions in the main, still see the difference.
 
 Neither frame nor order takes part: the shape part jumps only where a bond forms or breaks.
 """
@@ -20,7 +22,10 @@ HEAVIEST = 118
 CLASSES = 128
 """Classes of one conformer that have codes of their own; all further ones share the last."""
 
-FEATURES, CODES, HIDDEN = 64, 48, 256
+FEATURES, CODES, TORSIONS, HIDDEN = 64, 48, 24, 256
+
+SURROUNDINGS, PARTNERS = 1.8, (1.8, 3.5)
+"""Ranges of Gaussians in distance: of the surroundings of an atom, and of pairs of atoms, angstrom."""
 
 STEPS = (0.5, 1.875, 3.25, 4.625, 6.0)
 STEEP = 1.5
@@ -42,7 +47,10 @@ class ShapeEncoder(nn.Module):
             nn.Linear(FEATURES, 2 * FEATURES), nn.SiLU(), nn.Linear(2 * FEATURES, 2 * CODES)
         )
         self.vectors = nn.Linear(CODES, 5 * CODES, bias=False)
-        invariants = CODES * (len(STEPS) + 1) + 2 * CODES
+        self.around = nn.Sequential(
+            nn.Linear(FEATURES, FEATURES), nn.SiLU(), nn.Linear(FEATURES, 2 * TORSIONS)
+        )
+        invariants = CODES * (len(STEPS) + 1) + 2 * CODES + TORSIONS * len(PARTNERS)
         self.straight = nn.Linear(invariants, size)
         self.bent = nn.Sequential(
             nn.Linear(invariants, HIDDEN),
@@ -66,7 +74,20 @@ class ShapeEncoder(nn.Module):
         mask = (z > 0).to(pos.dtype)
         features = self.element(z) + self.place(classes.clamp(max=CLASSES - 1))
         pair, single = (self.code(features) * mask[..., None]).chunk(2, dim=-1)
-        invariants = torch.cat([_of_pairs(pair, pos, mask), self._of_vectors(single, pos, mask)], dim=-1)
+        n = z.shape[1]
+        square = (pos[:, :, None] - pos[:, None]).square().sum(dim=-1)
+        others = mask[:, :, None] * mask[:, None] * (1 - torch.eye(n, dtype=pos.dtype, device=pos.device))
+        sent, own = (self.around(features) * mask[..., None]).chunk(2, dim=-1)
+        invariants = torch.cat(
+            [
+                _of_pairs(pair, square, others) / mask.sum(dim=1, keepdim=True),
+                self._of_vectors(single, pos, mask),
+                _grown_as_lengths(
+                    _of_torsions(sent, own, pos, square, others) / mask.sum(dim=1, keepdim=True)
+                ),
+            ],
+            dim=-1,
+        )
         return self.straight(invariants) + self.bent(invariants)
 
     def _of_vectors(self, weight: Tensor, pos: Positions, mask: Tensor) -> Tensor:
@@ -77,23 +98,52 @@ class ShapeEncoder(nn.Module):
         a, b, c, d, e = vectors.chunk(5, dim=-1)
         product = (a * b).sum(dim=1)
         triple = (torch.linalg.cross(c, d, dim=1) * e).sum(dim=1)
-        return torch.cat(
-            [product / (1 + product.abs()).sqrt(), triple / (triple.square() + 0.1).pow(1 / 3)], dim=-1
-        )
+        return torch.cat([product / (1 + product.abs()).sqrt(), _grown_as_lengths(triple)], dim=-1)
 
 
-def _of_pairs(code: Tensor, pos: Positions, mask: Tensor) -> Tensor:
-    """(B, CODES (1 + steps)) sums over pairs of atoms i, j of c_i c_j f(r_ij), by the number of atoms.
+def _grown_as_lengths(triple: Tensor) -> Tensor:
+    """Triple products to about their cube roots, smooth at 0."""
+    return triple / (triple.square() + 0.1).pow(1 / 3)
+
+
+def _of_pairs(code: Tensor, square: Tensor, others: Tensor) -> Tensor:
+    """(B, CODES (1 + steps)) sums over pairs of atoms i, j of c_i c_j f(r_ij).
 
     Args:
         code: (B, n, CODES) 0 where padded.
-        pos: (B, n, 3) angstrom.
-        mask: (B, n) 0 where padded.
+        square: (B, n, n) squared distances, square angstrom.
+        others: (B, n, n) 1 for pairs of atoms, 0 on the diagonal and where padded.
     """
-    n = mask.shape[1]
-    distance = ((pos[:, :, None] - pos[:, None]).square().sum(dim=-1) + 1e-8).sqrt()[:, None]
-    step = torch.tensor(STEPS, dtype=pos.dtype, device=pos.device)[:, None, None]
-    functions = torch.cat([0.3 * distance, torch.tanh((distance - step) / STEEP)], dim=1)
-    functions = functions * (1 - torch.eye(n, dtype=pos.dtype, device=pos.device))
-    gathered = (functions.flatten(1, 2) @ code).unflatten(1, (-1, n))
-    return (gathered * code[:, None]).sum(dim=2).flatten(1) / mask.sum(dim=1, keepdim=True)
+    distance = (square + 1e-8).sqrt()[:, None]
+    step = torch.tensor(STEPS, dtype=square.dtype, device=square.device)[:, None, None]
+    functions = torch.cat([0.3 * distance, torch.tanh((distance - step) / STEEP)], dim=1) * others[:, None]
+    gathered = (functions.flatten(1, 2) @ code).unflatten(1, (-1, square.shape[1]))
+    return (gathered * code[:, None]).sum(dim=2).flatten(1)
+
+
+def _of_torsions(sent: Tensor, own: Tensor, pos: Positions, square: Tensor, others: Tensor) -> Tensor:
+    """(B, TORSIONS partners) sums over pairs of atoms of c_i c_j g(r_ij) (x_i - x_j) . (v_i x v_j).
+
+    The vector v_i is the sum of w(r_ik) s_k (x_k - x_i) over the other atoms. The product comes apart into
+    (x_i x v_i) . v_j and the same with i and j exchanged, so no pair needs a vector of its own.
+
+    Args:
+        sent: (B, n, TORSIONS) s, 0 where padded.
+        own: (B, n, TORSIONS) c, 0 where padded.
+        pos: (B, n, 3) angstrom.
+        square: (B, n, n) squared distances, square angstrom.
+        others: (B, n, n) 1 for pairs of atoms, 0 on the diagonal and where padded.
+    """
+    near = torch.exp(-square / SURROUNDINGS**2) * others
+    moments = (pos[..., None] * sent[:, :, None]).flatten(2)
+    vector = (near @ moments).unflatten(2, (3, -1)) - pos[..., None] * (near @ sent)[:, :, None]
+    turned = torch.linalg.cross(pos[..., None].expand_as(vector), vector, dim=2) * own[:, :, None]
+    vector = (vector * own[:, :, None]).flatten(2)
+    weights = [torch.exp(-square / reach**2) * others for reach in PARTNERS]
+    return torch.cat(
+        [
+            2 * (weight @ vector * turned.flatten(2)).sum(dim=1).unflatten(1, (3, -1)).sum(dim=1)
+            for weight in weights
+        ],
+        dim=-1,
+    )
