@@ -15,7 +15,7 @@ from molgiae.config import ModelConfig
 from molgiae.errors import ConfigError
 from molgiae.nn.pooled_vectors import PooledVectors
 from molgiae.nn.shape import ShapeEncoder
-from molgiae.nn.slots import SlotDecoder, SlotEncoder
+from molgiae.nn.slots import DETAIL, SlotDecoder, SlotEncoder
 from molgiae.shapes import Embedding
 from molgiae.walk import graph_classes
 
@@ -92,7 +92,8 @@ class PooledEncoder(nn.Module):
 def _slots(config: ModelConfig) -> ConformerAutoencoder:
     sizes = (config.elements, config.max_atoms, config.width, config.layers)
     shape = ShapeEncoder(config.shape_dim) if config.shape_dim else None
-    slots = SlotEncoder(*sizes, config.embedding_dim - config.shape_dim)
+    detail = DETAIL if config.shape_dim else 1.0
+    slots = SlotEncoder(*sizes, config.embedding_dim - config.shape_dim, detail)
     frame = PooledVectors(config.frame_width) if config.frame_width else None
     encoder = CanonicalEncoder(frame, shape, slots)
     return ConformerAutoencoder(config, encoder, SlotDecoder(*sizes, config.embedding_dim, config.shape_dim))

@@ -189,11 +189,11 @@ def test_format_3_is_read_for_ever():
     )
     assert found.domain == Domain((1, 6, 8), (1, 6), 3.0, (0.9, 1.6), (-1, 1))
     assert found.provenance["data"] == "none"
-    decoded = found.model.decode(torch.linspace(-0.03, 0.03, 4)[None])
+    decoded = found.model.decode(torch.linspace(-4, 4, 4)[None])
     assert decoded.z.tolist() == [[6, 6, 0, 8, 6, 0]]
     assert torch.allclose(
         decoded.pos[0, :2],
-        torch.tensor([[0.396, -3.9469, 1.9397], [-0.8019, 1.6054, -3.3335]]),
+        torch.tensor([[0.3989, -4.0961, 2.0192], [-0.8341, 1.6336, -3.4143]]),
         atol=1e-3,
     )
 

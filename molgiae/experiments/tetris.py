@@ -100,7 +100,7 @@ class PointEncoder(nn.Module):
     def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
         """Mu."""
         alike = x.pos.new_zeros(x.z.shape).masked_fill(~x.mask, torch.inf)
-        return Equivariant(x.pos.new_zeros(len(x), 2, 3), x.centroid, alike, learned_frame=False), None
+        return Equivariant(None, x.centroid, alike), None
 
     def invariant(self, shared: None, canonical: Cloud) -> Embedding:
         """Eta."""
@@ -115,9 +115,12 @@ def build(config: Config) -> ConformerAutoencoder:
         embedding_dim=config.embedding_dim,
         width=config.width,
         layers=config.layers,
+        shape_dim=0,
     )
-    sizes = (model.elements, model.max_atoms, model.embedding_dim, model.width, model.layers)
-    return ConformerAutoencoder(model, PointEncoder(SlotEncoder(*sizes)), SlotDecoder(*sizes))
+    sizes = (model.elements, model.max_atoms, model.width, model.layers, model.embedding_dim)
+    return ConformerAutoencoder(
+        model, PointEncoder(SlotEncoder(*sizes)), SlotDecoder(*sizes, model.shape_dim)
+    )
 
 
 def noisy(copies: int, noise: float, generator: torch.Generator) -> Cloud:

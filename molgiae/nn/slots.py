@@ -83,12 +83,21 @@ class SlotEncoder(nn.Module):
         slots: S, atoms of the largest conformer.
         width: features of a hidden layer.
         layers: residual blocks.
-        size: numbers of the detail part.
+        size: numbers of the result.
+        scale: of the result; `DETAIL` beside a shape part.
     """
 
-    def __init__(self, elements: tuple[int, ...], slots: int, width: int, layers: int, size: int) -> None:
+    def __init__(
+        self,
+        elements: tuple[int, ...],
+        slots: int,
+        width: int,
+        layers: int,
+        size: int,
+        scale: float = 1.0,
+    ) -> None:
         super().__init__()
-        self.elements, self.slots = elements, slots
+        self.elements, self.slots, self.scale = elements, slots, scale
         self.net = LinearPlusResidual(slots * (len(elements) + 4), width, layers, size)
 
     def forward(self, z: AtomicNumbers, pos: Positions) -> Embedding:
@@ -103,7 +112,7 @@ class SlotEncoder(nn.Module):
         empty = torch.zeros_like(features[:, :1])
         empty[..., len(self.elements)] = 1
         padding = empty.expand(-1, self.slots - z.shape[1], -1)
-        return DETAIL * self.net(torch.cat([features, padding], dim=1).flatten(1))
+        return self.scale * self.net(torch.cat([features, padding], dim=1).flatten(1))
 
 
 class SlotDecoder(nn.Module):
@@ -129,10 +138,11 @@ class SlotDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.slots, self.shape_dim = slots, shape_dim
+        self.scale = DETAIL if shape_dim else 1.0
         self.net = LinearPlusResidual(embedding_dim, width, layers, slots * (len(elements) + 4))
 
     def forward(self, embedding: Embedding) -> SlotPrediction:
         """Decode (B, D)."""
         shape, detail = embedding[:, : self.shape_dim], embedding[:, self.shape_dim :]
-        out = self.net(torch.cat([shape, detail / DETAIL], dim=-1)).unflatten(-1, (self.slots, -1))
+        out = self.net(torch.cat([shape, detail / self.scale], dim=-1)).unflatten(-1, (self.slots, -1))
         return SlotPrediction(logits=out[..., :-3], pos=out[..., -3:])
