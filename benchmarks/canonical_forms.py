@@ -5,8 +5,8 @@
 Three sets (`sets.py`; `--drug` also takes an SDF), and `--copies` copies of molecules of the QM9 test split as it is.
 Every copy is turned, shifted and shuffled, atoms and bonds. Counted as equal are canonical clouds with the same
 elements in the same order and no atom off by more than 0.001 A (full precision) or 0.005 A (4 decimals), and with an
-RMSD below 0.1 A after 0.02 A of noise on every coordinate. `molgiae` is the model named by --model; `by graph` is its
-xi without any network. Exit status 1 if molgiae misses a copy without noise, or is not above the baseline with noise.
+RMSD below 0.1 A after 0.02 A of noise on every coordinate. `molgiae` is the model named by --model.
+Exit status 1 if molgiae misses a copy without noise, or is not above the baseline with noise.
 """
 
 from __future__ import annotations
@@ -26,12 +26,10 @@ from rdkit.Chem import rdMolTransforms
 from sets import add_arguments, noisy, rounded, scrambled, sets_of, to_rdkit
 
 from molgiae import Options, read_conformers
-from molgiae.canonicalization import by_graph
-from molgiae.clouds import pack
-from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.data.conformer import Conformer
 from molgiae.evaluation.invariance import random_copies
 from molgiae.evaluation.study import read_data
-from molgiae.inference import Embedder, batches_by_size
+from molgiae.inference import Embedder
 
 Floats = NDArray[np.float64]
 Form = tuple[NDArray[np.uint8], Floats]
@@ -63,20 +61,6 @@ def model(name: str) -> Method:
         ]
 
     return forms
-
-
-def without_network(conformers: Sequence[Conformer]) -> list[Form]:
-    """Xi of molgiae, ranks from elements and bond graph."""
-    block = ConformerBlock.of(conformers)
-    forms: dict[int, Form] = {}
-    for chosen in batches_by_size(block.n_atoms, BATCH):
-        part = block.take(chosen)
-        x = pack(part.atomic_number, part.position, part.offset)
-        canonical = x.moved(by_graph(x).g.inverse())
-        for k, m in enumerate(chosen.tolist()):
-            n = int(block.n_atoms[m])
-            forms[m] = canonical.z[k, :n].numpy().astype(np.uint8), canonical.pos[k, :n].numpy()
-    return [forms[m] for m in range(len(block))]
 
 
 def sorted_by_place(z: NDArray[np.uint8], cloud: Floats) -> Form:
@@ -212,7 +196,6 @@ def main() -> int:
     torch.set_num_threads(1)
     methods: dict[str, Method] = {
         "molgiae": model(options.model),
-        "molgiae, by graph": without_network,
         "baseline": one_by_one(baseline),
         "RDKit CanonicalizeConformer": one_by_one(rdkit),
         "ASE inertia": one_by_one(ase),
