@@ -112,6 +112,8 @@ def pretrain(
     rejected = int(metrics["rejected"])
     if not quiet:
         typer.echo(_outcome(metrics, output), err=True)
+        if left_out := int(metrics["left_out"]):
+            typer.echo(f"{left_out} conformers of validation and test molecules were left out", err=True)
         if rejected:
             typer.echo(f"{rejected} records rejected, listed in {Path(output) / 'rejected.csv'}", err=True)
     if rejected:

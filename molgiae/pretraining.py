@@ -54,8 +54,8 @@ def pretrain(
         progress: show bars on stderr.
 
     Returns:
-        metrics of the last validation, see `molgiae.training.train`, and "rejected", how many records could not
-        be read; ``rejected.csv`` lists them.
+        metrics of the last validation, see `molgiae.training.train`; "rejected", how many records could not be
+        read (``rejected.csv`` lists them); "left_out", how many conformers were of validation or test molecules.
 
     Raises:
         ConfigError: if the directory holds a run and `resume` is false, or there is nothing to learn from.
@@ -81,7 +81,7 @@ def pretrain(
         write_rejected(PartialFile(run_directory / "rejected.csv", overwrite=True), data.rejected)
     if (run_directory / "metrics.csv").exists() and find_spec("matplotlib"):
         training_curve(run_directory / "metrics.csv", run_directory / "curve.png")
-    return metrics | {"rejected": len(data.rejected)}
+    return metrics | {"rejected": len(data.rejected), "left_out": data.left_out}
 
 
 def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
@@ -106,13 +106,13 @@ def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
         held = held_out(everything.title, seed)
         return Data(everything.take(~held), everything.take(held), name, digests, rejected)
     parts = {part: read_qm9(split[0], part) for part in SPLITS}
-    train, validation = parts["train"], parts["validation"]
+    train, validation, left_out = parts["train"], parts["validation"], 0
     if blocks:
         held_titles = {*validation.title, *parts["test"].title}
         more = concatenate(blocks)
         keep = np.array([title not in held_titles for title in more.title], dtype=bool)
-        train = concatenate([train, more.take(keep)])
-    return Data(train, validation, f"{name}, split train", digests, rejected)
+        train, left_out = concatenate([train, more.take(keep)]), int((~keep).sum())
+    return Data(train, validation, f"{name}, split train", digests, rejected, left_out)
 
 
 def held_out(titles: Sequence[str], seed: int) -> np.ndarray:

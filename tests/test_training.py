@@ -489,6 +489,17 @@ def test_the_model_grows_to_the_data_and_never_shrinks():
     assert fitted(large, DATA) == large
 
 
+def test_conformers_of_held_out_molecules_never_train(tmp_path):
+    write_npz(tmp_path / "qm9.npz", [0, 2, 1, 0])
+    more = write_xyz(tmp_path / "more.xyz", "gdb 7", "gdb 14", "gdb 21", "other")
+    data = read_data([tmp_path / "qm9.npz", more], 0)
+    assert data.train.title == ["gdb 7", "gdb 28", "gdb 7", "other"]
+    assert data.validation.title == ["gdb 21"]
+    assert data.left_out == 2
+    with pytest.raises(ConfigError, match="one npz file at a time"):
+        read_data([tmp_path / "qm9.npz", tmp_path / "qm9.npz"], 0)
+
+
 def test_the_largest_conformer_may_be_in_the_validation_set():
     data = replace(DATA, validation=ConformerBlock.of([random_conformer(12, 0, elements=(16,))]))
     grown = fitted(MODEL, data)

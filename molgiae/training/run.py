@@ -24,6 +24,7 @@ class Data:
         name: what provenance calls them.
         sha256: of the files.
         rejected: records that could not be read.
+        left_out: conformers of validation and test molecules that came with the training conformers.
     """
 
     train: ConformerBlock
@@ -31,6 +32,7 @@ class Data:
     name: str
     sha256: dict[str, str]
     rejected: tuple[Rejected, ...] = ()
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
