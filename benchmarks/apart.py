@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,6 +77,15 @@ def peak_memory(process: int | str = "self") -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024 if "VmHWM:" in status else 0.0
 
 
+def cpu_seconds(process: int) -> float:
+    """CPU time that a process has used so far."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rsplit(") ", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure_apart(peer: Peer, tasks: Sequence[Any], warm: Any, limit: float) -> Calls:
     """Call a library on each task, in a process that is begun anew after a call that had to be ended.
 
@@ -96,36 +104,41 @@ def measure_apart(peer: Peer, tasks: Sequence[Any], warm: Any, limit: float) -> 
     while len(calls) < len(tasks):
         mine, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(theirs, peer, tasks[len(calls) :], warm, limit), daemon=True
+            target=_serve, args=(theirs, peer, tasks[len(calls) :], warm), daemon=True
         )
         process.start()
         theirs.close()
-        ready = False
+        ready, started = False, 0.0
         with mine:
             while len(calls) < len(tasks):
-                while not mine.poll(WATCH):
+                over = False
+                while not mine.poll(WATCH) and not over:
                     memory = max(memory, peak_memory(process.pid or 0))
+                    over = ready and cpu_seconds(process.pid or 0) > started + limit
+                if over:
+                    process.kill()
+                    calls.append(Call(None, limit, f"over {limit:g} s"))
+                    break
                 try:
                     what, content, peak = mine.recv()
                 except EOFError:
-                    process.join()
                     if not ready:
                         raise RuntimeError(f"{peer.load.__name__} or the first call failed") from None
-                    over = process.exitcode == -signal.SIGPROF
-                    calls.append(Call(None, limit if over else 0.0, f"over {limit:g} s" if over else "died"))
+                    calls.append(Call(None, 0.0, "died"))
                     break
                 memory = max(memory, peak)
                 if what == "missing":
                     return Calls([], missing=content)
-                if what == "ready":
-                    ready, before = True, before or peak
-                else:
+                if what == "prepared":
+                    ready, before, started = True, before or peak, content
+                if what == "done":
                     calls.append(content)
+                    started = float("inf")
         process.join()
     return Calls(calls, memory, before)
 
 
-def _serve(connection: Connection, peer: Peer, tasks: Sequence[Any], warm: Any, limit: float) -> None:
+def _serve(connection: Connection, peer: Peer, tasks: Sequence[Any], warm: Any) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
@@ -134,20 +147,18 @@ def _serve(connection: Connection, peer: Peer, tasks: Sequence[Any], warm: Any, 
     except ImportError as error:
         connection.send(("missing", str(error), peak_memory()))
         return
-    _timed(peer, peer.prepare(warm), limit)
-    connection.send(("ready", None, peak_memory()))
+    _timed(peer, peer.prepare(warm))
     for task in tasks:
-        connection.send(("done", _timed(peer, peer.prepare(task), limit), peak_memory()))
+        prepared = peer.prepare(task)
+        connection.send(("prepared", time.process_time(), peak_memory()))
+        connection.send(("done", _timed(peer, prepared), peak_memory()))
 
 
-def _timed(peer: Peer, prepared: Any, limit: float) -> Call:
-    signal.setitimer(signal.ITIMER_PROF, limit)  # ends the process, whatever the library is doing
+def _timed(peer: Peer, prepared: Any) -> Call:
     start = time.process_time()
     try:
         result = peer.call(prepared)
     except Exception as error:  # a library's failure is a result
         return Call(None, time.process_time() - start, f"{type(error).__name__}: {error}"[:200])
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0.0)
     seconds = time.process_time() - start
     return Call(peer.finish(prepared, result), seconds)
