@@ -31,6 +31,8 @@ TOLERANCE = 1e-7
 """A lesser RMSD is not looked for if it is lesser by no more than this, in angstrom."""
 DIRECT = 48
 """Automorphisms that are tried one by one rather than bounded."""
+CROWDED, FEW = 120, 5040
+"""Permutations of one bunch from which on so many automorphisms are tried one by one."""
 BUDGET = 4000
 """Nodes of one pair after which the search is given up and nothing is proven."""
 NODES = 4096
@@ -56,7 +58,9 @@ class Search:
         self.order = len(symmetry.core)
         for bunches in symmetry.bunches:
             self.order *= len(bunches.permutations) ** len(bunches.atoms)
-        self.direct = self.order <= DIRECT or not symmetry.bunches
+        most = max((len(bunches.permutations) for bunches in symmetry.bunches), default=1)
+        # bounds compare permutations of a bunch pairwise: for six leaves trying all is cheaper
+        self.direct = self.order <= (FEW if most >= CROWDED else DIRECT) or not symmetry.bunches
 
     def __call__(self, x: Floats, y: Floats) -> tuple[Ints, Mask]:
         """The automorphisms with the largest overlap.
