@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from molgiae.nn.slots import LinearPlusResidual
 from molgiae.shapes import Embedding
 
 SPREAD = 1.5
@@ -20,13 +21,22 @@ SPREAD = 1.5
 COUNTS = 5.0
 """Scale of mean features: one element among dozens has to make a difference."""
 
+STEEP = 4.0
+"""Slope of the ramps: an element more or less counts about as much as a position more or less."""
 
-def dense(*sizes: int, norm: bool = False) -> nn.Sequential:
-    """Dense layers from ``sizes[0]`` to ``sizes[-1]`` features with ReLU between them, normalised on request."""
+
+def dense(*sizes: int) -> nn.Sequential:
+    """Dense layers from ``sizes[0]`` to ``sizes[-1]`` features, with layer norm and ReLU between them."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes[:-1]):
-        layers += [nn.Linear(inputs, outputs), *([nn.LayerNorm(outputs)] if norm else []), nn.ReLU()]
+        layers += [nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+
+
+def bottleneck(inputs: int, embedding_dim: int, width: int, layers: int) -> nn.Sequential:
+    """A network to an embedding: (B, inputs) to (B, D), each number with unit variance over a batch."""
+    network = LinearPlusResidual(inputs, width, layers, embedding_dim)
+    return nn.Sequential(network, nn.BatchNorm1d(embedding_dim))
 
 
 class DeepSets(nn.Module):
@@ -42,7 +52,7 @@ class DeepSets(nn.Module):
         super().__init__()
         self.element = dense(kinds, width, width, width)
         self.score = nn.Linear(width, 1)
-        self.whole = nn.Sequential(dense(width, width, width, embedding_dim), nn.BatchNorm1d(embedding_dim))
+        self.whole = bottleneck(width, embedding_dim, width, layers=1)
 
     def equivariant(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mu.
@@ -64,8 +74,8 @@ class DeepSets(nn.Module):
 class PositionDecoder(nn.Module):
     """Delta: an embedding and a one-hot position to the logits of the element there.
 
-    A linear map of both side by side is the sum of two. That of the position starts as a ramp, since neighbours are
-    alike: an element that comes before a place also comes before the next.
+    A linear map of both side by side is the sum of two. That of the position starts as ramps, since neighbours are
+    alike: an element that comes before a place also comes before the next. Each ramp crosses zero somewhere else.
 
     Args:
         embedding_dim: D.
@@ -77,10 +87,9 @@ class PositionDecoder(nn.Module):
     def __init__(self, embedding_dim: int, positions: int, kinds: int, width: int) -> None:
         super().__init__()
         self.embedding = nn.Linear(embedding_dim, width)
-        self.position = nn.Parameter(torch.linspace(-1, 1, positions)[:, None] * torch.randn(width))
-        self.element = nn.Sequential(
-            nn.LayerNorm(width), nn.ReLU(), dense(width, width, width, kinds, norm=True)
-        )
+        place, crossing = torch.linspace(-1, 1, positions)[:, None], torch.empty(width).uniform_(-1, 1)
+        self.position = nn.Parameter(STEEP * (place - crossing) * torch.randn(width))
+        self.element = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), dense(width, width, width, kinds))
 
     def forward(self, embedding: Embedding, positions: Tensor | None = None) -> Tensor:
         """(B, D) to logits (B, K, F) of the elements at the positions, (K,) int64, or at all n."""
