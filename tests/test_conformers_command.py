@@ -203,7 +203,9 @@ def test_a_run_that_was_cut_is_continued_to_the_same_bytes(
 def test_an_interrupt_leaves_what_can_be_continued(tmp_path):
     (tmp_path / "in.smi").write_text("\n".join(["CCCCCCO"] * 5000) + "\n")
     words = ["conformers", "in.smi", "-o", "out.sdf", "-n", "2", "-j", "1", "-q"]
-    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # background jobs do not
+    heeds = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # background jobs do not
+    )
     start = [sys.executable, "-c", f"{heeds}; from molgiae.cli import main; main()"]
     process = subprocess.Popen([*start, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     log = tmp_path / "out.sdf.part.log"
