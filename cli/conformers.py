@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molgiae.config import BATCH_SIZE, DEFAULT_MODEL
+from molgiae.config import AUTO_MODEL, BATCH_SIZE
 
 from .boundary import REJECTED
 from .options import (
@@ -51,7 +51,7 @@ class Match(StrEnum):
 def embed(
     inputs: Inputs,
     output: Output = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model = AUTO_MODEL,
     device: Device = DeviceName.auto,
     batch_size: BatchSize = BATCH_SIZE,
     format: Format = None,
@@ -76,7 +76,7 @@ def embed(
 def canonicalize(
     inputs: Inputs,
     output: Output = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model = AUTO_MODEL,
     device: Device = DeviceName.auto,
     batch_size: BatchSize = BATCH_SIZE,
     format: Format = None,
@@ -102,7 +102,7 @@ def canonicalize(
 def reconstruct(
     inputs: Inputs,
     output: Output = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model = AUTO_MODEL,
     device: Device = DeviceName.auto,
     batch_size: BatchSize = BATCH_SIZE,
     format: Format = None,
@@ -148,7 +148,7 @@ def align(
     allow_reflection: Annotated[
         bool, typer.Option("--allow-reflection", help="Mirror a conformer where that lowers the RMSD.")
     ] = False,
-    model: Model = DEFAULT_MODEL,
+    model: Model = AUTO_MODEL,
     device: Device = DeviceName.auto,
     batch_size: BatchSize = BATCH_SIZE,
     format: Format = None,
@@ -217,6 +217,10 @@ def describe(summary: Summary, done: str) -> list[str]:
     return lines
 
 
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)
+
+
 def _options(
     output: str | None,
     model: str,
@@ -238,5 +242,6 @@ def _options(
         on_error=on_error.value,
         overwrite=overwrite,
         progress=not quiet,
+        tell=None if quiet else _tell,
         command=shlex.join(["molgiae", *sys.argv[1:]]),
     )

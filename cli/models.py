@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molgiae.config import BATCH_SIZE, DEFAULT_MODEL, ModelConfig, TrainConfig
+from molgiae.config import AUTO_MODEL, BATCH_SIZE, ModelConfig, TrainConfig
 
 from .boundary import REJECTED
 from .options import BatchSize, Device, DeviceName, Json, Model, Overwrite, Quiet
@@ -124,7 +124,7 @@ def evaluate(
     data: Annotated[
         str, typer.Argument(help="A QM9 npz file, or an SDF, XYZ or HDF5 file.", show_default=False)
     ],
-    model: Model = DEFAULT_MODEL,
+    model: Model = AUTO_MODEL,
     split: Annotated[str, typer.Option(help="Split of a QM9 npz file: train, validation or test.")] = "test",
     output: Annotated[
         str | None,

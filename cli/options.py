@@ -20,7 +20,12 @@ Output = Annotated[
 ]
 Model = Annotated[
     str,
-    typer.Option("--model", "-m", help="A shipped model, or the path of a checkpoint written by pretrain."),
+    typer.Option(
+        "--model",
+        "-m",
+        help="A shipped model (see molgiae models), the path of a checkpoint written by pretrain, or auto for the "
+        "smallest shipped model whose domain covers the conformers.",
+    ),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Conformers in a batch; changes speed, not results.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]

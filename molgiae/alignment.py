@@ -22,7 +22,7 @@ from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Columns, Embedder, Result, reject_meaningless
 from molgiae.matching import Matches, rmsd, superpose_pairs
-from molgiae.pipeline import Options, Summary, output_path, run
+from molgiae.pipeline import Options, Summary, open_model, output_path, run
 from molgiae.sinks import Hdf5Sink, Sink, StructureSink
 from molgiae.tables import TableSink, is_table
 
@@ -130,7 +130,7 @@ def align(
         raise ConfigError("standard input (-) can be read only once; give the reference as a file")
     output = output_path([*names, *others], options, "_aligned.sdf", tables=True)
     references, blocks = _references(names, others, to, options)
-    embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size)
+    embedder, blocks = open_model(names, options, blocks)
     tally = Counter[str]()
     before: list[float] = []
     after: list[float] = []
@@ -147,7 +147,7 @@ def align(
     if after:
         summary.metrics = {"rmsd_before_mean": float(np.mean(before)), "rmsd_mean": float(np.mean(after))}
         kinds = ", ".join(f"{tally[kind]} by {kind}" for kind in ("bonds", "atoms") if tally[kind])
-        summary.notes = [f"matched {kinds}; {tally['proven']} of {len(after)} proven to be the least RMSD"]
+        summary.notes += [f"matched {kinds}; {tally['proven']} of {len(after)} proven to be the least RMSD"]
     return summary
 
 

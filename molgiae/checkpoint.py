@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 
 from molgiae.autoencoder import ConformerAutoencoder
-from molgiae.config import Domain, ModelConfig
+from molgiae.config import AUTO_MODEL, Domain, ModelConfig
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.models import build
 
@@ -50,10 +50,12 @@ class Checkpoint:
 
 def shipped() -> list[str]:
     """Names of the models that come with molgiae."""
-    files = resources.files("molgiae.pretrained").iterdir()
-    return sorted(
-        file.name.removesuffix(".safetensors") for file in files if file.name.endswith(".safetensors")
-    )
+    return sorted(path.stem for path in pretrained().glob("*.safetensors"))
+
+
+def pretrained() -> Path:
+    """The folder of shipped weights, NAME.safetensors, and their model cards, NAME.md."""
+    return Path(str(resources.files("molgiae.pretrained")))
 
 
 def locate(name: str) -> Path:
@@ -63,10 +65,15 @@ def locate(name: str) -> Path:
         CheckpointError: if there is neither.
     """
     if name in shipped():
-        return Path(str(resources.files("molgiae.pretrained") / f"{name}.safetensors"))
+        return pretrained() / f"{name}.safetensors"
     path = Path(name)
     if path.is_dir() and (path / "model.safetensors").exists():
         path = path / "model.safetensors"
+    if name == AUTO_MODEL and not path.is_file():
+        raise CheckpointError(
+            f"{name}: goes by the conformers of a file, which are not at hand here; "
+            f"name one of {', '.join(shipped()) or '(none shipped)'}"
+        )
     if not path.is_file():
         raise CheckpointError(
             f"{name}: no such model; give one of {', '.join(shipped()) or '(none shipped)'}, "

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from molgiae.errors import ConfigError
 
-DEFAULT_MODEL = "qm9"
-"""The shipped model that is used unless another is named."""
+AUTO_MODEL = "auto"
+"""In place of the name of a model: the smallest shipped one whose domain covers the conformers."""
 
 BATCH_SIZE = 256
 """Conformers in a batch of inference."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molgiae.clouds import Cloud, batches
-from molgiae.config import Domain
+from molgiae.config import Domain, ModelConfig
 from molgiae.data.conformer import ConformerBlock
 
 BATCH = 1024
@@ -66,16 +67,55 @@ def in_domain(domain: Domain, block: ConformerBlock, x: Cloud) -> NDArray[np.boo
         block: B conformers.
         x: the same conformers.
     """
-    trained = torch.zeros(256, dtype=torch.bool, device=x.z.device)
-    trained[[0, *domain.elements]] = True
-    far, near = extent(x)
-    n = torch.from_numpy(block.n_atoms).to(x.z.device)
-    charge = torch.from_numpy(block.charge).to(x.z.device)
-    inside = trained[x.z].all(dim=1)
-    heavy = (x.z > 1).sum(dim=1)
-    inside &= (heavy >= domain.n_heavy[0]) & (heavy <= domain.n_heavy[1])
-    inside &= (n >= domain.n_atoms[0]) & (n <= domain.n_atoms[1]) & (far <= domain.radius + SLACK)
+    return composition_in_domain(domain, block) & extent_in_domain(domain, extent(x))
+
+
+def composition_in_domain(domain: Domain, block: ConformerBlock) -> NDArray[np.bool_]:
+    """(M,) whether elements, size and charge are within: the part of `in_domain` that costs next to nothing.
+
+    Args:
+        domain: of a model.
+        block: M conformers.
+    """
+    heavy = _per_conformer(block.atomic_number > 1, block)
+    return (
+        _only(domain.elements, block)
+        & _between(block.n_atoms, domain.n_atoms)
+        & _between(heavy, domain.n_heavy)
+        & _between(block.charge, domain.charge)
+    )
+
+
+def extent_in_domain(domain: Domain, extents: tuple[Tensor, Tensor]) -> NDArray[np.bool_]:
+    """(B,) whether radius and distances to nearest neighbours are within: the rest of `in_domain`.
+
+    Args:
+        domain: of a model.
+        extents: from `extent`.
+    """
+    far, near = extents
+    inside = far <= domain.radius + SLACK
     inside &= near.amin(dim=1) >= domain.nearest[0] - SLACK
     inside &= near.amax(dim=1) <= domain.nearest[1] + SLACK
-    inside &= (charge >= domain.charge[0]) & (charge <= domain.charge[1])
     return inside.cpu().numpy()
+
+
+def accepted(config: ModelConfig, block: ConformerBlock) -> NDArray[np.bool_]:
+    """(M,) whether a network takes the conformers at all: it knows their elements and has room for their atoms."""
+    return _only(config.elements, block) & (block.n_atoms <= config.max_atoms)
+
+
+def _only(elements: Sequence[int], block: ConformerBlock) -> NDArray[np.bool_]:
+    known = np.zeros(256, dtype=bool)
+    known[list(elements)] = True
+    return _per_conformer(~known[block.atomic_number], block) == 0
+
+
+def _per_conformer(atoms: NDArray[np.bool_], block: ConformerBlock) -> NDArray[np.int64]:
+    """(M,) how many atoms of each conformer are marked."""
+    marked = np.concatenate([[0], np.cumsum(atoms, dtype=np.int64)])
+    return np.diff(marked[block.offset])
+
+
+def _between(values: NDArray[np.int64], bounds: tuple[int, int]) -> NDArray[np.bool_]:
+    return (values >= bounds[0]) & (values <= bounds[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from molgiae.canonicalization import POSES, GroupAction
 from molgiae.checkpoint import Checkpoint, load
 from molgiae.clouds import Cloud, pack, spread
-from molgiae.config import BATCH_SIZE, DEFAULT_MODEL
+from molgiae.config import BATCH_SIZE
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.elements import SYMBOLS
-from molgiae.domain import in_domain
+from molgiae.domain import accepted, in_domain
 from molgiae.errors import ConfigError
+
+if TYPE_CHECKING:
+    from molgiae.choice import Watch
 
 MAX_PAIRS = 1 << 20
 """Pairs of atoms in a batch, whose distances are held at once; large conformers go in smaller batches."""
@@ -55,14 +58,19 @@ class Embedder:
         device: "auto" takes CUDA if it is there.
         batch_size: conformers in a batch; changes speed and memory, not results.
 
+    Attributes:
+        watch: over the choice of the model, where it was chosen by itself.
+
     Raises:
         CheckpointError: if the model cannot be loaded.
         ConfigError: if the device or the batch size cannot be.
     """
 
+    watch: Watch | None = None
+
     def __init__(
         self,
-        model: str | os.PathLike[str] | Checkpoint = DEFAULT_MODEL,
+        model: str | os.PathLike[str] | Checkpoint,
         *,
         device: str = "auto",
         batch_size: int = BATCH_SIZE,
@@ -109,12 +117,7 @@ class Embedder:
     def _accept(self, block: ConformerBlock) -> ConformerBlock:
         """The conformers within the elements and slots of the model; the others are rejected."""
         config = self.model.config
-        known = np.zeros(256, dtype=bool)
-        known[list(config.elements)] = True
-        strangers = (
-            np.add.reduceat(~known[block.atomic_number], block.offset[:-1]) if len(block) else np.zeros(0)
-        )
-        refused = (strangers > 0) | (block.n_atoms > config.max_atoms)
+        refused = ~accepted(config, block)
         if not refused.any():
             return block
         rejected = [

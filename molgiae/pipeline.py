@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from molgiae.config import BATCH_SIZE, DEFAULT_MODEL
+from molgiae.choice import choose_by_look
+from molgiae.config import AUTO_MODEL, BATCH_SIZE
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.inputs import is_hdf5, listed, read_inputs
 from molgiae.data.readers import Inputs, OnError
@@ -47,6 +48,7 @@ class Summary:
         rejected_in: where the refused records are listed; empty if there are none.
         model: name of the model; empty if none was used.
         model_sha256: of its file.
+        model_choice: why this model, where it was chosen by itself.
         out_of_domain: conformers written although outside of what the model was trained on.
         seconds: wall time.
         metrics: figures of the command, angstrom.
@@ -61,6 +63,7 @@ class Summary:
     rejected_in: str = ""
     model: str = ""
     model_sha256: str = ""
+    model_choice: dict[str, Any] | None = None
     out_of_domain: int = 0
     seconds: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
@@ -77,7 +80,7 @@ class Options:
 
     Attributes:
         output: the file to write; None derives a name from the input.
-        model: name of a shipped model or path of a checkpoint.
+        model: name of a shipped model, path of a checkpoint, or "auto", see `molgiae.choice`.
         device: "auto", "cpu" or "cuda".
         batch_size: conformers in a batch.
         format: of the input, "sdf" or "xyz"; None to go by name and content.
@@ -85,10 +88,11 @@ class Options:
         overwrite: replace an existing output.
         progress: show a bar on stderr.
         command: the command line, for provenance.
+        tell: called with a line that the user should see at once; None for nobody.
     """
 
     output: str | os.PathLike[str] | None = None
-    model: str = DEFAULT_MODEL
+    model: str = AUTO_MODEL
     device: str = "auto"
     batch_size: int = BATCH_SIZE
     format: str | None = None
@@ -96,6 +100,7 @@ class Options:
     overwrite: bool = False
     progress: bool = False
     command: str = "python"
+    tell: Callable[[str], object] | None = None
 
 
 def embed(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
@@ -110,11 +115,11 @@ def embed(inputs: Inputs, options: Options | None = None, **changes: Any) -> Sum
         MolgiaeError: whatever keeps the output from being written.
     """
     options = replace(options or Options(), **changes)
-    embedder = _embedder(options)
     names = listed(inputs)
     output = output_path(names, options, ".h5", structures=False)
+    embedder, blocks = open_model(names, options, read(names, options, output))
     sink = Hdf5Sink(output, EMBEDDING_COLUMNS, embedder, command=options.command, overwrite=options.overwrite)
-    return run(read(names, options, output), embedder.embed, sink, embedder, options, verb="embed")
+    return run(blocks, embedder.embed, sink, embedder, options, verb="embed")
 
 
 def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
@@ -123,16 +128,16 @@ def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any)
     Arguments as of `embed`.
     """
     options = replace(options or Options(), **changes)
-    embedder = _embedder(options)
     names = listed(inputs)
     output = output_path(names, options, "_canonical.h5")
+    embedder, blocks = open_model(names, options, read(names, options, output))
     if is_hdf5(output):
         sink: Sink = Hdf5Sink(
             output, CANONICAL_COLUMNS, embedder, command=options.command, overwrite=options.overwrite
         )
     else:
         sink = StructureSink(output, _canonical_record, overwrite=options.overwrite)
-    return run(read(names, options, output), embedder.canonicalize, sink, embedder, options, "canonicalize")
+    return run(blocks, embedder.canonicalize, sink, embedder, options, "canonicalize")
 
 
 def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
@@ -141,9 +146,9 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
     Arguments as of `embed`.
     """
     options = replace(options or Options(), **changes)
-    embedder = _embedder(options)
     names = listed(inputs)
     output = output_path(names, options, "_reconstructed.h5")
+    embedder, blocks = open_model(names, options, read(names, options, output))
     if is_hdf5(output):
         sink: Sink = Hdf5Sink(
             output, RECONSTRUCTION_COLUMNS, embedder, command=options.command, overwrite=options.overwrite
@@ -157,7 +162,7 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
         errors.extend(result["rmsd"].tolist())
         return result
 
-    summary = run(read(names, options, output), compute, sink, embedder, options, verb="reconstruct")
+    summary = run(blocks, compute, sink, embedder, options, verb="reconstruct")
     if errors:
         summary.metrics = {"rmsd_mean": float(np.mean(errors)), "rmsd_median": float(np.median(errors))}
     return summary
@@ -205,6 +210,8 @@ def run(
     """
     started = time.monotonic()
     summary = Summary(str(sink.path), model=embedder.checkpoint.name, model_sha256=embedder.checkpoint.sha256)
+    if embedder.watch is not None:
+        summary.model_choice = embedder.watch.choice.to_dict()
     reasons = Reasons()
     with sink, tqdm(desc=verb, unit=" conformers", disable=None if options.progress else True) as bar:
         for result in ordered_map(compute, blocks, embedder.workers):
@@ -218,6 +225,7 @@ def run(
     summary.read = summary.written + summary.rejected
     summary.reasons = reasons.most_common()
     summary.rejected_in = sink.rejected_in() if summary.rejected else ""
+    summary.notes = embedder.watch.advice() if embedder.watch is not None else []
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -227,6 +235,30 @@ def read(inputs: Inputs, options: Options, output: Path) -> Iterator[ConformerBl
     return read_inputs(
         inputs, format=options.format, on_error=options.on_error, keep_text=not is_hdf5(output)
     )
+
+
+def open_model(
+    inputs: list[str], options: Options, blocks: Iterator[ConformerBlock]
+) -> tuple[Embedder, Iterator[ConformerBlock]]:
+    """The model of the options, or with "auto" the one that a look at the conformers chooses; and the conformers.
+
+    Args:
+        inputs: names of the inputs.
+        options: of the command.
+        blocks: read from the inputs.
+
+    Raises:
+        CheckpointError: if the model cannot be loaded.
+        MolgiaeError: if a look is needed and the inputs cannot be read.
+    """
+    if options.model != AUTO_MODEL:
+        return Embedder(options.model, device=options.device, batch_size=options.batch_size), blocks
+    watch, blocks = choose_by_look(blocks, inputs, options.format)
+    if options.tell is not None:
+        options.tell(watch.choice.reason)
+    embedder = Embedder(watch.choice.model, device=options.device, batch_size=options.batch_size)
+    embedder.watch = watch
+    return embedder, blocks
 
 
 def stop_at_refusal(block: ConformerBlock, options: Options) -> None:
@@ -269,10 +301,6 @@ def stem_of(inputs: list[str]) -> str:
     path = Path(first).resolve()
     name = path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
     return name or "conformers"
-
-
-def _embedder(options: Options) -> Embedder:
-    return Embedder(options.model, device=options.device, batch_size=options.batch_size)
 
 
 def _atoms(result: Result, m: int) -> tuple[Conformer, slice]:

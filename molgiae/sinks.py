@@ -59,6 +59,7 @@ class Hdf5Sink:
             columns=columns,
             model=embedder.checkpoint.name,
             model_sha256=embedder.checkpoint.sha256,
+            model_choice=embedder.watch.choice.reason if embedder.watch else "",
             command=command,
             overwrite=overwrite,
         )

@@ -61,6 +61,7 @@ class Hdf5Writer:
             input; none makes a plain file of conformers.
         model: name of the model.
         model_sha256: digest of its weights.
+        model_choice: why this model, if it was chosen by itself.
         command: command line, for the record.
         overwrite: replace an existing file when the new one is complete.
 
@@ -85,6 +86,7 @@ class Hdf5Writer:
         columns: Sequence[str] = EMBEDDING_COLUMNS,
         model: str = "none",
         model_sha256: str = "none",
+        model_choice: str = "",
         command: str = "none",
         overwrite: bool = False,
     ) -> None:
@@ -97,6 +99,8 @@ class Hdf5Writer:
         self.rows = self.atoms = self.rejected = 0
         self._dimension, self._shape_dimension = dimension, shape_dimension
         self._attributes = {"model": model, "model_sha256": model_sha256, "command": command}
+        if model_choice:
+            self._attributes["model_choice"] = model_choice
         self._partial = PartialFile(path, overwrite=overwrite)
         self._pending: dict[str, list[NDArray[Any]]] = {}
         self._pending_properties: list[Mapping[str, str]] = []

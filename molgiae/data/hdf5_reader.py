@@ -29,7 +29,8 @@ class EmbeddingFile:
 
     Attributes:
         attributes: the root attributes: schema_version, molgiae_version, model, model_sha256, command,
-            created, convention, and shape_dimension where there is a shape part.
+            created, convention, shape_dimension where there is a shape part, and model_choice where the model was
+            chosen by itself.
         columns: names of the datasets present, those of `rejected` and `properties` aside.
         dimension: D, the size of the embedding; 0 if the file holds none.
         shape_dimension: how many of its columns, from the first, are its shape part.

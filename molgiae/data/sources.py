@@ -102,6 +102,12 @@ def sniff(head: bytes) -> str:
     return "xyz" if _XYZ_MARK.match(head) else ""
 
 
+def is_gzip(path: str) -> bool:
+    """Whether a file is compressed, whatever its name says."""
+    with open(path, "rb") as file:
+        return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+
+
 class ByteStream:
     """Decompressed chunks of a source. A damaged source ends early and says so in `damage`.
 

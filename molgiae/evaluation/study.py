@@ -18,7 +18,8 @@ import torch
 from tqdm import tqdm
 
 from molgiae import __version__
-from molgiae.config import BATCH_SIZE, DEFAULT_MODEL
+from molgiae.choice import choose
+from molgiae.config import AUTO_MODEL, BATCH_SIZE
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5 import read_hdf5_blocks
@@ -224,7 +225,7 @@ SECTIONS: dict[str, Callable[[Study], Sections]] = {
 
 def evaluate(
     inputs: Data,
-    model: str | Embedder = DEFAULT_MODEL,
+    model: str | Embedder = AUTO_MODEL,
     *,
     split: str | None = "test",
     conformers: Data | None = None,
@@ -239,7 +240,7 @@ def evaluate(
     Args:
         inputs: QM9 or other npz, SDF, XYZ or HDF5 file, or a block. The training split of QM9 feeds the linear
             baseline, which is left out otherwise.
-        model: name of a shipped model, path of a checkpoint, or a model in use.
+        model: name of a shipped model, path of a checkpoint, a model in use, or "auto", see `molgiae.choice`.
         split: of QM9; ignored for data that have none.
         conformers: several conformers of each title, in a file or a block, for distance fidelity within molecules
             and for neighbours; by default those of `inputs`, if titles repeat there.
@@ -254,8 +255,11 @@ def evaluate(
         MolgiaeError: if an input or the model cannot be read.
     """
     settings, chosen = settings or Settings(), _check_sections(sections)
+    given, why = read_data(inputs, split), ""
+    if model == AUTO_MODEL:
+        choice = choose(given)
+        model, why = choice.model, choice.reason
     embedder = model if isinstance(model, Embedder) else Embedder(model, device=device, batch_size=batch_size)
-    given = read_data(inputs, split)
     result = embedder.embed(sample(given, settings.conformers, settings.seed))
     if not len(result):
         raise ConfigError(f"{_name(inputs)}: the model accepts none of {len(given)} conformers")
@@ -277,7 +281,8 @@ def evaluate(
         if figures:
             sections_found[name] = figures
     data = _name(inputs) + (f", split {split}" if _has_splits(inputs) and split else "")
-    return Report(plain({**_about(study, result, data), "seconds": seconds}), sections_found)
+    about = {**_about(study, result, data), "model_choice": why, "seconds": seconds}
+    return Report(plain(about), sections_found)
 
 
 def _about(study: Study, result: Result, data: str) -> Figures:
