@@ -26,6 +26,12 @@ class Reconstruction:
     formula_right: NDArray[np.bool_]
     n_atoms: NDArray[np.int64]
 
+    def take(self, keep: NDArray[np.bool_]) -> Reconstruction:
+        """Some of the conformers."""
+        return Reconstruction(
+            self.rmsd[keep], self.types_right[keep], self.formula_right[keep], self.n_atoms[keep]
+        )
+
     def summary(self) -> dict[str, float]:
         """Mean, percentiles and shares; every conformer counts."""
         percentiles = np.percentile(self.rmsd, [50, 95, 99, 100])

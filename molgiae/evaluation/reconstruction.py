@@ -11,6 +11,7 @@ from torch import Tensor
 
 from molgiae.clouds import Cloud, pack
 from molgiae.data.conformer import ConformerBlock
+from molgiae.evaluation.breakdown import by_atoms, by_element
 from molgiae.evaluation.descriptors import Floats
 from molgiae.evaluation.report import Figures, Track
 from molgiae.inference import Embedder, Result
@@ -36,7 +37,8 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
 
     Returns:
         the summary of `molgiae.metrics.Reconstruction`; with the prefix ``solved_`` the same of the solved RMSD;
-        `worst`, the conformers with the largest RMSD; `series`, both RMSD (angstrom) and n_atoms of each.
+        `by_atoms` and `by_element`, see `molgiae.evaluation.breakdown`; `worst`, the conformers with the largest
+        RMSD; `series`, both RMSD (angstrom) and n_atoms of each.
     """
     result = embedder.embed(block, reconstruct=True)
     right = result["reconstructed_atomic_number"] == block.atomic_number
@@ -44,10 +46,12 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
     formula_right = all_slots_right(embedder, result)
     predicted = Reconstruction(result["rmsd"], types_right, formula_right, block.n_atoms)
     rmsd = np.fromiter(track(solved_rmsd(result)), dtype=np.float64, count=len(block))
-    solved = Reconstruction(rmsd, types_right, formula_right, block.n_atoms).summary()
+    solved = Reconstruction(rmsd, types_right, formula_right, block.n_atoms)
     return {
         **predicted.summary(),
-        **{f"solved_{key}": value for key, value in solved.items() if key.startswith("rmsd")},
+        **{f"solved_{key}": value for key, value in solved.summary().items() if key.startswith("rmsd")},
+        "by_atoms": by_atoms(predicted, solved),
+        "by_element": by_element(result, predicted),
         "worst": [
             {
                 "title": block.title[m] or f"record {block.record[m]}",

@@ -134,6 +134,55 @@ NOTES = {
 }
 
 
+@dataclass(frozen=True)
+class Breakdown:
+    """A table of the reconstruction, a row for each kind of conformers or atoms.
+
+    Attributes:
+        key: of the figures of the model.
+        title: what stands above.
+        first: head of the first column.
+        columns: key, head and format of the others.
+    """
+
+    key: str
+    title: str
+    first: str
+    columns: tuple[tuple[str, str, Format], ...]
+
+
+BREAKDOWNS = (
+    Breakdown(
+        "by_atoms",
+        "Reconstruction by number of atoms, hydrogens included.",
+        "atoms",
+        (
+            ("conformers", "conformers", count),
+            ("rmsd_mean", "RMSD as predicted, mean (Å)", angstrom),
+            ("rmsd_p50", "median", angstrom),
+            ("rmsd_p95", "95th percentile", angstrom),
+            ("rmsd_p100", "worst", angstrom),
+            ("solved_rmsd_mean", "solved, mean", angstrom),
+            ("type_accuracy", "types right", percent),
+            ("formula_accuracy", "formula exact", percent),
+        ),
+    ),
+    Breakdown(
+        "by_element",
+        "Reconstruction by element: its atoms, and the conformers that have such.",
+        "element",
+        (
+            ("atoms", "atoms", count),
+            ("displacement", "root mean square displacement (Å)", angstrom),
+            ("type_accuracy", "types right", percent),
+            ("conformers", "conformers", count),
+            ("rmsd_mean", "their RMSD as predicted, mean (Å)", angstrom),
+            ("formula_accuracy", "formula exact", percent),
+        ),
+    ),
+)
+
+
 COUNTS = (
     (("invariance", "pairs"), "pairs of conformer and g"),
     (("mirror", "chiral"), "chiral"),
@@ -179,7 +228,8 @@ class Report:
 
     def table(self) -> str:
         """Everything as GitHub markdown, fit for a model card."""
-        parts = [self._heading(), self._figures(), self._linear(), self._worst(), self._notes()]
+        breakdowns = [self._breakdown(breakdown) for breakdown in BREAKDOWNS]
+        parts = [self._heading(), self._figures(), *breakdowns, self._linear(), self._worst(), self._notes()]
         return "\n\n".join(part for part in parts if part)
 
     def _heading(self) -> str:
@@ -205,6 +255,17 @@ class Report:
             if values
         ]
         return markdown(["", *subjects], lines) if lines else ""
+
+    def _breakdown(self, breakdown: Breakdown) -> str:
+        kinds = look_up(self.sections, ("reconstruction", self.model, breakdown.key))
+        if not kinds:
+            return ""
+        lines = [
+            [kind, *(form(figures[key]) for key, _, form in breakdown.columns)]
+            for kind, figures in kinds.items()
+        ]
+        head = [breakdown.first, *(head for _, head, _ in breakdown.columns)]
+        return f"{breakdown.title}\n\n{markdown(head, lines)}"
 
     def _linear(self) -> str:
         baseline = self.sections.get("linear_baseline")
