@@ -1,0 +1,1 @@
+"""Properties learned from embeddings: labels, splits, references, baselines, the network and its use."""

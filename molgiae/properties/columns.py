@@ -1,0 +1,280 @@
+"""Where values stand: in the properties of records, in a table keyed by title, in the arrays of an npz file.
+
+Each source says what columns it has, and gives one as numbers in the order of the conformers, with a reason for every
+conformer that has none.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import re
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.data.fields import clean, parse_number, shown
+from molgiae.data.npz import open_npz
+from molgiae.errors import ConfigError, ConformerError
+from molgiae.targets import canonical_unit, dimension_of
+
+COMMENT = "comment line"
+"""Column of numbers that stand alone in the comment lines of XYZ frames."""
+TITLE_COLUMNS = ("title", "name", "id", "index", "molecule", "compound")
+"""Names of the column of titles of a table, or their last word after ``_``, the best first; else it is the first."""
+DELIMITERS = ",\t;"
+QM9_COLUMNS = (
+    "A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "U0", "U", "H", "G", "Cv",
+)  # fmt: skip
+"""What stands behind ``gdb`` and a number in the comment lines of QM9's own XYZ files (Sci. Data 1, 140022, 2014)."""
+
+_PAIR = re.compile(r"(?:^|[\s;,|])([^\s=:;,|]+)\s*[=:]\s*([^\s;,|]+)")
+_WHOLE = re.compile(r"[-+]?\d+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Column:
+    """Values of M conformers.
+
+    Attributes:
+        values: (M,) float64, NaN where missing.
+        reasons: why, by the index of the conformer.
+        units: those that stand behind the numbers themselves, as in ``-40.5 Ha``; "" for none.
+    """
+
+    values: NDArray[np.float64]
+    reasons: dict[int, str] = field(default_factory=dict)
+    units: frozenset[str] = frozenset()
+
+
+class Columns(Protocol):
+    """A source of values."""
+
+    where: str
+    """Name of the source, for errors."""
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Names of its columns."""
+
+    def words(self, heading: str) -> list[str | None]:
+        """The cells of a column as text; None where a conformer has no row or no such property."""
+
+    def column(self, heading: str) -> Column:
+        """The cells of a column as numbers."""
+
+
+class PropertyColumns:
+    """SD data, properties of extended XYZ and HDF5; ``key=value`` or a bare number in the comments of XYZ."""
+
+    def __init__(self, block: ConformerBlock, where: str) -> None:
+        self.where = where
+        self._rows = [_properties(conformer) for conformer in block]
+
+    @cached_property
+    def headings(self) -> tuple[str, ...]:
+        """Keys of all records."""
+        return tuple(dict.fromkeys(key for row in self._rows for key in row))
+
+    def words(self, heading: str) -> list[str | None]:
+        """Cells; see `Columns`."""
+        return [row.get(heading) for row in self._rows]
+
+    def column(self, heading: str) -> Column:
+        """Numbers; see `Columns`."""
+        what = "number alone in its comment line" if heading == COMMENT else f"property {heading}"
+        return _numbers(self.words(heading), f"has no {what}")
+
+
+def _properties(conformer: Conformer) -> Mapping[str, str]:
+    """Properties of a record; where an XYZ frame has none, those that its comment line says in other ways."""
+    title = conformer.title
+    if (
+        conformer.properties
+        or not title
+        or not conformer.text.lstrip()[:12].split("\n")[0].strip().isdecimal()
+    ):
+        return conformer.properties
+    words = title.split()
+    if words[0] == "gdb" and len(words) == 2 + len(QM9_COLUMNS):
+        return dict(zip(QM9_COLUMNS, words[2:], strict=True))
+    if _is_number(title):
+        return {} if _WHOLE.fullmatch(title) else {COMMENT: title}  # whole numbers number the frames
+    return dict(_PAIR.findall(title))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        parse_number(text)
+    except ConformerError:
+        return False
+    return True
+
+
+class TableColumns:
+    """A CSV file with a row for each title; comma, tab or semicolon between the columns.
+
+    Without a line of names on top the columns are called by their numbers, from 1.
+
+    Args:
+        path: the file, also .gz.
+        titles: of the conformers, which may share one.
+        title_column: its name; None to find it by name.
+
+    Raises:
+        ConfigError: the file cannot be read, has no such column, or none of the titles.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], titles: Sequence[str], title_column: str | None = None
+    ) -> None:
+        self.where = os.fspath(path)
+        lines, self.headings = _read_rows(self.where)
+        self.by_number = bool(self.headings) and self.headings[0] == "1"
+        at = self._title_at(title_column)
+        self._lines: dict[str, list[int]] = {}
+        self._cells = lines
+        for line, row in lines.items():
+            self._lines.setdefault(_key(row[at]) if at < len(row) else "", []).append(line)
+        self._titles = [_key(title) for title in titles]
+        self.unused = len(self._lines.keys() - set(self._titles))
+        if titles and not any(title in self._lines for title in self._titles):
+            raise ConfigError(
+                f"{self.where}: column {self.headings[at]} has none of the titles of the structures: it starts with "
+                f"{_some(self._lines)}, these with {_some(self._titles)}"
+            )
+
+    def _title_at(self, wanted: str | None) -> int:
+        if wanted is not None:
+            if wanted not in self.headings:
+                raise ConfigError(f"{self.where}: no column {wanted}; there are {', '.join(self.headings)}")
+            return self.headings.index(wanted)
+        words = [name.lower().replace(" ", "_").rpartition("_")[2] for name in self.headings]
+        return next((words.index(name) for name in TITLE_COLUMNS if name in words), 0)
+
+    def words(self, heading: str) -> list[str | None]:
+        """Cells; see `Columns`.
+
+        Raises:
+            ConfigError: rows of one title disagree.
+        """
+        at = self.headings.index(heading)
+        cell: dict[str, str] = {}
+        for title in set(self._titles) & self._lines.keys():
+            first, *others = self._lines[title]
+            words = [
+                self._cells[line][at] if at < len(self._cells[line]) else "" for line in (first, *others)
+            ]
+            cell[title] = words[0]
+            for line, word in zip(others, words[1:], strict=True):
+                if word.strip() != words[0].strip():
+                    raise ConfigError(
+                        f"{self.where}, lines {first} and {line}: title {shown(title)} stands twice with unlike values "
+                        f"of {heading}, {shown(words[0])} and {shown(word)}; give every record a title of its own"
+                    )
+        return [cell.get(title) for title in self._titles]
+
+    def column(self, heading: str) -> Column:
+        """Numbers; see `Columns`."""
+        absent = f"its title is not in {Path(self.where).name}"
+        return _numbers(self.words(heading), absent)
+
+
+def _key(title: str) -> str:
+    return " ".join(clean(title).split())
+
+
+def _some(titles: Iterable[str]) -> str:
+    return ", ".join(shown(title) for title in list(dict.fromkeys(titles))[:2])
+
+
+def _read_rows(name: str) -> tuple[dict[int, list[str]], tuple[str, ...]]:
+    """Rows by line, and headings."""
+    try:
+        packed = Path(name).read_bytes()
+        text = (gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed).decode(
+            "utf-8-sig", "replace"
+        )
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if "\0" in text:
+        raise ConfigError(f"{name}: is no table of text")
+    heading = text.partition("\n")[0]
+    reader = csv.reader(text.splitlines(), delimiter=max(DELIMITERS, key=heading.count))
+    rows: dict[int, list[str]] = {}
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows[reader.line_num] = row
+    except csv.Error as error:
+        raise ConfigError(f"{name}, line {reader.line_num}: not a row of a table: {error}") from error
+    if not rows:
+        raise ConfigError(f"{name}: is empty")
+    top = next(iter(rows))
+    names = [clean(cell) for cell in rows[top]]
+    if any(map(_is_number, names)):
+        return rows, tuple(str(k + 1) for k in range(len(names)))
+    return {line: row for line, row in rows.items() if line != top}, tuple(names)
+
+
+class ArrayColumns:
+    """Arrays of an npz file with one number for each conformer.
+
+    Args:
+        path: the file.
+        size: M, its conformers.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], size: int) -> None:
+        self.where = os.fspath(path)
+        with open_npz(Path(path)) as file:
+            arrays = {name: file[name] for name in file.files}
+        self._arrays = {
+            name: array
+            for name, array in arrays.items()
+            if array.shape == (size,) and array.dtype.kind in "iuf"
+        }
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Names of the arrays."""
+        return tuple(self._arrays)
+
+    def words(self, heading: str) -> list[str | None]:
+        """Cells; see `Columns`."""
+        return [str(value) for value in self._arrays[heading].tolist()]
+
+    def column(self, heading: str) -> Column:
+        """Numbers; see `Columns`."""
+        values = self._arrays[heading].astype(np.float64)
+        values[~np.isfinite(values)] = np.nan
+        return Column(values, dict.fromkeys(np.flatnonzero(np.isnan(values)).tolist(), f"has no {heading}"))
+
+
+def _numbers(words: Sequence[str | None], absent: str) -> Column:
+    values = np.full(len(words), np.nan)
+    reasons: dict[int, str] = {}
+    units = set()
+    for m, word in enumerate(words):
+        if word is None:
+            reasons[m] = absent
+            continue
+        number, _, unit = word.strip().partition(" ")
+        try:
+            if unit and dimension_of(unit) is None:
+                raise ConformerError("words behind the number")
+            values[m] = parse_number(number)
+            units.add(canonical_unit(unit) if unit else "")
+        except ConformerError:
+            reasons[m] = (
+                f"its value {shown(word)} is not a finite number" if word.strip() else "its value is empty"
+            )
+    return Column(values, reasons, frozenset(units))

@@ -1,0 +1,406 @@
+"""Conformers with the values to learn: read, counted, and whatever has no value listed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.data.blocks import concatenate
+from molgiae.data.bond_records import bond_record
+from molgiae.data.conformer import ConformerBlock, Rejected
+from molgiae.data.inputs import listed, read_inputs
+from molgiae.data.npz import read_npz
+from molgiae.data.readers import Inputs
+from molgiae.errors import ConfigError, ConformerError
+from molgiae.properties.columns import COMMENT, ArrayColumns, Column, Columns, PropertyColumns, TableColumns
+from molgiae.properties.molecules import molecule_numbers
+from molgiae.targets import (
+    ENERGY_UNIT,
+    KNOWN,
+    UNITS,
+    Target,
+    canonical_unit,
+    conversion,
+    find,
+    names_of,
+    normalised,
+    split_heading,
+)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+SPLIT_WORDS = {
+    "train": 0, "training": 0, "0": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "1": 1, "test": 2, "2": 2,
+}  # fmt: skip
+"""What a column of splits may say."""
+SPLIT_ARRAY = "split"
+TOTAL_ENERGY, MOST = (0.95, 1.1), 0.9
+"""Total energies over those of the free atoms, and share of the records for which this holds."""
+MOST_SHOWN = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """M conformers with values of T targets.
+
+    Attributes:
+        block: the conformers; its `rejected` are the records that could not be read.
+        values: (M, T) float64 in the units of the targets; NaN where a conformer has no value of one of several.
+        targets: what the columns are.
+        split: (M,) int8, 0 for training, 1 for validation, 2 for testing; None if the file does not say.
+        missing: records that were read and left out, for they have no value of any target.
+        gaps: those that were kept and lack some target.
+        notes: what else is to be said, a line each.
+    """
+
+    block: ConformerBlock
+    values: Floats
+    targets: tuple[Target, ...]
+    split: NDArray[np.int8] | None = None
+    missing: tuple[Rejected, ...] = ()
+    gaps: tuple[Rejected, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.block)
+
+    @cached_property
+    def group(self) -> Ints:
+        """(M,) number of the molecule of each conformer, see `molgiae.properties.molecules`."""
+        return molecule_numbers(self.block)
+
+    def take(self, index: Ints) -> Labelled:
+        """Some of the conformers, in the order given."""
+        split = None if self.split is None else self.split[index]
+        return replace(self, block=self.block.take(index), values=self.values[index], split=split)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A target, the column asked for ("" to go by its names) and the units that the user named."""
+
+    target: Target
+    column: str
+    unit: str = ""
+    result_unit: str = ""
+
+
+def read_labelled(
+    inputs: Inputs,
+    targets: Sequence[str] = (),
+    *,
+    table: str | os.PathLike[str] | None = None,
+    title_column: str | None = None,
+    target_columns: Sequence[str] | None = None,
+    unit: str | Sequence[str] | None = None,
+    result_unit: str | Sequence[str] | None = None,
+    extensive: bool = False,
+    split_column: str | None = None,
+    format: str | None = None,
+) -> Labelled:
+    """Read conformers and the values of targets.
+
+    Values stand in SD data, in the properties of extended XYZ or HDF5, in comment lines of XYZ (``H=-40.5``, or nothing
+    but a number), in the arrays of an npz file, or in a table that is keyed by title.
+
+    Args:
+        inputs: SDF, XYZ or HDF5 files, or one npz file.
+        targets: known ones, by name, symbol or alias.
+        table: CSV file with a row for each title; values are looked for there alone.
+        title_column: of the table; None to find it by name.
+        target_columns: columns of further targets; ``NAME=COLUMN`` names the column of a known target, or gives
+            a target another name than its column.
+        unit: of the values as they stand, for all targets, or ``TARGET=UNIT`` for one. By default what the
+            heading of the column says (``H [eV]``), else that of QM9 for known targets and none for others.
+        result_unit: of the values returned, likewise. By default `unit` if it was given, else eV for energies
+            of known targets and the unit found for others.
+        extensive: whether targets that are not known grow with the molecule.
+        split_column: column that says train, validation or test; npz files with an array ``split`` need none.
+        format: of structure files, "sdf" or "xyz"; None to go by name and content.
+
+    Raises:
+        ConfigError: a target has no column, no value, or but one; units disagree; the table does not match.
+        MolgiaeError: the inputs cannot be read.
+    """
+    wanted = _wanted(targets, target_columns or (), unit, result_unit, extensive)
+    names = listed(inputs)
+    block, columns = _read(names, table, title_column, format)
+    if not len(block):
+        first = f": {block.rejected[0].reason}" if block.rejected else ""
+        raise ConfigError(f"{', '.join(names)}: no record could be read{first}")
+    found = [_find_column(one, columns, alone=len(wanted) == 1) for one in wanted]
+    read = [columns.column(heading) for heading, _ in found]
+    goal = [
+        _in_unit(one, heading, said, column, columns.where)
+        for one, (heading, said), column in zip(wanted, found, read, strict=True)
+    ]
+    values = np.stack(
+        [
+            column.values * conversion(unit, target.unit)
+            for column, (target, unit) in zip(read, goal, strict=True)
+        ],
+        axis=1,
+    )
+    if split_column is None and isinstance(columns, ArrayColumns) and SPLIT_ARRAY in columns.headings:
+        split_column = SPLIT_ARRAY
+    split = None if split_column is None else _read_split(columns, split_column)
+    labelled = _without_missing(block, values, tuple(target for target, _ in goal), read, split)
+    _check_enough(labelled, columns.where, values.shape[0])
+    labelled = _checked_scale(labelled, wanted, [unit for _, unit in goal], columns.where)
+    if isinstance(columns, TableColumns) and columns.unused:
+        note = f"{columns.unused} titles of {columns.where} are not among the structures"
+        labelled = replace(labelled, notes=(*labelled.notes, note))
+    return labelled
+
+
+def _wanted(
+    targets: Sequence[str],
+    columns: Sequence[str],
+    unit: str | Sequence[str] | None,
+    result_unit: str | Sequence[str] | None,
+    extensive: bool,
+) -> list[_Wanted]:
+    wanted: dict[str, _Wanted] = {}
+    for name in targets:
+        target = find(name)
+        wanted[target.name] = _Wanted(target, "")
+    for text in columns:
+        name, _, column = text.rpartition("=")
+        known = next(
+            (t for t in KNOWN.values() if name and normalised(name) in map(normalised, names_of(t))), None
+        )
+        plain = split_heading(column)[0]
+        target = known or Target.of(name.strip() or plain, extensive=extensive)
+        wanted[target.name] = _Wanted(target, column.strip())
+    if not wanted:
+        raise ConfigError(
+            f"name a target to learn: one of {', '.join(KNOWN)}, or a column with --target-column"
+        )
+    chosen = _by_target(unit, list(wanted.values()))
+    results = _by_target(result_unit, list(wanted.values()))
+    return [
+        replace(one, unit=chosen.get(name, ""), result_unit=results.get(name, ""))
+        for name, one in wanted.items()
+    ]
+
+
+def _by_target(units: str | Sequence[str] | None, wanted: list[_Wanted]) -> dict[str, str]:
+    """Unit of each target, from texts ``UNIT`` and ``TARGET=UNIT``."""
+    found: dict[str, str] = {}
+    for text in [units] if isinstance(units, str) else (units or ()):
+        name, _, unit = text.rpartition("=")
+        names = {
+            normalised(alias): one.target.name
+            for one in wanted
+            for alias in (*names_of(one.target), one.column)
+        }
+        if name and normalised(name) not in names:
+            raise ConfigError(
+                f"unit {text}: {name} is not among the targets, {', '.join(dict.fromkeys(names.values()))}"
+            )
+        for target in [names[normalised(name)]] if name else [one.target.name for one in wanted]:
+            if name or target not in found:
+                found[target] = canonical_unit(unit)
+    return found
+
+
+def _read(
+    names: list[str], table: str | os.PathLike[str] | None, title_column: str | None, format: str | None
+) -> tuple[ConformerBlock, Columns]:
+    npz = [name for name in names if Path(name).suffix.lower() == ".npz"]
+    if npz and len(names) > 1:
+        raise ConfigError(f"{npz[0]} is npz; give it to a run of its own")
+    if npz:
+        block = read_npz(Path(npz[0]))
+        columns: Columns = ArrayColumns(npz[0], len(block))
+    else:
+        block = concatenate(list(read_inputs(names, format=format)) or [ConformerBlock.of([])])
+        columns = PropertyColumns(block, ", ".join(names))
+        block = replace(block, text=[_bonds(block, m) for m in range(len(block))])
+    if table is not None:
+        columns = TableColumns(table, block.title, title_column)
+    return block, columns
+
+
+def _bonds(block: ConformerBlock, m: int) -> str:
+    """The bonds of a record alone, shared among conformers."""
+    try:
+        return bond_record(block[m])
+    except ConformerError:
+        return ""
+
+
+def _find_column(wanted: _Wanted, columns: Columns, alone: bool) -> tuple[str, str]:
+    """Heading of a target, and the unit in it.
+
+    Raises:
+        ConfigError: there is none, or several are as good.
+    """
+    parts = {heading: split_heading(heading) for heading in columns.headings}
+    names = [wanted.column] if wanted.column else list(names_of(wanted.target))
+    tests = [lambda text: text == names[0], lambda text: normalised(text) == normalised(names[0])]
+    tests += [lambda text: normalised(text) in map(normalised, names)]
+    for fits in tests:
+        found = [heading for heading in parts if heading in names[:1]] or [
+            heading for heading, (name, _) in parts.items() if fits(name)
+        ]
+        if len(found) > 1:
+            raise ConfigError(
+                f"{columns.where}: columns {', '.join(found)} could all be {wanted.target.name}; "
+                f"choose with --target-column {wanted.target.symbol}=COLUMN"
+            )
+        if found:
+            return found[0], parts[found[0]][1]
+    if alone and not wanted.column and COMMENT in columns.headings:
+        return COMMENT, ""
+    there = ", ".join(columns.headings[:MOST_SHOWN]) or "none"
+    more = f" and {len(columns.headings) - MOST_SHOWN} more" if len(columns.headings) > MOST_SHOWN else ""
+    numbered = (
+        "; without a line of names, columns go by number" if getattr(columns, "by_number", False) else ""
+    )
+    raise ConfigError(
+        f"{columns.where}: no column {' or '.join(dict.fromkeys(names))}; there are {there}{more}{numbered}; "
+        f"name one with --target-column {wanted.target.symbol if not wanted.column else ''}=COLUMN".replace(
+            " =", " "
+        )
+    )
+
+
+def _in_unit(wanted: _Wanted, heading: str, said: str, column: Column, where: str) -> tuple[Target, str]:
+    """The target in the unit of the results, and the unit in which its values stand.
+
+    Raises:
+        ConfigError: units disagree.
+    """
+    what = f"{where}: {wanted.target.name}"
+    words = column.units - {""}
+    units = {*words, *([said] if said else []), *([wanted.unit] if wanted.unit else [])}
+    mixed = len(units) > 1 or ("" in column.units and words and not said and not wanted.unit)
+    if mixed:
+        found = ", ".join(sorted(units) + (["none"] if len(units) == 1 else []))
+        raise ConfigError(f"{what}: units disagree: {found} (column {heading}, its values, and --unit)")
+    known = wanted.target.name in KNOWN
+    unit = next(iter(units), wanted.target.unit)
+    try:
+        target = (
+            wanted.target.to(unit) if known else Target.of(wanted.target.name, unit, wanted.target.extensive)
+        )
+        default = ENERGY_UNIT if known and target.energy and not wanted.unit else unit
+        return target.to(wanted.result_unit or default), unit
+    except ConfigError as error:
+        raise ConfigError(f"{what}: {error}") from error
+
+
+def _read_split(columns: Columns, heading: str) -> NDArray[np.int8]:
+    if heading not in columns.headings:
+        raise ConfigError(f"{columns.where}: no column {heading} of splits")
+    words = columns.words(heading)
+    known = [SPLIT_WORDS.get((word or "").strip().lower().removesuffix(".0"), -1) for word in words]
+    strange = next((word for word, number in zip(words, known, strict=True) if number < 0 and word), None)
+    if strange is not None:
+        raise ConfigError(
+            f"{columns.where}: column {heading} says '{strange}', expected train, validation or test"
+        )
+    return np.array(known, np.int8)
+
+
+def _without_missing(
+    block: ConformerBlock,
+    values: Floats,
+    targets: tuple[Target, ...],
+    read: list[Column],
+    split: NDArray[np.int8] | None,
+) -> Labelled:
+    known = np.isfinite(values)
+    labelled = np.asarray(known.any(axis=1))
+    keep = labelled if split is None else labelled & (split >= 0)
+    reasons: dict[int, str] = {}
+    for m in np.flatnonzero(~known.all(axis=1)).tolist():
+        several = [
+            f"{target.name}: {column.reasons[m]}" if len(targets) > 1 else f"{column.reasons[m]}"
+            for target, column in zip(targets, read, strict=True)
+            if m in column.reasons
+        ]
+        reasons[m] = "; ".join(several)
+    for m in np.flatnonzero(labelled & ~keep).tolist():
+        reasons[m] = "is in no split"
+    listed_as = {
+        m: Rejected(block.source[m], int(block.record[m]), block.title[m], int(block.line[m]), reason)
+        for m, reason in sorted(reasons.items())
+    }
+    return Labelled(
+        block.take(keep),
+        values[keep],
+        targets,
+        None if split is None else split[keep],
+        tuple(record for m, record in listed_as.items() if not keep[m]),
+        tuple(record for m, record in listed_as.items() if keep[m]),
+    )
+
+
+def _check_enough(labelled: Labelled, where: str, n_read: int) -> None:
+    """Raise a ConfigError if there is nothing to learn."""
+    for target, column in zip(labelled.targets, labelled.values.T, strict=True):
+        values = column[np.isfinite(column)]
+        if not len(values):
+            why = f": {labelled.missing[0].reason}" if labelled.missing else ""
+            raise ConfigError(
+                f"{where}: none of {n_read} records has a value of {target.name}; the first{why}"
+            )
+        if len(values) == 1:
+            raise ConfigError(
+                f"{where}: one of {n_read} records has a value of {target.name}; learning takes many"
+            )
+        if np.ptp(values) == 0:
+            raise ConfigError(
+                f"{where}: all {len(values)} values of {target.name} are {values[0]:g} {target.unit}; "
+                "there is nothing to learn"
+            )
+
+
+def _checked_scale(
+    labelled: Labelled, wanted: Sequence[_Wanted], units: Sequence[str], where: str
+) -> Labelled:
+    """Total energies are a little below those of the free atoms; energies from another zero go without these.
+
+    Raises:
+        ConfigError: energies are in another unit than was assumed.
+    """
+    targets, notes = list(labelled.targets), list(labelled.notes)
+    for t, (target, unit) in enumerate(zip(labelled.targets, units, strict=True)):
+        ratio = _ratio_to_atoms(labelled.block, labelled.values[:, t], target.references or {})
+        if not len(ratio) or _near_one(ratio):
+            continue
+        like = next((other for other in UNITS["energy"] if _near_one(ratio * conversion(other, unit))), None)
+        if like and not wanted[t].unit:
+            raise ConfigError(
+                f"{where}: units disagree: {target.name} is read as {unit}, but its values have the size of total "
+                f"energies in {like}; say --unit {like}"
+            )
+        targets[t] = replace(target, references=None)
+        notes.append(
+            f"{target.name} is no total energy like that of the table ({np.median(ratio):.3g} times that of the free "
+            "atoms): referenced to the composition of the training set alone"
+        )
+    return replace(labelled, targets=tuple(targets), notes=tuple(notes))
+
+
+def _near_one(ratio: Floats) -> bool:
+    return bool(np.mean((ratio > TOTAL_ENERGY[0]) & (ratio < TOTAL_ENERGY[1])) > MOST)
+
+
+def _ratio_to_atoms(block: ConformerBlock, values: Floats, atoms: Mapping[int, float]) -> Floats:
+    """Values over the sums of free atoms, where all of these are known."""
+    energy = np.full(256, np.nan)
+    energy[list(atoms)] = list(atoms.values())
+    owner = np.repeat(np.arange(len(block)), block.n_atoms)
+    total = np.bincount(owner, energy[block.atomic_number], len(block))
+    ratio = values / total
+    return ratio[np.isfinite(ratio)]

@@ -1,0 +1,230 @@
+"""Figures of predictions side by side, a verdict in words, and a parity plot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.errors import ShapeError
+from molgiae.plots import blank, saved
+from molgiae.targets import Target
+
+Floats = NDArray[np.float64]
+
+TRIVIAL = "mean", "composition"
+"""Rows that take no learning on structures."""
+SURE = 2.0
+"""Standard errors by which errors must differ to be called different."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Errors of one row of the table, for T targets, over the conformers that have a value.
+
+    Attributes:
+        mae: (T,) mean absolute error.
+        rmse: (T,) root of the mean square error.
+        r2: (T,) 1 - mean square error over the variance of the values; NaN for fewer than two or equal values.
+    """
+
+    mae: Floats
+    rmse: Floats
+    r2: Floats
+
+
+def score(prediction: Floats, truth: Floats) -> Scores:
+    """Scores of predictions (K, T) against values (K, T), NaN where there are none.
+
+    Raises:
+        ShapeError: the shapes differ.
+    """
+    if prediction.shape != truth.shape:
+        raise ShapeError(f"predictions have shape {prediction.shape}, values {truth.shape}")
+    columns = [
+        _column_scores(p[np.isfinite(t)], t[np.isfinite(t)])
+        for p, t in zip(prediction.T, truth.T, strict=True)
+    ]
+    mae, rmse, r2 = np.array(columns).reshape(-1, 3).T
+    return Scores(mae, rmse, r2)
+
+
+def _column_scores(prediction: Floats, truth: Floats) -> tuple[float, float, float]:
+    if not len(truth):
+        return np.nan, np.nan, np.nan
+    error = prediction - truth
+    square, variance = float(np.mean(error**2)), float(np.var(truth))
+    r2 = 1 - square / variance if variance > 0 else np.nan
+    return float(np.abs(error).mean()), square**0.5, r2
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """Rows of scores on one test set.
+
+    Attributes:
+        targets: T targets; errors are in their units.
+        rows: scores by the name of the row.
+        counts: (T,) values of each target in the test set.
+        sizes: conformers for training, validation and testing.
+        model: name of the row that is to be judged.
+        worse: for each other row (T,) how much larger its mean absolute error is, and the standard error of that.
+    """
+
+    targets: tuple[Target, ...]
+    rows: dict[str, Scores]
+    counts: tuple[int, ...]
+    sizes: tuple[int, int, int]
+    model: str
+    worse: dict[str, tuple[Floats, Floats]]
+
+    def text(self) -> str:
+        """A table for people, with the verdict."""
+        width = max(map(len, self.rows))
+        lines = [f"{self.sizes[0]} training, {self.sizes[1]} validation, {self.sizes[2]} test conformers"]
+        for t, target in enumerate(self.targets):
+            unit = "" if target.unit == "1" else f" ({target.unit})"
+            label = f"{target.name}{unit}, {self.counts[t]} test values"
+            lines += ["", label, f"{'':{width}}  {'MAE':>10}  {'RMSE':>10}  {'R2':>8}"]
+            lines += [
+                f"{name:{width}}  {_shown(s.mae[t]):>10}  {_shown(s.rmse[t]):>10}  {s.r2[t]:>8.4f}"
+                for name, s in self.rows.items()
+            ]
+        return "\n".join([*lines, "", *self.verdict()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: NaN as None."""
+        return {
+            "sizes": dict(zip(("train", "validation", "test"), self.sizes, strict=True)),
+            "model": self.model,
+            "targets": {
+                target.name: {
+                    "symbol": target.symbol,
+                    "unit": target.unit,
+                    "test_values": self.counts[t],
+                    "rows": {
+                        name: {key: _plain(getattr(s, key)[t]) for key in ("mae", "rmse", "r2")}
+                        for name, s in self.rows.items()
+                    },
+                }
+                for t, target in enumerate(self.targets)
+            },
+            "verdict": self.verdict(),
+        }
+
+    def beaten(self, t: int) -> list[str]:
+        """Rows that the model clearly beats in target t, by paired differences of absolute errors."""
+        return [name for name, (gain, error) in self.worse.items() if gain[t] > SURE * error[t]]
+
+    def verdict(self) -> list[str]:
+        """A sentence for each target."""
+        return [self._sentence(t, target) for t, target in enumerate(self.targets)]
+
+    def _sentence(self, t: int, target: Target) -> str:
+        beaten = self.beaten(t)
+        missed = [name for name in self.worse if name not in beaten]
+        trivial = [name for name in missed if name in TRIVIAL]
+        if not self.worse:
+            return f"{target.name}: there is nothing to compare with."
+        if trivial:
+            best = min(trivial, key=lambda name: self.rows[name].mae[t])
+            how = "not clearly better" if self.worse[best][0][t] > 0 else "NOT better"
+            return f"{target.name}: {self.model} is {how} than {self._against(best, t)}; that row serves as well."
+        if missed:
+            best = min(missed, key=lambda name: self.rows[name].mae[t])
+            return f"{target.name}: {self.model} beats the trivial rows, but not {self._against(best, t)}."
+        nearest = min(self.worse, key=lambda name: self.rows[name].mae[t])
+        ratio = self.rows[nearest].mae[t] / max(self.rows[self.model].mae[t], 1e-300)
+        return f"{target.name}: {self.model} beats every row; its MAE is {ratio:.1f} times less than that of {nearest}."
+
+    def _against(self, name: str, t: int) -> str:
+        gain, error = self.worse[name]
+        own, other = self.rows[self.model].mae[t], self.rows[name].mae[t]
+        unit = "" if self.targets[t].unit == "1" else f" {self.targets[t].unit}"
+        doubt = f", a difference within {SURE:g} standard errors" if abs(gain[t]) <= SURE * error[t] else ""
+        return f"{name} (MAE {_shown(own)} against {_shown(other)}{unit}{doubt})"
+
+
+def compare(
+    truth: Floats,
+    predictions: Mapping[str, Floats],
+    targets: Sequence[Target],
+    sizes: tuple[int, int, int],
+    model: str,
+) -> ScoreTable:
+    """The table of predictions for one test set.
+
+    Args:
+        truth: (K, T), NaN where there is no value.
+        predictions: (K, T) by the name of the row, the model's among them.
+        targets: T targets.
+        sizes: conformers for training, validation and testing.
+        model: name of the row to judge.
+    """
+    rows = {name: score(prediction, truth) for name, prediction in predictions.items()}
+    own = np.abs(predictions[model] - truth)
+    worse = {
+        name: _paired(np.abs(prediction - truth) - own)
+        for name, prediction in predictions.items()
+        if name != model
+    }
+    counts = tuple(np.isfinite(truth).sum(axis=0).tolist())
+    return ScoreTable(tuple(targets), rows, counts, sizes, model, worse)
+
+
+def _paired(difference: Floats) -> tuple[Floats, Floats]:
+    """Mean (T,) and its standard error (T,), infinite for fewer than two values."""
+    count = np.isfinite(difference).sum(axis=0)
+    mean = np.nansum(difference, axis=0) / np.maximum(count, 1)
+    square = np.nansum((difference - mean) ** 2, axis=0)
+    error = np.sqrt(square / np.maximum(count - 1, 1) / np.maximum(count, 1))
+    return mean, np.where(count > 1, error, np.inf)
+
+
+def parity_plot(
+    path: str | os.PathLike[str],
+    truth: Floats,
+    prediction: Floats,
+    targets: Sequence[Target],
+    std: Floats | None = None,
+) -> Path:
+    """Draw predictions against values, a panel for each target, as PNG, SVG or PDF by the name.
+
+    Args:
+        path: picture to write.
+        truth: (K, T).
+        prediction: (K, T).
+        targets: T targets.
+        std: (K, T) one standard deviation, drawn as bars.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    figure = blank(4.5 * len(targets), 4.5)
+    panels = figure.subplots(1, len(targets), squeeze=False)[0]
+    for t, (axes, target) in enumerate(zip(panels, targets, strict=True)):
+        known = np.isfinite(truth[:, t])
+        x, y = truth[known, t], prediction[known, t]
+        if std is not None:
+            axes.errorbar(x, y, std[known, t], fmt="none", elinewidth=0.5, alpha=0.3)
+        axes.plot(x, y, ".", markersize=3, alpha=0.5)
+        ends = [min(x.min(), y.min()), max(x.max(), y.max())] if len(x) else [0, 1]
+        axes.plot(ends, ends, color="grey", linewidth=0.8)
+        s = score(prediction[:, t : t + 1], truth[:, t : t + 1])
+        axes.set(xlabel=f"{target.heading}, given", ylabel=f"{target.heading}, predicted", aspect="equal")
+        axes.set_title(f"{target.name}: MAE {_shown(s.mae[0])}, R² {s.r2[0]:.4f}", fontsize=10)
+        axes.grid(alpha=0.3)
+    return saved(figure, Path(path))
+
+
+def _shown(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
