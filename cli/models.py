@@ -49,6 +49,10 @@ def pretrain(
     shape_steps: Annotated[
         int, typer.Option(min=1, help="Steps of the shape part, after those.")
     ] = TRAIN.shape_steps,
+    atom_width: Annotated[
+        int, typer.Option(min=0, help="Features of an atom in the network for properties; 0 for none.")
+    ] = MODEL.atom_width,
+    atom_steps: Annotated[int, typer.Option(min=1, help="Steps of that network.")] = TRAIN.atom_steps,
     batch_size: Annotated[int, typer.Option(min=1, help="Conformers in a step.")] = TRAIN.batch_size,
     learning_rate: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = TRAIN.learning_rate,
     distortion: Annotated[
@@ -81,6 +85,7 @@ def pretrain(
         architecture=architecture,
         embedding_dim=embedding_dim,
         shape_dim=shape_dim,
+        atom_width=atom_width,
         frame_width=frame_width,
         width=width,
         layers=layers,
@@ -90,6 +95,7 @@ def pretrain(
         steps=steps,
         frame_steps=frame_steps,
         shape_steps=shape_steps,
+        atom_steps=atom_steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
         distortion=distortion,

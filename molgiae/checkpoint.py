@@ -13,16 +13,29 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
+from torch import nn
 
 from molgiae.autoencoder import ConformerAutoencoder
 from molgiae.config import AUTO_MODEL, Domain, ModelConfig
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.models import build
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+
+AUTOENCODER, PROPERTY = "autoencoder", "property"
+KINDS = {
+    AUTOENCODER: "an autoencoder, which predicts no property; train one from it with molgiae finetune --model",
+    PROPERTY: "a model of properties, which embeds nothing; use it with molgiae predict",
+}
+"""What a checkpoint may be, and what to say where it is of no use."""
 
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+def _without_atoms(header: dict[str, Any]) -> dict[str, Any]:
+    """Version 3, of autoencoders alone, knew no network of atoms."""
+    return header | {"kind": AUTOENCODER, "config": {**header["config"], "atom_width": 0}}
+
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {3: _without_atoms}
 """Version n to the function that turns its header into that of version n + 1.
 
 Versions 1 and 2, of no release, ordered atoms in ways that are gone.
@@ -89,7 +102,7 @@ def save(
     provenance: dict[str, Any],
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a checkpoint, under a temporary name until it is complete.
+    """Write an autoencoder.
 
     Args:
         path: ends in .safetensors.
@@ -98,12 +111,21 @@ def save(
         provenance: plain data.
         dtype: of the stored weights; float16 halves the file.
     """
-    header = {
-        "format_version": FORMAT_VERSION,
-        "config": model.config.to_dict(),
-        "domain": domain.to_dict(),
-        "provenance": provenance,
-    }
+    header = {"config": model.config.to_dict(), "domain": domain.to_dict(), "provenance": provenance}
+    write(path, model, AUTOENCODER, header, dtype)
+
+
+def write(path: Path, model: nn.Module, kind: str, header: dict[str, Any], dtype: torch.dtype) -> None:
+    """Write the weights of a model and a header of plain data, under a temporary name until it is complete.
+
+    Args:
+        path: ends in .safetensors.
+        model: its weights.
+        kind: one of `KINDS`.
+        header: all else; gets the kind and the version of the format.
+        dtype: of the stored weights.
+    """
+    header = {"format_version": FORMAT_VERSION, "kind": kind, **header}
     weights = {name: t.detach().cpu().to(dtype).contiguous() for name, t in model.state_dict().items()}
     partial = path.with_name(f".{path.name}.part")
     # not save_file: its files are readable by their owner alone
@@ -111,11 +133,11 @@ def save(
     partial.replace(path)
 
 
-def read_header(path: Path) -> dict[str, Any]:
+def read_header(path: Path, kind: str = AUTOENCODER) -> dict[str, Any]:
     """The header of a checkpoint, upgraded to the current format, without reading weights.
 
     Raises:
-        CheckpointError: if the file is not a molgiae checkpoint or is newer than this molgiae.
+        CheckpointError: if the file is not a molgiae checkpoint of this kind or is newer than this molgiae.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -137,6 +159,8 @@ def read_header(path: Path) -> dict[str, Any]:
                 f"{path}: checkpoint format {version} is no longer read; train the model again"
             )
         header = UPGRADES[old](header)
+    if header["kind"] != kind:
+        raise CheckpointError(f"{path}: holds {KINDS.get(header['kind'], 'a model of an unknown kind')}")
     return header
 
 

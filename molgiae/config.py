@@ -57,6 +57,8 @@ class ModelConfig(_Plain):
         frame_width: hidden features of the network that learns a canonical frame for "slots"; 0 for the frame
             that the bond graph spans.
         shape_dim: numbers of the smooth shape part of the embedding of "slots"; 0 for none.
+        atom_width: features of an atom in the network that properties are learned from; 0 for none.
+        atom_layers: its rounds of messages.
     """
 
     architecture: str = "slots"
@@ -67,13 +69,16 @@ class ModelConfig(_Plain):
     layers: int = 2
     frame_width: int = 0
     shape_dim: int = 32
+    atom_width: int = 64
+    atom_layers: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("max_atoms", "embedding_dim", "width", "layers"):
+        for name in ("max_atoms", "embedding_dim", "width", "layers", "atom_layers"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
-        if self.frame_width < 0:
-            raise ConfigError(f"frame_width={self.frame_width}: must be at least 0")
+        for name in ("frame_width", "atom_width"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}={getattr(self, name)}: must be at least 0")
         if self.architecture == "slots" and not 0 <= self.shape_dim < self.embedding_dim:
             raise ConfigError(
                 f"shape_dim={self.shape_dim}: must be at least 0 and below embedding_dim={self.embedding_dim}"
@@ -115,6 +120,8 @@ class TrainConfig(_Plain):
         steps: steps of the autoencoder.
         frame_steps: steps that train a learned frame beforehand; only for architectures that fix it.
         shape_steps: steps that train the shape part after that.
+        atom_steps: steps that train the network of atoms after that.
+        atom_noise: displacement, in angstrom, that the network of atoms learns to undo.
         frame_noise: displacement, in angstrom, against which the frame is trained to hold still.
         distortion: largest standard deviation, in angstrom, of random displacements of the training atoms,
             drawn for each conformer between 0 and this; 0 for none.
@@ -133,6 +140,8 @@ class TrainConfig(_Plain):
     steps: int = 20_000
     frame_steps: int = 2_000
     shape_steps: int = 3_000
+    atom_steps: int = 20_000
+    atom_noise: float = 0.06
     frame_noise: float = 0.02
     distortion: float = 0.1
     type_weight: float = 0.3
@@ -143,12 +152,60 @@ class TrainConfig(_Plain):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "learning_rate", "steps", "frame_noise", "tau", "clip"):
+        for name in ("batch_size", "learning_rate", "steps", "atom_noise", "frame_noise", "tau", "clip"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be positive")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema={self.ema}: must be at least 0 and below 1")
 
+
+WAYS = ("full", "frozen", "scratch")
+"""Of learning a property: from pretrained weights, all of them; with those held; from random ones."""
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(_Plain):
+    """How a property is learned.
+
+    Attributes:
+        way: one of `WAYS`.
+        epochs: times that every training conformer is seen, if nothing ends it before; None for 3 600 / sqrt(M) of
+            M conformers, between `FEWEST_EPOCHS` and 300.
+        batch_size: conformers in a step.
+        learning_rate: peak of the schedule: linear warm-up, then a cosine down to a hundredth.
+        weight_decay: of AdamW.
+        patience: of 25 validations on the way, how many without improvement end the run.
+        ema: decay of the running mean of the weights that is evaluated and kept.
+        seed: of everything random.
+    """
+
+    way: str = "full"
+    epochs: int | None = None
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    patience: int = 6
+    ema: float = 0.995
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.way not in WAYS:
+            raise ConfigError(f"way={self.way!r}: expected one of {', '.join(WAYS)}")
+        for name in ("batch_size", "learning_rate", "patience"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name}={getattr(self, name)}: must be positive")
+        if self.epochs is not None and self.epochs < 1:
+            raise ConfigError(f"epochs={self.epochs}: must be at least 1")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema={self.ema}: must be at least 0 and below 1")
+
+    def passes(self, size: int) -> int:
+        """Epochs over so many conformers."""
+        automatic = min(max(round(3600 / size**0.5), FEWEST_EPOCHS), 300)
+        return automatic if self.epochs is None else self.epochs
+
+
+FEWEST_EPOCHS = 15
 
 FORCE_FIELDS = ("mmff94s", "uff", "none")
 

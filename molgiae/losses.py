@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from molgiae.clouds import Cloud
+from molgiae.nn.atoms import AtomNetwork
 from molgiae.nn.pooled_vectors import PooledVectors
 from molgiae.nn.shape import ShapeEncoder
 from molgiae.nn.slots import SlotPrediction
@@ -124,3 +125,20 @@ def _axes(vectors: Tensor) -> Tensor:
     second = second - (first * second).sum(dim=-1, keepdim=True) * first
     second = second / second.square().sum(dim=-1, keepdim=True).add(1e-6).sqrt()
     return torch.stack([first, second], dim=1)
+
+
+def denoising_loss(atoms: AtomNetwork, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:
+    """How well displacements of the atoms are read off displaced conformers: mean square error over that of 0.
+
+    At minima of the energy this is learning forces without labels (Zaidi et al., ICLR 2023).
+
+    Args:
+        atoms: the network.
+        x: B conformers.
+        noise: standard deviation of the displacements, angstrom.
+        generator: of the displacements.
+    """
+    shift = torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
+    shift = Cloud(x.z, shift * x.mask[..., None]).centered().pos
+    found = atoms.displacement(x.z, x.pos + noise * shift)
+    return (found.float() - shift).square().sum() / (3 * x.mask.sum())

@@ -13,6 +13,7 @@ from molgiae.canonicalization import Equivariant
 from molgiae.clouds import Cloud
 from molgiae.config import ModelConfig
 from molgiae.errors import ConfigError
+from molgiae.nn.atoms import AtomNetwork
 from molgiae.nn.pooled_vectors import PooledVectors
 from molgiae.nn.shape import ShapeEncoder
 from molgiae.nn.slots import DETAIL, SlotDecoder, SlotEncoder
@@ -37,14 +38,21 @@ class CanonicalEncoder(nn.Module):
         frame: mu of SO(3), or None.
         shape: the first part of eta, or None.
         slots: the other part.
+        atoms: what properties are learned from; takes no part in embedding. None for none.
     """
 
     fixes_action = True
     """A learned frame is trained first, for stability, and stays: canonical forms of the data are made once."""
 
-    def __init__(self, frame: PooledVectors | None, shape: ShapeEncoder | None, slots: SlotEncoder) -> None:
+    def __init__(
+        self,
+        frame: PooledVectors | None,
+        shape: ShapeEncoder | None,
+        slots: SlotEncoder,
+        atoms: AtomNetwork | None,
+    ) -> None:
         super().__init__()
-        self.frame, self.shape, self.slots = frame, shape, slots
+        self.frame, self.shape, self.slots, self.atoms = frame, shape, slots, atoms
 
     def equivariant(self, x: Cloud) -> tuple[Equivariant, Tensor]:
         """Mu, and the classes of the atoms in canonical order, for `invariant`."""
@@ -95,8 +103,9 @@ def _slots(config: ModelConfig) -> ConformerAutoencoder:
     detail = DETAIL if config.shape_dim else 1.0
     slots = SlotEncoder(*sizes, config.embedding_dim - config.shape_dim, detail)
     frame = PooledVectors(config.frame_width) if config.frame_width else None
-    encoder = CanonicalEncoder(frame, shape, slots)
-    return ConformerAutoencoder(config, encoder, SlotDecoder(*sizes, config.embedding_dim, config.shape_dim))
+    decoder = SlotDecoder(*sizes, config.embedding_dim, config.shape_dim)
+    atoms = AtomNetwork(config.atom_width, config.atom_layers) if config.atom_width else None
+    return ConformerAutoencoder(config, CanonicalEncoder(frame, shape, slots, atoms), decoder)
 
 
 def _appendix_d(config: ModelConfig) -> ConformerAutoencoder:

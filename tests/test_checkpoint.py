@@ -185,7 +185,7 @@ def test_format_3_is_read_for_ever():
     found = load(str(FILES / "format-3.safetensors"))
     assert found.sha256 == "98712523a622d98bf54cef54ac9250b9872fbc74238ba52d276453d3be4a26d9"
     assert found.model.config == ModelConfig(
-        "slots", elements=(1, 6, 8), max_atoms=6, embedding_dim=4, width=4, layers=1, shape_dim=0
+        "slots", (1, 6, 8), max_atoms=6, embedding_dim=4, width=4, layers=1, shape_dim=0, atom_width=0
     )
     assert found.domain == Domain((1, 6, 8), (1, 6), 3.0, (0.9, 1.6), (-1, 1))
     assert found.provenance["data"] == "none"

@@ -1,8 +1,8 @@
 """The stages of pretraining: what each draws its batches from, what it trains, and by which loss.
 
 An encoder that fixes the group action goes through all of them: a frame that holds still, a shape part whose
-distances are symmetric RMSDs, and, with both frozen and all canonical forms made once, the autoencoder. Other
-encoders are trained whole, in the last stage.
+distances are symmetric RMSDs, a network of atoms that knows displaced ones, and, with all of that frozen and all
+canonical forms made once, the autoencoder. Other encoders are trained whole, in the last stage.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from molgiae.autoencoder import ConformerAutoencoder
 from molgiae.clouds import Cloud, batches
 from molgiae.config import TrainConfig
 from molgiae.data.conformer import ConformerBlock
-from molgiae.losses import conditioning_loss, frame_loss, reconstruction_loss, shape_loss
+from molgiae.losses import conditioning_loss, denoising_loss, frame_loss, reconstruction_loss, shape_loss
 from molgiae.training.batches import distort, padded, trimmed, whole
 from molgiae.training.pairs import conformer_pairs
 from molgiae.training.run import Data, Run
@@ -31,6 +31,7 @@ FRAME_CONFORMERS = 50_000
 """Training conformers the frame is trained on; its few weights need no more."""
 
 FRAME_BATCH = 128
+ATOM_BATCH = 64
 
 Loss = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -40,11 +41,12 @@ class Stage:
     """A stretch of training with its own parameters and loss.
 
     Attributes:
-        name: "frame", "shape" or "autoencoder"; only the last follows bfloat16.
+        name: "frame", "shape", "atoms" or "autoencoder".
         steps: how many.
         size: of what batches are drawn from.
         parameters: what is trained.
         loss: of a batch, given places (b,) on the device of the run.
+        bf16: whether matrix products may run in bfloat16.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Stage:
     size: int
     parameters: list[nn.Parameter]
     loss: Loss
+    bf16: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def stages_of(model: ConformerAutoencoder) -> list[Callable[[Task], Stage]]:
     """What makes the stages that a model goes through, in turn."""
     if not getattr(model.encoder, "fixes_action", False):
         return [joint_stage]
-    first = {"frame": frame_stage, "shape": shape_stage}
+    first = {"frame": frame_stage, "shape": shape_stage, "atoms": atom_stage}
     return [
         *(make for part, make in first.items() if getattr(model.encoder, part) is not None),
         canonical_stage,
@@ -123,10 +126,22 @@ def shape_stage(task: Task) -> Stage:
     return Stage("shape", task.config.shape_steps, len(conformers), list(shape.parameters()), loss)
 
 
+def atom_stage(task: Task) -> Stage:
+    """The network that properties are learned from, see `molgiae.losses.denoising_loss`."""
+    atoms: Any = task.model.encoder.atoms
+    conformers = whole(task.data.train, task.model.config.max_atoms).to(task.run.device)
+
+    def loss(index: Tensor, generator: torch.Generator) -> Tensor:
+        x = trimmed(conformers[index[:ATOM_BATCH]])
+        return denoising_loss(atoms, x, task.config.atom_noise, generator)
+
+    return Stage("atoms", task.config.atom_steps, len(conformers), list(atoms.parameters()), loss, bf16=True)
+
+
 def canonical_stage(task: Task) -> Stage:
     """Eta's detail and delta, on canonical forms that are made once."""
     model, config = task.model, task.config
-    for network in (model.encoder.frame, model.encoder.shape):
+    for network in (model.encoder.frame, model.encoder.shape, model.encoder.atoms):
         if network is not None:
             network.requires_grad_(False)
     forms, classes = canonical_forms(task)
@@ -138,7 +153,7 @@ def canonical_stage(task: Task) -> Stage:
         return reconstruction_loss(prediction, x, model.element, config.type_weight)
 
     parameters = [p for p in model.parameters() if p.requires_grad]
-    return Stage("autoencoder", config.steps, len(conformers), parameters, loss)
+    return Stage("autoencoder", config.steps, len(conformers), parameters, loss, bf16=True)
 
 
 def joint_stage(task: Task) -> Stage:
@@ -152,7 +167,7 @@ def joint_stage(task: Task) -> Stage:
         error = reconstruction_loss(prediction, target, model.element, config.type_weight)
         return error if vectors is None else error + config.frame_weight * conditioning_loss(vectors)
 
-    return Stage("autoencoder", config.steps, len(conformers), list(model.parameters()), loss)
+    return Stage("autoencoder", config.steps, len(conformers), list(model.parameters()), loss, bf16=True)
 
 
 @torch.no_grad()

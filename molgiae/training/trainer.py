@@ -145,9 +145,7 @@ class Trainer:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step, stage.steps)
         index, generator = self._draw(stage.size)
-        with torch.autocast(
-            self.run.device, torch.bfloat16, enabled=self.run.bf16 and stage.name == "autoencoder"
-        ):
+        with torch.autocast(self.run.device, torch.bfloat16, enabled=self.run.bf16 and stage.bf16):
             loss = stage.loss(index, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

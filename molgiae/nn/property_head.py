@@ -1,0 +1,52 @@
+"""Values of properties from the features of atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from molgiae.shapes import Mask
+
+LEAST_DOUBT = 1e-3
+"""Floor of the doubt, in standard deviations of the training values."""
+
+
+class PropertyHead(nn.Module):
+    """Sums over atoms for what grows with a molecule, means weighted by attention for what does not.
+
+    The doubt is the scale of a Laplace distribution about the value, from features that it cannot change: learning to
+    doubt does not disturb learning the values.
+
+    Args:
+        width: F, features of an atom.
+        extensive: (T,) whether each property grows with the molecule.
+    """
+
+    extensive: Tensor
+
+    def __init__(self, width: int, extensive: Sequence[bool]) -> None:
+        super().__init__()
+        size = len(extensive)
+        self.value = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, size))
+        self.weight = nn.Linear(width, size)
+        self.doubt = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, size))
+        self.register_buffer("extensive", torch.tensor(list(extensive)), persistent=False)
+
+    def forward(self, features: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
+        """Values and doubts, both (B, T), of standardised properties.
+
+        Args:
+            features: (B, n, F) of atoms.
+            mask: (B, n) true for atoms.
+        """
+        there = mask[..., None]
+        of_atoms = self.value(features) * there
+        share = self.weight(features).masked_fill(~there, -torch.inf).softmax(dim=1)
+        value = torch.where(self.extensive, of_atoms.sum(dim=1), (of_atoms * share).sum(dim=1))
+        still = features.detach()
+        mean = still.sum(dim=1) / there.sum(dim=1)
+        spread = (((still - mean[:, None]) * there).square().sum(dim=1) / there.sum(dim=1) + 1e-6).sqrt()
+        doubt = nn.functional.softplus(self.doubt(torch.cat([mean, spread], dim=-1)))
+        return value, LEAST_DOUBT + doubt

@@ -1,0 +1,68 @@
+"""A model of properties: features of atoms, a head, and what turns its numbers into values with units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from molgiae.clouds import Cloud
+from molgiae.data.conformer import ConformerBlock
+from molgiae.nn.atoms import AtomNetwork
+from molgiae.nn.property_head import PropertyHead
+from molgiae.properties.references import References
+from molgiae.targets import Target
+
+Floats = NDArray[np.float64]
+
+
+class PropertyModel(nn.Module):
+    """Conformers to standardised values of T properties and doubts about them.
+
+    Args:
+        width: F, features of an atom.
+        layers: rounds of messages.
+        extensive: (T,) whether each property grows with the molecule.
+    """
+
+    def __init__(self, width: int, layers: int, extensive: Sequence[bool]) -> None:
+        super().__init__()
+        self.atoms = AtomNetwork(width, layers)
+        self.head = PropertyHead(width, extensive)
+
+    def forward(self, x: Cloud) -> tuple[Tensor, Tensor]:
+        """Values and doubts, both (B, T)."""
+        values, doubts = self.head(self.atoms(x.z, x.pos), x.mask)
+        return values.float(), doubts.float()
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """From standardised values to values in the units of the targets.
+
+    Attributes:
+        targets: T properties.
+        references: what elements and sizes explain, which is taken off before learning.
+        spread: (T,) standard deviation of what is left, over the training conformers.
+        calibration: (T,) half-widths that hold 68.3 % of the validation values, over the doubts.
+    """
+
+    targets: tuple[Target, ...]
+    references: References
+    spread: Floats
+    calibration: Floats
+
+    def standardised(self, block: ConformerBlock, values: Floats) -> Floats:
+        """(M, T) values in the units of the targets to what the network learns."""
+        return (values - self.references.of(block)) / self.spread
+
+    def value(self, block: ConformerBlock, standardised: Floats) -> Floats:
+        """The inverse of `standardised`."""
+        return standardised * self.spread + self.references.of(block)
+
+    def std(self, doubt: Floats) -> Floats:
+        """(M, T) doubts to half-widths of an interval that holds the value in about 68 % of cases."""
+        return doubt * self.spread * self.calibration

@@ -1,0 +1,81 @@
+"""A model of properties in use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.clouds import batches
+from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.domain import in_domain
+from molgiae.inference import as_block, batches_by_size, choose_device, reject_meaningless
+from molgiae.properties.fitting import EVALUATE_BATCH, run
+from molgiae.properties.store import PropertyCheckpoint, load
+from molgiae.targets import Target
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of M conformers.
+
+    Attributes:
+        block: the conformers it took; those it refused are in ``block.rejected``.
+        value: (M, T) in the units of the targets.
+        std: (M, T) half-widths, in the same units, of intervals that hold the value in about 68 % of cases; learned
+            on the training set and calibrated on the validation set, so of no meaning out of domain.
+        in_domain: (M,) bool, whether elements, size, charge and distances are within those of the training set.
+    """
+
+    block: ConformerBlock
+    value: Floats
+    std: Floats
+    in_domain: NDArray[np.bool_]
+
+
+class Predictor:
+    """A model of properties in use.
+
+    Args:
+        model: directory or file that `molgiae finetune` wrote, or a loaded one.
+        device: "auto" takes CUDA if it is there.
+
+    Raises:
+        CheckpointError: if the model cannot be loaded.
+        ConfigError: if the device cannot be.
+    """
+
+    def __init__(self, model: str | os.PathLike[str] | PropertyCheckpoint, *, device: str = "auto") -> None:
+        self.checkpoint = model if isinstance(model, PropertyCheckpoint) else load(os.fspath(model))
+        self.device = choose_device(device)
+        self.model = self.checkpoint.model.to(self.device)
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The T properties, with units."""
+        return self.checkpoint.scale.targets
+
+    @property
+    def embedding_model(self) -> dict[str, str]:
+        """Name and sha256 of the autoencoder it was fine-tuned from; empty if it was trained from scratch."""
+        pretrained: dict[str, Any] = self.checkpoint.provenance.get("pretrained") or {}
+        return {str(key): str(value) for key, value in pretrained.items()}
+
+    def predict(self, conformers: ConformerBlock | Iterable[Conformer]) -> Prediction:
+        """Values, in any pose and order of the atoms."""
+        block = reject_meaningless(as_block(conformers))
+        scale = self.checkpoint.scale
+        value, doubt = run(self.model, block)
+        inside = np.empty(len(block), dtype=bool)
+        for chosen in batches_by_size(block.n_atoms, EVALUATE_BATCH):
+            part = block.take(chosen)
+            (x,) = batches(part.atomic_number, part.position, part.offset, len(part))
+            inside[chosen] = in_domain(self.checkpoint.domain, part, x)
+        inside &= ~scale.references.unseen(block)
+        return Prediction(block, scale.value(block, value), scale.std(doubt), inside)
