@@ -8,7 +8,7 @@ import typer
 
 from molgiae import __version__
 
-from . import conformers, ensembles, experiments, generate, models
+from . import catalogue, conformers, ensembles, experiments, generate, models
 from .boundary import ErrorBoundary
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ def root(
 
 for command in (*conformers.COMMANDS, *ensembles.COMMANDS, *generate.COMMANDS, *models.COMMANDS):
     app.command(no_args_is_help=True)(command)
+app.command()(catalogue.models)
 app.add_typer(experiments.app, name="experiments")
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from molgiae.canonicalization import POSES, GroupAction
 from molgiae.checkpoint import Checkpoint, load
 from molgiae.clouds import Cloud, pack, spread
-from molgiae.config import BATCH_SIZE
+from molgiae.config import BATCH_SIZE, ModelConfig
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.elements import SYMBOLS
 from molgiae.domain import accepted, in_domain
@@ -90,8 +90,7 @@ class Embedder:
     @property
     def shape_dimension(self) -> int:
         """How many columns of the embedding, from the first, are its shape part: distances in angstrom."""
-        config = self.model.config
-        return config.shape_dim if config.architecture == "slots" else 0
+        return shape_dimension(self.model.config)
 
     @property
     def workers(self) -> int:
@@ -172,6 +171,11 @@ class Embedder:
             columns["reconstructed_atomic_number"][rows] = predicted.z[mask].cpu().numpy()
             square = (predicted.pos - x.pos).square().sum(dim=(1, 2)) / mask.sum(dim=1)
             columns["rmsd"][chosen] = square.sqrt().cpu().numpy()
+
+
+def shape_dimension(config: ModelConfig) -> int:
+    """Columns of the embedding, from the first, that are its shape part."""
+    return config.shape_dim if config.architecture == "slots" else 0
 
 
 def as_block(conformers: ConformerBlock | Iterable[Conformer]) -> ConformerBlock:

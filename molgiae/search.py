@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from molgiae.checkpoint import locate, sha256_of
 from molgiae.data.conformer import Conformer
 from molgiae.data.hdf5 import EmbeddingFile
 from molgiae.data.inputs import listed, read_inputs
 from molgiae.data.readers import Inputs
 from molgiae.data.tables import Field, check_table, write_table
 from molgiae.duplicates import Match
-from molgiae.errors import CheckpointError, ConfigError
+from molgiae.errors import ConfigError
+from molgiae.identity import model_of
 from molgiae.inference import Embedder
 from molgiae.matching import superpose_pairs
 from molgiae.pipeline import Options, Reasons, stop_at_refusal
@@ -181,25 +181,7 @@ def embedder_of(file: EmbeddingFile, model: str | None, options: Options) -> Emb
         ConfigError: if the file holds no embeddings.
         CheckpointError: if there is no such model, or it is another one.
     """
-    if not file.dimension:
-        raise ConfigError(f"{file.path}: holds no embeddings to search; make it with molgiae embed")
-    name, digest = str(file.attributes["model"]), str(file.attributes["model_sha256"])
-    try:
-        path = locate(model or name)
-    except CheckpointError as error:
-        if model is not None:
-            raise
-        raise CheckpointError(
-            f"{file.path}: was embedded with model {name}, which is not here; give its file with --model"
-        ) from error
-    found = sha256_of(path)
-    if found != digest:
-        raise CheckpointError(
-            f"{file.path}: was embedded with model {name} (sha256 {digest[:12]}), {model or path} is another "
-            f"(sha256 {found[:12]}); give the first with --model, or make the file again with molgiae embed "
-            "and the second"
-        )
-    return Embedder(model or name, device=options.device, batch_size=options.batch_size)
+    return Embedder(model_of(file, model), device=options.device, batch_size=options.batch_size)
 
 
 def nearest(

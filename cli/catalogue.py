@@ -1,0 +1,65 @@
+"""The command that lists the shipped models."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+
+from .options import Json
+
+SHOWN_DIGITS = 12
+FIGURES = {
+    "reconstruction/rmsd_mean": "RMSD (A)",
+    "reconstruction/type_accuracy": "types right",
+    "reconstruction/formula_accuracy": "formula exact",
+}
+"""Of those on the model card, what is shown: key and head of the column."""
+HEAD = ("model", "auto", "dimensions", "elements", "atoms", "charge", "MB", "sha256")
+
+
+def models(as_json: Json = False) -> None:
+    """List the shipped models: domain, dimensions, size, and what was measured of them on test data.
+
+    Those marked in the column "auto" are what --model auto chooses from; the others are used when named. A model
+    with 256 (32) dimensions has a shape part of 32. Figures are those of the model card; --json prints all of them.
+
+    \b
+    molgiae models
+    molgiae models --json | jq '.[].name'
+    molgiae info qm9
+    """
+    from molgiae.inspection import shipped_models
+
+    found = shipped_models()
+    typer.echo(json.dumps(found) if as_json else "\n".join(_table(found)))
+
+
+def _table(models: list[dict[str, Any]]) -> list[str]:
+    rows = [[*HEAD, "measured on", *FIGURES.values()]]
+    for model in models:
+        first, *others = model["measured"] or [{"data": model["card"], "figures": {}}]
+        rows.append([*_described(model), *_measured(first)])
+        rows += [[*[""] * len(HEAD), *_measured(other)] for other in others]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _described(model: dict[str, Any]) -> list[str]:
+    shape = f" ({model['shape_dimension']})" if model["shape_dimension"] else ""
+    low, high = model["charge"]
+    return [
+        model["name"],
+        "yes" if model["auto"] else "",
+        f"{model['dimension']}{shape}",
+        " ".join(model["elements"]),
+        "{} to {}".format(*model["n_atoms"]),
+        f"{low}" if low == high else f"{low} to {high}",
+        f"{model['bytes'] / 1e6:.1f}",
+        model["sha256"][:SHOWN_DIGITS],
+    ]
+
+
+def _measured(table: dict[str, Any]) -> list[str]:
+    return [table["data"], *(table["figures"].get(key, "") for key in FIGURES)]
