@@ -48,13 +48,34 @@ class Match(StrEnum):
     atoms = "atoms"
 
 
+class EmbedFormatName(StrEnum):
+    """Format of the input, or npz for the output."""
+
+    sdf = "sdf"
+    xyz = "xyz"
+    npz = "npz"
+
+
+EmbedFormat = Annotated[
+    EmbedFormatName | None,
+    typer.Option(
+        "--format",
+        help="sdf or xyz: of the input; npz: of the output, as with -o NAME.npz.",
+        show_default="by name and content",
+    ),
+]
+
+
 def embed(
     inputs: Inputs,
     output: Output = None,
     model: Model = AUTO_MODEL,
     device: Device = DeviceName.auto,
     batch_size: BatchSize = BATCH_SIZE,
-    format: Format = None,
+    format: EmbedFormat = None,
+    drop_rejected: Annotated[
+        bool, typer.Option("--drop-rejected", help="npz: leave refused records out of it, and list them.")
+    ] = False,
     on_error: OnError = OnErrorName.skip,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -62,15 +83,23 @@ def embed(
 ) -> None:
     """Write the invariant embedding, group action and canonical form of every conformer to HDF5.
 
+    As npz the embeddings alone, a row for each record of the input, which chemprop --descriptors-path reads; the
+    table beside it, NAME.npz.rows.csv, says what the rows are. A refused record would shift the rows: it is an
+    error, or with --drop-rejected left out of both.
+
     \b
     molgiae embed conformers.sdf
     molgiae embed run1/ run2.xyz.gz -o all.h5
     zcat big.sdf.gz | molgiae embed - -o big.h5 --json
+    molgiae embed conformers.sdf --format npz
     """
     from molgiae import pipeline
 
-    options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
-    finish(pipeline.embed(inputs, options), "embedded", quiet, as_json)
+    npz = format is EmbedFormatName.npz
+    read_as = None if npz else format
+    options = _options(output, model, device, batch_size, read_as, on_error, overwrite, quiet)
+    summary = pipeline.embed(inputs, options, npz=npz, drop_rejected=drop_rejected)
+    finish(summary, "embedded", quiet, as_json)
 
 
 def canonicalize(

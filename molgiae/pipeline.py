@@ -23,6 +23,7 @@ from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Embedder, Result
+from molgiae.matrices import MatrixSink, is_matrix
 from molgiae.parallel import ordered_map
 from molgiae.sinks import Hdf5Sink, Sink, StructureSink
 from molgiae.tables import is_table
@@ -103,12 +104,21 @@ class Options:
     tell: Callable[[str], object] | None = None
 
 
-def embed(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
-    """Embed every conformer and write HDF5 (schema version 1).
+def embed(
+    inputs: Inputs,
+    options: Options | None = None,
+    *,
+    npz: bool = False,
+    drop_rejected: bool = False,
+    **changes: Any,
+) -> Summary:
+    """Embed every conformer and write HDF5 (schema version 1), or one matrix as npz, see `molgiae.matrices`.
 
     Args:
         inputs: files, directories, ``-`` for standard input; one or several.
         options: of the command.
+        npz: write npz, whose name is derived where none is given.
+        drop_rejected: leave refused records out of an npz; otherwise they are an error, as its rows would shift.
         **changes: fields of `Options` by name, as in ``embed("a.sdf", output="a.h5")``.
 
     Raises:
@@ -116,10 +126,28 @@ def embed(inputs: Inputs, options: Options | None = None, **changes: Any) -> Sum
     """
     options = replace(options or Options(), **changes)
     names = listed(inputs)
-    output = output_path(names, options, ".h5", structures=False)
+    output = output_path(names, options, ".npz" if npz else ".h5", structures=False, matrices=True)
+    if npz and not is_matrix(output):
+        raise ConfigError(f"{output}: npz was asked for; end the name of the output in .npz")
+    if drop_rejected and not is_matrix(output):
+        raise ConfigError(f"{output}: HDF5 lists refused records by itself; --drop-rejected is for npz")
     embedder, blocks = open_model(names, options, read(names, options, output))
-    sink = Hdf5Sink(output, EMBEDDING_COLUMNS, embedder, command=options.command, overwrite=options.overwrite)
-    return run(blocks, embedder.embed, sink, embedder, options, verb="embed")
+    if is_matrix(output):
+        sink: Sink = MatrixSink(
+            output,
+            embedder,
+            command=options.command,
+            drop_rejected=drop_rejected,
+            overwrite=options.overwrite,
+        )
+    else:
+        sink = Hdf5Sink(
+            output, EMBEDDING_COLUMNS, embedder, command=options.command, overwrite=options.overwrite
+        )
+    summary = run(blocks, embedder.embed, sink, embedder, options, verb="embed")
+    if isinstance(sink, MatrixSink):
+        summary.notes.append(f"its rows are described one by one in {sink.rows_table}")
+    return summary
 
 
 def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
@@ -232,9 +260,8 @@ def run(
 
 def read(inputs: Inputs, options: Options, output: Path) -> Iterator[ConformerBlock]:
     """Blocks of conformers, with the text of their records if the output takes bonds from it."""
-    return read_inputs(
-        inputs, format=options.format, on_error=options.on_error, keep_text=not is_hdf5(output)
-    )
+    keep_text = structure_suffix(output) is not None
+    return read_inputs(inputs, format=options.format, on_error=options.on_error, keep_text=keep_text)
 
 
 def open_model(
@@ -269,7 +296,12 @@ def stop_at_refusal(block: ConformerBlock, options: Options) -> None:
 
 
 def output_path(
-    inputs: list[str], options: Options, ending: str, structures: bool = True, tables: bool = False
+    inputs: list[str],
+    options: Options,
+    ending: str,
+    structures: bool = True,
+    tables: bool = False,
+    matrices: bool = False,
 ) -> Path:
     """The output asked for, or one in the current directory named after the first input.
 
@@ -278,16 +310,19 @@ def output_path(
         options: of the command.
         ending: of the name that is derived.
         structures: whether SDF and XYZ can be written, too.
-        tables: whether CSV can be written, too.
+        tables: whether CSV and TSV can be written, too.
+        matrices: whether npz can be written, too.
 
     Raises:
         ConfigError: if the name says no format that can be written, or the output is an input.
     """
     path = Path(options.output) if options.output is not None else Path(stem_of(inputs) + ending)
-    if not is_hdf5(path) and not (structures and structure_suffix(path)) and not (tables and is_table(path)):
-        csv = ", .csv" if tables else ""
-        expected = f".h5{csv}, .sdf or .xyz" if structures else ".h5: embeddings are written as HDF5"
-        raise ConfigError(f"{path}: end the name of the output in {expected}")
+    rows = [(True, is_hdf5(path), [".h5"]), (tables, is_table(path), [".csv", ".tsv"])]
+    rows += [(structures, structure_suffix(path) is not None, [".sdf", ".xyz"])]
+    rows += [(matrices, is_matrix(path), [".npz"])]
+    if not any(allowed and found for allowed, found, _ in rows):
+        suffixes = [suffix for allowed, _, names in rows if allowed for suffix in names]
+        raise ConfigError(f"{path}: end the name of the output in {' or '.join(suffixes)}")
     if path.exists() and any(os.path.exists(name) and path.samefile(name) for name in inputs):
         raise ConfigError(f"{path}: is an input, too; name another output with --output")
     return path

@@ -23,15 +23,20 @@ Row = Callable[["Result", int], dict[str, object]]
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
-    """Whether the name says CSV."""
-    return os.fspath(path).lower().removesuffix(".gz").endswith(".csv")
+    """Whether the name says CSV or TSV."""
+    return os.fspath(path).lower().removesuffix(".gz").endswith((".csv", ".tsv"))
+
+
+def delimiter_of(path: str | os.PathLike[str]) -> str:
+    """What stands between the cells of a table of this name."""
+    return "\t" if os.fspath(path).lower().removesuffix(".gz").endswith(".tsv") else ","
 
 
 class TableSink:
-    """Results to a CSV file.
+    """Results to a CSV or TSV file.
 
     Args:
-        path: name that ends in ``.csv`` or ``.csv.gz``.
+        path: name that ends in ``.csv`` or ``.tsv``, also with ``.gz``.
         columns: names of the columns.
         row: makes the cells of one conformer.
         overwrite: replace an existing file.
@@ -50,7 +55,7 @@ class TableSink:
         with self._partial.reporting():
             disk = self._closing.enter_context(open(self._partial.temporary, "wb"))
             stream = self._closing.enter_context(_text(disk, self.path.name.lower().endswith(".gz")))
-            self._writer = csv.DictWriter(stream, self._columns)
+            self._writer = csv.DictWriter(stream, self._columns, delimiter=delimiter_of(self.path))
             self._writer.writeheader()
         return self
 
