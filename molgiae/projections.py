@@ -1,0 +1,255 @@
+"""Invariant projections of equivariant latents (Hansen, Calissano and Feragen, ICML 2024, arXiv 2401.12588).
+
+Latents z and g z stand for the same thing, so distances, neighbours and averages of latents mislead. A projection s has
+s(g z) = s(z); it is complete if s(z) = s(z') only for z' = g z, and isometric if |s(z) - s(z')| is the distance of the
+orbits, min over g of |z - g z'|, which `orbit_distance` computes exactly. None but sorting is both.
+
+Latents are (B, V, d): V vectors of the plane or of space, on which SO(2) or SO(3) acts together; or n points with F
+features, (B, n, F), that S_n permutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from molgiae.errors import ConfigError, ShapeError
+from molgiae.groups import SO2, SO3, Group, Permutation
+
+LatentGroup = type[Group[Any]]
+"""SO2, SO3 or Permutation."""
+
+TEMPLATES = 2
+"""Random max-filters for each number of a latent: so many that are generic separate all orbits."""
+
+ROTATIONS: tuple[LatentGroup, ...] = (SO2, SO3)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A row of the table.
+
+    Attributes:
+        name: of the projection.
+        groups: of the latents it takes.
+        complete: what it keeps, in words.
+        function: latents (B, V, d) and their group to (B, P).
+    """
+
+    name: str
+    groups: tuple[LatentGroup, ...]
+    complete: str
+    function: Callable[[Tensor, LatentGroup], Tensor]
+
+
+def project(name: str, z: Tensor, group: LatentGroup) -> Tensor:
+    """A projection of latents, in float64.
+
+    Args:
+        name: in `PROJECTIONS`.
+        z: (B, V, 2) for SO2, (B, V, 3) for SO3, (B, n, F) for Permutation.
+        group: that acts on them.
+
+    Returns:
+        (B, P); P depends on the projection and on V.
+
+    Raises:
+        ConfigError: if there is no such projection, or not for this group.
+        ShapeError: if z has other axes.
+    """
+    if name not in PROJECTIONS:
+        raise ConfigError(f"there is no projection {name!r}; there are {', '.join(PROJECTIONS)}")
+    row = PROJECTIONS[name]
+    if group not in row.groups:
+        fitting = ", ".join(other.name for other in PROJECTIONS.values() if group in other.groups)
+        raise ConfigError(f"projection {name!r} is not for {group.__name__}; use one of {fitting}")
+    _check(z, group)
+    return row.function(z.double(), group)
+
+
+def _check(z: Tensor, group: LatentGroup) -> None:
+    axis = {SO2: 2, SO3: 3}.get(group)
+    if z.ndim != 3 or not z.shape[1] or (axis and z.shape[2] != axis):
+        raise ShapeError(
+            f"latents of {group.__name__} have shape {tuple(z.shape)}, expected (B, V, {axis or 'F'})"
+        )
+
+
+def aligned(reference: Tensor, z: Tensor, group: LatentGroup) -> Tensor:
+    """The g z that is nearest to a reference.
+
+    Args:
+        reference: (V, d), or (B, V, d) for one each.
+        z: (B, V, d).
+        group: that acts on z.
+    """
+    if issubclass(group, Permutation):
+        return torch.stack(
+            [row[_matching(of_row, row)] for of_row, row in zip(reference.expand_as(z), z, strict=True)]
+        )
+    y = _covariance(reference, z)
+    if issubclass(group, SO2):
+        (a, b), (c, d) = y.unbind(dim=-1)[0].unbind(dim=-1), y.unbind(dim=-1)[1].unbind(dim=-1)
+        return SO2.from_equivariant(torch.stack([a + d, b - c], dim=-1)).act(z)
+    u, _, vh = torch.linalg.svd(y)
+    sign = torch.ones(*y.shape[:-1], dtype=y.dtype, device=y.device)
+    sign[..., 2] = torch.where(torch.linalg.det(u @ vh) < 0, -1.0, 1.0)
+    return SO3((u * sign[..., None, :]) @ vh).act(z)
+
+
+def overlap(reference: Tensor, z: Tensor, group: LatentGroup) -> Tensor:
+    """The largest product of a reference with any g z: max over g of <w, g z> (Cahill et al. 2022).
+
+    Args:
+        reference: (..., V, d), broadcast with z.
+        z: (..., V, d).
+        group: that acts on z.
+
+    Returns:
+        (...,).
+    """
+    if issubclass(group, Permutation):
+        first, second = torch.broadcast_tensors(reference, z)
+        if z.shape[-1] == 1:  # the rearrangement inequality
+            return (first.sort(dim=-2).values * second.sort(dim=-2).values).sum(dim=(-2, -1))
+        rows = zip(first.flatten(0, -3), second.flatten(0, -3), strict=True)
+        found = [(w * row[_matching(w, row)]).sum() for w, row in rows]
+        return torch.stack(found).view(first.shape[:-2])
+    y = _covariance(reference, z)
+    if issubclass(group, SO2):
+        return torch.hypot(y[..., 0, 0] + y[..., 1, 1], y[..., 1, 0] - y[..., 0, 1])
+    values, sign = torch.linalg.svdvals(y), torch.linalg.det(y).sign()
+    return values[..., 0] + values[..., 1] + torch.where(sign < 0, -1.0, 1.0) * values[..., 2]
+
+
+def orbit_distance(first: Tensor, second: Tensor, group: LatentGroup) -> Tensor:
+    """Min over g of |z - g z'|, exactly.
+
+    Args:
+        first: (..., V, d).
+        second: (..., V, d), broadcast with the first.
+        group: that acts on both.
+
+    Returns:
+        (...,).
+    """
+    first, second = first.double(), second.double()
+    squares = first.square().sum(dim=(-2, -1)) + second.square().sum(dim=(-2, -1))
+    return (squares - 2 * overlap(first, second, group)).clamp_min(0).sqrt()
+
+
+def _covariance(reference: Tensor, z: Tensor) -> Tensor:
+    """(..., d, d) sums over vectors of w_i z_j."""
+    return reference.mT.to(z.dtype) @ z
+
+
+def _matching(reference: Tensor, z: Tensor) -> Tensor:
+    """(n,) int64 which point of z belongs to each of the reference."""
+    cost = -(reference @ z.mT).detach().cpu().numpy()
+    return torch.from_numpy(linear_sum_assignment(cost)[1].astype(np.int64)).to(z.device)
+
+
+def sorting(z: Tensor, group: LatentGroup) -> Tensor:
+    """Each feature sorted by itself, (B, n F).
+
+    For one feature complete and isometric (rearrangement inequality). With more it forgets which values belong to the
+    same point.
+    """
+    return z.sort(dim=1).values.flatten(1)
+
+
+def norms(z: Tensor, group: LatentGroup) -> Tensor:
+    """Lengths of the vectors, (B, V). Incomplete: the angles between the vectors are lost."""
+    return torch.linalg.vector_norm(z, dim=-1)
+
+
+def angles(z: Tensor, group: LatentGroup) -> Tensor:
+    """Angles from the first vector to each other one, (B, V - 1), radians; jumps where a vector passes zero.
+
+    Of the plane -pi to pi, of space 0 to pi; an angle with a vector of length zero is 0. Incomplete: lengths are lost,
+    and in space the angles among the others.
+    """
+    first, other = z[:, :1], z[:, 1:]
+    dot = (first * other).sum(dim=-1)
+    if issubclass(group, SO2):
+        return torch.atan2(first[..., 0] * other[..., 1] - first[..., 1] * other[..., 0], dot)
+    cross = torch.linalg.cross(first.expand_as(other), other, dim=-1)
+    return torch.atan2(torch.linalg.vector_norm(cross, dim=-1), dot)
+
+
+def norms_and_angles(z: Tensor, group: LatentGroup) -> Tensor:
+    """Norms and angles side by side, (B, 2 V - 1): the complete invariants of the paper.
+
+    Complete for SO(2) where the first vector is not zero; not for SO(3).
+    """
+    return torch.cat([norms(z, group), angles(z, group)], dim=1)
+
+
+def gram(z: Tensor, group: LatentGroup) -> Tensor:
+    """Scalar products of all pairs of vectors and products with a sign, (B, V (V + 1) / 2 + d (V - d) + 1).
+
+    Complete, for every z. Scalar products determine z up to rotations and reflections. The determinants of all d of
+    the V vectors are then known up to one common sign, which is left open where all of them that are looked at
+    vanish; so many random combinations, determinants of W z, as are appended here vanish together only where z lies in
+    a hyperplane, and there reflections do nothing: their common zeros on the Grassmannian, of dimension d (V - d),
+    are none.
+    """
+    vectors, d = z.shape[1:]
+    i, j = torch.triu_indices(vectors, vectors)
+    products = [(z @ z.mT)[:, i, j]]
+    if vectors >= d:
+        mixing = _random(d * (vectors - d) + 1, d, vectors).to(z) / vectors**0.5
+        products.append(torch.linalg.det(mixing @ z[:, None]))
+    return torch.cat(products, dim=1)
+
+
+def max_filters(z: Tensor, group: LatentGroup) -> Tensor:
+    """Overlaps with random templates w, max over g of <w, g z>, (B, 2 V d); the templates are of unit length.
+
+    Complete, for every z, with probability 1 over the templates (Mixon and Qaddura 2022, arXiv 2212.11156); Lipschitz.
+    """
+    templates = _random(TEMPLATES * z.shape[1] * z.shape[2], *z.shape[1:]).to(z)
+    templates = templates / torch.linalg.vector_norm(templates, dim=(-2, -1), keepdim=True)
+    return torch.cat([overlap(templates, part[:, None], group) for part in z.split(64)])
+
+
+def voronoi(z: Tensor, group: LatentGroup) -> Tensor:
+    """The g z nearest to a random reference, (B, V d): in the Voronoi cell of the reference among its images.
+
+    Complete wherever only one g z is nearest, which is everywhere but on a set of measure zero; there it jumps, as
+    every cross-section has to somewhere.
+    """
+    return aligned(_random(*z.shape[1:]).to(z), z, group).flatten(1)
+
+
+PROJECTIONS = {
+    row.name: row
+    for row in (
+        Projection("sorting", (Permutation,), "complete for one feature a point", sorting),
+        Projection("norms", ROTATIONS, "incomplete: lengths alone", norms),
+        Projection("angles", ROTATIONS, "incomplete: angles to the first vector alone", angles),
+        Projection(
+            "norms-angles",
+            ROTATIONS,
+            "complete for SO(2) where the first vector is not zero; incomplete for SO(3)",
+            norms_and_angles,
+        ),
+        Projection("gram", ROTATIONS, "complete", gram),
+        Projection("max-filter", (*ROTATIONS, Permutation), "complete", max_filters),
+        Projection("voronoi", (*ROTATIONS, Permutation), "complete but for a set of measure zero", voronoi),
+    )
+}
+"""Name to projection."""
+
+
+@lru_cache
+def _random(*shape: int) -> Tensor:
+    """Standard normal numbers, the same for every call and machine."""
+    return torch.from_numpy(np.random.default_rng(0).standard_normal(shape))
