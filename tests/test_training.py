@@ -18,6 +18,7 @@ from torch import nn
 
 from molgiae import checkpoint
 from molgiae.checkpoint import Checkpoint
+from molgiae.clouds import pack
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5 import Hdf5Writer
@@ -27,7 +28,8 @@ from molgiae.inference import Embedder
 from molgiae.models import ARCHITECTURES, build
 from molgiae.pretraining import fitted, held_out, pretrain, read_data
 from molgiae.training import Data, Run, Trainer, reconstruct, train
-from molgiae.training.batches import distort, whole
+from molgiae.training.batches import distort, padded, whole
+from molgiae.training.components import start_from_components
 from molgiae.training.pairs import conformer_pairs, drawn
 from molgiae.training.state import log
 from molgiae.training.trainer import learning_rate
@@ -44,7 +46,9 @@ MODEL = ModelConfig(
     frame_width=8,
     shape_dim=2,
 )
-CONFIG = TrainConfig(batch_size=8, steps=6, frame_steps=4, shape_steps=3, atom_steps=3, warmup_steps=2, learning_rate=3e-3)
+CONFIG = TrainConfig(
+    batch_size=8, steps=6, frame_steps=4, shape_steps=3, atom_steps=3, warmup_steps=2, learning_rate=3e-3
+)
 DATA = Data(
     ConformerBlock.of([random_conformer(3 + seed % 7, seed) for seed in range(24)]),
     ConformerBlock.of([random_conformer(5, seed) for seed in range(100, 104)]),
@@ -552,3 +556,23 @@ def test_pretraining_needs_neither_rdkit_nor_ase(tmp_path):
     first, second = done.stdout.splitlines()
     assert json.loads(first) == [1.0, 1.0]
     assert second == "there is no rdkit"
+
+
+def test_the_linear_start_is_the_best_linear_autoencoder():
+    """With all components the start reconstructs; with fewer it is as good as any linear map can be."""
+    block = DATA.train
+    model = build(ModelConfig(embedding_dim=29 * 9, shape_dim=0, width=8, layers=1, atom_width=0))
+    x = pack(block.atomic_number, block.position, block.offset)
+    forms = padded(model.canonical(x), 29).to(dtype=torch.float32)
+    start_from_components(model.encoder.slots, model.decoder, forms)
+    decoded = model.decode(model.encoder.slots(forms.z, forms.pos))
+    assert torch.equal(decoded.z, forms.z)
+    assert torch.allclose(decoded.pos * forms.mask[..., None], forms.pos, atol=1e-3)
+    few = build(ModelConfig(embedding_dim=3, shape_dim=0, width=8, layers=1, atom_width=0))
+    start_from_components(few.encoder.slots, few.decoder, forms)
+    features = few.encoder.slots.features(forms.z, forms.pos)
+    spread = features - features.mean(dim=0)
+    code = few.encoder.slots(forms.z, forms.pos).detach()
+    explained = code.square().sum() / spread.square().sum()
+    singular = torch.linalg.svdvals(spread).square()
+    assert float(explained) == pytest.approx(float(singular[:3].sum() / singular.sum()), rel=1e-3)

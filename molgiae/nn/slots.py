@@ -107,12 +107,14 @@ class SlotEncoder(nn.Module):
             z: (B, n) atomic numbers in canonical order, n up to S; 0 where padded.
             pos: (B, n, 3) angstrom in the canonical frame, 0 where padded.
         """
+        return self.scale * self.net(self.features(z, pos))
+
+    def features(self, z: AtomicNumbers, pos: Positions) -> Tensor:
+        """(B, S (E + 4)) what each slot holds: one of the elements or "empty", and a position."""
+        padding = self.slots - z.shape[1]
+        z, pos = nn.functional.pad(z, (0, padding)), nn.functional.pad(pos, (0, 0, 0, padding))
         kind = (z[..., None] == z.new_tensor([0, *self.elements])).to(pos.dtype)
-        features = torch.cat([kind[..., 1:], kind[..., :1], pos], dim=-1)
-        empty = torch.zeros_like(features[:, :1])
-        empty[..., len(self.elements)] = 1
-        padding = empty.expand(-1, self.slots - z.shape[1], -1)
-        return self.scale * self.net(torch.cat([features, padding], dim=1).flatten(1))
+        return torch.cat([kind[..., 1:], kind[..., :1], pos], dim=-1).flatten(1)
 
 
 class SlotDecoder(nn.Module):

@@ -22,6 +22,7 @@ from molgiae.config import TrainConfig
 from molgiae.data.conformer import ConformerBlock
 from molgiae.losses import conditioning_loss, denoising_loss, frame_loss, reconstruction_loss, shape_loss
 from molgiae.training.batches import distort, padded, trimmed, whole
+from molgiae.training.components import start_from_components
 from molgiae.training.pairs import conformer_pairs
 from molgiae.training.run import Data, Run
 from molgiae.walk import graph_classes
@@ -47,6 +48,7 @@ class Stage:
         parameters: what is trained.
         loss: of a batch, given places (b,) on the device of the run.
         bf16: whether matrix products may run in bfloat16.
+        begin: what comes before the first step.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Stage:
     parameters: list[nn.Parameter]
     loss: Loss
     bf16: bool = False
+    begin: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -152,8 +155,11 @@ def canonical_stage(task: Task) -> Stage:
         prediction = model.decoder(model.encoder.invariant(classes[index], x))
         return reconstruction_loss(prediction, x, model.element, config.type_weight)
 
+    def begin() -> None:
+        start_from_components(model.encoder.slots, model.decoder, conformers)
+
     parameters = [p for p in model.parameters() if p.requires_grad]
-    return Stage("autoencoder", config.steps, len(conformers), parameters, loss, bf16=True)
+    return Stage("autoencoder", config.steps, len(conformers), parameters, loss, bf16=True, begin=begin)
 
 
 def joint_stage(task: Task) -> Stage:

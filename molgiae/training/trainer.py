@@ -112,6 +112,8 @@ class Trainer:
         )
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
+        if self.step == 0:
+            stage.begin()
         metrics: Metrics = {}
         bar = tqdm(total=stage.steps, initial=self.step, desc=stage.name, disable=not self.run.progress)
         losses: list[Tensor] = []
