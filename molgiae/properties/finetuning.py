@@ -128,16 +128,9 @@ def finetune(
     labelled = read_labelled(inputs, targets, **reading)
     pretrained = checkpoint.load(choose(labelled.block).model if model == AUTO_MODEL else model)
     split = make_split(labelled, by, shares, config.seed)
-    parts = [labelled.take(rows) for rows in split.parts]
-    train, validation, test = parts
-    reference = fit_references(train.block, train.values, labelled.targets, references)
-    rest = train.values - reference.of(train.block)
-    spread = np.maximum(np.nanstd(rest, axis=0), LEAST_SPREAD)
-    scale = Scale(labelled.targets, reference, spread, np.ones(len(spread)))
-
-    torch.manual_seed(config.seed)
-    network = initial(pretrained, scale, config)
+    train, validation, test = (labelled.take(rows) for rows in split.parts)
     folder.mkdir(parents=True, exist_ok=True)
+    _list(folder, labelled)
     fitting = Fitting(
         folder,
         where,
@@ -145,19 +138,14 @@ def finetune(
         progress=progress,
         identity=_identity(labelled, split, pretrained.sha256),
     )
-    examples = [Examples(p.block, scale.standardised(p.block, p.values)) for p in (train, validation)]
-    fit = Fit(network.to(where), examples[0], examples[1], config, fitting)
-    if resume and fit.last.exists():
-        fit.restore()
-    fitted = fit.run()
-    _list(folder, labelled)
-    if fitted is None:
+    learned = learn(train, validation, pretrained, config, fitting, references, resume)
+    if learned is None:
         return Outcome(folder, False, None, {}, labelled, labelled.notes)
 
-    scale = calibrated(scale, fitted, validation)
-    value, std = predicted(fitted, scale, test)
+    scale = learned.scale
+    value, std = predicted(learned.model, scale, test)
     features, notes = _embeddings(pretrained, labelled)
-    rows = baselines(labelled, split, reference, features, seed=config.seed)
+    rows = baselines(labelled, split, scale.references, features, seed=config.seed)
     own = ROWS[config.way]
     sizes = (len(train), len(validation), len(test))
     table = compare(test.values, {**rows, own: value}, labelled.targets, sizes, own)
@@ -177,13 +165,13 @@ def finetune(
         else {"name": pretrained.name, "sha256": pretrained.sha256},
         "training": config.to_dict(),
         "conformers": dict(zip(("train", "validation", "test"), sizes, strict=True)),
-        "step": fit.step,
-        "seconds": round(fit.seconds),
+        "step": learned.step,
+        "seconds": round(learned.seconds),
         "device": where,
         "test": table.to_dict(),
         "coverage": coverages,
     }
-    save(folder / FILE, fitted.cpu(), scale, measure_domain(train.block), provenance)
+    save(folder / FILE, learned.model.cpu(), scale, measure_domain(train.block), provenance)
     _write_test(folder / "test.csv", test, value, std)
     notes = (*labelled.notes, *notes)
     outcome = Outcome(folder, True, table, coverages, labelled, notes)
@@ -191,6 +179,51 @@ def finetune(
     if find_spec("matplotlib"):
         parity_plot(folder / "parity.png", test.values, value, labelled.targets, std)
     return outcome
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A model of properties with its scale, and what it took."""
+
+    model: PropertyModel
+    scale: Scale
+    step: int
+    seconds: float
+
+
+def learn(
+    train: Labelled,
+    validation: Labelled,
+    pretrained: checkpoint.Checkpoint,
+    config: FinetuneConfig,
+    fitting: Fitting,
+    references: Kind = "auto",
+    resume: bool = False,
+) -> Learned | None:
+    """Fit references, weights and uncertainty; None if time ran out before.
+
+    Args:
+        train: conformers to learn from.
+        validation: conformers to choose weights and calibrate the uncertainty by.
+        pretrained: the start.
+        config: the recipe.
+        fitting: where and how.
+        references: what is taken off before learning.
+        resume: continue the fit in the directory, if there is one.
+    """
+    reference = fit_references(train.block, train.values, train.targets, references)
+    spread = np.nanstd(train.values - reference.of(train.block), axis=0)
+    scale = Scale(train.targets, reference, np.maximum(spread, LEAST_SPREAD), np.ones(len(spread)))
+    torch.manual_seed(config.seed)
+    network = initial(pretrained, scale, config).to(fitting.device)
+    examples = [Examples(p.block, scale.standardised(p.block, p.values)) for p in (train, validation)]
+    fit = Fit(network, examples[0], examples[1], config, fitting)
+    if resume and fit.last.exists():
+        fit.restore()
+    model = fit.run()
+    if model is None:
+        return None
+    return Learned(model, calibrated(scale, model, validation), fit.step, fit.seconds)
 
 
 def initial(pretrained: checkpoint.Checkpoint, scale: Scale, config: FinetuneConfig) -> PropertyModel:

@@ -47,13 +47,15 @@ def start_from_components(encoder: SlotEncoder, decoder: SlotDecoder, forms: Clo
 
 def principal_components(encoder: SlotEncoder, forms: Cloud) -> tuple[Tensor, Tensor]:
     """Mean (F,) and axes (F, F), the first first, of what the slots hold."""
-    total, square = 0.0, 0.0
+    weight = encoder.net.linear.weight
+    size = weight.shape[1]
+    total = torch.zeros(size, dtype=torch.float64, device=weight.device)
+    square = torch.zeros(size, size, dtype=torch.float64, device=weight.device)
     for start in range(0, len(forms), CHUNK):
         part = forms[start : start + CHUNK]
         features = encoder.features(part.z, part.pos).double()
         total, square = total + features.sum(dim=0), square + features.mT @ features
-    mean = torch.as_tensor(total) / len(forms)
-    covariance = torch.as_tensor(square) / len(forms) - torch.outer(mean, mean)
+    mean = total / len(forms)
+    covariance = square / len(forms) - torch.outer(mean, mean)
     axes = torch.linalg.eigh(covariance).eigenvectors.flip(1)
-    weight = encoder.net.linear.weight
     return mean.to(weight), axes.to(weight)

@@ -1,0 +1,232 @@
+"""Scorecard C: what labels are worth, by way of learning; one training set is a part of the next.
+
+    python benchmarks/learning_curves.py qm9.npz -o curves
+    python benchmarks/learning_curves.py qm9.npz --sizes 100 1000 --seeds 0 --ways scratch full -o quick
+
+Results are kept in OUTPUT/results.json after each fit; what is there is not fitted again. The splits are those of the
+file; of its validation molecules as many are used as make a quarter of the training molecules, so that few labels means
+few. Seeds choose the training molecules, the order of the batches, and the random weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from molgiae import checkpoint
+from molgiae.config import WAYS, FinetuneConfig
+from molgiae.evaluation.descriptors import soap
+from molgiae.inference import Embedder, Result
+from molgiae.plots import blank, saved
+from molgiae.properties.baselines import baselines
+from molgiae.properties.finetuning import learn, predicted
+from molgiae.properties.fitting import Fitting
+from molgiae.properties.labels import Labelled, read_labelled
+from molgiae.properties.references import fit_references
+from molgiae.properties.scores import score
+from molgiae.properties.splitting import Split
+
+Floats = NDArray[np.float64]
+
+SIZES = ("100", "1000", "5%", "25%", "all")
+NAMES = {"scratch": "from scratch", "full": "fine-tuned", "frozen": "frozen, head trained"}
+KERNEL = "kernel ridge on "
+
+
+@dataclass(frozen=True)
+class Case:
+    """Labels of so many training molecules, chosen by a seed."""
+
+    size: str
+    seed: int
+
+    def split(self, labelled: Labelled) -> Split:
+        """The training molecules of this case; validation in proportion; the whole test set."""
+        assert labelled.split is not None
+        train, validation, test = (np.flatnonzero(labelled.split == part) for part in range(3))
+        rng = np.random.default_rng(self.seed)
+        train, validation = rng.permutation(train), rng.permutation(validation)
+        count = counted(self.size, len(train))
+        return Split(np.sort(train[:count]), np.sort(validation[: max(count // 4, 10)]), test)
+
+
+def counted(size: str, everything: int) -> int:
+    """How many molecules "100", "5%" or "all" are."""
+    if size == "all":
+        return everything
+    return round(everything * float(size[:-1]) / 100) if size.endswith("%") else int(size)
+
+
+def main() -> None:
+    """Fit what is missing, print the table, draw the curves."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", help="QM9 npz file")
+    parser.add_argument("--target", default="enthalpy")
+    parser.add_argument("--model", default="qm9")
+    parser.add_argument("--sizes", nargs="+", default=SIZES)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
+    parser.add_argument("--ways", nargs="*", default=WAYS, choices=WAYS)
+    parser.add_argument("--no-kernels", action="store_true", help="leave out kernel ridge regression")
+    parser.add_argument("--output", "-o", type=Path, default=Path("curves"))
+    options = parser.parse_args()
+
+    options.output.mkdir(parents=True, exist_ok=True)
+    found = Results(options.output / "results.json")
+    labelled = read_labelled(options.data, [options.target])
+    pretrained = checkpoint.load(options.model)
+    features = None if options.no_kernels else fixed_features(labelled, pretrained, options.output)
+    for size in options.sizes:
+        for seed in options.seeds:
+            case = Case(size, seed)
+            split = case.split(labelled)
+            rows(found, case, labelled, split, features)
+            for way in options.ways:
+                if not found.has(case, NAMES[way]):
+                    fit(found, case, labelled, split, pretrained, way, options.output / "fit")
+    unit = labelled.targets[0].unit
+    print(found.table(unit))
+    found.draw(options.output / "curves.png", f"{labelled.targets[0].name}, MAE ({unit})", labelled)
+
+
+def fixed_features(labelled: Labelled, pretrained: checkpoint.Checkpoint, folder: Path) -> dict[str, Floats]:
+    """Embedding and SOAP of all conformers; SOAP is kept in a file, for it takes long."""
+    result = Embedder(pretrained).embed(labelled.block)
+    kept = folder / "soap.npy"
+    if not kept.exists():
+        np.save(kept, soap(Result(labelled.block, {})).astype(np.float32))
+    return {"embedding": result["embedding"].astype(np.float64), "SOAP": np.load(kept).astype(np.float64)}
+
+
+def rows(
+    found: Results, case: Case, labelled: Labelled, split: Split, features: dict[str, Floats] | None
+) -> None:
+    """Mean, composition and kernel ridge regression."""
+    names = ["mean", "composition", *(KERNEL + name for name in features or {})]
+    if all(found.has(case, name) for name in names):
+        return
+    train = labelled.take(split.train)
+    reference = fit_references(train.block, train.values, labelled.targets)
+    started = time.monotonic()
+    truth = labelled.values[split.test]
+    for name, values in baselines(labelled, split, reference, features or {}, seed=case.seed).items():
+        found.add(
+            case, name, float(score(values, truth).mae[0]), len(split.train), time.monotonic() - started
+        )
+
+
+def fit(
+    found: Results,
+    case: Case,
+    labelled: Labelled,
+    split: Split,
+    pretrained: checkpoint.Checkpoint,
+    way: str,
+    folder: Path,
+) -> None:
+    """One way of learning."""
+    parts = [labelled.take(part) for part in split.parts]
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    config = replace(FinetuneConfig(), way=way, seed=case.seed)
+    learned = learn(parts[0], parts[1], pretrained, config, Fitting(folder))
+    assert learned is not None
+    value, std = predicted(learned.model, learned.scale, parts[2])
+    within = float((np.abs(value - parts[2].values) <= std).mean())
+    mae = float(score(value, parts[2].values).mae[0])
+    found.add(case, NAMES[way], mae, len(split.train), learned.seconds, learned.step, within)
+
+
+class Results:
+    """Mean absolute errors by case and row, in a JSON file.
+
+    Args:
+        path: read if it is there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows = json.loads(path.read_text()) if path.exists() else []
+
+    def has(self, case: Case, name: str) -> bool:
+        """Whether it was measured."""
+        return any((r["size"], r["seed"], r["row"]) == (case.size, case.seed, name) for r in self.rows)
+
+    def add(
+        self,
+        case: Case,
+        name: str,
+        mae: float,
+        count: int,
+        seconds: float,
+        step: int = 0,
+        within: float = 0.0,
+    ) -> None:
+        """Keep a result."""
+        self.rows.append(
+            {
+                "size": case.size,
+                "seed": case.seed,
+                "row": name,
+                "mae": mae,
+                "training_molecules": count,
+                "seconds": round(seconds, 1),
+                "steps": step,
+                "within_uncertainty": within,
+                "torch_threads": torch.get_num_threads(),
+            }
+        )
+        self.path.write_text(json.dumps(self.rows, indent=1) + "\n")
+        print(f"{case.size} seed {case.seed} {name}: {mae:.4f}, {seconds:.0f} s", flush=True)
+
+    def of(self, size: str, name: str) -> list[float]:
+        """Errors for all seeds."""
+        return [r["mae"] for r in self.rows if (r["size"], r["row"]) == (size, name)]
+
+    def table(self, unit: str) -> str:
+        """Markdown: means over seeds and their range."""
+        sizes = list(
+            dict.fromkeys(r["size"] for r in sorted(self.rows, key=lambda r: r["training_molecules"]))
+        )
+        names = list(dict.fromkeys(r["row"] for r in self.rows))
+        lines = [f"| MAE, {unit} | " + " | ".join(sizes) + " |", "|---" * (len(sizes) + 1) + "|"]
+        for name in names:
+            cells = [shown(self.of(size, name)) for size in sizes]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+    def draw(self, path: Path, label: str, labelled: Labelled) -> None:
+        """Learning curves, a line for each row, a point for each seed."""
+        figure = blank(6, 4.5)
+        axes = figure.subplots()
+        for name in dict.fromkeys(r["row"] for r in self.rows):
+            points = sorted((r["training_molecules"], r["mae"]) for r in self.rows if r["row"] == name)
+            x, y = np.array(points).T
+            (dots,) = axes.plot(x, y, ".", markersize=4)
+            distinct = np.unique(x)
+            axes.plot(distinct, [y[x == v].mean() for v in distinct], color=dots.get_color(), label=name)
+        axes.set(xscale="log", yscale="log", xlabel="training molecules", ylabel=label)
+        axes.legend(fontsize=8)
+        axes.grid(alpha=0.3, which="both")
+        saved(figure, path)
+
+
+def shown(values: list[float]) -> str:
+    """Mean of the seeds, and their range."""
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    return f"{np.mean(values):.4f}" + (f" ({low:.4f} to {high:.4f})" if len(values) > 1 else "")
+
+
+if __name__ == "__main__":
+    main()
