@@ -96,25 +96,21 @@ def fit_kernel_ridge(
     order = rng.permutation(len(values))[:n_max]
     center, scale = features[order].mean(axis=0), features[order].std(axis=0)
     scale = np.where(scale > 1e-9 * np.maximum(1.0, np.abs(center)), scale, np.inf)  # constants say nothing
-    rows, mean, spread = (
-        (features[order] - center) / scale,
-        float(values[order].mean()),
-        float(values[order].std()),
-    )
+    rows, mean = (features[order] - center) / scale, float(values[order].mean())
     goal = values[order] - mean
     chosen = rng.permutation(len(validation[1]))[:n_search]
     held = (validation[0][chosen] - center) / scale, validation[1][chosen] - mean
     kernel, width, alpha = _search(rows[:n_search], goal[:n_search], held)
     matrix = _kernel(kernel, cdist(rows, rows, METRICS[kernel]), width)
-    dual = _solved(matrix, goal, alpha)
-    if dual is None:  # cannot be: the strength worked for some of the rows, and a larger one always does
-        dual = _solved(matrix, goal, ALPHAS[-1])
-    weights = np.zeros(len(rows)) if dual is None or spread == 0 else dual
-    return KernelRidge(kernel, width, alpha, len(rows), rows, weights, center, scale, mean)
+    strengths = (strength for strength in ALPHAS if strength >= alpha)  # the last is never too weak
+    alpha, dual = next((a, dual) for a in strengths if (dual := _solved(matrix, goal, a)) is not None)
+    return KernelRidge(kernel, width, alpha, len(rows), rows, dual, center, scale, mean)
 
 
 def _search(rows: Floats, goal: Floats, held: tuple[Floats, Floats]) -> tuple[str, float, float]:
     best, choice = np.inf, ("gaussian", 1.0, ALPHAS[-1])
+    if not len(held[1]):
+        return choice
     for kernel, metric in METRICS.items():
         among, across = cdist(rows, rows, metric), cdist(held[0], rows, metric)
         typical = float(np.median(among[among > 0])) if (among > 0).any() else 1.0

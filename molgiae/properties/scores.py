@@ -31,36 +31,43 @@ class Scores:
         mae: (T,) mean absolute error.
         rmse: (T,) root of the mean square error.
         r2: (T,) 1 - mean square error over the variance of the values; NaN for fewer than two or equal values.
+        r2_rest: (T,) likewise over the variance of what composition leaves of the values. Of total energies it leaves a
+            millionth, so that `r2` is 1 for any model.
     """
 
     mae: Floats
     rmse: Floats
     r2: Floats
+    r2_rest: Floats
 
 
-def score(prediction: Floats, truth: Floats) -> Scores:
-    """Scores of predictions (K, T) against values (K, T), NaN where there are none.
+def score(prediction: Floats, truth: Floats, explained: Floats | None = None) -> Scores:
+    """Scores of predictions against values.
+
+    Args:
+        prediction: (K, T).
+        truth: (K, T), NaN where there is no value.
+        explained: (K, T) what composition explains, as of `References.of`; None for nothing.
 
     Raises:
         ShapeError: the shapes differ.
     """
     if prediction.shape != truth.shape:
         raise ShapeError(f"predictions have shape {prediction.shape}, values {truth.shape}")
-    columns = [
-        _column_scores(p[np.isfinite(t)], t[np.isfinite(t)])
-        for p, t in zip(prediction.T, truth.T, strict=True)
-    ]
-    mae, rmse, r2 = np.array(columns).reshape(-1, 3).T
-    return Scores(mae, rmse, r2)
+    rest = truth if explained is None else truth - explained
+    columns = [_column_scores(*column) for column in zip(prediction.T, truth.T, rest.T, strict=True)]
+    return Scores(*np.array(columns).reshape(-1, 4).T)
 
 
-def _column_scores(prediction: Floats, truth: Floats) -> tuple[float, float, float]:
-    if not len(truth):
-        return np.nan, np.nan, np.nan
-    error = prediction - truth
-    square, variance = float(np.mean(error**2)), float(np.var(truth))
-    r2 = 1 - square / variance if variance > 0 else np.nan
-    return float(np.abs(error).mean()), square**0.5, r2
+def _column_scores(prediction: Floats, truth: Floats, rest: Floats) -> tuple[float, float, float, float]:
+    known = np.isfinite(truth)
+    if not known.any():
+        return np.nan, np.nan, np.nan, np.nan
+    error = prediction[known] - truth[known]
+    square = float(np.mean(error**2))
+    variances = float(np.var(truth[known])), float(np.var(rest[known]))
+    r2, r2_rest = (1 - square / variance if variance > 0 else np.nan for variance in variances)
+    return float(np.abs(error).mean()), square**0.5, r2, r2_rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +97,14 @@ class ScoreTable:
         for t, target in enumerate(self.targets):
             unit = "" if target.unit == "1" else f" ({target.unit})"
             label = f"{target.name}{unit}, {self.counts[t]} test values"
-            lines += ["", label, f"{'':{width}}  {'MAE':>10}  {'RMSE':>10}  {'R2':>8}"]
+            lines += ["", label, f"{'':{width}}  {'MAE':>10}  {'RMSE':>10}  {'R2':>8}  {'R2 rest':>8}"]
             lines += [
-                f"{name:{width}}  {_shown(s.mae[t]):>10}  {_shown(s.rmse[t]):>10}  {s.r2[t]:>8.4f}"
+                f"{name:{width}}  {_shown(s.mae[t]):>10}  {_shown(s.rmse[t]):>10}  "
+                f"{s.r2[t]:>8.4f}  {s.r2_rest[t]:>8.4f}"
                 for name, s in self.rows.items()
             ]
-        return "\n".join([*lines, "", *self.verdict()])
+        note = "R2 rest: of the values less what composition explains in the training set"
+        return "\n".join([*lines, "", note, *self.verdict()])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: NaN as None."""
@@ -108,7 +117,7 @@ class ScoreTable:
                     "unit": target.unit,
                     "test_values": self.counts[t],
                     "rows": {
-                        name: {key: _plain(getattr(s, key)[t]) for key in ("mae", "rmse", "r2")}
+                        name: {key: _plain(getattr(s, key)[t]) for key in ("mae", "rmse", "r2", "r2_rest")}
                         for name, s in self.rows.items()
                     },
                 }
@@ -156,6 +165,7 @@ def compare(
     targets: Sequence[Target],
     sizes: tuple[int, int, int],
     model: str,
+    explained: Floats | None = None,
 ) -> ScoreTable:
     """The table of predictions for one test set.
 
@@ -165,8 +175,9 @@ def compare(
         targets: T targets.
         sizes: conformers for training, validation and testing.
         model: name of the row to judge.
+        explained: (K, T) what composition explains, for R2 of the rest.
     """
-    rows = {name: score(prediction, truth) for name, prediction in predictions.items()}
+    rows = {name: score(prediction, truth, explained) for name, prediction in predictions.items()}
     own = np.abs(predictions[model] - truth)
     worse = {
         name: _paired(np.abs(prediction - truth) - own)
@@ -192,6 +203,7 @@ def parity_plot(
     prediction: Floats,
     targets: Sequence[Target],
     std: Floats | None = None,
+    explained: Floats | None = None,
 ) -> Path:
     """Draw predictions against values, a panel for each target, as PNG, SVG or PDF by the name.
 
@@ -201,23 +213,26 @@ def parity_plot(
         prediction: (K, T).
         targets: T targets.
         std: (K, T) one standard deviation, drawn as bars.
+        explained: (K, T) what composition explains; it is taken off both, as it hides all else of total energies.
 
     Raises:
         ConfigError: matplotlib is not installed.
     """
     figure = blank(4.5 * len(targets), 4.5)
+    shift = np.zeros_like(truth) if explained is None else explained
     panels = figure.subplots(1, len(targets), squeeze=False)[0]
     for t, (axes, target) in enumerate(zip(panels, targets, strict=True)):
         known = np.isfinite(truth[:, t])
-        x, y = truth[known, t], prediction[known, t]
+        x, y = truth[known, t] - shift[known, t], prediction[known, t] - shift[known, t]
         if std is not None:
             axes.errorbar(x, y, std[known, t], fmt="none", elinewidth=0.5, alpha=0.3)
         axes.plot(x, y, ".", markersize=3, alpha=0.5)
         ends = [min(x.min(), y.min()), max(x.max(), y.max())] if len(x) else [0, 1]
         axes.plot(ends, ends, color="grey", linewidth=0.8)
-        s = score(prediction[:, t : t + 1], truth[:, t : t + 1])
-        axes.set(xlabel=f"{target.heading}, given", ylabel=f"{target.heading}, predicted", aspect="equal")
-        axes.set_title(f"{target.name}: MAE {_shown(s.mae[0])}, R² {s.r2[0]:.4f}", fontsize=10)
+        s = score(prediction[:, t : t + 1], truth[:, t : t + 1], shift[:, t : t + 1])
+        name = target.heading if explained is None else f"{target.heading} less composition"
+        axes.set(xlabel=f"{name}, given", ylabel=f"{name}, predicted", aspect="equal")
+        axes.set_title(f"{target.name}: MAE {_shown(s.mae[0])}, R² {s.r2_rest[0]:.4f}", fontsize=10)
         axes.grid(alpha=0.3)
     return saved(figure, Path(path))
 
