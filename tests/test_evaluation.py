@@ -144,6 +144,33 @@ class TestReconstruction:
         assert figures["type_accuracy"] < 1
         assert figures["formula_accuracy"] < 1
 
+    def test_by_atoms(self, perfect):
+        figures = reconstruction(random_weights(perfect, 1), BLOCK)
+        rmsd, sizes = (np.array(figures["series"][name]) for name in ("rmsd", "n_atoms"))
+        bins = figures["by_atoms"]
+        assert {size: found["conformers"] for size, found in bins.items()} == {"1-9": 15, "10-19": 9}
+        assert_allclose(bins["10-19"]["rmsd_mean"], rmsd[sizes >= 10].mean(), atol=1e-6)
+        assert_allclose(bins["1-9"]["rmsd_p100"], rmsd[sizes < 10].max(), atol=1e-6)
+        total = sum(found["conformers"] * found["formula_accuracy"] for found in bins.values())
+        assert_allclose(total / 24, figures["formula_accuracy"])
+        assert bins["1-9"]["solved_rmsd_mean"] <= bins["1-9"]["rmsd_mean"]
+
+    def test_by_element(self, perfect):
+        embedder = random_weights(perfect, 1)
+        figures = reconstruction(embedder, BLOCK)
+        result = embedder.embed(BLOCK, reconstruct=True)
+        found = figures["by_element"]
+        assert list(found) == ["H", "C", "N", "O"]
+        assert sum(row["atoms"] for row in found.values()) == len(BLOCK.atomic_number)
+        nitrogen = BLOCK.atomic_number == 7
+        away = np.linalg.norm((result["reconstructed_position"] - BLOCK.position)[nitrogen], axis=1)
+        assert_allclose(found["N"]["displacement"], np.sqrt((away**2).mean()), rtol=1e-6)
+        with_it = [m for m, c in enumerate(BLOCK) if 7 in c.atomic_number]
+        assert found["N"]["conformers"] == len(with_it) < 24
+        assert_allclose(found["N"]["rmsd_mean"], result["rmsd"][with_it].mean(), rtol=1e-6)
+        right = sum(row["atoms"] * row["type_accuracy"] for row in found.values())
+        assert_allclose(right / len(BLOCK.atomic_number), figures["type_accuracy"])
+
     def test_worst_are_the_worst(self, perfect):
         figures = reconstruction(random_weights(perfect, 1), BLOCK)
         rmsd = [w["rmsd"] for w in figures["worst"]]
@@ -429,8 +456,61 @@ class TestNpz:
         with pytest.raises(ConfigError, match="no splits"):
             read_npz(path, "test")
         np.savez(path, **arrays)
-        with pytest.raises(MolgiaeError, match="no array position"):
+        with pytest.raises(
+            MolgiaeError, match=r"no array position; expected .* position or position_mA, found"
+        ):
             read_npz(path)
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({"position": BLOCK.position[:-1]}, "position is float64 of shape .* expected numbers of shape"),
+            ({"atomic_number": BLOCK.atomic_number[1:]}, "atomic_number is uint8 of shape"),
+            ({"atomic_number": BLOCK.atomic_number * 1.0}, "expected a row of whole numbers"),
+            (
+                {"atomic_number": np.full_like(BLOCK.atomic_number, 200)},
+                "atomic_number 200 of atom 0 is no el",
+            ),
+            ({"n_atoms": BLOCK.n_atoms[:0]}, "n_atoms needs at least one conformer"),
+            ({"molecule": np.arange(3)}, "molecule is int64 of shape"),
+            ({"formal_charge": np.zeros(25)}, "formal_charge is float64 of shape"),
+            ({"position": np.where(BLOCK.position < 0, np.nan, BLOCK.position)}, "is not a finite number"),
+        ],
+    )
+    def test_arrays_that_do_not_fit_are_named(self, tmp_path, change, reason):
+        arrays = {"n_atoms": BLOCK.n_atoms, "atomic_number": BLOCK.atomic_number, "position": BLOCK.position}
+        np.savez(tmp_path / "a.npz", **arrays)
+        assert len(read_npz(tmp_path / "a.npz")) == 24
+        np.savez(tmp_path / "a.npz", **(arrays | change))
+        with pytest.raises(MolgiaeError, match=rf"a\.npz: .*{reason}"):
+            read_npz(tmp_path / "a.npz")
+
+    def test_conformers_of_one_molecule_and_charges_are_known(self, perfect, tmp_path):
+        """As in a test file of drug-like conformers: what evaluate says of ensembles needs no titles."""
+        rng = np.random.default_rng(0)
+        pairs = ConformerBlock.of(
+            [
+                replace(c, position=c.position + rng.normal(0, s, c.position.shape))
+                for c in BLOCK
+                for s in (0, 0.1)
+            ]
+        )
+        np.savez(
+            tmp_path / "a.npz",
+            n_atoms=pairs.n_atoms.astype(np.uint8),
+            atomic_number=pairs.atomic_number,
+            position_mA=np.round(pairs.position * 1000).astype(np.int16),
+            molecule=np.arange(48, dtype=np.int32) // 2,
+            formal_charge=np.arange(48, dtype=np.int8) % 3 - 1,
+        )
+        assert read_npz(tmp_path / "a.npz").charge.tolist()[:4] == [-1, 0, 1, -1]
+        found = evaluate(tmp_path / "a.npz", perfect, settings=SMALL)
+        assert found.about["conformers"] == 48 and found.about["out_of_domain"] >= 32
+        assert found.sections["neighbours"]["keeper"]["queries"] == 48
+        assert found.sections["conformers"]["keeper"]["pairs"] > 10
+        assert found.sections["mirror"]["keeper"]["chiral_told_apart"] is not None
+        table = found.table()
+        assert "| 10-19 | 18 | 0.0000 |" in table and "by element" in table and "| N | " in table
 
     def test_not_an_npz(self, tmp_path):
         (tmp_path / "bad.npz").write_text("no")
