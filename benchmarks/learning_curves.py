@@ -136,7 +136,6 @@ def fit(
     """One way of learning."""
     parts = [labelled.take(part) for part in split.parts]
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
     config = replace(FinetuneConfig(), way=way, seed=case.seed)
     learned = learn(parts[0], parts[1], pretrained, config, Fitting(folder))
     assert learned is not None

@@ -51,7 +51,7 @@ class Fitting:
     """Where and how a fit runs.
 
     Attributes:
-        directory: gets ``metrics.csv`` and ``last.pt``; exists.
+        directory: gets ``metrics.csv`` and ``last.pt``; made if it is not there.
         device: "cpu" or "cuda".
         bf16: whether matrix products run in bfloat16.
         stop_after: seconds after which the fit saves and ends, to be resumed; None for never.
@@ -87,6 +87,7 @@ class Fit:
         fitting: Fitting,
     ) -> None:
         self.model, self.validation, self.config, self.fitting = model, validation, config, fitting
+        fitting.directory.mkdir(parents=True, exist_ok=True)
         model.atoms.requires_grad_(config.way != "frozen")
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
