@@ -8,7 +8,7 @@ import typer
 
 from molgiae import __version__
 
-from . import catalogue, conformers, ensembles, experiments, generate, models
+from . import catalogue, conformers, ensembles, experiments, generate, models, predict
 from .boundary import ErrorBoundary
 
 app = typer.Typer(
@@ -39,7 +39,13 @@ def root(
     """What every command shares; `ErrorBoundary` reads --debug."""
 
 
-for command in (*conformers.COMMANDS, *ensembles.COMMANDS, *generate.COMMANDS, *models.COMMANDS):
+for command in (
+    *conformers.COMMANDS,
+    *ensembles.COMMANDS,
+    *generate.COMMANDS,
+    *models.COMMANDS,
+    *predict.COMMANDS,
+):
     app.command(no_args_is_help=True)(command)
 app.command()(catalogue.models)
 app.add_typer(experiments.app, name="experiments")

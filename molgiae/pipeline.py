@@ -25,7 +25,7 @@ from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Embedder, Result
 from molgiae.matrices import MatrixSink, is_matrix
 from molgiae.parallel import ordered_map
-from molgiae.sinks import Hdf5Sink, Sink, StructureSink
+from molgiae.sinks import Hdf5Sink, ModelInUse, Sink, StructureSink
 from molgiae.tables import is_table
 
 CANONICAL_COLUMNS = tuple(name for name in EMBEDDING_COLUMNS if name != "embedding")
@@ -225,7 +225,7 @@ def run(
     blocks: Iterable[ConformerBlock],
     compute: Compute,
     sink: Sink,
-    embedder: Embedder,
+    embedder: ModelInUse,
     options: Options,
     verb: str,
 ) -> Summary:

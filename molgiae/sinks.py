@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,9 +14,47 @@ from molgiae.data.partial import PartialFile
 from molgiae.data.writers import StructureWriter, open_writer
 
 if TYPE_CHECKING:
-    from molgiae.inference import Embedder, Result
+    from molgiae.choice import Watch
+    from molgiae.data.schema import Column
+    from molgiae.inference import Result
 
 REJECTED_FIELDS = ("source", "record", "title", "line", "reason")
+
+
+class Named(Protocol):
+    """What a model is known by."""
+
+    @property
+    def name(self) -> str:
+        """By which it was asked for."""
+
+    @property
+    def sha256(self) -> str:
+        """Of its file."""
+
+
+class ModelInUse(Protocol):
+    """What a command has to know of its model, whatever that computes."""
+
+    @property
+    def checkpoint(self) -> Named:
+        """Where it comes from."""
+
+    @property
+    def watch(self) -> Watch | None:
+        """Why this model, where it was chosen by itself."""
+
+    @property
+    def dimension(self) -> int:
+        """Size of the embedding."""
+
+    @property
+    def shape_dimension(self) -> int:
+        """Columns of its shape part."""
+
+    @property
+    def workers(self) -> int:
+        """Blocks worth computing at a time."""
 
 
 class Sink(Protocol):
@@ -46,10 +84,18 @@ class Hdf5Sink:
         embedder: for provenance.
         command: the command line, for provenance.
         overwrite: replace an existing file.
+        predictions: columns of predicted properties, which results bring, too.
     """
 
     def __init__(
-        self, path: Path, columns: tuple[str, ...], embedder: Embedder, *, command: str, overwrite: bool
+        self,
+        path: Path,
+        columns: tuple[str, ...],
+        embedder: ModelInUse,
+        *,
+        command: str,
+        overwrite: bool,
+        predictions: Sequence[Column] = (),
     ) -> None:
         self.path = path
         self._writer = Hdf5Writer(
@@ -57,6 +103,7 @@ class Hdf5Sink:
             dimension=embedder.dimension if "embedding" in columns else 0,
             shape_dimension=embedder.shape_dimension if "embedding" in columns else 0,
             columns=columns,
+            predictions=predictions,
             model=embedder.checkpoint.name,
             model_sha256=embedder.checkpoint.sha256,
             model_choice=embedder.watch.choice.reason if embedder.watch else "",

@@ -59,6 +59,7 @@ class Hdf5Writer:
         shape_dimension: how many columns of the embedding, from the first, are its shape part.
         columns: the columns that every `append` brings, of those in `SCHEMA` that are not copied from the
             input; none makes a plain file of conformers.
+        predictions: columns of predicted properties, which every `append` brings, too.
         model: name of the model.
         model_sha256: digest of its weights.
         model_choice: why this model, if it was chosen by itself.
@@ -84,6 +85,7 @@ class Hdf5Writer:
         dimension: int = 0,
         shape_dimension: int = 0,
         columns: Sequence[str] = EMBEDDING_COLUMNS,
+        predictions: Sequence[Column] = (),
         model: str = "none",
         model_sha256: str = "none",
         model_choice: str = "",
@@ -95,7 +97,8 @@ class Hdf5Writer:
             raise ConfigError(f"no column {', '.join(unknown)} in HDF5 schema version {SCHEMA_VERSION}")
         if "embedding" in columns and dimension < 1:
             raise ConfigError(f"dimension of the embedding is {dimension}, expected at least 1")
-        self.columns = tuple(columns)
+        self._schema = {**SCHEMA, **{column.name: column for column in predictions}}
+        self.columns = (*columns, *(column.name for column in predictions))
         self.rows = self.atoms = self.rejected = 0
         self._dimension, self._shape_dimension = dimension, shape_dimension
         self._attributes = {"model": model, "model_sha256": model_sha256, "command": command}
@@ -147,10 +150,9 @@ class Hdf5Writer:
             raise ShapeError(f"columns {sorted(given)} were given, expected {sorted(self.columns)}")
         arrays = self._input_arrays(block)
         for name in self.columns:
-            rows = len(block) if SCHEMA[name].per == "conformer" else len(block.atomic_number)
-            arrays[name] = _checked(
-                SCHEMA[name], given[name], (rows, *SCHEMA[name].trailing(self._dimension))
-            )
+            column = self._schema[name]
+            rows = len(block) if column.per == "conformer" else len(block.atomic_number)
+            arrays[name] = _checked(column, given[name], (rows, *column.trailing(self._dimension)))
         for name, array in arrays.items():
             self._pending.setdefault(name, []).append(array)
         self._pending_properties += block.properties
@@ -203,7 +205,7 @@ class Hdf5Writer:
         if self._shape_dimension:
             attributes["shape_dimension"] = self._shape_dimension
         wanted = {*self.columns, *INPUT_COLUMNS, *REJECTED_COLUMNS}
-        for name, column in SCHEMA.items():
+        for name, column in self._schema.items():
             if name in wanted:
                 _create_dataset(self._file, name, column, column.trailing(self._dimension))
         _extend(self._file["atom_offset"], np.zeros(1, np.int64))

@@ -31,7 +31,8 @@ class EmbeddingFile:
         attributes: the root attributes: schema_version, molgiae_version, model, model_sha256, command,
             created, convention, shape_dimension where there is a shape part, and model_choice where the model was
             chosen by itself.
-        columns: names of the datasets present, those of `rejected` and `properties` aside.
+        columns: names of the datasets present, those of `rejected` and `properties` aside; the predicted
+            properties are ``predictions/SYMBOL``, their uncertainties ``predictions/SYMBOL_std``.
         dimension: D, the size of the embedding; 0 if the file holds none.
         shape_dimension: how many of its columns, from the first, are its shape part.
         n_atoms: N, atoms of all conformers.
@@ -56,7 +57,8 @@ class EmbeddingFile:
             self._file.close()
             raise
         self.attributes: dict[str, Any] = {key: _plain(value) for key, value in self._file.attrs.items()}
-        self.columns = tuple(name for name in SCHEMA if "/" not in name and name in self._file)
+        predictions = tuple(f"predictions/{name}" for name in self._file.get("predictions", ()))
+        self.columns = tuple(name for name in SCHEMA if "/" not in name and name in self._file) + predictions
         self.dimension = int(self._file["embedding"].shape[1]) if "embedding" in self.columns else 0
         self.shape_dimension = int(self.attributes.get("shape_dimension", 0))
         self.n_atoms = len(self._file["position"])
@@ -87,10 +89,11 @@ class EmbeddingFile:
         if name not in self.columns:
             raise MolgiaeError(f"{self.path}: has no column {name}; it has {', '.join(self.columns)}")
         start, stop, _ = slice(first, last).indices(len(self))
-        if SCHEMA[name].per == "atom":
+        per = SCHEMA[name].per if name in SCHEMA else "conformer"
+        if per == "atom":
             offset = self._file["atom_offset"]
             start, stop = int(offset[start]), int(offset[max(start, stop)])
-        elif SCHEMA[name].per == "boundary":
+        elif per == "boundary":
             stop += 1
         return _values(self._file[name], start, stop)
 

@@ -7,7 +7,7 @@ occur, so that stock R (rhdf5, hdf5r) and MATLAB read everything: no booleans, e
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -276,6 +276,21 @@ PROPERTY = Column(
 )
 """Pattern of the datasets in the group ``properties``; the attribute ``key`` holds the key as it stood."""
 
+PREDICTION = Column(
+    "predictions/SYMBOL",
+    "f8",
+    "conformer",
+    (),
+    "of the property",
+    "a property as a fine-tuned model predicts it; the attribute unit of the dataset says in which unit",
+)
+PREDICTION_STD = replace(
+    PREDICTION,
+    name="predictions/SYMBOL_std",
+    description="its uncertainty: half-width of an interval that holds the value in about 68 % of cases",
+)
+"""Patterns of the datasets in the group ``predictions``, which is there in files of predictions only."""
+
 INPUT_COLUMNS = tuple(c.name for c in _COLUMNS if c.origin == "input" and c.per != "rejected")
 EMBEDDING_COLUMNS = tuple(c.name for c in _COLUMNS if c.origin == "embedding")
 REJECTED_COLUMNS = tuple(c.name for c in _COLUMNS if c.per == "rejected")
@@ -298,7 +313,24 @@ def property_name(key: str) -> str:
     return "%2E" * dots + name[dots:] or "%"
 
 
-def schema_table(columns: Iterable[Column] = (*_COLUMNS, PROPERTY)) -> str:
+def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column, Column]:
+    """The dataset of a predicted property and that of its uncertainty.
+
+    Args:
+        symbol: of the property; escaped in names of datasets as keys of properties are.
+        unit: of both.
+        description: of the property.
+    """
+    name = f"predictions/{property_name(symbol)}"
+    return (
+        replace(PREDICTION, name=name, unit=unit, description=f"{description}, predicted"),
+        replace(PREDICTION_STD, name=f"{name}_std", unit=unit),
+    )
+
+
+def schema_table(
+    columns: Iterable[Column] = (*_COLUMNS, PROPERTY, PREDICTION, PREDICTION_STD),
+) -> str:
     """The schema as a markdown table: M conformers, N atoms in all, K refused records, D embedding."""
     rows = ["| dataset | shape | type | unit | meaning |", "|---|---|---|---|---|"]
     rows += [

@@ -1,4 +1,4 @@
-"""Tables of results: CSV, JSON or HDF5 by the name of the file, complete or not there at all."""
+"""Tables of results: CSV, TSV, JSON or HDF5 by the name of the file, complete or not there at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from molgiae import __version__
 from molgiae.data.partial import PartialFile
 from molgiae.errors import ConfigError
 
-SUFFIXES = (".csv", ".json", ".h5", ".hdf5")
+SUFFIXES = (".csv", ".tsv", ".json", ".h5", ".hdf5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def write_table(
     """Write a table.
 
     Args:
-        path: ends in .csv, .json, .h5 or .hdf5.
+        path: ends in .csv, .tsv, .json, .h5 or .hdf5.
         fields: of every row.
         rows: values in the order of the fields, None where missing.
         about: provenance, for JSON and HDF5.
@@ -67,9 +67,9 @@ def write_table(
     partial = PartialFile(path, overwrite=overwrite)
     try:
         with partial.reporting():
-            if suffix == ".csv":
+            if suffix in (".csv", ".tsv"):
                 with open(partial.temporary, "w", newline="", encoding="utf-8") as file:
-                    write_csv(file, fields, rows)
+                    write_csv(file, fields, rows, "\t" if suffix == ".tsv" else ",")
             elif suffix == ".json":
                 names = [field.name for field in fields]
                 text = json.dumps({**about, "rows": [dict(zip(names, row, strict=True)) for row in rows]})
@@ -99,9 +99,9 @@ def _suffix(path: str | os.PathLike[str]) -> str:
     return suffix
 
 
-def write_csv(file: TextIO, fields: Sequence[Field], rows: Sequence[Row]) -> None:
+def write_csv(file: TextIO, fields: Sequence[Field], rows: Sequence[Row], delimiter: str = ",") -> None:
     """Header and rows; numbers with six decimals at most, truth values as 1 and 0."""
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
     writer.writerow([field.name for field in fields])
     writer.writerows([_shown(value) for value in row] for row in rows)
 

@@ -49,8 +49,7 @@ def sdf_record(conformer: Conformer, order: Order, text: str) -> str:
     table, kept = write_ctab(text, title, conformer.atomic_number, conformer.position, order)
     if conformer.charge and not kept and "charge" not in map(str.lower, properties):
         properties["charge"] = str(conformer.charge)
-    items = [f">  <{_sdf_key(key)}>\n{_sdf_value(value)}\n\n" for key, value in properties.items()]
-    return "".join([table, *items, "$$$$\n"])
+    return "".join([table, _sdf_items(properties), "$$$$\n"])
 
 
 def xyz_record(conformer: Conformer, order: Order, text: str) -> str:
@@ -189,6 +188,28 @@ class StructureWriter:
         end = "" if conformer.text.endswith("\n") else "\n"
         self._put(conformer.text + end + ("$$$$\n" if self._render is sdf_record else ""))
 
+    def annotate(self, conformer: Conformer, properties: Mapping[str, str]) -> None:
+        """Write one record to the letter as it was read, with further properties behind its own.
+
+        Where that cannot be, as in plain XYZ or where a key is taken, as `write` does.
+
+        Raises:
+            MolgiaeError: if the disk refuses.
+        """
+        text = conformer.text
+        if (
+            self._render is not sdf_record
+            or "\r" in text
+            or "\nM  END" not in text
+            or any(_sdf_key(key) in conformer.properties for key in properties)
+            or not _is_of_format(text, self._suffix, len(conformer))
+        ):
+            self.write(conformer, properties=properties)
+            return
+        text = text.rstrip()
+        end = "\n" if text.endswith("\nM  END") else "\n\n"  # a blank line ends the last item
+        self._put(f"{text}{end}{_sdf_items(properties)}$$$$\n")
+
     def _put(self, text: str) -> None:
         if self._partial is None:
             self._stream.write(text)
@@ -248,6 +269,10 @@ def _sdf_line(title: str) -> str:
     """One line that no reader takes for the end of a record."""
     line = _LINE_END.sub(" ", title)
     return f" {line}" if line.startswith("$$$$") else line
+
+
+def _sdf_items(properties: Mapping[str, str]) -> str:
+    return "".join(f">  <{_sdf_key(key)}>\n{_sdf_value(value)}\n\n" for key, value in properties.items())
 
 
 def _sdf_key(key: str) -> str:

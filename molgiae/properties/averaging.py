@@ -1,0 +1,316 @@
+"""From conformers to molecules: mean and Boltzmann averages of predicted properties, over equal titles.
+
+A Boltzmann average weighs conformer i of a molecule by exp(-E_i / k T) / sum_j exp(-E_j / k T), where E is read from
+the records or predicted, degeneracies are left out and every minimum of importance is taken to be there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.fields import parse_number, shown
+from molgiae.data.partial import PartialFile
+from molgiae.data.schema import property_name
+from molgiae.data.tables import Field, check_table, write_table
+from molgiae.errors import ConfigError, ConformerError
+from molgiae.sinks import write_rejected
+from molgiae.targets import KNOWN, Target, conversion, split_heading
+
+if TYPE_CHECKING:
+    from molgiae.inference import Result
+
+Average = Literal["none", "mean", "boltzmann"]
+AVERAGES: tuple[Average, ...] = ("none", "mean", "boltzmann")
+
+TEMPERATURE = 298.15
+"""Kelvin."""
+BOLTZMANN = 8.617333262e-5
+"""Boltzmann's constant, eV/K (CODATA 2018)."""
+DEFAULT_ENERGY_UNIT = "kcal/mol"
+
+OWN_ENERGIES = ("free_energy", "enthalpy", "internal_energy", "internal_energy_0k")
+"""Targets whose differences weigh conformers, the best first."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Energies:
+    """Where the energies of conformers come from: a property of their records, or a target of the model.
+
+    Attributes:
+        name: key of the property, or symbol of the target.
+        factor: eV per unit.
+        target: column of the target among those of the model; None for a property.
+    """
+
+    name: str
+    factor: float
+    target: int | None = None
+
+    @classmethod
+    def choose(cls, targets: Sequence[Target], name: str | None, unit: str | None) -> Energies:
+        """The property of this name; without one the free energy of the model, or what comes next to it.
+
+        Args:
+            targets: of the model.
+            name: of a property of the records.
+            unit: of it; None for what its name says, as in ``energy_kj_per_mol``, else kcal/mol.
+
+        Raises:
+            ConfigError: if there are no energies, or the unit is none of energy.
+        """
+        if name is not None:
+            unit = unit or split_heading(name)[1] or DEFAULT_ENERGY_UNIT
+            return cls(name, conversion(unit, "eV"))
+        names = [target.name for target in targets]
+        own = [known for known in OWN_ENERGIES if known in names]
+        own += [t.name for t in targets if t.name not in KNOWN and t.energy and t.extensive]
+        if not own:
+            raise ConfigError(
+                f"Boltzmann weights need energies, and the model predicts {', '.join(names)} only; "
+                "name the property of the records that holds them with --energy"
+            )
+        chosen = names.index(own[0])
+        return cls(targets[chosen].symbol, conversion(targets[chosen].unit, "eV"), chosen)
+
+    def reason(self, conformer: Conformer) -> str:
+        """Why a conformer has none; empty if it has."""
+        if self.target is not None:
+            return ""
+        value = conformer.properties.get(self.name)
+        if value is None:
+            return f"no property {self.name!r} to weigh it by"
+        try:
+            parse_number(value)
+        except ConformerError:
+            return f"property {self.name!r} is {shown(value)}, no energy to weigh it by"
+        return ""
+
+    def of(self, block: ConformerBlock, value: Floats) -> Floats:
+        """(M,) energies, eV.
+
+        Args:
+            block: M conformers without a reason against them.
+            value: (M, T) what the model predicts of them.
+        """
+        if self.target is not None:
+            return value[:, self.target] * self.factor
+        return np.array([parse_number(p[self.name]) for p in block.properties], np.float64) * self.factor
+
+
+class Titles:
+    """Refuses conformers that cannot be said to be of a molecule: no title, or that of another formula."""
+
+    def __init__(self) -> None:
+        self._formula: dict[str, bytes] = {}
+
+    def reason(self, conformer: Conformer) -> str:
+        """Why a conformer is of no molecule; empty if it is of one."""
+        title = conformer.title
+        if not title:
+            return "no title by which it could be averaged with others of its molecule"
+        formula = np.sort(conformer.atomic_number).tobytes()
+        if self._formula.setdefault(title, formula) != formula:
+            return f"its formula is not that of the first conformer titled {shown(title)}"
+        return ""
+
+
+def without(
+    blocks: Iterable[ConformerBlock], reasons: Sequence[Callable[[Conformer], str]]
+) -> Iterator[ConformerBlock]:
+    """The blocks, in which conformers are refused for the first reason that applies."""
+    for block in blocks:
+        found = [next(filter(None, (reason(c) for reason in reasons)), "") for c in block]
+        refused = [
+            Rejected(c.source, c.record, c.title, c.line, reason)
+            for c, reason in zip(block, found, strict=True)
+            if reason
+        ]
+        yield block.take(np.array([not reason for reason in found], bool), refused) if refused else block
+
+
+@dataclass(frozen=True, eq=False)
+class Averages:
+    """Averages over the conformers of K molecules.
+
+    Attributes:
+        conformers: (K,) how many.
+        value: (K, T) mean.
+        std: (K, T) mean of the uncertainties: errors of conformers of one molecule are much the same, and do not
+            cancel.
+        spread: (K, T) standard deviation over the conformers.
+        largest_weight: (K,) share of the conformer that counts most.
+    """
+
+    conformers: NDArray[np.int64]
+    value: Floats
+    std: Floats
+    spread: Floats
+    largest_weight: Floats
+
+
+def average_over(
+    molecule: NDArray[np.int64], value: Floats, std: Floats, energy: Floats | None, temperature: float
+) -> Averages:
+    """Average over the conformers of each molecule.
+
+    Args:
+        molecule: (M,) number of the molecule of each conformer, all of 0 to K - 1.
+        value: (M, T) of conformers.
+        std: (M, T) uncertainties.
+        energy: (M,) eV; None for equal weights.
+        temperature: kelvin.
+    """
+    count = np.bincount(molecule)
+    weight = np.ones(len(molecule))
+    if energy is not None:
+        lowest = np.full(len(count), np.inf)
+        np.minimum.at(lowest, molecule, energy)
+        weight = np.exp((lowest[molecule] - energy) / (BOLTZMANN * temperature))
+    weight /= np.bincount(molecule, weight)[molecule]
+    largest = np.zeros(len(count))
+    np.maximum.at(largest, molecule, weight)
+
+    def mean(values: Floats) -> Floats:
+        columns = [np.bincount(molecule, weight * column, len(count)) for column in values.T]
+        return np.stack(columns, axis=1) if columns else np.empty((len(count), 0))
+
+    centre = mean(value)
+    spread = np.sqrt(mean(np.square(value - centre[molecule])))
+    return Averages(count, centre, mean(std), spread, largest)
+
+
+class MoleculeSink:
+    """Averages over the conformers of each molecule to a table; holds some numbers of every conformer until the end.
+
+    Args:
+        path: name that ends in a suffix of `molgiae.data.tables`.
+        targets: T properties, of which a result brings ``predictions/SYMBOL`` and ``predictions/SYMBOL_std``.
+        energies: to weigh conformers by, of which a result brings the column ``energy``; None for equal weights.
+        temperature: kelvin.
+        about: provenance.
+        overwrite: replace an existing file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        targets: Sequence[Target],
+        energies: Energies | None,
+        temperature: float,
+        about: Mapping[str, str],
+        *,
+        overwrite: bool,
+    ) -> None:
+        check_table(path, overwrite=overwrite)
+        self.path = path
+        self.table = path.with_name(f"{path.name}.rejected.csv")
+        self._partial_table = PartialFile(self.table, overwrite=overwrite)
+        self._targets, self._energies, self._temperature = targets, energies, temperature
+        self._about, self._overwrite = about, overwrite
+        self._number: dict[str, int] = {}
+        self._molecule: list[NDArray[np.int64]] = []
+        self._parts: dict[str, list[Floats]] = {}
+        self._rejected: list[Rejected] = []
+
+    def __enter__(self) -> MoleculeSink:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if exception[0] is not None:
+            return
+        fields, rows = self._fields(), self._rows()
+        write_table(self.path, fields, rows, self._about, overwrite=self._overwrite)
+        if self._rejected:
+            write_rejected(self._partial_table, self._rejected)
+        else:
+            self.table.unlink(missing_ok=True)  # that of the output which is replaced
+
+    @property
+    def molecules(self) -> int:
+        """How many there are so far."""
+        return len(self._number)
+
+    def write(self, result: Result) -> None:
+        """Append the conformers of a block."""
+        number = [self._number.setdefault(title, len(self._number)) for title in result.block.title]
+        self._molecule.append(np.array(number, np.int64))
+        for name, column in result.columns.items():
+            self._parts.setdefault(name, []).append(np.asarray(column, np.float64))
+        self._rejected += result.block.rejected
+
+    def rejected_in(self) -> str:
+        """The table beside the file."""
+        return str(self.table)
+
+    def doubt(self) -> str:
+        """A line if the energies of the model are too uncertain to weigh conformers; else empty."""
+        if self._energies is None or self._energies.target is None or not self._number:
+            return ""
+        target = self._targets[self._energies.target]
+        column = self._column(f"predictions/{property_name(target.symbol)}_std")
+        std, kt = float(np.median(column)) * conversion(target.unit, "eV"), BOLTZMANN * self._temperature
+        if std <= kt:
+            return ""
+        return (
+            f"the uncertainty of {self._energies.name}, {std:.3f} eV at the median, exceeds k T, {kt:.3f} eV: weights "
+            "that come of it may be far off; name better energies with --energy"
+        )
+
+    def _column(self, name: str) -> Floats:
+        return np.concatenate(self._parts.get(name) or [np.empty(0)])
+
+    def _fields(self) -> list[Field]:
+        in_hdf5 = self.path.suffix.lower() in (".h5", ".hdf5")
+
+        def field(target: Target, ending: str, description: str) -> Field:
+            unit = "" if target.unit == "1" or in_hdf5 else f" [{target.unit}]"
+            symbol = property_name(target.symbol) if in_hdf5 else target.symbol
+            return Field(f"{symbol}{ending}{unit}", float, target.unit, description)
+
+        fields = [
+            Field("title", str, "text", "of the molecule"),
+            Field("conformers", int, "1", "how many were averaged over"),
+        ]
+        for target in self._targets:
+            fields += [
+                field(target, "", f"{target.description}, predicted, averaged over the conformers"),
+                field(target, "_std", "its uncertainty, averaged over the conformers"),
+                field(target, "_spread", "standard deviation over the conformers"),
+            ]
+        if self._energies is not None:
+            fields.append(Field("largest_weight", float, "1", "share of the conformer that counts most"))
+        return [*fields, Field("in_domain", bool, "1", "1: all conformers are within what was trained on")]
+
+    def _rows(self) -> list[list[Any]]:
+        if not self._number:
+            return []
+        molecule = np.concatenate(self._molecule)
+        names = [f"predictions/{property_name(target.symbol)}" for target in self._targets]
+        value = np.stack([self._column(name) for name in names], axis=1)
+        std = np.stack([self._column(f"{name}_std") for name in names], axis=1)
+        energy = None if self._energies is None else self._column("energy")
+        found = average_over(molecule, value, std, energy, self._temperature)
+        outside = np.bincount(molecule, self._column("in_domain") == 0)
+        rows: list[list[Any]] = []
+        for k, title in enumerate(self._number):
+            triples = zip(found.value[k], found.std[k], found.spread[k], strict=True)
+            row = [title, int(found.conformers[k]), *(float(x) for triple in triples for x in triple)]
+            row += [] if energy is None else [float(found.largest_weight[k])]
+            rows.append([*row, bool(outside[k] == 0)])
+        return rows
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise a ConfigError unless it is a number of kelvin above 0."""
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise ConfigError(f"temperature {temperature:g} K: must be above 0")
