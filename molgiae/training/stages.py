@@ -156,7 +156,8 @@ def canonical_stage(task: Task) -> Stage:
         return reconstruction_loss(prediction, x, model.element, config.type_weight)
 
     def begin() -> None:
-        start_from_components(model.encoder.slots, model.decoder, conformers)
+        if config.components:
+            start_from_components(model.encoder.slots, model.decoder, conformers)
 
     parameters = [p for p in model.parameters() if p.requires_grad]
     return Stage("autoencoder", config.steps, len(conformers), parameters, loss, bf16=True, begin=begin)
