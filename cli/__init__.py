@@ -8,7 +8,7 @@ import typer
 
 from molgiae import __version__
 
-from . import catalogue, conformers, ensembles, experiments, generate, models, predict
+from . import catalogue, conformers, ensembles, experiments, finetune, generate, models, predict
 from .boundary import ErrorBoundary
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ for command in (
     *ensembles.COMMANDS,
     *generate.COMMANDS,
     *models.COMMANDS,
+    *finetune.COMMANDS,
     *predict.COMMANDS,
 ):
     app.command(no_args_is_help=True)(command)

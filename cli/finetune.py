@@ -11,6 +11,7 @@ import typer
 from molgiae.config import AUTO_MODEL, WAYS, FinetuneConfig
 from molgiae.errors import ConfigError
 
+from .boundary import REJECTED
 from .options import Device, DeviceName, Format, Json, Model, Quiet
 
 if TYPE_CHECKING:
@@ -165,6 +166,8 @@ def finetune(
         typer.echo(json.dumps(outcome.to_dict()))
     if not quiet:
         typer.echo("\n".join(_said(outcome)), err=True)
+    if outcome.labelled.missing or outcome.labelled.block.rejected:
+        raise typer.Exit(REJECTED)
 
 
 def _said(outcome: Outcome) -> list[str]:

@@ -98,7 +98,8 @@ def fit_references(
         block: M training conformers.
         values: (M, T) in the units of the targets, NaN where missing.
         targets: T targets.
-        kind: of all targets; "auto" as this module says.
+        kind: of all targets; "auto" as this module says. The "mean" of energies with a table is that of what binds
+            the atoms: nobody should be beaten who does not know that carbon weighs more than hydrogen.
 
     Raises:
         ConfigError: "atoms" was asked for a target without table, or for elements that are not in it.
@@ -112,7 +113,7 @@ def fit_references(
     kinds = tuple(_kind_of(target) if kind == "auto" else kind for target in targets)
     coefficient, offset = np.zeros((len(elements), len(targets))), np.zeros(len(targets))
     for t, (target, chosen) in enumerate(zip(targets, kinds, strict=True)):
-        if chosen == "atoms":
+        if chosen == "atoms" or (chosen == "mean" and set(seen) <= set(target.references or {})):
             coefficient[:, t] = _table(target, elements, seen, needed=kind == "atoms")
         known = np.isfinite(values[:, t])
         rest = values[known, t] - counts[known] @ coefficient[:, t]
