@@ -7,6 +7,7 @@ conformers.sdf  molecules of H, C, N, O and F with up to 29 atoms; mirror-image 
                 molecules, and a few the model takes but was not trained for: diatomics, ions, fluorine
 mixed.sdf       five good records among five that are refused: too large, unknown elements, damaged
 trajectory.xyz  24 frames of butane turned about its central bond, as extended XYZ with energies
+library.smi     some 270 small molecules, a core and one of twelve groups, to make conformers of and learn from
 """
 
 from __future__ import annotations
@@ -27,6 +28,14 @@ SAME_ENERGY, SAME_SHAPE = 0.05, 0.1
 EV_PER_KCAL_PER_MOL = 0.0433641
 SCAN_STEP = 15
 """Degrees between the frames of the trajectory."""
+
+CORES = (
+    "C1CC1", "C1CCC1", "C1CCCC1", "C1COC1", "C1CCOC1", "C1CCNC1", "c1ccccc1", "c1ccncc1", "c1ccoc1", "c1cc[nH]c1",
+    "CC", "CCC", "CC(C)", "C=C", "C#C", "COC", "CNC", "CC(=O)C", "NC(=O)C", "OC(=O)C", "N#CC", "OCC", "NCC", "FCC",
+    "CC(O)",
+)  # fmt: skip
+GROUPS = ("C", "CC", "C(C)C", "O", "OC", "N", "NC", "C=O", "C(=O)N", "C#N", "F", "CO")
+"""Of the library: every group is bound to the last atom of every core."""
 
 
 @dataclass(frozen=True)
@@ -225,13 +234,20 @@ def frame(mol: Chem.Mol, degrees: int) -> str:
     return "".join(lines)
 
 
+def library() -> str:
+    """Distinct molecules as SMILES, which are their titles."""
+    written = [Chem.CanonSmiles(core + group) for core in CORES for group in GROUPS]
+    return "".join(f"{smiles} {smiles}\n" for smiles in dict.fromkeys(written))
+
+
 def main() -> None:
-    """Write the three files."""
+    """Write the files."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     files = {
         "conformers.sdf": all_records(MOLECULES),
         "mixed.sdf": mixed_records(),
         "trajectory.xyz": butane_scan(),
+        "library.smi": library(),
     }
     for name, text in files.items():
         (folder / name).write_text(text)
