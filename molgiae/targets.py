@@ -63,7 +63,9 @@ _SPELLINGS = {
 _DIMENSION = {unit: dimension for dimension, units in UNITS.items() for unit in units}
 _BY_SMALL_LETTERS = {unit.lower(): unit for unit in _DIMENSION} | _SPELLINGS
 _BRACKETED = re.compile(r"(.*\S)\s*(?:\[([^\]]+)\]|\(([^)]+(?:\([^)]*\))?)\))\s*")
-_ENDING = re.compile(r"(.+)_(ev|mev|ha|hartree|kcal_per_mol|kcal_mol|kj_per_mol|kj_mol)", re.IGNORECASE)
+_ENDING = re.compile(
+    r"(.+)_(ev|mev|ha|hartree|kcal_per_mol|kcal_mol|kcal|kj_per_mol|kj_mol|kj)", re.IGNORECASE
+)
 
 
 def canonical_unit(unit: str) -> str:

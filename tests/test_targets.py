@@ -64,6 +64,7 @@ def test_no_unit_has_two_dimensions():
         ("Cv (cal/(mol K))", ("Cv", "cal/(mol K)")),
         ("energy_kcal_per_mol", ("energy", "kcal/mol")),
         ("E_eV", ("E", "eV")),
+        ("heat_kcal", ("heat", "kcal/mol")),
         ("log P (exp)", ("log P (exp)", "")),
         ("U0", ("U0", "")),
         ("alpha", ("alpha", "")),

@@ -153,7 +153,7 @@ def read_labelled(
     split = None if split_column is None else _read_split(columns, split_column)
     labelled = _without_missing(block, values, tuple(target for target, _ in goal), read, split)
     _check_enough(labelled, columns.where, values.shape[0])
-    labelled = _checked_scale(labelled, wanted, [unit for _, unit in goal], columns.where)
+    labelled = _checked_scale(labelled, [unit for _, unit in goal], columns.where)
     if isinstance(columns, TableColumns) and columns.unused:
         note = f"{columns.unused} titles of {columns.where} are not among the structures"
         labelled = replace(labelled, notes=(*labelled.notes, note))
@@ -260,17 +260,21 @@ def _find_column(wanted: _Wanted, columns: Columns, alone: bool) -> tuple[str, s
             return found[0], parts[found[0]][1]
     if alone and not wanted.column and COMMENT in columns.headings:
         return COMMENT, ""
-    there = ", ".join(columns.headings[:MOST_SHOWN]) or "none"
-    more = f" and {len(columns.headings) - MOST_SHOWN} more" if len(columns.headings) > MOST_SHOWN else ""
-    numbered = (
-        "; without a line of names, columns go by number" if getattr(columns, "by_number", False) else ""
-    )
-    raise ConfigError(
-        f"{columns.where}: no column {' or '.join(dict.fromkeys(names))}; there are {there}{more}{numbered}; "
-        f"name one with --target-column {wanted.target.symbol if not wanted.column else ''}=COLUMN".replace(
-            " =", " "
-        )
-    )
+    raise ConfigError(f"{columns.where}: {_no_column(wanted, columns)}")
+
+
+def _no_column(wanted: _Wanted, columns: Columns) -> str:
+    target = wanted.target
+    what = f"no column {wanted.column}" if wanted.column else f"no column {target.symbol} ({target.name})"
+    remedy = "name one with --target-column" + ("" if wanted.column else f" {target.symbol}=COLUMN")
+    if not columns.headings:
+        return f"{what}: the records have no properties; add these, or give a table of titles and values"
+    there = ", ".join(columns.headings[:MOST_SHOWN])
+    if len(columns.headings) > MOST_SHOWN:
+        there += f" and {len(columns.headings) - MOST_SHOWN} more"
+    if isinstance(columns, TableColumns) and columns.by_number:
+        remedy += "; without a line of names on top, columns go by number"
+    return f"{what}; there are {there}; {remedy}"
 
 
 def _in_unit(wanted: _Wanted, heading: str, said: str, column: Column, where: str) -> tuple[Target, str]:
@@ -360,18 +364,16 @@ def _check_enough(labelled: Labelled, where: str, n_read: int) -> None:
             )
         if np.ptp(values) == 0:
             raise ConfigError(
-                f"{where}: all {len(values)} values of {target.name} are {values[0]:g} {target.unit}; "
+                f"{where}: all {len(values)} values of {target.name} are {values[0]:g}; "
                 "there is nothing to learn"
             )
 
 
-def _checked_scale(
-    labelled: Labelled, wanted: Sequence[_Wanted], units: Sequence[str], where: str
-) -> Labelled:
+def _checked_scale(labelled: Labelled, units: Sequence[str], where: str) -> Labelled:
     """Total energies are a little below those of the free atoms; energies from another zero go without these.
 
     Raises:
-        ConfigError: energies are in another unit than was assumed.
+        ConfigError: energies are in another unit than was said or assumed.
     """
     targets, notes = list(labelled.targets), list(labelled.notes)
     for t, (target, unit) in enumerate(zip(labelled.targets, units, strict=True)):
@@ -379,7 +381,7 @@ def _checked_scale(
         if not len(ratio) or _near_one(ratio):
             continue
         like = next((other for other in UNITS["energy"] if _near_one(ratio * conversion(other, unit))), None)
-        if like and not wanted[t].unit:
+        if like:
             raise ConfigError(
                 f"{where}: units disagree: {target.name} is read as {unit}, but its values have the size of total "
                 f"energies in {like}; say --unit {like}"
