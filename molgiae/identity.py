@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from molgiae.checkpoint import locate, pretrained, sha256_of, shipped
+from molgiae.checkpoint import locate, sha256_of, shipped
 from molgiae.config import AUTO_MODEL
 from molgiae.data.hdf5 import EmbeddingFile
 from molgiae.errors import CheckpointError, ConfigError
@@ -80,7 +80,7 @@ def model_of(file: EmbeddingFile, model: str | None = None) -> str:
     if found == stored:
         return stored.name
     for name in shipped():
-        if sha256_of(pretrained() / f"{name}.safetensors") == stored.sha256:
+        if sha256_of(locate(name)) == stored.sha256:
             return name
     if found is not None:
         check_model(file, found)

@@ -20,6 +20,8 @@ from molgiae.choice import choose
 from molgiae.cli import app
 from molgiae.config import Domain, ModelConfig
 from molgiae.data import glimpse as glimpses
+from molgiae.data import readers
+from molgiae.data.blocks import rebatch
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.glimpse import glimpse
 from molgiae.data.writers import open_writer
@@ -142,23 +144,24 @@ class TestChoose:
 
 
 class TestFiles:
-    """With a look at one block of 1024, and files where what matters comes after."""
+    """With a look at sixteen conformers, and files where what matters comes after."""
 
     @pytest.fixture(autouse=True)
     def short_look(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(choice, "LOOK", 8)
-        monkeypatch.setattr(glimpses, "STRETCH", 3000)
+        monkeypatch.setattr(choice, "LOOK", 16)
+        monkeypatch.setattr(glimpses, "STRETCH", 2000)
+        monkeypatch.setattr(readers, "rebatch", lambda blocks, size: rebatch(blocks, 16))
         monkeypatch.chdir(tmp_path)
 
     @pytest.fixture
     def sorted_conformers(self) -> list[Conformer]:
-        return [*map(small, range(1040)), *map(big, range(60))]
+        return [*map(small, range(160)), *map(big, range(20))]
 
     @pytest.mark.parametrize("name", ["a.xyz", "a.sdf"])
     def test_a_sorted_file(self, shipped, sorted_conformers, tmp_path, name):
         path = written(tmp_path / name, sorted_conformers)
         summary = molgiae.embed(path, output=tmp_path / "a.h5")
-        assert summary.model == "big" and summary.written == 1100 and summary.out_of_domain == 0
+        assert summary.model == "big" and summary.written == 180 and summary.out_of_domain == 0
         assert summary.model_choice["complete"] is False
         assert "conformers looked at" in summary.model_choice["reason"]
         assert summary.notes == []
@@ -174,8 +177,8 @@ class TestFiles:
             result = run("embed", *words, "-o", "b.h5", "--overwrite", "--json", stdin=stdin)
             assert result.exit_code == 3
             summary = json.loads(result.stdout)
-            assert (summary["model"], summary["written"]) == ("small", 1040)
-            advice = "of all 1100 conformers the domain of big would cover 1100, that of small 1040"
+            assert (summary["model"], summary["written"]) == ("small", 160)
+            advice = "of all 180 conformers the domain of big would cover 180, that of small 160"
             assert advice in summary["notes"][0] and advice in result.stderr
             assert summary["notes"][0].endswith("use --model big")
 
@@ -219,14 +222,14 @@ class TestFiles:
             next(stream)
 
     def test_glimpses_are_from_all_over(self, tmp_path):
-        path = written(tmp_path / "a.xyz", [replace(small(k), title=str(k)) for k in range(1500)])
+        path = written(tmp_path / "a.xyz", [replace(small(k), title=str(k)) for k in range(600)])
         seen = [int(title) for block in glimpse([str(path)]) for title in block.title]
-        assert len(seen) == len(set(seen)) < 900
-        assert np.histogram(seen, bins=10, range=(0, 1500))[0].min() > 0
+        assert len(seen) == len(set(seen)) < 500
+        assert np.histogram(seen, bins=10, range=(0, 600))[0].min() > 0
         assert list(glimpse(["-"])) == []
 
     def test_a_glimpse_reads_whole_records_or_none(self, tmp_path):
-        conformers = [replace(small(k), title=str(k)) for k in range(1500)]
+        conformers = [replace(small(k), title=str(k)) for k in range(600)]
         for name in ("a.xyz", "a.sdf"):
             path = written(tmp_path / name, conformers)
             for block in glimpse([str(path)]):
