@@ -96,7 +96,7 @@ def finetune(
     ] = "auto",
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Times every conformer is seen.", show_default="3600 / sqrt(conformers)"),
+        typer.Option(min=1, help="Times every conformer is seen.", show_default="3000 / sqrt(conformers)"),
     ] = RECIPE.epochs,
     batch_size: Annotated[int, typer.Option(min=1, help="Conformers in a step.")] = RECIPE.batch_size,
     learning_rate: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = RECIPE.learning_rate,

@@ -171,7 +171,7 @@ class FinetuneConfig(_Plain):
 
     Attributes:
         way: one of `WAYS`.
-        epochs: times that every training conformer is seen, if nothing ends it before; None for 3 600 / sqrt(M) of
+        epochs: times that every training conformer is seen, if nothing ends it before; None for 3 000 / sqrt(M) of
             M conformers, between `FEWEST_EPOCHS` and 300.
         batch_size: conformers in a step.
         learning_rate: peak of the schedule: linear warm-up, then a cosine down to a hundredth.
@@ -203,11 +203,11 @@ class FinetuneConfig(_Plain):
 
     def passes(self, size: int) -> int:
         """Epochs over so many conformers."""
-        automatic = min(max(round(3600 / size**0.5), FEWEST_EPOCHS), 300)
+        automatic = min(max(round(3000 / size**0.5), FEWEST_EPOCHS), 300)
         return automatic if self.epochs is None else self.epochs
 
 
-FEWEST_EPOCHS = 15
+FEWEST_EPOCHS = 20
 
 FORCE_FIELDS = ("mmff94s", "uff", "none")
 
