@@ -75,7 +75,7 @@ def project(name: str, z: Tensor, group: LatentGroup) -> Tensor:
 
 
 def _check(z: Tensor, group: LatentGroup) -> None:
-    axis = {SO2: 2, SO3: 3}.get(group)
+    axis = group.dimension if issubclass(group, SO2 | SO3) else None
     if z.ndim != 3 or not z.shape[1] or (axis and z.shape[2] != axis):
         raise ShapeError(
             f"latents of {group.__name__} have shape {tuple(z.shape)}, expected (B, V, {axis or 'F'})"

@@ -104,7 +104,7 @@ class TestTheCommand:
     @pytest.mark.parametrize(
         ("words", "says"),
         [
-            (["nothing"], "there are digits, tetris"),
+            (["nothing"], "there are digits, mnist, tetris"),
             (["digits", "--data", "file"], "leave out --data file"),
             (["digits", "-o", __file__], "name another directory"),
         ],

@@ -43,6 +43,7 @@ EXPERIMENTS = {
     row.name: row
     for row in (
         Experiment("digits", "Set of digits", "5.2, Appendix C", "S_n"),
+        Experiment("mnist", "Rotated MNIST", "5.1, Appendix E.1", "SO(2)", "MNIST as npz"),
         Experiment("tetris", "Tetris shapes", "5.3, Appendix D", "SE(3) x S_n"),
         Experiment("voxels", "Shapes of ModelNet10", "5.4", "SO(3)", "ModelNet10 as npz of packed voxels"),
         Experiment("qm9", "Small molecules", "5.3, Appendix E.2", "SE(3) x S_n", "QM9 as npz"),

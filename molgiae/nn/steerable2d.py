@@ -133,8 +133,8 @@ class SteerableLinear(nn.Module):
         return torch.stack([a, b], dim=-1)
 
 
-class CircleReLU(nn.Module):
-    """ReLU on samples of the functions of phi, of unit mean square before it.
+class CircleSiLU(nn.Module):
+    """SiLU on samples of the functions of phi, of unit mean square before it; ReLU would have orders without end.
 
     Args:
         channels: of the features.
@@ -162,12 +162,12 @@ class CircleReLU(nn.Module):
         orders = coefficients.shape[1]
         samples = coefficients.transpose(1, 2).flatten(2) @ self.to_samples
         size = samples.square().mean(dim=(1, 2), keepdim=True) + SMALLEST
-        samples = torch.relu(samples * size.rsqrt() + self.bias)
+        samples = nn.functional.silu(samples * size.rsqrt() + self.bias)
         return (samples @ self.from_samples).unflatten(2, (orders, 2)).transpose(1, 2)
 
 
 class SteerableTrunk(nn.Sequential):
-    """Layers of `SteerableLinear` and `CircleReLU`.
+    """Layers of `SteerableLinear` and `CircleSiLU`.
 
     Args:
         inputs: rings or channels.
@@ -177,11 +177,12 @@ class SteerableTrunk(nn.Sequential):
     """
 
     def __init__(self, inputs: int, width: int, layers: int, orders: int) -> None:
+        samples = 4 * math.ceil(3 * orders / 4 + 2)  # of four quarters, so that quarter turns are exact
         parts: list[nn.Module] = []
         for k in range(layers):
             parts += [
                 SteerableLinear(width if k else inputs, width, orders),
-                CircleReLU(width, orders, 3 * orders + 8),
+                CircleSiLU(width, orders, samples),
             ]
         super().__init__(*parts)
 
