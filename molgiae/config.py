@@ -175,6 +175,7 @@ class FinetuneConfig(_Plain):
             M conformers, between `FEWEST_EPOCHS` and 300.
         batch_size: conformers in a step.
         learning_rate: peak of the schedule: linear warm-up, then a cosine down to a hundredth.
+        caution: learning rate of pretrained weights over that of the head.
         weight_decay: of AdamW.
         patience: of 25 validations on the way, how many without improvement end the run.
         ema: decay of the running mean of the weights that is evaluated and kept.
@@ -185,6 +186,7 @@ class FinetuneConfig(_Plain):
     epochs: int | None = None
     batch_size: int = 32
     learning_rate: float = 2e-3
+    caution: float = 0.3
     weight_decay: float = 1e-2
     patience: int = 6
     ema: float = 0.995
@@ -193,7 +195,7 @@ class FinetuneConfig(_Plain):
     def __post_init__(self) -> None:
         if self.way not in WAYS:
             raise ConfigError(f"way={self.way!r}: expected one of {', '.join(WAYS)}")
-        for name in ("batch_size", "learning_rate", "patience"):
+        for name in ("batch_size", "learning_rate", "caution", "patience"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be positive")
         if self.epochs is not None and self.epochs < 1:

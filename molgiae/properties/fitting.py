@@ -90,8 +90,14 @@ class Fit:
         fitting.directory.mkdir(parents=True, exist_ok=True)
         model.atoms.requires_grad_(config.way != "frozen")
         self.parameters = [p for p in model.parameters() if p.requires_grad]
+        slow = config.caution if config.way == "full" else 1.0
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay
+            [
+                {"params": list(model.head.parameters()), "pace": 1.0},
+                {"params": [p for p in model.atoms.parameters() if p.requires_grad], "pace": slow},
+            ],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
         )
         self.mean = AveragedModel(model, multi_avg_fn=self._average)
         self.conformers = whole(train.block, int(train.block.n_atoms.max())).to(fitting.device)
@@ -140,7 +146,7 @@ class Fit:
 
     def _one_step(self) -> Tensor:
         for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
+            group["lr"] = group["pace"] * self._learning_rate()
         index = self._draw()
         x, target = trimmed(self.conformers[index]), self.values[index]
         with torch.autocast(self.fitting.device, torch.bfloat16, enabled=self.fitting.bf16):
