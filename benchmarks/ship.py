@@ -16,10 +16,17 @@ from pathlib import Path
 import torch
 
 from molgiae import checkpoint
+from molgiae.config import ModelConfig, TrainConfig
 from molgiae.evaluation import evaluate
 from molgiae.evaluation.plots import plots
 
 HERE = Path(__file__).resolve().parent.parent / "pretrained"
+OPTIONS = {"embedding_dim": "--dim", "learning_rate": "--lr"}
+"""Options of pretrain that are not named after what they set."""
+FITTED = ("elements", "max_atoms")
+"""What pretrain takes from the data."""
+ELSEWHERE = ("reconstruction",)
+"""What is measured on further files."""
 
 
 def main() -> None:
@@ -31,6 +38,9 @@ def main() -> None:
     parser.add_argument("name", help="name of the shipped model")
     parser.add_argument("data", help="QM9 npz file; its test split is what the card is about")
     parser.add_argument("--conformers", help="several conformers of each title, for distance fidelity")
+    parser.add_argument(
+        "--also", nargs="*", default=[], help="further files, whose reconstruction stands in the card"
+    )
     parser.add_argument("--plots", help="directory for figures")
     parser.add_argument("--notes", type=Path, help="markdown to stand at the end of the card")
     options = parser.parse_args()
@@ -42,20 +52,22 @@ def main() -> None:
     report = evaluate(options.data, str(weights), conformers=options.conformers, progress=True)
     if options.plots:
         plots(report, options.plots)
+    tables = [report.table()]
+    tables += [evaluate(file, str(weights), sections=ELSEWHERE).table() for file in options.also]
     notes = options.notes.read_text() if options.notes else ""
     card = HERE / f"{options.name}.md"
-    card.write_text(model_card(options.name, trained, report.table(), notes))
+    card.write_text(model_card(options.name, trained, "\n\n".join(tables), notes))
     print(card.read_text())
 
 
 def model_card(name: str, trained: checkpoint.Checkpoint, table: str, notes: str) -> str:
     """The card of a model as markdown."""
     origin, config, domain = trained.provenance, trained.model.config, trained.domain
+    parts = f", the first {config.shape_dim} of them the shape part" if config.shape_dim else ""
     digests = "".join(f"- `{file}` sha256 `{digest}`\n" for file, digest in origin["data_sha256"].items())
     return f"""# {name}
 
-Architecture `{config.architecture}`, {config.embedding_dim} dimensions, the first {config.shape_dim} of them the shape
-part, {_count(trained):,} weights in half precision,
+Architecture `{config.architecture}`, {config.embedding_dim} dimensions{parts}, {_count(trained):,} weights in half precision,
 computed in single precision; the canonical frame in double.
 
 ## Domain
@@ -92,15 +104,25 @@ The recipe, from the files above:
 
 def recipe(trained: checkpoint.Checkpoint) -> str:
     """The command that trains such a model; what it leaves out is a default."""
-    config, training = trained.model.config, trained.provenance["training"]
+    chosen = {**trained.model.config.to_dict(), **trained.provenance["training"]}
+    default = {**ModelConfig().to_dict(), **TrainConfig().to_dict()}
+    options = [
+        f"{OPTIONS.get(name, '--' + name.replace('_', '-'))} {value}"
+        for name, value in chosen.items()
+        if name not in FITTED and value != default.get(name)
+    ]
     files = " ".join(trained.provenance["data_sha256"]) or "DATA"
-    return (
-        f"molgiae pretrain {files} -o run --architecture {config.architecture} --dim {config.embedding_dim} "
-        f"--shape-dim {config.shape_dim} --width {config.width} --layers {config.layers} \\\n"
-        f"  --steps {training['steps']} --shape-steps {training['shape_steps']} "
-        f"--batch-size {training['batch_size']} --lr {training['learning_rate']} "
-        f"--distortion {training['distortion']} --seed {training['seed']}"
-    )
+    return " \\\n  ".join([f"molgiae pretrain {files} -o run", *_lines(options)])
+
+
+def _lines(options: list[str], width: int = 110) -> list[str]:
+    """As many options in a line as fit."""
+    lines = [""]
+    for option in options:
+        if len(lines[-1]) + len(option) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {option}".strip()
+    return lines
 
 
 def _count(trained: checkpoint.Checkpoint) -> int:
