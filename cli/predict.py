@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from molgiae.config import TEMPERATURE
+
 from .conformers import finish
 from .options import (
     Device,
@@ -52,7 +54,7 @@ def predict(
             help="Each conformer by itself, or the mean or Boltzmann average over those of one title."
         ),
     ] = AverageName.none,
-    temperature: Annotated[float, typer.Option(help="Of Boltzmann weights, K.")] = 298.15,
+    temperature: Annotated[float, typer.Option(help="Of Boltzmann weights, K.")] = TEMPERATURE,
     energy: Annotated[
         str | None,
         typer.Option(

@@ -13,6 +13,9 @@ AUTO_MODEL = "auto"
 BATCH_SIZE = 256
 """Conformers in a batch of inference."""
 
+TEMPERATURE = 298.15
+"""Of Boltzmann weights, kelvin."""
+
 MOST_ATOMS = 1_000_000
 """More than any conformer has."""
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 Average = Literal["none", "mean", "boltzmann"]
 AVERAGES: tuple[Average, ...] = ("none", "mean", "boltzmann")
 
-TEMPERATURE = 298.15
-"""Kelvin."""
 BOLTZMANN = 8.617333262e-5
 """Boltzmann's constant, eV/K (CODATA 2018)."""
 DEFAULT_ENERGY_UNIT = "kcal/mol"

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.config import TEMPERATURE
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.inputs import is_hdf5, listed
 from molgiae.data.readers import Inputs
@@ -21,7 +22,6 @@ from molgiae.inference import Result
 from molgiae.pipeline import Options, Summary, output_path, read, run
 from molgiae.properties.averaging import (
     AVERAGES,
-    TEMPERATURE,
     Average,
     Energies,
     MoleculeSink,
