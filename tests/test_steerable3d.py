@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,18 +12,21 @@ from torch.testing import assert_close
 from molgiae.experiments.voxels import quarter_turns, turned, voxel_orders
 from molgiae.groups import SO3
 from molgiae.nn.steerable3d import (
-    HIGHEST,
-    SteerableConv,
+    Layer,
+    Mix,
+    Product,
+    Spread,
     SteerableEncoder,
-    components,
     coupling,
     harmonics,
+    squares,
     wigner,
 )
 
+HIGHEST = 3
 ORDERS = range(HIGHEST + 1)
 TRIPLES = [(a, b, c) for a in ORDERS for b in ORDERS for c in ORDERS if abs(a - b) <= c <= a + b]
-CHANNELS = (4, 3, 2)
+CHANNELS = 3
 SIZE = 13
 
 
@@ -40,9 +45,9 @@ def sphere() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(points.reshape(-1, 3)), torch.from_numpy(np.repeat(weight / 32, 16))
 
 
-def turn_of(channels: tuple[int, ...], rotation: torch.Tensor) -> torch.Tensor:
-    """How the components of a field at a point turn."""
-    return torch.block_diag(*(wigner(order, rotation) for order, n in enumerate(channels) for _ in range(n)))
+def turn_of(rotation: torch.Tensor) -> torch.Tensor:
+    """How the components of a channel turn."""
+    return torch.block_diag(*(wigner(order, rotation) for order in ORDERS))
 
 
 class TestHarmonics:
@@ -105,43 +110,59 @@ class TestCouplings:
         assert_close(sign * ours, expected, atol=1e-6, rtol=0)
 
 
-class TestConvolutions:
-    @pytest.mark.parametrize("size", [3, 4, 5])
-    def test_kernels_are_steerable(self, size):
-        """K(R d) = D_out(R) K(d) D_in(R)^T for every rotation that maps the kernel's grid to itself."""
-        torch.manual_seed(0)
-        conv = SteerableConv(CHANNELS, (3, 2, 2), size).double()
-        kernel = conv.kernel()
-        place = torch.arange(size) - (size - 1) / 2
-        offset = torch.cartesian_prod(place, place, place).double()
-        for rotation in quarter_turns().matrix:
-            x, y, z = (offset @ rotation.mT + (size - 1) / 2).round().long().unbind(dim=1)
-            turned_kernel = kernel[:, :, x, y, z]
-            left, right = turn_of((3, 2, 2), rotation), turn_of(CHANNELS, rotation)
-            expected = torch.einsum("oi,ijn,kj->okn", left, kernel.flatten(2), right)
-            assert_close(turned_kernel, expected, atol=1e-6, rtol=0)
+class TestFields:
+    def fields(self, seed: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(5, CHANNELS, (HIGHEST + 1) ** 2, dtype=torch.float64, generator=generator)
 
-    def test_every_path_is_there(self):
-        conv = SteerableConv((1, 1, 1), (1, 1, 1), 3)
-        assert set(conv.weights) == {f"{a} to {b}" for a in ORDERS for b in ORDERS}
-        assert components(CHANNELS) == [4, 9, 10]
+    @pytest.mark.parametrize("network", [Mix(HIGHEST, 3, 4), Spread(HIGHEST, 3), Layer(HIGHEST, 3, 4)])
+    @pytest.mark.parametrize("training", [True, False])
+    def test_networks_commute_with_rotations(self, network, training):
+        network = copy.deepcopy(network).double().train(training)
+        fields, d = self.fields(0), turn_of(random_rotation(7))
+        assert_close(copy.deepcopy(network)(fields @ d.mT), network(fields) @ d.mT, atol=1e-6, rtol=1e-6)
+
+    def test_products_commute_with_rotations(self):
+        torch.manual_seed(0)
+        product, d = Product(HIGHEST, 3).double(), turn_of(random_rotation(8))
+        first, second = self.fields(1), self.fields(2)
+        assert_close(
+            product(first @ d.mT, second @ d.mT), product(first, second) @ d.mT, atol=1e-5, rtol=1e-6
+        )
+        assert len(product.weight) == len(TRIPLES)
+
+    def test_squares_are_invariant(self):
+        fields, d = self.fields(3), turn_of(random_rotation(9))
+        assert_close(squares(fields @ d.mT, HIGHEST), squares(fields, HIGHEST))
+        assert squares(fields, HIGHEST).sum(dim=-1).shape == (5, CHANNELS)
+
+    def test_spread_in_use_is_that_of_training(self):
+        spread, fields = Spread(HIGHEST, 3).double(), 5 * self.fields(4)
+        for _ in range(200):
+            trained = spread(fields)
+        assert squares(trained, HIGHEST).mean(dim=0).sub(1).abs().max() < 1e-6
+        assert_close(spread.eval()(fields), trained, atol=1e-6, rtol=1e-6)
 
 
 class TestEncoder:
     @pytest.fixture
     def encoder(self):
         torch.manual_seed(0)
-        return SteerableEncoder(SIZE, CHANNELS, 8, 16).double().eval()
+        return SteerableEncoder(SIZE, HIGHEST, 6, 4, 2, 8, 16).double().eval()
 
     @pytest.fixture
     def grid(self):
-        return torch.rand(1, SIZE, SIZE, SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        return torch.rand(
+            1, SIZE, SIZE, SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+        )
 
     @staticmethod
     def faults(encoder: SteerableEncoder, grid: torch.Tensor) -> tuple[float, float]:
         """Largest departures of vectors and embeddings under the 24 rotations of a cube."""
         turns = quarter_turns()
-        y, shared = encoder.equivariant(torch.cat([grid, turned(grid.expand(24, -1, -1, -1), voxel_orders(turns))]))
+        y, shared = encoder.equivariant(
+            torch.cat([grid, turned(grid.expand(24, -1, -1, -1), voxel_orders(turns))])
+        )
         z = encoder.invariant(shared, grid)
         expected = turns.act_equivariant(y[:1].expand(24, -1, -1))
         return (y[1:] - expected).abs().max().item(), (z[1:] - z[:1]).abs().max().item()
@@ -149,13 +170,25 @@ class TestEncoder:
     def test_exact_under_all_rotations_of_a_cube(self, encoder, grid):
         assert max(self.faults(encoder, grid)) < 1e-5
 
-    def test_an_ordinary_kernel_is_found_out(self, encoder, grid, monkeypatch):
-        first = encoder.layers[0].conv
-        kernel = first.kernel() + 0.1 * torch.randn(first.shape, dtype=torch.float64)
-        monkeypatch.setattr(first, "kernel", lambda: kernel)
+    def test_other_kernels_are_found_out(self, encoder, grid):
+        encoder.kernels += 0.01 * torch.randn_like(encoder.kernels)
         assert min(self.faults(encoder, grid)) > 1e-3
 
+    def test_close_under_any_rotation_of_something_smooth(self, encoder):
+        """Sampled anew after the rotation, not interpolated."""
+        place = torch.arange(SIZE, dtype=torch.float64) - SIZE // 2
+        point = torch.cartesian_prod(place, place, place)
+        middle = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 1.5
+
+        def blobs(at: torch.Tensor) -> torch.Tensor:
+            return torch.exp(-torch.cdist(point, at).square() / 4).sum(dim=1).view(1, SIZE, SIZE, SIZE)
+
+        rotation = random_rotation(6)
+        y, shared = encoder.equivariant(torch.cat([blobs(middle), blobs(middle @ rotation.mT)]))
+        assert_close(y[1], y[0] @ rotation.mT, atol=0.03 * y.abs().max().item(), rtol=0)
+        assert (shared[1] - shared[0]).norm() < 0.02 * shared[0].norm()
+
     def test_mirror_images_differ(self, encoder, grid):
-        y, shared = encoder.equivariant(torch.cat([grid, grid.flip(1)]))
+        _, shared = encoder.equivariant(torch.cat([grid, grid.flip(1)]))
         z = encoder.invariant(shared, grid)
         assert (z[0] - z[1]).norm() > 1e-3 * z[0].norm()
