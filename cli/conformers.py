@@ -56,6 +56,17 @@ class EmbedFormatName(StrEnum):
     npz = "npz"
 
 
+class ProjectionName(StrEnum):
+    """Invariant projections of vectors in space."""
+
+    norms = "norms"
+    angles = "angles"
+    norms_angles = "norms-angles"
+    gram = "gram"
+    max_filter = "max-filter"
+    voronoi = "voronoi"
+
+
 EmbedFormat = Annotated[
     EmbedFormatName | None,
     typer.Option(
@@ -76,6 +87,13 @@ def embed(
     drop_rejected: Annotated[
         bool, typer.Option("--drop-rejected", help="npz: leave refused records out of it, and list them.")
     ] = False,
+    projection: Annotated[
+        ProjectionName | None,
+        typer.Option(
+            help="Add this invariant projection of the model's equivariant latent, as dataset projection.",
+            show_default="none",
+        ),
+    ] = None,
     on_error: OnError = OnErrorName.skip,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -92,13 +110,15 @@ def embed(
     molgiae embed run1/ run2.xyz.gz -o all.h5
     zcat big.sdf.gz | molgiae embed - -o big.h5 --json
     molgiae embed conformers.sdf --format npz
+    molgiae embed conformers.sdf --projection gram
     """
     from molgiae import pipeline
 
     npz = format is EmbedFormatName.npz
     read_as = None if npz else format
     options = _options(output, model, device, batch_size, read_as, on_error, overwrite, quiet)
-    summary = pipeline.embed(inputs, options, npz=npz, drop_rejected=drop_rejected)
+    name = None if projection is None else projection.value
+    summary = pipeline.embed(inputs, options, npz=npz, drop_rejected=drop_rejected, projection=name)
     finish(summary, "embedded", quiet, as_json)
 
 

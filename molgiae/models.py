@@ -63,6 +63,19 @@ class CanonicalEncoder(nn.Module):
         vectors = None if self.frame is None else self.frame(x.z, x.centered().pos)
         return Equivariant(vectors, x.centroid, scores), shared
 
+    def latent(self, x: Cloud) -> Tensor:
+        """The equivariant latent of the shape part, (B, V, 3) angstrom, in the type of the positions.
+
+        Raises:
+            ConfigError: if the model has no shape part: its embedding is made of the canonical form alone.
+        """
+        if self.shape is None:
+            raise ConfigError(
+                "the model has no equivariant latent, as it was trained without a shape part; "
+                "use a model with one (shape_dim above 0)"
+            )
+        return self.shape.latent(x.z, x.centered().pos, graph_classes(x.z, x.pos))
+
     def invariant(self, shared: Tensor, canonical: Cloud) -> Embedding:
         """Eta, from the classes of the atoms and the canonical form."""
         pos = canonical.pos.to(self.slots.net.linear.weight.dtype)
@@ -91,6 +104,10 @@ class PooledEncoder(nn.Module):
         pos = x.centered().pos.to(self.network.embedding.weight.dtype)
         pooled, vectors, shift, scores = self.network(x.z, pos)
         return Equivariant(vectors, x.centroid + shift, scores), pooled
+
+    def latent(self, x: Cloud) -> Tensor:
+        """The mean vectors of the network, (B, V, 3) angstrom."""
+        return self.network.latent(x.z, x.centered().pos.to(self.network.embedding.weight.dtype))
 
     def invariant(self, shared: Tensor, canonical: Cloud) -> Embedding:
         """Eta."""

@@ -23,6 +23,7 @@ from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Embedder, Result
+from molgiae.latents import ProjectingEmbedder
 from molgiae.matrices import MatrixSink, is_matrix
 from molgiae.parallel import ordered_map
 from molgiae.sinks import Hdf5Sink, ModelInUse, Sink, StructureSink
@@ -110,6 +111,7 @@ def embed(
     *,
     npz: bool = False,
     drop_rejected: bool = False,
+    projection: str | None = None,
     **changes: Any,
 ) -> Summary:
     """Embed every conformer and write HDF5 (schema version 1), or one matrix as npz, see `molgiae.matrices`.
@@ -119,6 +121,7 @@ def embed(
         options: of the command.
         npz: write npz, whose name is derived where none is given.
         drop_rejected: leave refused records out of an npz; otherwise they are an error, as its rows would shift.
+        projection: of the model's equivariant latent to add, see `molgiae.latents`; None for none.
         **changes: fields of `Options` by name, as in ``embed("a.sdf", output="a.h5")``.
 
     Raises:
@@ -131,7 +134,10 @@ def embed(
         raise ConfigError(f"{output}: npz was asked for; end the name of the output in .npz")
     if drop_rejected and not is_matrix(output):
         raise ConfigError(f"{output}: HDF5 lists refused records by itself; --drop-rejected is for npz")
+    if projection is not None and is_matrix(output):
+        raise ConfigError(f"{output}: npz holds the embeddings alone; write HDF5 for a projection")
     embedder, blocks = open_model(names, options, read(names, options, output))
+    projecting = None if projection is None else ProjectingEmbedder(embedder, projection)
     if is_matrix(output):
         sink: Sink = MatrixSink(
             output,
@@ -142,9 +148,14 @@ def embed(
         )
     else:
         sink = Hdf5Sink(
-            output, EMBEDDING_COLUMNS, embedder, command=options.command, overwrite=options.overwrite
+            output,
+            EMBEDDING_COLUMNS,
+            embedder,
+            command=options.command,
+            overwrite=options.overwrite,
+            predictions=() if projecting is None else (projecting.column,),
         )
-    summary = run(blocks, embedder.embed, sink, embedder, options, verb="embed")
+    summary = run(blocks, (projecting or embedder).embed, sink, embedder, options, verb="embed")
     if isinstance(sink, MatrixSink):
         summary.notes.append(f"its rows are described one by one in {sink.rows_table}")
     return summary

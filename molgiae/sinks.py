@@ -84,7 +84,7 @@ class Hdf5Sink:
         embedder: for provenance.
         command: the command line, for provenance.
         overwrite: replace an existing file.
-        predictions: columns of predicted properties, which results bring, too.
+        predictions: columns of predicted properties or of a projection, which results bring, too.
     """
 
     def __init__(

@@ -291,6 +291,16 @@ PREDICTION_STD = replace(
 )
 """Patterns of the datasets in the group ``predictions``, which is there in files of predictions only."""
 
+PROJECTION = Column(
+    "projection",
+    "f4",
+    "conformer",
+    ("P",),
+    "of the projection",
+    "invariant projection of an equivariant latent; only where embed was asked for one, which the description names",
+)
+"""Pattern of the dataset of `molgiae.latents`; P depends on projection and model."""
+
 INPUT_COLUMNS = tuple(c.name for c in _COLUMNS if c.origin == "input" and c.per != "rejected")
 EMBEDDING_COLUMNS = tuple(c.name for c in _COLUMNS if c.origin == "embedding")
 REJECTED_COLUMNS = tuple(c.name for c in _COLUMNS if c.per == "rejected")
@@ -329,7 +339,7 @@ def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column
 
 
 def schema_table(
-    columns: Iterable[Column] = (*_COLUMNS, PROPERTY, PREDICTION, PREDICTION_STD),
+    columns: Iterable[Column] = (*_COLUMNS, PROPERTY, PREDICTION, PREDICTION_STD, PROJECTION),
 ) -> str:
     """The schema as a markdown table: M conformers, N atoms in all, K refused records, D embedding."""
     rows = ["| dataset | shape | type | unit | meaning |", "|---|---|---|---|---|"]

@@ -86,6 +86,18 @@ class MessageEncoder(nn.Module):
             scores = graph.padded(SPREAD * self.score(of_atom)[:, 0], fill=math.inf)
             return graph.mean(of_conformer), pooled_directions(directions), graph.mean(t), scores
 
+    def latent(self, z: AtomicNumbers, pos: Positions) -> Tensor:
+        """(B, V, 3) angstrom: the vectors of the atoms, averaged; they turn with the conformer.
+
+        Arguments as of `forward`.
+        """
+        with torch.autocast(pos.device.type, enabled=False):
+            mask = z > 0
+            graph = complete_graph(mask, pos)
+            s = self.element(z[mask])
+            v = self.trunk(s, s.new_zeros(len(s), 3, self.vectors), pos[mask], graph)[1]
+            return graph.mean(v).mT
+
     def embed(self, pooled: Tensor, count: Tensor) -> Embedding:
         """The embedding, (B, D), of pooled scalars (B, F / 2) and numbers of atoms (B,), up to S."""
         with torch.autocast(pooled.device.type, enabled=False):

@@ -90,15 +90,36 @@ class ShapeEncoder(nn.Module):
         )
         return self.straight(invariants) + self.bent(invariants)
 
+    def latent(self, z: AtomicNumbers, pos: Positions, classes: Tensor) -> Tensor:
+        """The weighted sums of positions from which most of the shape part is made: they turn with the conformer.
+
+        Args:
+            z: (B, n) atomic numbers, 0 marks padding.
+            pos: (B, n, 3) angstrom, 0 where padded, any type.
+            classes: as in `forward`.
+
+        Returns:
+            (B, CODES, 3) angstrom, in the type of the positions; unmoved by translations and by the order of atoms.
+        """
+        mask = z > 0
+        features = self.element(z) + self.place(classes.clamp(max=CLASSES - 1))
+        weight = (self.code(features) * mask[..., None]).chunk(2, dim=-1)[1]
+        return _weighted_sums(weight.to(pos.dtype), pos, mask.to(pos.dtype)).mT
+
     def _of_vectors(self, weight: Tensor, pos: Positions, mask: Tensor) -> Tensor:
         """(B, 2 CODES) scalar and triple products of weighted sums of positions, grown no faster than lengths."""
-        count = mask.sum(dim=1)[:, None, None]
-        weight = (weight - weight.sum(dim=1, keepdim=True) / count) * mask[..., None]
-        vectors = self.vectors((pos.mT @ weight) / count.sqrt())
+        vectors = self.vectors(_weighted_sums(weight, pos, mask))
         a, b, c, d, e = vectors.chunk(5, dim=-1)
         product = (a * b).sum(dim=1)
         triple = (torch.linalg.cross(c, d, dim=1) * e).sum(dim=1)
         return torch.cat([product / (1 + product.abs()).sqrt(), _grown_as_lengths(triple)], dim=-1)
+
+
+def _weighted_sums(weight: Tensor, pos: Positions, mask: Tensor) -> Tensor:
+    """(B, 3, CODES) sums of positions, with weights (B, n, CODES) less their means, over the root of n."""
+    count = mask.sum(dim=1)[:, None, None]
+    weight = (weight - weight.sum(dim=1, keepdim=True) / count) * mask[..., None]
+    return (pos.mT @ weight) / count.sqrt()
 
 
 def _grown_as_lengths(triple: Tensor) -> Tensor:

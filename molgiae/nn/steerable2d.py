@@ -26,6 +26,9 @@ smooth."""
 PER_RADIUS = 2.2
 """Orders up to this times the radius of a ring, in pixels, are resolved by the grid; pi would be all there are."""
 
+HEIGHT = 1 / 16
+"""Of the harmonics, so that coefficients of digits are of the order of one."""
+
 SMALLEST = 1e-6
 """Added to mean squares that are divided by."""
 
@@ -79,7 +82,7 @@ class DiscHarmonics(nn.Module):
         y, x = torch.meshgrid(-place, place, indexing="ij")
         radius, phi = torch.hypot(x, y).flatten(), torch.atan2(y, x).flatten()
         middle = torch.arange(rings, dtype=torch.float64) + 0.5
-        radial = torch.exp(-(radius - middle[:, None]).square())
+        radial = HEIGHT * torch.exp(-(radius - middle[:, None]).square())
         order = torch.arange(orders + 1, dtype=torch.float64)
         angular = torch.stack([(order[:, None] * phi).cos(), (order[:, None] * phi).sin()])
         # (M + 1, R, 2, pixels)
@@ -87,7 +90,7 @@ class DiscHarmonics(nn.Module):
         resolved = (order[:, None] <= PER_RADIUS * middle + 0.5)[..., None].expand(self.shape).clone()
         resolved[0, :, 1] = False
         synthesis = (basis * resolved[..., None]).flatten(0, 2)
-        gram = synthesis @ synthesis.mT + RIDGE * torch.eye(len(synthesis), dtype=torch.float64)
+        gram = synthesis @ synthesis.mT + HEIGHT**2 * RIDGE * torch.eye(len(synthesis), dtype=torch.float64)
         analysis = torch.linalg.solve(gram, synthesis)
         self.register_buffer("synthesis", synthesis.float(), persistent=False)
         self.register_buffer("analysis", analysis.mT.float().contiguous(), persistent=False)
