@@ -41,13 +41,15 @@ def main() -> None:
     parser.add_argument(
         "--also", nargs="*", default=[], help="further files, whose reconstruction stands in the card"
     )
+    parser.add_argument("--float32", action="store_true", help="keep weights in single precision")
     parser.add_argument("--plots", help="directory for figures")
     parser.add_argument("--notes", type=Path, help="markdown to stand at the end of the card")
     options = parser.parse_args()
 
     trained = checkpoint.load(str(options.run))
+    dtype, precision = (torch.float32, "single") if options.float32 else (torch.float16, "half")
     weights = HERE / f"{options.name}.safetensors"
-    checkpoint.save(weights, trained.model, trained.domain, trained.provenance, dtype=torch.float16)
+    checkpoint.save(weights, trained.model, trained.domain, trained.provenance, dtype=dtype)
     weights.chmod(0o644)
     report = evaluate(options.data, str(weights), conformers=options.conformers, progress=True)
     if options.plots:
@@ -56,19 +58,19 @@ def main() -> None:
     tables += [evaluate(file, str(weights), sections=ELSEWHERE).table() for file in options.also]
     notes = options.notes.read_text() if options.notes else ""
     card = HERE / f"{options.name}.md"
-    card.write_text(model_card(options.name, trained, "\n\n".join(tables), notes))
+    card.write_text(model_card(options.name, trained, precision, "\n\n".join(tables), notes))
     print(card.read_text())
 
 
-def model_card(name: str, trained: checkpoint.Checkpoint, table: str, notes: str) -> str:
+def model_card(name: str, trained: checkpoint.Checkpoint, precision: str, table: str, notes: str) -> str:
     """The card of a model as markdown."""
     origin, config, domain = trained.provenance, trained.model.config, trained.domain
     parts = f", the first {config.shape_dim} of them the shape part" if config.shape_dim else ""
     digests = "".join(f"- `{file}` sha256 `{digest}`\n" for file, digest in origin["data_sha256"].items())
     return f"""# {name}
 
-Architecture `{config.architecture}`, {config.embedding_dim} dimensions{parts}, {_count(trained):,} weights in half precision,
-computed in single precision; the canonical frame in double.
+Architecture `{config.architecture}`, {config.embedding_dim} dimensions{parts};
+{_count(trained):,} weights, kept in {precision} precision and computed in single; the canonical frame in double.
 
 ## Domain
 
