@@ -20,10 +20,10 @@ Ints = NDArray[np.int64]
 
 N_MAX = 8000
 """Most training rows of kernel ridge regression; its time grows with their third power."""
-N_SEARCH = 2000
+N_SEARCH = 1000
 """Most training rows with which kernel, width and strength are chosen."""
 ALPHAS = 1e-8, 1e-6, 1e-4, 1e-2, 1.0
-WIDTHS = 0.5, 1.0, 2.0, 4.0, 8.0, 16.0
+WIDTHS = 0.5, 1.0, 2.0, 4.0, 8.0
 """Widths tried, times the median distance of training rows."""
 METRICS = {"laplacian": "cityblock", "gaussian": "euclidean"}
 CHUNK = 2048
