@@ -284,8 +284,6 @@ def test_the_shipped_model_remembers_molecules():
     result = Embedder("qm9", device="cpu").embed(
         [moved(c, 1) for c in (WATER, BENZENE, METHANE)], reconstruct=True
     )
-    assert result["rmsd"].max() < 0.2
-    wrong = result["reconstructed_atomic_number"] != result.block.atomic_number
-    assert not wrong[: len(WATER) + len(BENZENE)].any()
-    assert wrong.sum() <= 1, "the smallest molecules are rare in training"
+    assert result["rmsd"].max() < 0.05
+    assert (result["reconstructed_atomic_number"] == result.block.atomic_number).all()
     assert result["in_domain"].all()

@@ -148,7 +148,8 @@ def finetune(
     rows = baselines(labelled, split, scale.references, features, seed=config.seed)
     own = ROWS[config.way]
     sizes = (len(train), len(validation), len(test))
-    table = compare(test.values, {**rows, own: value}, labelled.targets, sizes, own)
+    explained = scale.references.of(test.block)
+    table = compare(test.values, {**rows, own: value}, labelled.targets, sizes, own, explained)
     covered = coverage(test.values, value, std)
     coverages = {target.name: pair for target, pair in zip(labelled.targets, covered, strict=True)}
     provenance = {
@@ -177,7 +178,7 @@ def finetune(
     outcome = Outcome(folder, True, table, coverages, labelled, notes)
     (folder / "report.json").write_text(json.dumps(outcome.to_dict(), indent=1) + "\n", encoding="utf-8")
     if find_spec("matplotlib"):
-        parity_plot(folder / "parity.png", test.values, value, labelled.targets, std)
+        parity_plot(folder / "parity.png", test.values, value, labelled.targets, std, explained)
     return outcome
 
 
