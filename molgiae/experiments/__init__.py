@@ -47,6 +47,9 @@ EXPERIMENTS = {
         Experiment("tetris", "Tetris shapes", "5.3, Appendix D", "SE(3) x S_n"),
         Experiment("voxels", "Shapes of ModelNet10", "5.4", "SO(3)", "ModelNet10 as npz of packed voxels"),
         Experiment("qm9", "Small molecules", "5.3, Appendix E.2", "SE(3) x S_n", "QM9 as npz"),
+        Experiment(
+            "projections", "Invariant projections of molecules", "arXiv 2401.12588", "SO(3)", "QM9 as npz"
+        ),
     )
 }
 """Name to experiment; the modules are imported when they are run."""
