@@ -240,8 +240,11 @@ def test_every_dataset_says_what_it_is(tmp_path: Path) -> None:
 
 def test_schema_table_has_a_row_for_every_dataset() -> None:
     table = schema_table()
-    assert all(f"| `{name}` |" in table for name in (*SCHEMA, "properties/KEY"))
-    assert len(table.splitlines()) == len(SCHEMA) + 5
+    assert all(
+        f"| `{name}` |" in table
+        for name in (*SCHEMA, "properties/KEY", "predictions/SYMBOL", "predictions/SYMBOL_std")
+    )
+    assert len(table.splitlines()) == len(SCHEMA) + 2 + 4  # two lines of heading, four patterns
     assert "| `predictions/SYMBOL` | (M,) | float64 | of the property |" in table
     assert "| `embedding` | (M, D) | float32 |" in table and "| `atom_offset` | (M + 1,) | int64 |" in table
 
