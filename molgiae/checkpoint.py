@@ -133,8 +133,8 @@ def write(path: Path, model: nn.Module, kind: str, header: dict[str, Any], dtype
     partial.replace(path)
 
 
-def read_header(path: Path, kind: str = AUTOENCODER) -> dict[str, Any]:
-    """The header of a checkpoint, upgraded to the current format, without reading weights.
+def read_header(path: Path, kind: str | None = AUTOENCODER) -> dict[str, Any]:
+    """The header of a checkpoint of one kind, or of any, upgraded to the current format, without reading weights.
 
     Raises:
         CheckpointError: if the file is not a molgiae checkpoint of this kind or is newer than this molgiae.
@@ -159,7 +159,7 @@ def read_header(path: Path, kind: str = AUTOENCODER) -> dict[str, Any]:
                 f"{path}: checkpoint format {version} is no longer read; train the model again"
             )
         header = UPGRADES[old](header)
-    if header["kind"] != kind:
+    if kind is not None and header["kind"] != kind:
         raise CheckpointError(f"{path}: holds {KINDS.get(header['kind'], 'a model of an unknown kind')}")
     return header
 

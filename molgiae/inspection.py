@@ -28,11 +28,10 @@ def describe(name: str) -> dict[str, Any]:
             return {"kind": "embeddings", **file.summary()}
     path = locate(name)
     return {
-        "kind": "model",
         "name": name,
         "sha256": sha256_of(path),
         "bytes": path.stat().st_size,
-        **read_header(path),
+        **read_header(path, None),
     }
 
 

@@ -16,6 +16,7 @@ from molgiae.config import Domain, FinetuneConfig, ModelConfig
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
 from molgiae.errors import CheckpointError, ConfigError
+from molgiae.inspection import describe
 from molgiae.models import build
 from molgiae.properties.finetuning import coverage, finetune, initial, learn, predicted
 from molgiae.properties.fitting import Fitting, property_loss
@@ -202,3 +203,9 @@ def test_models_of_the_wrong_kind_say_what_they_are(finished, pretrained, tmp_pa
         finetune(data, tmp_path / "run", model=str(bare), target_columns=["strain"])
     with pytest.raises(ConfigError, match="holds a run already"):
         finetune(data, finished / "strain", model=str(pretrained), target_columns=["strain"])
+
+
+def test_info_tells_of_a_model_of_properties(finished):
+    found = describe(str(finished / "strain"))
+    assert (found["kind"], found["targets"][0]["name"]) == ("property", "strain")
+    assert found["provenance"]["test"]["targets"]["strain"]["rows"]["fine-tuned"]["mae"] > 0
