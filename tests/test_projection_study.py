@@ -17,7 +17,7 @@ from molgiae.experiments.projections import ALL, COMPLETE, LEARNED, RAW
 
 from .conformers import random_conformer
 
-TINY = replace(projections.FAST, molecules=60, known=40, pairs=50)
+TINY = replace(projections.FAST, molecules=60, known=40, pairs=50, isomers=20)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from molgiae.plots import blank, saved
 COLUMNS = {
     "linear_r2": "R², linear map",
     "neighbours_r2": "R², neighbours",
-    "spearman_with_orbits": "Spearman with distance of orbits",
+    "spearman_with_orbits": "Spearman, orbits of latents",
+    "spearman_with_rmsd_of_isomers": "Spearman, RMSD of isomers",
 }
 
 
@@ -26,7 +27,7 @@ def bars(folder: Path, rows: Sequence[dict[str, Any]]) -> Path:
     panels = figure.subplots(1, len(COLUMNS), sharey=True)
     names = [row["embedding"] for row in rows]
     for axes, (key, title) in zip(panels, COLUMNS.items(), strict=True):
-        axes.barh(names, [row[key] for row in rows])
-        axes.set(title=title, xlim=(min(0, *(row[key] for row in rows)), 1))
+        axes.barh(names, [row[key] or 0.0 for row in rows])
+        axes.set(title=title, xlim=(min(0, *(row[key] or 0.0 for row in rows)), 1))
     panels[0].invert_yaxis()
     return saved(figure, folder / "projections.png")
