@@ -128,6 +128,7 @@ class TrainConfig(_Plain):
         frame_noise: displacement, in angstrom, against which the frame is trained to hold still.
         distortion: largest standard deviation, in angstrom, of random displacements of the training atoms,
             drawn for each conformer between 0 and this; 0 for none.
+        mirror: learn canonical forms of the mirror images of the training conformers, too.
         components: start the autoencoder of canonical forms at its principal components, not at random weights.
         type_weight: weight of the cross-entropy of atom types beside the RMSD in angstrom.
         frame_weight: weight of the conditioning of the frame, where that is trained together with the rest.
@@ -148,6 +149,7 @@ class TrainConfig(_Plain):
     atom_noise: float = 0.06
     frame_noise: float = 0.02
     distortion: float = 0.1
+    mirror: bool = True
     components: bool = True
     type_weight: float = 0.3
     frame_weight: float = 1.0

@@ -97,7 +97,7 @@ def test_some_steps_lower_the_loss(architecture, tmp_path):
     rows = [row for row in rows_of(tmp_path) if row["stage"] == "autoencoder"]
     assert [int(row["step"]) for row in rows] == [15, 30, 45, 60, 75, 90]
     losses = [float(row["loss"]) for row in rows]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
     assert (metrics["step"], metrics["complete"]) == (90, 1.0)
 
 

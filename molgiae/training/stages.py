@@ -179,17 +179,27 @@ def joint_stage(task: Task) -> Stage:
 
 @torch.no_grad()
 def canonical_forms(task: Task) -> tuple[Cloud, Tensor]:
-    """Canonical forms of all training conformers, float32, padded to the slots, and the classes of their atoms."""
+    """Canonical forms of all training conformers, float32, padded to the slots, and the classes of their atoms.
+
+    Mirror images of conformers are conformers as well, so if asked those are there, too.
+    """
     block: ConformerBlock = task.data.train
-    bar = tqdm(total=len(block), desc="canonical forms", unit="conformer", disable=not task.run.progress)
+    signs = [1.0, -1.0] if task.config.mirror else [1.0]
+    bar = tqdm(
+        total=len(signs) * len(block),
+        desc="canonical forms",
+        unit="conformer",
+        disable=not task.run.progress,
+    )
     slots = task.model.config.max_atoms
     parts, classes = [], []
     task.model.cpu()
-    for cloud in batches(block.atomic_number, block.position, block.offset, EVALUATE_BATCH):
-        form = task.model.canonical(cloud)
-        classes.append(nn.functional.pad(graph_classes(form.z, form.pos), (0, slots - form.z.shape[1])))
-        parts.append(padded(form, slots).to(dtype=torch.float32))
-        bar.update(len(cloud))
+    for sign in signs:
+        for cloud in batches(block.atomic_number, sign * block.position, block.offset, EVALUATE_BATCH):
+            form = task.model.canonical(cloud)
+            classes.append(nn.functional.pad(graph_classes(form.z, form.pos), (0, slots - form.z.shape[1])))
+            parts.append(padded(form, slots).to(dtype=torch.float32))
+            bar.update(len(cloud))
     bar.close()
     task.model.to(task.run.device)
     return Cloud(torch.cat([x.z for x in parts]), torch.cat([x.pos for x in parts])), torch.cat(classes)
