@@ -34,8 +34,9 @@ TARGETS = ("mu", "alpha", "gap", "r2")
 """Dipole moment, polarisability, gap between frontier orbitals, spatial extent."""
 
 SPLIT = "test"
-RIDGE = 1e-3
-"""Penalty of the linear map for each molecule, with features and targets of unit variance."""
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Of the linear map, for each molecule, with features and targets of unit variance; the best on the last fifth of the
+known ones is taken."""
 
 CHIRAL = 0.1
 """Distance, angstrom, from which a latent and its mirror image count as different."""
@@ -54,7 +55,7 @@ class Config:
 
     Attributes:
         model: shipped, with a shape part.
-        molecules: of the test split, none of which the model has seen.
+        molecules: most of the test split, none of which the model has seen; 1466 of it have all properties.
         known: from which properties are learned; the others are asked.
         neighbours: whose mean is predicted.
         pairs: of molecules whose distances are compared.
@@ -62,8 +63,8 @@ class Config:
     """
 
     model: str = "qm9"
-    molecules: int = 5000
-    known: int = 4000
+    molecules: int = 1466
+    known: int = 1100
     neighbours: int = 5
     pairs: int = 5000
     isomers: int = 1000
@@ -105,8 +106,14 @@ def explained(predicted: Tensor, truth: Tensor) -> float:
 def linear_probe(features: Tensor, targets: Tensor, known: int) -> float:
     """R squared of ridge regression on standardized features."""
     x, y = standardized(features, known), standardized(targets, known)
-    gram = x[:known].mT @ x[:known] + RIDGE * known * torch.eye(x.shape[1], dtype=x.dtype)
-    return explained(x[known:] @ torch.linalg.solve(gram, x[:known].mT @ y[:known]), y[known:])
+
+    def r_squared(penalty: float, first: int, last: int) -> float:
+        gram = x[:first].mT @ x[:first] + penalty * first * torch.eye(x.shape[1], dtype=x.dtype)
+        weights = torch.linalg.solve(gram, x[:first].mT @ y[:first])
+        return explained(x[first:last] @ weights, y[first:last])
+
+    penalty = max(PENALTIES, key=lambda each: r_squared(each, 4 * known // 5, known))
+    return r_squared(penalty, known, len(x))
 
 
 def neighbour_probe(features: Tensor, targets: Tensor, known: int, neighbours: int) -> float:
