@@ -40,6 +40,7 @@ CASES: dict[str, tuple[ModelConfig, TrainConfig, bool]] = {
     "random start, not principal components": (BASE, replace(RECIPE, components=False), True),
     "no networks: principal components alone": (BASE, replace(RECIPE, learning_rate=1e-12), True),
     "frame learned, not of the bond graph": (replace(BASE, frame_width=32), RECIPE, True),
+    "no mirror images": (BASE, replace(RECIPE, mirror=False), True),
     "minima alone, no other conformers": (BASE, RECIPE, False),
     "displacements up to 0.1 A": (BASE, replace(RECIPE, distortion=0.1), True),
     "half the width": (replace(BASE, width=160), RECIPE, True),
