@@ -147,7 +147,7 @@ def test_an_empty_table_is_a_table(tmp_path):
         write_table(tmp_path / f"t{suffix}", fields, [], {"command": "none"})
     with h5py.File(tmp_path / "t.h5") as file:
         assert file["name"].shape == file["x"].shape == (0,)
-    with pytest.raises(ConfigError, match=r"\.csv, \.json"):
+    with pytest.raises(ConfigError, match=r"\.csv, \.tsv, \.json"):
         write_table(tmp_path / "t.txt", fields, [], {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.h5", "t.json"]
 
