@@ -28,7 +28,7 @@ from molgiae.pretraining import pretrain
 from molgiae.training import reconstruct
 
 BASE = ModelConfig(embedding_dim=64, shape_dim=0, atom_width=0, width=320, layers=2)
-RECIPE = TrainConfig(distortion=0.003, type_weight=1.0)
+RECIPE = TrainConfig(distortion=0.003, type_weight=1.0, mirror=False)
 APPENDIX_D = ModelConfig(architecture="appendix-d", embedding_dim=64, width=64, layers=3)
 
 CASES: dict[str, tuple[ModelConfig, TrainConfig, bool]] = {
@@ -40,7 +40,7 @@ CASES: dict[str, tuple[ModelConfig, TrainConfig, bool]] = {
     "random start, not principal components": (BASE, replace(RECIPE, components=False), True),
     "no networks: principal components alone": (BASE, replace(RECIPE, learning_rate=1e-12), True),
     "frame learned, not of the bond graph": (replace(BASE, frame_width=32), RECIPE, True),
-    "no mirror images": (BASE, replace(RECIPE, mirror=False), True),
+    "mirror images, too": (BASE, replace(RECIPE, mirror=True), True),
     "minima alone, no other conformers": (BASE, RECIPE, False),
     "displacements up to 0.1 A": (BASE, replace(RECIPE, distortion=0.1), True),
     "half the width": (replace(BASE, width=160), RECIPE, True),
