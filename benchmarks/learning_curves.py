@@ -118,7 +118,8 @@ def rows(
     reference = fit_references(train.block, train.values, labelled.targets)
     started = time.monotonic()
     truth = labelled.values[split.test]
-    for name, values in baselines(labelled, split, reference, features or {}, seed=case.seed).items():
+    for row, values in baselines(labelled, split, reference, features or {}, seed=case.seed).items():
+        name = row.split(" (")[0]  # without the number of rows that were used
         found.add(
             case, name, float(score(values, truth).mae[0]), len(split.train), time.monotonic() - started
         )
