@@ -11,6 +11,7 @@ of a force field that were not trained on. Rows are kept in OUTPUT/results.json;
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import platform
@@ -99,9 +100,11 @@ def measure(name: str, options: argparse.Namespace, minutes: float) -> dict[str,
         key: metrics[key]
         for key in ("rmsd_mean", "rmsd_p50", "rmsd_p99", "type_accuracy", "formula_accuracy")
     }
-    result |= {"seconds": metrics["seconds"], "samples": metrics["step"] * config.batch_size}
+    with (folder / "metrics.csv").open(newline="") as file:
+        seconds = float(list(csv.DictReader(file))[-1]["seconds"])
+    result |= {"seconds": seconds, "samples": metrics["step"] * config.batch_size}
     if options.test:
-        block = concatenate(read_inputs(options.test, keep_text=False))
+        block = concatenate(list(read_inputs(options.test, keep_text=False)))
         result["other_conformers"] = reconstruct(trained, block).summary()["rmsd_mean"]
     return result
 
