@@ -116,7 +116,8 @@ class TestTheCommand:
     def test_without_it_there_is_none(self, sdf, tmp_path):
         output = tmp_path / "out.h5"
         assert (
-            CliRunner().invoke(app, ["embed", str(sdf), "-m", "qm9", "-o", str(output), "-q"]).exit_code == REJECTED
+            CliRunner().invoke(app, ["embed", str(sdf), "-m", "qm9", "-o", str(output), "-q"]).exit_code
+            == REJECTED
         )
         with h5py.File(output) as file:
             assert "projection" not in file

@@ -48,7 +48,9 @@ def chain(n: int, title: str = "", z: int = 6, seed: int = 0, ring: bool = False
     return Conformer(number[order], position[order] + rng.normal(0, 0.01, position.shape), title=title)
 
 
-def labelled_of(conformers: list[Conformer], values: np.ndarray | None = None, split: list[int] | None = None) -> Labelled:
+def labelled_of(
+    conformers: list[Conformer], values: np.ndarray | None = None, split: list[int] | None = None
+) -> Labelled:
     target = Target.of("x")
     column = np.arange(len(conformers), dtype=float)[:, None] if values is None else values
     parts = None if split is None else np.array(split, np.int8)
