@@ -109,12 +109,19 @@ def recipe(trained: checkpoint.Checkpoint) -> str:
     chosen = {**trained.model.config.to_dict(), **trained.provenance["training"]}
     default = {**ModelConfig().to_dict(), **TrainConfig().to_dict()}
     options = [
-        f"{OPTIONS.get(name, '--' + name.replace('_', '-'))} {value}"
+        _option(name, value)
         for name, value in chosen.items()
         if name not in FITTED and value != default.get(name)
     ]
     files = " ".join(trained.provenance["data_sha256"]) or "DATA"
     return " \\\n  ".join([f"molgiae pretrain {files} -o run", *_lines(options)])
+
+
+def _option(name: str, value: object) -> str:
+    words = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{words}" if value else f"--no-{words}"
+    return f"{OPTIONS.get(name, '--' + words)} {value}"
 
 
 def _lines(options: list[str], width: int = 110) -> list[str]:

@@ -59,6 +59,9 @@ def pretrain(
         float, typer.Option(min=0, help="Largest random displacement of training atoms, angstrom.")
     ] = TRAIN.distortion,
     type_weight: Annotated[float, typer.Option(min=0, help="Weight of the atom types.")] = TRAIN.type_weight,
+    mirror: Annotated[
+        bool, typer.Option("--mirror/--no-mirror", help="Learn canonical forms of mirror images, too.")
+    ] = TRAIN.mirror,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = TRAIN.seed,
     device: Device = DeviceName.auto,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 1000,
@@ -100,6 +103,7 @@ def pretrain(
         learning_rate=learning_rate,
         distortion=distortion,
         type_weight=type_weight,
+        mirror=mirror,
         seed=seed,
     )
     metrics = run(
