@@ -215,7 +215,7 @@ class Results:
             distinct = np.unique(x)
             axes.plot(distinct, [y[x == v].mean() for v in distinct], color=dots.get_color(), label=name)
         axes.set(xscale="log", yscale="log", xlabel="training molecules", ylabel=label)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=7, loc="upper right", bbox_to_anchor=(1, 0.94))
         axes.grid(alpha=0.3, which="both")
         saved(figure, path)
 
