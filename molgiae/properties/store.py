@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from molgiae.checkpoint import PROPERTY, read_header, sha256_of, write
+from molgiae.checkpoint import PROPERTY, locate, read_header, sha256_of, shipped, write
 from molgiae.config import Domain
 from molgiae.errors import CheckpointError
 from molgiae.properties.model import PropertyModel, Scale
@@ -62,6 +62,8 @@ def load(name: str) -> PropertyCheckpoint:
         CheckpointError: if it is missing, damaged, too new, or of another kind.
     """
     path = Path(name) / FILE if Path(name).is_dir() else Path(name)
+    if name in shipped():
+        path = locate(name)  # an autoencoder, as the header says
     if not path.is_file():
         raise CheckpointError(
             f"{name}: no such model; give a directory or a .safetensors file written by molgiae finetune"

@@ -192,6 +192,8 @@ def test_values_that_are_missing_teach_nothing():
 def test_models_of_the_wrong_kind_say_what_they_are(finished, pretrained, tmp_path):
     with pytest.raises(CheckpointError, match="an autoencoder, which predicts no property"):
         Predictor(pretrained)
+    with pytest.raises(CheckpointError, match="an autoencoder, which predicts no property"):
+        Predictor("qm9")
     with pytest.raises(CheckpointError, match="use it with molgiae predict"):
         checkpoint.load(str(finished / "strain"))
     with pytest.raises(CheckpointError, match="no such model"):
