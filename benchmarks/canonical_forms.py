@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rdkit.Chem import rdMolTransforms
 from sets import add_arguments, noisy, rounded, scrambled, sets_of, to_rdkit
 
-from molgiae import Options, read_conformers
+from molgiae import read_conformers
 from molgiae.data.conformer import Conformer
 from molgiae.evaluation.invariance import random_copies
 from molgiae.evaluation.study import read_data
@@ -190,7 +190,7 @@ def main() -> int:
     add_arguments(parser)
     parser.add_argument("--least", type=int, default=1000, help="copies of each set at least (default 1000)")
     parser.add_argument("--copies", type=int, default=10_000, help="of QM9 test molecules (default 10000)")
-    parser.add_argument("--model", default=Options().model, help="a shipped model or a checkpoint")
+    parser.add_argument("--model", default="qm9", help="a shipped model or a checkpoint")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from molgiae import Options
 from molgiae.data.conformer import ConformerBlock
 from molgiae.evaluation.descriptors import Panel, embedding, sample
 from molgiae.evaluation.invariance import EXACT, batch_effect, mirror_images, random_copies, relative_change
@@ -122,7 +121,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=10_000, help="of all files together (default 10000)")
     parser.add_argument("--translation", type=float, default=1000.0, help="angstrom (default 1000)")
     parser.add_argument("--mirror", type=int, default=1000, help="conformers of each file to mirror")
-    parser.add_argument("--model", default=Options().model, help="a shipped model or a checkpoint")
+    parser.add_argument("--model", default="qm9", help="a shipped model or a checkpoint")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
