@@ -27,7 +27,7 @@ from molgiae.evaluation.descriptors import soap
 from molgiae.inference import Embedder, Result
 from molgiae.plots import blank, saved
 from molgiae.properties.baselines import baselines
-from molgiae.properties.finetuning import learn, predicted
+from molgiae.properties.finetuning import ROWS, learn, predicted
 from molgiae.properties.fitting import Fitting
 from molgiae.properties.labels import Labelled, read_labelled
 from molgiae.properties.references import fit_references
@@ -37,7 +37,6 @@ from molgiae.properties.splitting import Split
 Floats = NDArray[np.float64]
 
 SIZES = ("100", "1000", "5%", "25%", "all")
-NAMES = {"scratch": "from scratch", "full": "fine-tuned", "frozen": "frozen, head trained"}
 KERNEL = "kernel ridge on "
 
 
@@ -91,7 +90,7 @@ def main() -> None:
             split = case.split(labelled)
             rows(found, case, labelled, split, features)
             for way in options.ways:
-                if not found.has(case, NAMES[way]):
+                if not found.has(case, ROWS[way]):
                     fit(found, case, labelled, split, pretrained, way, options.output / "fit")
     unit = labelled.targets[0].unit
     print(found.table(unit))
@@ -143,7 +142,7 @@ def fit(
     value, std = predicted(learned.model, learned.scale, parts[2])
     within = float((np.abs(value - parts[2].values) <= std).mean())
     mae = float(score(value, parts[2].values).mae[0])
-    found.add(case, NAMES[way], mae, len(split.train), learned.seconds, learned.step, within)
+    found.add(case, ROWS[way], mae, len(split.train), learned.seconds, learned.step, within)
 
 
 class Results:

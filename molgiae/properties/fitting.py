@@ -53,7 +53,6 @@ class Fitting:
     Attributes:
         directory: gets ``metrics.csv`` and ``last.pt``; made if it is not there.
         device: "cpu" or "cuda".
-        bf16: whether matrix products run in bfloat16.
         stop_after: seconds after which the fit saves and ends, to be resumed; None for never.
         progress: show a bar on stderr.
         identity: tells these data and settings from others.
@@ -61,7 +60,6 @@ class Fitting:
 
     directory: Path
     device: str = "cpu"
-    bf16: bool = False
     stop_after: float | None = None
     progress: bool = False
     identity: str = ""
@@ -149,9 +147,8 @@ class Fit:
             group["lr"] = group["pace"] * self._learning_rate()
         index = self._draw()
         x, target = trimmed(self.conformers[index]), self.values[index]
-        with torch.autocast(self.fitting.device, torch.bfloat16, enabled=self.fitting.bf16):
-            value, doubt = self.model(x)
-            loss = property_loss(value, doubt, target)
+        value, doubt = self.model(x)
+        loss = property_loss(value, doubt, target)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, CLIP)
