@@ -87,9 +87,9 @@ def pretrain(
 def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
     """Training and validation conformers of files.
 
-    A QM9 npz file brings its own split; conformers of other files are added to its training molecules, unless
-    their title is that of a validation or test molecule. Without one, conformers are split by title, so that those of
-    a molecule stay on one side; those without a title are split one by one.
+    A QM9 npz file brings its own split: conformers whose titles it knows go where it says, to training or, if they are
+    of validation or test molecules, nowhere. All other conformers are split by title, so that those of a molecule stay
+    on one side; those without a title are split one by one.
     """
     paths = [Path(path) for path in inputs]
     if not paths:
@@ -108,25 +108,31 @@ def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
     parts = {part: read_qm9(split[0], part) for part in SPLITS}
     train, validation, left_out = parts["train"], parts["validation"], 0
     if blocks:
-        held_titles = {*validation.title, *parts["test"].title}
+        titles = {part: set(parts[part].title) - {""} for part in SPLITS}
+        away = titles["validation"] | titles["test"]
         more = concatenate(blocks)
-        keep = np.array([title not in held_titles for title in more.title], dtype=bool)
-        train, left_out = concatenate([train, more.take(keep)]), int((~keep).sum())
+        elsewhere = np.array([title in away for title in more.title], dtype=bool)
+        known = np.array([title in titles["train"] for title in more.title], dtype=bool)
+        new = more.take(~elsewhere & ~known)
+        held = held_out(new.title, seed, at_least=0)
+        train = concatenate([train, more.take(known), new.take(~held)])
+        validation = concatenate([validation, new.take(held)])
+        left_out = int(elsewhere.sum())
     return Data(train, validation, f"{name}, split train", digests, rejected, left_out)
 
 
-def held_out(titles: Sequence[str], seed: int) -> np.ndarray:
-    """(M,) bool, the conformers kept for validation: about `VALIDATION_SHARE` of the titles, at least one."""
+def held_out(titles: Sequence[str], seed: int, at_least: int = 1) -> np.ndarray:
+    """(M,) bool, the conformers kept for validation: about `VALIDATION_SHARE` of the titles, and never all."""
     names = [title or f"\0{m}" for m, title in enumerate(titles)]
     distinct = sorted(set(names))
-    if len(distinct) < 2:
+    if at_least and len(distinct) < 2:
         raise ConfigError(
             f"{len(distinct)} molecules: pretraining needs at least two, to keep one for validation"
         )
-    size = max(1, round(VALIDATION_SHARE * len(distinct)))
+    size = max(at_least, round(VALIDATION_SHARE * len(distinct)))
     chosen = np.random.default_rng(seed).permutation(len(distinct))[:size]
     held = {distinct[i] for i in chosen.tolist()}
-    return np.array([name in held for name in names])
+    return np.array([name in held for name in names], dtype=bool)
 
 
 def fitted(model: ModelConfig, data: Data) -> ModelConfig:

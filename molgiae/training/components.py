@@ -9,8 +9,14 @@ from molgiae.clouds import Cloud
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
 
 CHUNK = 8192
+MOST = 100_000
+"""Canonical forms that components are made of; more would not change them."""
+
 SHARPNESS = 6.0
 """Logits of types over the components' estimate of their one-hot codes."""
+
+EXACT = 0.01
+"""Deviation, in angstrom, below which a conformer counts no more than one of this deviation."""
 
 
 @torch.no_grad()
@@ -25,9 +31,9 @@ def start_from_components(encoder: SlotEncoder, decoder: SlotDecoder, forms: Clo
         decoder: of the whole embedding.
         forms: canonical forms of the training set.
     """
-    mean, axes = principal_components(encoder, forms)
     size = encoder.net.linear.out_features
-    axes = torch.nn.functional.pad(axes[:, :size], (0, max(size - axes.shape[1], 0)))
+    mean, axes = principal_components(encoder, forms, size)
+    axes = torch.nn.functional.pad(axes, (0, size - axes.shape[1]))
     down, up = encoder.net, decoder.net
     down.linear.weight.copy_(axes.mT)
     down.linear.bias.copy_(-mean @ axes)
@@ -45,17 +51,49 @@ def start_from_components(encoder: SlotEncoder, decoder: SlotDecoder, forms: Clo
         net.down.bias.zero_()
 
 
-def principal_components(encoder: SlotEncoder, forms: Cloud) -> tuple[Tensor, Tensor]:
-    """Mean (F,) and axes (F, F), the first first, of what the slots hold."""
+def principal_components(encoder: SlotEncoder, forms: Cloud, size: int) -> tuple[Tensor, Tensor]:
+    """Principal components of what the slots hold, with a small deviation per conformer, not per mean square.
+
+    The loss is a mean of root mean squares, and ordinary components would serve the largest and most flexible
+    conformers at the cost of all others. So they are made twice, the second time with weights that turn the square
+    of each conformer's deviation into its root (iteratively reweighted least squares, one round).
+
+    Args:
+        encoder: of the detail part, F features in all slots.
+        forms: canonical forms.
+        size: components wanted.
+
+    Returns:
+        mean (F,), and axes (F, K) with K up to `size`, the first first.
+    """
     weight = encoder.net.linear.weight
-    size = weight.shape[1]
-    total = torch.zeros(size, dtype=torch.float64, device=weight.device)
-    square = torch.zeros(size, size, dtype=torch.float64, device=weight.device)
-    for start in range(0, len(forms), CHUNK):
-        part = forms[start : start + CHUNK]
+    chosen = torch.randperm(len(forms), generator=torch.Generator().manual_seed(0))[:MOST]
+    parts = [forms[index] for index in chosen.to(weight.device).split(CHUNK)]
+    atoms = [part.mask.sum(dim=1) for part in parts]
+    mean, axes = _components(encoder, parts, [1.0 / n for n in atoms])
+    deviation = [
+        _deviation(encoder, part, mean, axes[:, :size]) / n for part, n in zip(parts, atoms, strict=True)
+    ]
+    again = [1 / (n * (square + EXACT**2).sqrt()) for square, n in zip(deviation, atoms, strict=True)]
+    mean, axes = _components(encoder, parts, again)
+    return mean.to(weight), axes[:, :size].to(weight)
+
+
+def _components(encoder: SlotEncoder, parts: list[Cloud], weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean (F,) and axes (F, F) of conformers with weights, float64."""
+    size, device = encoder.net.linear.in_features, weights[0].device
+    total = torch.zeros(size, dtype=torch.float64, device=device)
+    square = torch.zeros(size, size, dtype=torch.float64, device=device)
+    for part, weight in zip(parts, weights, strict=True):
         features = encoder.features(part.z, part.pos).double()
-        total, square = total + features.sum(dim=0), square + features.mT @ features
-    mean = total / len(forms)
-    covariance = square / len(forms) - torch.outer(mean, mean)
-    axes = torch.linalg.eigh(covariance).eigenvectors.flip(1)
-    return mean.to(weight), axes.to(weight)
+        heavy = features * weight.double()[:, None]
+        total, square = total + heavy.sum(dim=0), square + heavy.mT @ features
+    whole = torch.cat(weights).double().sum()
+    mean = total / whole
+    return mean, torch.linalg.eigh(square / whole - torch.outer(mean, mean)).eigenvectors.flip(1)
+
+
+def _deviation(encoder: SlotEncoder, part: Cloud, mean: Tensor, axes: Tensor) -> Tensor:
+    """(b,) squared deviation of each conformer from what the axes keep of it."""
+    offset = encoder.features(part.z, part.pos).double() - mean
+    return offset.square().sum(dim=1) - (offset @ axes).square().sum(dim=1)
