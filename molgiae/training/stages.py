@@ -33,6 +33,8 @@ FRAME_CONFORMERS = 50_000
 
 FRAME_BATCH = 128
 ATOM_BATCH = 64
+PIECES = 8
+"""Of a batch of the autoencoder, by size: the shape part costs the square of the atoms, padding counted."""
 
 Loss = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -150,10 +152,16 @@ def canonical_stage(task: Task) -> Stage:
     forms, classes = canonical_forms(task)
     conformers, classes = forms.to(task.run.device), classes.to(task.run.device)
 
+    sizes = conformers.mask.sum(dim=1)
+
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
-        x = distort(conformers[index], config.distortion, generator)
-        prediction = model.decoder(model.encoder.invariant(classes[index], x))
-        return reconstruction_loss(prediction, x, model.element, config.type_weight)
+        total = torch.zeros((), device=index.device)
+        for piece in index[sizes[index].argsort()].chunk(PIECES):
+            x = trimmed(distort(conformers[piece], config.distortion, generator))
+            embedding = model.encoder.invariant(classes[piece, : x.z.shape[1]], x)
+            error = reconstruction_loss(model.decoder(embedding), x, model.element, config.type_weight)
+            total = total + error * len(piece) / len(index)
+        return total
 
     def begin() -> None:
         if config.components:
