@@ -5,7 +5,7 @@
 The SDF is repeated to at least `--records` records. Each method runs `--repeats` times in turn, in a process of
 its own, tied to one core and to all of them; the best counts. Rates are of the loop over the file, after imports
 and loading of the model; the seconds of the whole process are beside them. SOAP is dscribe's, averaged over the
-atoms (`inner`), for the elements of the model, read with RDKit, as float32 in blocks of 1024 rows.
+atoms (`inner`), for the elements in the file, read with RDKit, as float32 in blocks of 1024 rows.
 """
 
 # ruff: noqa: PLC0415 - each process imports only the library it measures
@@ -25,7 +25,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-ELEMENTS = ("H", "C", "N", "O", "F")
 SOAP = {"r_cut": 5.0, "n_max": 8, "l_max": 6, "average": "inner", "periodic": False}
 BLOCK = 1024
 WARM = 64
@@ -74,7 +73,7 @@ def embed_with_soap(sdf: str, output: str, threads: int) -> int:
     from ase import Atoms
     from dscribe.descriptors import SOAP as Soap
 
-    soap = Soap(species=ELEMENTS, **SOAP)
+    soap = Soap(species=os.environ["ELEMENTS"].split(), **SOAP)
     molecules = rdkit_molecules(sdf, sanitize=False)
     written = 0
     with h5py.File(output, "w") as file:
@@ -148,7 +147,7 @@ def measure_apart(name: str, sdf: Path, warm: Path, threads: int) -> dict[str, A
 
 
 def prepare(sdf: Path, folder: Path, records: int) -> tuple[Path, Path]:
-    """The SDF, uncompressed and repeated to at least so many records, and its first records."""
+    """The SDF, uncompressed and repeated to at least so many records, and its first records; notes the elements."""
     with gzip.open(sdf, "rt") if sdf.suffix == ".gz" else sdf.open() as file:
         text = file.read()
     if not text.endswith("\n"):
@@ -157,6 +156,10 @@ def prepare(sdf: Path, folder: Path, records: int) -> tuple[Path, Path]:
     with long.open("w") as file:
         for _ in range(max(1, -(-records // text.count("$$$$\n")))):
             file.write(text)
+    atoms = (
+        atom.GetSymbol() for mol in rdkit_molecules(str(long), sanitize=False) for atom in mol.GetAtoms()
+    )
+    os.environ["ELEMENTS"] = " ".join(sorted(set(atoms)))
     parts = text.split("$$$$\n", WARM)
     warm.write_text("".join(f"{part}$$$$\n" for part in parts[: min(WARM, len(parts) - 1)]))
     return long, warm
