@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
 
 from molgiae.data.conformer import ConformerBlock
@@ -163,10 +163,12 @@ def neighbours(panel: Panel, block: ConformerBlock) -> dict[str, Figures]:
 
 def nearest(values: Floats) -> NDArray[np.int64]:
     """(M,) place of the nearest other row of (M, D)."""
+    every = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
     found = np.empty(len(values), dtype=np.int64)
     for start in range(0, len(values), CHUNK):
-        rows = np.arange(start, min(start + CHUNK, len(values)))
-        apart = cdist(values[rows], values)
-        apart[rows - start, rows] = np.inf
-        found[rows] = apart.argmin(axis=1)
+        rows = torch.arange(start, min(start + CHUNK, len(values)))
+        # by matrix products: SOAP of many elements has ten thousand columns
+        apart = torch.cdist(every[rows], every, compute_mode="use_mm_for_euclid_dist")
+        apart[rows - start, rows] = torch.inf
+        found[rows.numpy()] = apart.argmin(dim=1).numpy()
     return found
