@@ -25,6 +25,12 @@ OPTIONS = {"embedding_dim": "--dim", "learning_rate": "--lr"}
 """Options of pretrain that are not named after what they set."""
 FITTED = ("elements", "max_atoms")
 """What pretrain takes from the data."""
+PRECISIONS = {
+    "half": (torch.float16, (), "half"),
+    "single": (torch.float32, (), "single"),
+    "mixed": (torch.float16, (".net.linear.",), "half (the linear maps beside the networks in single)"),
+}
+"""Type of most weights, parts of the names of those in single precision, and how the card says so."""
 ELSEWHERE = ("reconstruction",)
 """What is measured on further files."""
 
@@ -41,15 +47,17 @@ def main() -> None:
     parser.add_argument(
         "--also", nargs="*", default=[], help="further files, whose reconstruction stands in the card"
     )
-    parser.add_argument("--float32", action="store_true", help="keep weights in single precision")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="half", help="of the weights; mixed: linear maps single"
+    )
     parser.add_argument("--plots", help="directory for figures")
     parser.add_argument("--notes", type=Path, help="markdown to stand at the end of the card")
     options = parser.parse_args()
 
     trained = checkpoint.load(str(options.run))
-    dtype, precision = (torch.float32, "single") if options.float32 else (torch.float16, "half")
+    dtype, single, precision = PRECISIONS[options.precision]
     weights = HERE / f"{options.name}.safetensors"
-    checkpoint.save(weights, trained.model, trained.domain, trained.provenance, dtype=dtype)
+    checkpoint.save(weights, trained.model, trained.domain, trained.provenance, dtype, single)
     weights.chmod(0o644)
     report = evaluate(options.data, str(weights), conformers=options.conformers, progress=True)
     if options.plots:

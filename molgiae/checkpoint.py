@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -101,6 +101,7 @@ def save(
     domain: Domain,
     provenance: dict[str, Any],
     dtype: torch.dtype = torch.float32,
+    single: Sequence[str] = (),
 ) -> None:
     """Write an autoencoder.
 
@@ -110,12 +111,20 @@ def save(
         domain: what it was trained on.
         provenance: plain data.
         dtype: of the stored weights; float16 halves the file.
+        single: parts of the names of weights that stay in single precision all the same.
     """
     header = {"config": model.config.to_dict(), "domain": domain.to_dict(), "provenance": provenance}
-    write(path, model, AUTOENCODER, header, dtype)
+    write(path, model, AUTOENCODER, header, dtype, single)
 
 
-def write(path: Path, model: nn.Module, kind: str, header: dict[str, Any], dtype: torch.dtype) -> None:
+def write(
+    path: Path,
+    model: nn.Module,
+    kind: str,
+    header: dict[str, Any],
+    dtype: torch.dtype,
+    single: Sequence[str] = (),
+) -> None:
     """Write the weights of a model and a header of plain data, under a temporary name until it is complete.
 
     Args:
@@ -124,9 +133,16 @@ def write(path: Path, model: nn.Module, kind: str, header: dict[str, Any], dtype
         kind: one of `KINDS`.
         header: all else; gets the kind and the version of the format.
         dtype: of the stored weights.
+        single: as in `save`.
     """
     header = {"format_version": FORMAT_VERSION, "kind": kind, **header}
-    weights = {name: t.detach().cpu().to(dtype).contiguous() for name, t in model.state_dict().items()}
+    weights = {
+        name: t.detach()
+        .cpu()
+        .to(torch.float32 if any(part in name for part in single) else dtype)
+        .contiguous()
+        for name, t in model.state_dict().items()
+    }
     partial = path.with_name(f".{path.name}.part")
     # not save_file: its files are readable by their owner alone
     partial.write_bytes(serialized(weights, metadata={"molgiae": json.dumps(header)}))

@@ -69,6 +69,14 @@ def test_half_precision_halves_the_file_and_is_computed_in_single(tmp_path, path
         assert torch.equal(weights, model.state_dict()[name].half().float()), name
 
 
+def test_some_weights_may_stay_in_single_precision(tmp_path, model):
+    save(tmp_path / "m.safetensors", model, TINY_DOMAIN, PROVENANCE, torch.float16, [".net.linear."])
+    for name, weights in load(str(tmp_path / "m.safetensors")).model.state_dict().items():
+        kept = model.state_dict()[name]
+        assert torch.equal(weights, kept if ".net.linear." in name else kept.half().float()), name
+    assert any(".net.linear." in name for name in model.state_dict())
+
+
 def test_a_directory_of_a_run_is_taken_for_its_model(path):
     assert locate(str(path.parent)) == path
     assert load(str(path.parent)).sha256 == sha256_of(path)
