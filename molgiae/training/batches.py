@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +16,11 @@ def whole(block: ConformerBlock, slots: int) -> Cloud:
     """All conformers in one padded batch of a fixed number of slots, centred, float32."""
     cloud = pack(block.atomic_number, block.position, block.offset).centered()
     return padded(cloud, slots).to(dtype=torch.float32)
+
+
+def by_size(block: ConformerBlock) -> ConformerBlock:
+    """The same conformers, smallest first, so that batches of neighbours have little padding."""
+    return block.take(np.argsort(block.n_atoms, kind="stable"))
 
 
 def padded(x: Cloud, slots: int) -> Cloud:

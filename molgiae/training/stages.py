@@ -21,7 +21,7 @@ from molgiae.clouds import Cloud, batches
 from molgiae.config import TrainConfig
 from molgiae.data.conformer import ConformerBlock
 from molgiae.losses import conditioning_loss, denoising_loss, frame_loss, reconstruction_loss, shape_loss
-from molgiae.training.batches import distort, padded, trimmed, whole
+from molgiae.training.batches import by_size, distort, padded, trimmed, whole
 from molgiae.training.components import start_from_components
 from molgiae.training.pairs import conformer_pairs
 from molgiae.training.run import Data, Run
@@ -110,9 +110,7 @@ def shape_stage(task: Task) -> Stage:
         task.data.train, task.config.seed, task.run.directory / "pairs.npz", task.run.progress
     )
     conformers = whole(task.data.train, task.model.config.max_atoms)
-    parts = (conformers[i : i + EVALUATE_BATCH] for i in range(0, len(conformers), EVALUATE_BATCH))
-    classes = torch.cat([graph_classes(x.z, x.pos.double()) for x in parts]).to(task.run.device)
-    conformers = conformers.to(task.run.device)
+    classes, conformers = classes_of(conformers).to(task.run.device), conformers.to(task.run.device)
     ends = torch.from_numpy(pairs).to(task.run.device)
     target = torch.from_numpy(rmsd).float().to(task.run.device)
 
@@ -185,13 +183,22 @@ def joint_stage(task: Task) -> Stage:
     return Stage("autoencoder", config.steps, len(conformers), list(model.parameters()), loss, bf16=True)
 
 
+def classes_of(x: Cloud) -> Tensor:
+    """(B, n) graph classes of many conformers, see `molgiae.walk.graph_classes`; 0 where padded."""
+    classes = torch.zeros_like(x.z)
+    for index in x.mask.sum(dim=1).argsort().split(EVALUATE_BATCH):
+        part = trimmed(x[index])
+        classes[index, : part.z.shape[1]] = graph_classes(part.z, part.pos.double()) * part.mask
+    return classes
+
+
 @torch.no_grad()
 def canonical_forms(task: Task) -> tuple[Cloud, Tensor]:
     """Canonical forms of all training conformers, float32, padded to the slots, and the classes of their atoms.
 
-    Mirror images of conformers are conformers as well, so if asked those are there, too.
+    They come by size. Mirror images of conformers are conformers as well, so if asked those are there, too.
     """
-    block: ConformerBlock = task.data.train
+    block: ConformerBlock = by_size(task.data.train)
     signs = [1.0, -1.0] if task.config.mirror else [1.0]
     bar = tqdm(
         total=len(signs) * len(block),

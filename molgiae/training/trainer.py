@@ -23,7 +23,7 @@ from molgiae.errors import CheckpointError
 from molgiae.losses import squared_deviation
 from molgiae.metrics import Reconstruction
 from molgiae.models import build
-from molgiae.training.batches import shuffled
+from molgiae.training.batches import by_size, shuffled
 from molgiae.training.run import Data, Metrics, Run, check_fit
 from molgiae.training.stages import EVALUATE_BATCH, Stage, Task, stages_of
 from molgiae.training.state import log, read_state, write_state
@@ -253,6 +253,7 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
 def reconstruct(model: ConformerAutoencoder, block: ConformerBlock) -> Reconstruction:
     """Reconstruct all conformers of a block as predicted, with hard permutations, and compare."""
     rmsd, types, formula = [], [], []
+    block = by_size(block)
     for x in batches(block.atomic_number, block.position, block.offset, EVALUATE_BATCH):
         encoding = model.encode(x)
         canonical, decoded = model.undo(encoding.action, x), model.decode(encoding.embedding)
