@@ -107,7 +107,9 @@ def main() -> None:
         rows.append(row)
         cells = [f"{row[k]:.2f}" for k in ("canonical", "embedding")]
         cells += [f"{row[k]:.0f}" if k in row else "" for k in ("shape", "atoms", "autoencoder")]
-        print(f"| {low} to {high - 1} (mean {row['mean_atoms']:.0f}) | " + " | ".join(cells) + " |", flush=True)
+        print(
+            f"| {low} to {high - 1} (mean {row['mean_atoms']:.0f}) | " + " | ".join(cells) + " |", flush=True
+        )
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
 

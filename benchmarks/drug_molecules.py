@@ -43,6 +43,8 @@ REACTIONS = {
 AMIDE = "[C:1](=[O:2])-[OX2H].[NX3;H2,H1;!$(N-C=[O,N,S]);!$(N~[!#6]):3]>>[C:1](=[O:2])-[N:3]"
 ATOMS = (79, 128)
 """Of large molecules, hydrogens included."""
+TRIES = 100
+"""For each large molecule, after which fewer are made than asked for."""
 
 
 def changed(molecules: list[Chem.Mol], reactions: tuple[str, ...], number: int) -> Iterator[str]:
@@ -73,7 +75,9 @@ def coupled(molecules: list[Chem.Mol], number: int, rng: np.random.Generator) ->
     if not acids or not amines:
         return
     made = 0
-    while made < number:
+    for _ in range(TRIES * number):
+        if made == number:
+            return
         wanted = rng.integers(*ATOMS, endpoint=True)
         grown = acids[rng.integers(len(acids))]
         if both and size_of(grown) < wanted // 3:

@@ -1,8 +1,10 @@
-"""Put a trained model into pretrained/: weights in half precision, and a model card with what was measured of them.
+"""Put a trained model into pretrained/: its weights, and a model card with what was measured of them.
 
-    python benchmarks/ship.py run/model.safetensors qm9 qm9.npz --conformers conformers.sdf
+    python benchmarks/ship.py run/model.safetensors qm9 qm9.npz --conformers conformers.sdf --precision single
+    python benchmarks/ship.py run/model.safetensors drug test.npz --also ensembles.sdf qm9.npz --precision mixed
 
-The conformers, several of each title, are made by `qm9_smiles.py` and `molgiae conformers`.
+The conformers, several of each title, are made by `molgiae conformers` from lists of SMILES, see `qm9_smiles.py` and
+`drug_molecules.py`.
 
 The weights are converted first and evaluated after, so that the card is about the very file that is shipped.
 """
@@ -31,7 +33,7 @@ PRECISIONS = {
     "mixed": (torch.float16, (".net.linear.",), "half (the linear maps beside the networks in single)"),
 }
 """Type of most weights, parts of the names of those in single precision, and how the card says so."""
-ELSEWHERE = ("reconstruction",)
+ELSEWHERE = ("reconstruction", "conformers")
 """What is measured on further files."""
 
 
@@ -42,10 +44,10 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path, help="checkpoint of a run")
     parser.add_argument("name", help="name of the shipped model")
-    parser.add_argument("data", help="QM9 npz file; its test split is what the card is about")
+    parser.add_argument("data", help="test conformers, or the QM9 npz file for those of its test split")
     parser.add_argument("--conformers", help="several conformers of each title, for distance fidelity")
     parser.add_argument(
-        "--also", nargs="*", default=[], help="further files, whose reconstruction stands in the card"
+        "--also", nargs="*", default=[], help="further files, for reconstruction and distances in ensembles"
     )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="half", help="of the weights; mixed: linear maps single"
