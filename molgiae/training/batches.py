@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -21,6 +22,21 @@ def whole(block: ConformerBlock, slots: int) -> Cloud:
 def by_size(block: ConformerBlock) -> ConformerBlock:
     """The same conformers, smallest first, so that batches of neighbours have little padding."""
     return block.take(np.argsort(block.n_atoms, kind="stable"))
+
+
+def pieces(index: Tensor, sizes: Tensor, number: int) -> Iterator[tuple[Tensor, float]]:
+    """A batch cut into pieces of about one size, so that what costs the square of the atoms does not pay for padding.
+
+    Args:
+        index: (b,) places of conformers.
+        sizes: (M,) their numbers of atoms.
+        number: of pieces.
+
+    Yields:
+        places, and the share of the batch they are.
+    """
+    for piece in index[sizes[index].argsort()].chunk(number):
+        yield piece, len(piece) / len(index)
 
 
 def padded(x: Cloud, slots: int) -> Cloud:

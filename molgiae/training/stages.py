@@ -21,7 +21,7 @@ from molgiae.clouds import Cloud, batches
 from molgiae.config import TrainConfig
 from molgiae.data.conformer import ConformerBlock
 from molgiae.losses import conditioning_loss, denoising_loss, frame_loss, reconstruction_loss, shape_loss
-from molgiae.training.batches import by_size, distort, padded, trimmed, whole
+from molgiae.training.batches import by_size, distort, padded, pieces, trimmed, whole
 from molgiae.training.components import start_from_components
 from molgiae.training.pairs import conformer_pairs
 from molgiae.training.run import Data, Run
@@ -33,8 +33,8 @@ FRAME_CONFORMERS = 50_000
 
 FRAME_BATCH = 128
 ATOM_BATCH = 64
-PIECES = 8
-"""Of a batch of the autoencoder, by size: the shape part costs the square of the atoms, padding counted."""
+ATOM_PIECES, PIECES = 4, 8
+"""Of a batch of the network of atoms and of the autoencoder, whose shape part costs the square of the atoms, too."""
 
 Loss = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -134,9 +134,14 @@ def atom_stage(task: Task) -> Stage:
     atoms: Any = task.model.encoder.atoms
     conformers = whole(task.data.train, task.model.config.max_atoms).to(task.run.device)
 
+    sizes = conformers.mask.sum(dim=1)
+
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
-        x = trimmed(conformers[index[:ATOM_BATCH]])
-        return denoising_loss(atoms, x, task.config.atom_noise, generator)
+        total = torch.zeros((), device=index.device)
+        for piece, share in pieces(index[:ATOM_BATCH], sizes, ATOM_PIECES):
+            x = trimmed(conformers[piece])
+            total = total + share * denoising_loss(atoms, x, task.config.atom_noise, generator)
+        return total
 
     return Stage("atoms", task.config.atom_steps, len(conformers), list(atoms.parameters()), loss, bf16=True)
 
@@ -154,11 +159,11 @@ def canonical_stage(task: Task) -> Stage:
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         total = torch.zeros((), device=index.device)
-        for piece in index[sizes[index].argsort()].chunk(PIECES):
+        for piece, share in pieces(index, sizes, PIECES):
             x = trimmed(distort(conformers[piece], config.distortion, generator))
             embedding = model.encoder.invariant(classes[piece, : x.z.shape[1]], x)
             error = reconstruction_loss(model.decoder(embedding), x, model.element, config.type_weight)
-            total = total + error * len(piece) / len(index)
+            total = total + share * error
         return total
 
     def begin() -> None:
