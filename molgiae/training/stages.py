@@ -33,8 +33,8 @@ FRAME_CONFORMERS = 50_000
 
 FRAME_BATCH = 128
 ATOM_BATCH = 64
-ATOM_PIECES, PIECES = 4, 8
-"""Of a batch of the network of atoms and of the autoencoder, whose shape part costs the square of the atoms, too."""
+SHAPE_PIECES, ATOM_PIECES, PIECES = 8, 4, 8
+"""Of a batch of each stage, the last that of the autoencoder, whose shape part costs the square of the atoms, too."""
 
 Loss = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -113,18 +113,25 @@ def shape_stage(task: Task) -> Stage:
     classes, conformers = classes_of(conformers).to(task.run.device), conformers.to(task.run.device)
     ends = torch.from_numpy(pairs).to(task.run.device)
     target = torch.from_numpy(rmsd).float().to(task.run.device)
+    sizes = conformers.mask.sum(dim=1)
 
     def batch(index: Tensor) -> tuple[Cloud, Tensor]:
         x = trimmed(conformers[index])
         return x, classes[index, : x.z.shape[1]]
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
-        alone = batch(index[: max(len(index) // 8, 1)])
-        if not len(ends):
-            return shape_loss(shape, alone, None, target, generator)
-        size = (max(len(index) // 4, 1),)
-        chosen = torch.randint(len(ends), size, generator=generator, device=task.run.device)
-        return shape_loss(shape, alone, batch(ends[chosen].flatten()), target[chosen], generator)
+        alone = index[: max(len(index) // 8, 1)]
+        size = (max(len(index) // 4, 1) if len(ends) else 0,)
+        chosen = torch.randint(max(len(ends), 1), size, generator=generator, device=task.run.device)
+        number = min(SHAPE_PIECES, len(alone))
+        ones = alone[sizes[alone].argsort()].tensor_split(number)
+        twos = chosen[sizes[ends[chosen, 0]].argsort()].tensor_split(number)
+        total = torch.zeros((), device=index.device)
+        for one, two in zip(ones, twos, strict=True):
+            pair = batch(ends[two].flatten()) if len(two) else None
+            share = (len(one) + len(two)) / (len(alone) + len(chosen))
+            total = total + share * shape_loss(shape, batch(one), pair, target[two], generator)
+        return total
 
     return Stage("shape", task.config.shape_steps, len(conformers), list(shape.parameters()), loss)
 
@@ -133,7 +140,6 @@ def atom_stage(task: Task) -> Stage:
     """The network that properties are learned from, see `molgiae.losses.denoising_loss`."""
     atoms: Any = task.model.encoder.atoms
     conformers = whole(task.data.train, task.model.config.max_atoms).to(task.run.device)
-
     sizes = conformers.mask.sum(dim=1)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
