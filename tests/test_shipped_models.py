@@ -1,0 +1,62 @@
+"""What comes with molgiae does what its cards say, on molecules that users bring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from molgiae.catalogue import catalogue
+from molgiae.checkpoint import shipped
+from molgiae.choice import choose
+from molgiae.data.conformer import ConformerBlock
+from molgiae.data.inputs import read_inputs
+from molgiae.generation import generate_conformers
+from molgiae.inference import Embedder
+
+from .conformers import mirrored, moved
+
+DRUGS = Path(__file__).parents[1] / "examples" / "drugs.smi"
+pytestmark = pytest.mark.skipif("drug" not in shipped(), reason="no weights in this checkout")
+
+
+@pytest.fixture(scope="module")
+def drugs(tmp_path_factory) -> ConformerBlock:
+    """One conformer each of known drugs; UFF has parameters for all."""
+    output = tmp_path_factory.mktemp("drugs") / "drugs.sdf"
+    generate_conformers(DRUGS, output, number=1, force_field="uff", jobs=1)
+    [block] = read_inputs(output, keep_text=False)
+    assert len(block) == 12
+    return block
+
+
+def test_drugs_get_the_drug_model_and_lie_in_its_domain(drugs):
+    choice = choose(drugs)
+    assert choice.model == "drug"
+    assert choice.covered["drug"] == len(drugs) > choice.covered["qm9"]
+
+
+def test_the_drug_model_remembers_drugs(drugs):
+    result = Embedder("drug", device="cpu").embed(drugs, reconstruct=True)
+    assert np.median(result["rmsd"]) < 0.05
+    assert result["rmsd"][drugs.n_atoms < 60].max() < 0.3
+    right = result["reconstructed_atomic_number"] == result.block.atomic_number
+    assert right.mean() > 0.98
+
+
+def test_pose_order_and_handedness_of_a_drug(drugs):
+    conformers = list(drugs)
+    embedder = Embedder("drug", device="cpu")
+    z = embedder.embed(conformers)["embedding"]
+    copies = embedder.embed([moved(c, 7) for c in conformers])["embedding"]
+    other_hand = embedder.embed([mirrored(c) for c in conformers])["embedding"]
+    size = np.linalg.norm(z, axis=1)
+    assert (np.linalg.norm(copies - z, axis=1) / size).max() < 1e-5
+    assert (np.linalg.norm(other_hand - z, axis=1) / size).min() > 1e-3
+
+
+def test_weights_are_light_and_every_model_has_a_card():
+    models = catalogue()
+    assert sum(model.bytes for model in models) <= 15_000_000
+    assert all(model.card.is_file() for model in models)
