@@ -10,7 +10,7 @@ from molgiae.nn.slots import SlotDecoder, SlotEncoder
 
 CHUNK = 8192
 MOST = 100_000
-"""Canonical forms that components are made of; more would not change them."""
+"""Canonical forms, drawn at random, that components are made of; more of them cost time."""
 
 SHARPNESS = 6.0
 """Logits of types over the components' estimate of their one-hot codes."""
