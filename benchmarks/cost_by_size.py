@@ -67,7 +67,6 @@ def costs(model: ConformerAutoencoder, block: ConformerBlock, repeats: int) -> d
         for make in stages_of(model):
             stage = make(Task(model, data, config, Run(Path(folder), progress=False)))
             optimizer = torch.optim.AdamW(stage.parameters)
-
             row[stage.name] = 1e3 * seconds(partial(step, stage, optimizer, index, generator), repeats)
     return row
 

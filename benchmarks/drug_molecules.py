@@ -1,6 +1,6 @@
 """Molecules that lists of drug-like ones lack: with boron, silicon, phosphorus, iodine, and of 79 to 128 atoms.
 
-    python benchmarks/drug_molecules.py train.smi made.smi --each 400 --large 3000
+    python benchmarks/drug_molecules.py train.smi made.smi
     molgiae conformers made.smi --number 4 --force-field uff -o made.sdf
 
 Molecules of the list are changed as chemists change them: an aryl halide becomes a boronic acid or ester, a silane, a
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("smiles", type=Path, help="a molecule a line")
     parser.add_argument("output", type=Path)
     parser.add_argument("--each", type=int, default=400, help="molecules with each of the four elements")
-    parser.add_argument("--large", type=int, default=3000, help="molecules of 79 to 128 atoms")
+    parser.add_argument("--large", type=int, default=800, help="molecules of 79 to 128 atoms")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     RDLogger.DisableLog("rdApp.*")
