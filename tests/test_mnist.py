@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from molgiae.errors import ConfigError, MolgiaeError
-from molgiae.experiments import mnist
+from molgiae.experiments import mnist, mnist_data
 from molgiae.experiments.contract import Setting
+from molgiae.experiments.disc import reconstructed
 from molgiae.experiments.mnist import KINDS, OURS, PROJECTED
 from molgiae.groups import SO2
-from molgiae.nn.steerable2d import DiscHarmonics
+from molgiae.nn.steerable2d import DiscHarmonics, turned
 
 TINY = replace(
     mnist.FAST,
@@ -66,7 +67,7 @@ def model_of(kind):
 
 class TestData:
     def test_read(self, data):
-        train, test = mnist.read(data)
+        train, test = mnist_data.read(data)
         assert train.picture.shape == (100, 28, 28)
         assert (train.picture.min(), train.picture.max()) == (0, 1)
         assert test.label.tolist()[:3] == [0, 1, 2]
@@ -78,19 +79,19 @@ class TestData:
         with pytest.raises(
             MolgiaeError, match=r"x_train is uint8 \(4, 27, 28\), expected uint8 \(M, 28, 28\)"
         ):
-            mnist.read(path)
+            mnist_data.read(path)
         np.savez(path, x_train=x)
         with pytest.raises(MolgiaeError, match="lacks an array"):
-            mnist.read(path)
+            mnist_data.read(path)
 
     def test_rotations_are_counter_clockwise(self):
         x = torch.from_numpy(drawn(3)[0]).float() / 255
-        quarter = mnist.rotated(x, torch.full((3,), math.pi / 2))
+        quarter = mnist_data.rotated(x, torch.full((3,), math.pi / 2))
         torch.testing.assert_close(quarter, torch.rot90(x, 1, (1, 2)), atol=1e-4, rtol=0)
 
     def test_some(self):
-        digits = mnist.Digits(torch.arange(5.0)[:, None, None], np.arange(5, dtype=np.uint8))
-        few = mnist.some(digits, 3, torch.Generator().manual_seed(0))
+        digits = mnist_data.Digits(torch.arange(5.0)[:, None, None], np.arange(5, dtype=np.uint8))
+        few = mnist_data.some(digits, 3, torch.Generator().manual_seed(0))
         assert len(few) == 3
         assert few.picture.flatten().tolist() == few.label.tolist()
 
@@ -98,12 +99,12 @@ class TestData:
 class TestModels:
     @pytest.fixture
     def pictures(self):
-        return mnist.rotated(torch.from_numpy(drawn(10)[0]).float() / 255, torch.linspace(0, 1, 10))
+        return mnist_data.rotated(torch.from_numpy(drawn(10)[0]).float() / 255, torch.linspace(0, 1, 10))
 
     def after_a_quarter(self, kind, pictures, disc):
         model, turned = model_of(kind), torch.rot90(pictures, 1, (1, 2))
         before, after = model.encode(disc(pictures)), model.encode(disc(turned))
-        outputs = [mnist.reconstructed(model, disc, x, 1)[1] for x in (pictures, turned)]
+        outputs = [reconstructed(model, disc, x, 1)[1] for x in (pictures, turned)]
         return before, after, (outputs[1] - torch.rot90(outputs[0], 1, (1, 2))).abs().max()
 
     def test_invariant(self, pictures, disc):
@@ -131,10 +132,10 @@ class TestModels:
         """Delta that gives the picture turned: its error is that of the harmonics, with the quotient alone."""
         model = model_of("classical")
         c = disc(pictures)
-        given = mnist.turned(c, torch.full((10,), 2 * math.pi * 7 / 36))
+        given = turned(c, torch.full((10,), 2 * math.pi * 7 / 36))
         model.decode = lambda embedding: given
         errors = [
-            (mnist.reconstructed(model, disc, pictures, rotations)[1] - pictures).square().mean()
+            (reconstructed(model, disc, pictures, rotations)[1] - pictures).square().mean()
             for rotations in (36, 1)
         ]
         assert errors[0] == pytest.approx((disc.picture(c) - pictures).square().mean().item(), rel=1e-3)
@@ -144,11 +145,11 @@ class TestModels:
     def test_all_of_it_is_trained(self, kind, pictures, disc):
         model = model_of(kind).train()
         rotations = 36 if KINDS[kind].quotient else 1
-        (mnist.reconstructed(model, disc, pictures, rotations)[1] - pictures).square().mean().backward()
+        (reconstructed(model, disc, pictures, rotations)[1] - pictures).square().mean().backward()
         assert all(weight.grad is not None for weight in model.parameters())
 
     def test_distance_over_rotations(self, pictures, disc):
-        turned = mnist.rotated(pictures, torch.full((10,), 2.0))
+        turned = mnist_data.rotated(pictures, torch.full((10,), 2.0))
         same = mnist.distance_of_digits(disc, pictures, turned)
         other = mnist.distance_of_digits(disc, pictures, turned.roll(1, dims=0))
         assert same.mean() < 0.7 * other.mean()

@@ -20,6 +20,7 @@ from molgiae import checkpoint
 from molgiae.checkpoint import Checkpoint
 from molgiae.clouds import Cloud, pack
 from molgiae.config import ModelConfig, TrainConfig
+from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5 import Hdf5Writer
 from molgiae.data.qm9 import read_qm9
@@ -116,7 +117,7 @@ def several_of_each() -> ConformerBlock:
     for seed in range(8):
         first = random_conformer(9, seed)
         for _ in range(5):
-            moved = first.position + 0.4 * rng.standard_normal(first.position.shape)
+            moved = first.position + 0.1 * rng.standard_normal(first.position.shape)
             conformers.append(replace(first, position=moved, title=f"molecule {seed}"))
     return ConformerBlock.of(conformers)
 
@@ -136,23 +137,36 @@ def test_distances_of_shape_parts_become_rmsds(tmp_path):
 
 def shape_correlation(trainer: Trainer, block: ConformerBlock) -> float:
     """Correlation of shape distances with the RMSDs of all pairs of conformers of one molecule."""
-    pairs, rmsd = conformer_pairs(block, 1, None, False)
-    shape = Embedder(Checkpoint("", trainer.averaged(), trainer.domain), device="cpu").embed(block)[
+    pairs, _ = conformer_pairs(block, 1, None, False)
+    both = concatenate([block, replace(block, position=-block.position)])
+    shape = Embedder(Checkpoint("", trainer.averaged(), trainer.domain), device="cpu").embed(both)[
         "embedding"
     ][:, :8]
-    distance = np.linalg.norm(shape[pairs[:, 0]] - shape[pairs[:, 1]], axis=1)
-    return float(np.corrcoef(distance, rmsd)[0, 1])
+    distance = np.linalg.norm(shape[pairs.ends[:, 0]] - shape[pairs.ends[:, 1]], axis=1)
+    return float(np.corrcoef(distance, pairs.rmsd)[0, 1])
 
 
-def test_pairs_are_conformers_of_one_molecule_and_isomers(tmp_path):
+def test_pairs_are_conformers_of_one_molecule_and_isomers_and_their_mirror_images(tmp_path):
     block = several_of_each()
-    pairs, rmsd = conformer_pairs(block, 0, tmp_path / "pairs.npz", False)
-    same = np.array([block.title[a] == block.title[b] for a, b in pairs.tolist()])
-    assert same.sum() >= 8 * 8, "most of the ten pairs of each of the eight molecules keep their bonds"
-    assert (~same).any()
-    assert (rmsd > 0).all() and rmsd[same].mean() < rmsd[~same].mean()
+    one, other = conformer_pairs(block, 0, tmp_path / "pairs.npz", False)
+    titles = 2 * block.title
+    assert all(titles[a] == titles[b] for a, b in one.ends.tolist())
+    assert len(one) >= 20, "some of the ten pairs of each of the eight molecules keep their bonds"
+    assert any(titles[a] != titles[b] for a, b in other.ends.tolist())
+    assert (one.rmsd > 0).all() and one.rmsd.mean() < other.rmsd.mean()
+    assert one.ends[:, 0].max() < len(block), "one of the two is as it was"
+    assert (one.ends[:, 1] >= len(block)).mean() == pytest.approx(0.5, abs=0.1)
     again = conformer_pairs(block, 5, tmp_path / "pairs.npz", False)
-    assert_array_equal(again[0], pairs), "a run that is resumed finds what it had"
+    assert_array_equal(again[0].ends, one.ends), "a run that is resumed finds what it had"
+
+
+def test_the_rmsd_of_a_mirrored_pair_is_that_of_the_mirror_image():
+    """A chiral conformer twice: nothing is between the two, much between it and its mirror image."""
+    chiral = random_conformer(9, seed=3)
+    for pairs in conformer_pairs(ConformerBlock.of([chiral, chiral]), 0, None, False):
+        assert pairs.ends.tolist() == [[0, 1], [0, 3]]
+        assert pairs.rmsd[0] < 1e-6
+        assert pairs.rmsd[1] > 0.1
 
 
 def test_pairs_are_drawn_once_and_of_equal_keys():
@@ -544,6 +558,7 @@ for name in ("rdkit", "ase"):
     sys.modules[name] = None  # importing it fails
 import json, molgiae, molgiae.training
 from molgiae.config import ModelConfig, TrainConfig
+from molgiae.data.blocks import concatenate
 from molgiae.pretraining import pretrain
 npz, xyz, out = sys.argv[1:]
 model = ModelConfig(max_atoms=9, embedding_dim=4, width=8, layers=1, frame_width=4, shape_dim=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +20,33 @@ Floats = NDArray[np.float64]
 CHUNK = 1000
 """Pairs superposed between two moves of the progress bar."""
 
-ONE_MOLECULE, ONE_FORMULA = 80_000, 10_000
-"""Most pairs of conformers of one molecule, and of isomers."""
+ONE_MOLECULE, ONE_FORMULA = 80_000, 100_000
+"""Most pairs of conformers of one molecule, and of isomers; with mirror images twice as many."""
 
 OF_A_MOLECULE = 20
 """Most pairs from one molecule, so that flexible ones do not rule the others."""
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of M conformers and their mirror images.
+
+    Attributes:
+        ends: (K, 2) m for a conformer, M + m for the mirror image of conformer m.
+        rmsd: (K,) angstrom, symmetric.
+    """
+
+    ends: Ints
+    rmsd: Floats
+
+    def __len__(self) -> int:
+        return len(self.rmsd)
+
+
 def conformer_pairs(
     block: ConformerBlock, seed: int, file: Path | None, progress: bool
-) -> tuple[Ints, Floats]:
-    """Pairs of conformers of one molecule, and of isomers, with their RMSD.
+) -> tuple[Pairs, Pairs]:
+    """Pairs of conformers of one molecule, and of isomers, each as they are and with one of the two mirrored.
 
     Conformers of one molecule are those of one title with the same bonds, superposed over the symmetries of the
     bond graph; isomers have one formula and are superposed over all matchings within elements.
@@ -39,33 +56,38 @@ def conformer_pairs(
         seed: of the choice.
         file: npz file that keeps what was found for a run that is resumed; None for none.
         progress: whether to show a bar on stderr.
-
-    Returns:
-        pairs (K, 2) of places in the block, and RMSD (K,) in angstrom.
     """
     if file is not None and file.exists():
         with np.load(file) as saved:
-            return saved["pairs"], saved["rmsd"]
+            one, other = (Pairs(saved[f"{kind}_ends"], saved[f"{kind}_rmsd"]) for kind in ("bonds", "atoms"))
+            return one, other
     rng = np.random.default_rng(seed)
-    kinds = {
+    chosen = {
         "bonds": drawn([t or m for m, t in enumerate(block.title)], ONE_MOLECULE, OF_A_MOLECULE, rng),
         "atoms": drawn([np.sort(c.atomic_number).tobytes() for c in block], ONE_FORMULA, None, rng),
     }
-    pairs, rmsd = [], []
-    with tqdm(total=sum(map(len, kinds.values())), desc="pairs", unit="pair", disable=not progress) as bar:
-        for match, chosen in kinds.items():
-            for start in range(0, len(chosen), CHUNK):
-                part = chosen[start : start + CHUNK]
-                conformers = {m: block[m] for m in np.unique(part).tolist()}
-                first, second = ([conformers[m] for m in column] for column in part.T.tolist())
-                found = superpose_pairs(first, second, match=match).rmsd
-                pairs.append(part[np.isfinite(found)])
-                rmsd.append(found[np.isfinite(found)])
-                bar.update(len(part))
-    result = np.concatenate([np.empty((0, 2), np.int64), *pairs]), np.concatenate([np.empty(0), *rmsd])
+    mirror = np.array([0, len(block)])
+    ends = {match: np.concatenate([pairs, pairs + mirror]) for match, pairs in chosen.items()}
+    with tqdm(total=sum(map(len, ends.values())), desc="pairs", unit="pair", disable=not progress) as bar:
+        one, other = (_superposed(block, each, match, bar) for match, each in ends.items())
     if file is not None:
-        np.savez(file, pairs=result[0], rmsd=result[1])
-    return result
+        np.savez(file, bonds_ends=one.ends, bonds_rmsd=one.rmsd, atoms_ends=other.ends, atoms_rmsd=other.rmsd)
+    return one, other
+
+
+def _superposed(block: ConformerBlock, ends: Ints, match: str, bar: tqdm[None]) -> Pairs:
+    """Pairs with their RMSD, without those that have none as their bonds differ."""
+    mirrored = replace(block, position=-block.position)
+    rmsd = np.empty(len(ends))
+    for start in range(0, len(ends), CHUNK):
+        part = ends[start : start + CHUNK]
+        first, second = (
+            [(mirrored if place >= len(block) else block)[place % len(block)] for place in column]
+            for column in part.T.tolist()
+        )
+        rmsd[start : start + CHUNK] = superpose_pairs(first, second, match=match).rmsd
+        bar.update(len(part))
+    return Pairs(ends[np.isfinite(rmsd)], rmsd[np.isfinite(rmsd)])
 
 
 def drawn(keys: Sequence[Hashable], most: int, of_each: int | None, rng: np.random.Generator) -> Ints:

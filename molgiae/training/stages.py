@@ -104,32 +104,52 @@ def frame_stage(task: Task) -> Stage:
 
 
 def shape_stage(task: Task) -> Stage:
-    """The shape part of eta, see `molgiae.losses.shape_loss`: two pairs for each conformer that is distorted."""
+    """The shape part of eta, see `molgiae.losses.shape_loss`: four pairs for each conformer that is distorted.
+
+    As many pairs are of isomers as of conformers of one molecule. Both ends of a pair may be mirrored, which leaves
+    their RMSD as it is.
+    """
     shape: Any = task.model.encoder.shape
-    pairs, rmsd = conformer_pairs(
+    device = task.run.device
+    found = conformer_pairs(
         task.data.train, task.config.seed, task.run.directory / "pairs.npz", task.run.progress
     )
+    kinds = [
+        (torch.from_numpy(pairs.ends).to(device), torch.from_numpy(pairs.rmsd).float().to(device))
+        for pairs in found
+        if len(pairs)
+    ]
     conformers = whole(task.data.train, task.model.config.max_atoms)
-    classes, conformers = classes_of(conformers).to(task.run.device), conformers.to(task.run.device)
-    ends = torch.from_numpy(pairs).to(task.run.device)
-    target = torch.from_numpy(rmsd).float().to(task.run.device)
+    classes, conformers = classes_of(conformers).to(device), conformers.to(device)
     sizes = conformers.mask.sum(dim=1)
+    number = len(conformers)
 
-    def batch(index: Tensor) -> tuple[Cloud, Tensor]:
+    def batch(places: Tensor) -> tuple[Cloud, Tensor]:
+        index = places % number
         x = trimmed(conformers[index])
-        return x, classes[index, : x.z.shape[1]]
+        sign = torch.where(places < number, 1.0, -1.0)[:, None, None]
+        return Cloud(x.z, sign * x.pos), classes[index, : x.z.shape[1]]
+
+    def drawn(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(P, 2) ends and (P,) RMSD, P up to so many."""
+        both, target = [torch.empty(0, 2, dtype=torch.int64, device=device)], [torch.empty(0, device=device)]
+        for ends, rmsd in kinds:
+            index = torch.randint(len(rmsd), (size // len(kinds),), generator=generator, device=device)
+            mirrored = torch.randint(2, (len(index), 1), generator=generator, device=device)
+            both.append((ends[index] + number * mirrored) % (2 * number))
+            target.append(rmsd[index])
+        return torch.cat(both), torch.cat(target)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         alone = index[: max(len(index) // 8, 1)]
-        size = (max(len(index) // 4, 1) if len(ends) else 0,)
-        chosen = torch.randint(max(len(ends), 1), size, generator=generator, device=task.run.device)
-        number = min(SHAPE_PIECES, len(alone))
-        ones = alone[sizes[alone].argsort()].tensor_split(number)
-        twos = chosen[sizes[ends[chosen, 0]].argsort()].tensor_split(number)
+        both, target = drawn(max(len(index) // 2, 2), generator)
+        parts = min(SHAPE_PIECES, len(alone))
+        ones = alone[sizes[alone].argsort()].tensor_split(parts)
+        twos = sizes[both[:, 0] % number].argsort().tensor_split(parts)
         total = torch.zeros((), device=index.device)
         for one, two in zip(ones, twos, strict=True):
-            pair = batch(ends[two].flatten()) if len(two) else None
-            share = (len(one) + len(two)) / (len(alone) + len(chosen))
+            pair = batch(both[two].flatten()) if len(two) else None
+            share = (len(one) + len(two)) / (len(alone) + len(both))
             total = total + share * shape_loss(shape, batch(one), pair, target[two], generator)
         return total
 
