@@ -148,6 +148,13 @@ def evaluate(
         ),
     ] = None,
     plots: Annotated[str | None, typer.Option(help="Directory for figures.", show_default="none")] = None,
+    energy: Annotated[
+        str | None,
+        typer.Option(
+            help="Property of the data that colours the map of embeddings, a target of finetune or a column.",
+            show_default="enthalpy of npz files",
+        ),
+    ] = None,
     device: Device = DeviceName.auto,
     batch_size: BatchSize = BATCH_SIZE,
     overwrite: Overwrite = False,
@@ -172,6 +179,7 @@ def evaluate(
         model,
         split=split,
         conformers=conformers,
+        energy=energy,
         device=device.value,
         batch_size=batch_size,
         progress=not quiet,

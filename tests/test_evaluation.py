@@ -45,12 +45,14 @@ from molgiae.evaluation.distance_fidelity import (
     pairs_of_one_molecule,
     symmetric_rmsd,
 )
+from molgiae.evaluation.embedding_map import embedding_map, energies
 from molgiae.evaluation.invariance import batch_effect, invariance, mirror_images, random_copies
 from molgiae.evaluation.linear_baseline import inertial_coordinates, linear_baseline
 from molgiae.evaluation.plots import plots
 from molgiae.evaluation.reconstruction import canonical_reconstruction, reconstruction, throughput
 from molgiae.evaluation.report import NOTES, ROWS, Report, look_up, percent
 from molgiae.evaluation.smoothness import angle, order_differs, smoothness
+from molgiae.evaluation.study import read_data
 from molgiae.inference import Embedder, Result
 from molgiae.models import CanonicalEncoder
 from molgiae.nn.slots import SlotPrediction
@@ -605,10 +607,54 @@ class TestEvaluate:
         assert [percent(v) for v in (1.0, 0.99999, 0.5, 0.0)] == ["100 %", "> 99.99 %", "50.00 %", "0.00 %"]
 
 
+class TestMap:
+    """Embeddings in the plane."""
+
+    def test_colours(self, sdf, perfect):
+        block = read_data(sdf)
+        values = embedding(perfect.embed(BLOCK))[: len(block)]
+        figures = embedding_map(values, block, energies(sdf, block, "k"), 0)
+        assert figures["energy"] == pytest.approx((np.arange(len(block)) / block.n_atoms).tolist(), abs=1e-5)
+        heavy = [z[z > 1] for z in (c.atomic_number for c in block)]
+        assert figures["hetero"] == pytest.approx([np.mean(z != 6) for z in heavy], abs=1e-4)
+        assert len(figures["x"]) == len(figures["y"]) == len(block)
+
+    def test_enthalpy_of_an_npz_file_is_that_of_atomisation(self, tmp_path):
+        path = tmp_path / "qm9.npz"
+        write_qm9(path, BLOCK, [0, 1, 2] * 8)
+        block = read_data(path, "test")
+        assert energies(path, block, None) is None, "it has none"
+        with np.load(path) as file:
+            arrays = dict(file)
+        free = {1: -0.497912, 6: -37.844411, 7: -54.581501, 8: -75.062219}
+        enthalpy = np.array([sum(free[z] for z in c.atomic_number.tolist()) - 0.1 * len(c) for c in BLOCK])
+        np.savez(path, **arrays, H=np.where(np.arange(24) == 2, np.nan, enthalpy))
+        found = energies(path, block, None)
+        assert np.isnan(found[0]), "a conformer without a value"
+        assert_allclose(found[1:], -0.1 * 27.211386, rtol=1e-5)
+
+    def test_a_column_that_is_not_there(self, sdf):
+        assert energies(sdf, read_data(sdf), None) is None
+        with pytest.raises(ConfigError, match="nothing_such"):
+            energies(sdf, read_data(sdf), "nothing_such")
+
+    def test_without_scikit_learn(self, perfect, monkeypatch):
+        monkeypatch.setattr("molgiae.evaluation.embedding_map.find_spec", lambda name: None)
+        figures = embedding_map(embedding(perfect.embed(BLOCK)), BLOCK, None, 0)
+        assert figures["method"] == "principal components" and "energy" not in figures
+        assert np.var(figures["x"]) > np.var(figures["y"]) > 0
+
+
 class TestPlots:
     def test_written(self, report, tmp_path):
         files = plots(report, tmp_path / "plots")
-        assert [file.name for file in files] == ["rmsd.png", "rmsd_by_size.png", "jumps.png"]
+        assert [file.name for file in files] == [
+            "rmsd.png",
+            "rmsd_by_size.png",
+            "worst.png",
+            "jumps.png",
+            "map.png",
+        ]
         assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
         assert plots(Report(report.about), tmp_path) == []
 

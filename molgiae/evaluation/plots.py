@@ -8,13 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from molgiae.data.bonds import perceived_bonds
+from molgiae.data.elements import SYMBOLS
 from molgiae.evaluation.report import Report
 from molgiae.metrics import RMSD_LIMITS
 from molgiae.plots import blank, saved
 
+DRAWN, PER_ROW = 6, 3
+"""Worst reconstructions that are drawn, and how many side by side."""
+
+COLOURS = {1: "white", 6: "dimgrey", 7: "royalblue", 8: "red", 9: "limegreen", 16: "gold", 17: "green"}
+"""Of elements, by atomic number."""
+
 
 def plots(report: Report, directory: str | os.PathLike[str]) -> list[Path]:
-    """Write a PNG for each of: distribution of RMSD, RMSD against size, jumps against noise.
+    """Write a PNG for each of: distribution of RMSD, RMSD by size, worst reconstructions, jumps, map of embeddings.
 
     Args:
         report: those without the figures of a picture go without the picture.
@@ -33,8 +41,11 @@ def plots(report: Report, directory: str | os.PathLike[str]) -> list[Path]:
     if "series" in reconstruction:
         pictures.append(_rmsd_distribution(report.model, reconstruction["series"], folder))
         pictures.append(_rmsd_by_size(report.model, reconstruction["series"], folder))
+        pictures.append(_worst(reconstruction["worst"][:DRAWN], folder))
     if "smoothness" in report.sections:
         pictures.append(_jumps(report.sections["smoothness"], folder))
+    if "map" in report.sections:
+        pictures.append(_map(report.model, report.sections["map"][report.model], folder))
     return pictures
 
 
@@ -84,3 +95,48 @@ def _jumps(smoothness: dict[str, dict[str, Any]], folder: Path) -> Path:
     axes.set(xscale="log", xlabel="noise on every coordinate (Å)", ylabel="embeddings that jump (%)")
     axes.legend()
     return saved(figure, folder / "jumps.png")
+
+
+def _worst(worst: list[dict[str, Any]], folder: Path) -> Path:
+    """Conformers, each along its shortest axis, and how far every atom comes back from where it was."""
+    figure = blank(3.2 * min(len(worst), PER_ROW), 3.4 * -(-len(worst) // PER_ROW))
+    panels = np.atleast_1d(figure.subplots(-(-len(worst) // PER_ROW), min(len(worst), PER_ROW))).flatten()
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, one in zip(panels, worst, strict=False):
+        z, given, found = (
+            np.array(one[key]) for key in ("atomic_number", "position", "reconstructed_position")
+        )
+        flat = np.linalg.svd(given - given.mean(axis=0), full_matrices=True)[2][:2].T
+        given, found = (given - given.mean(axis=0)) @ flat, (found - np.mean(one["position"], axis=0)) @ flat
+        for a, b in perceived_bonds(z, np.array(one["position"])).tolist():
+            axes.plot(*given[[a, b]].T, color="grey", linewidth=1.5, zorder=1)
+        for start, end in zip(given, found, strict=True):
+            axes.plot(*np.stack([start, end]).T, color="crimson", linewidth=1, zorder=2)
+        wrong = z != np.array(one["reconstructed_atomic_number"])
+        for element in np.unique(z).tolist():
+            of_it = z == element
+            axes.scatter(
+                *given[of_it].T, s=20 if element == 1 else 60, color=COLOURS.get(element, "orchid"),
+                edgecolor="black", linewidth=0.5, zorder=3, label=SYMBOLS[element],
+            )  # fmt: skip
+        axes.scatter(*found[wrong].T, s=40, marker="x", color="crimson", zorder=4)
+        axes.set(title=f"{one['title']}: {one['rmsd']:.4f} Å", aspect="equal")
+        axes.legend(fontsize=7, loc="lower right", frameon=False)
+    return saved(figure, folder / "worst.png")
+
+
+def _map(model: str, figures: dict[str, Any], folder: Path) -> Path:
+    """Embeddings in the plane, coloured by composition and, where known, by energy."""
+    kinds = {"hetero": "heteroatoms among heavy atoms", "energy": "energy per atom"}
+    kinds = {key: label for key, label in kinds.items() if key in figures}
+    figure = blank(5.5 * len(kinds), 4.6)
+    for axes, (key, label) in zip(np.atleast_1d(figure.subplots(1, len(kinds))), kinds.items(), strict=True):
+        colour = np.array(figures[key], dtype=float)
+        known = np.isfinite(colour)
+        x, y = np.array(figures["x"]), np.array(figures["y"])
+        axes.scatter(x[~known], y[~known], s=3, color="lightgrey")
+        points = axes.scatter(x[known], y[known], s=4, c=colour[known], cmap="viridis")
+        figure.colorbar(points, ax=axes, label=label)
+        axes.set(title=f"{model}, {figures['method']}", xticks=[], yticks=[])
+    return saved(figure, folder / "map.png")

@@ -38,7 +38,7 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
     Returns:
         the summary of `molgiae.metrics.Reconstruction`; with the prefix ``solved_`` the same of the solved RMSD;
         `by_atoms` and `by_element`, see `molgiae.evaluation.breakdown`; `worst`, the conformers with the largest
-        RMSD; `series`, both RMSD (angstrom) and n_atoms of each.
+        RMSD, and their coordinates; `series`, both RMSD (angstrom) and n_atoms of each.
     """
     result = embedder.embed(block, reconstruct=True)
     right = result["reconstructed_atomic_number"] == block.atomic_number
@@ -53,14 +53,8 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
         "by_atoms": by_atoms(predicted, solved),
         "by_element": by_element(result, predicted),
         "worst": [
-            {
-                "title": block.title[m] or f"record {block.record[m]}",
-                "n_atoms": int(block.n_atoms[m]),
-                "rmsd": float(result["rmsd"][m]),
-                "solved_rmsd": float(rmsd[m]),
-                "types_wrong": int(block.n_atoms[m] - types_right[m]),
-                "pose_defined": result["pose_defined"][m].decode(),
-            }
+            _described(result, m)
+            | {"solved_rmsd": float(rmsd[m]), "types_wrong": int(block.n_atoms[m] - types_right[m])}
             for m in np.argsort(-result["rmsd"])[:WORST].tolist()
         ],
         "series": {
@@ -68,6 +62,22 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
             "solved_rmsd": np.round(rmsd, 6).tolist(),
             "n_atoms": block.n_atoms.tolist(),
         },
+    }
+
+
+def _described(result: Result, m: int) -> Figures:
+    """One conformer and its reconstruction, as report and plots show them."""
+    block = result.block
+    atoms = slice(int(block.offset[m]), int(block.offset[m + 1]))
+    return {
+        "title": block.title[m] or f"record {block.record[m]}",
+        "n_atoms": int(block.n_atoms[m]),
+        "rmsd": float(result["rmsd"][m]),
+        "pose_defined": result["pose_defined"][m].decode(),
+        "atomic_number": block.atomic_number[atoms].tolist(),
+        "position": np.round(block.position[atoms], 4).tolist(),
+        "reconstructed_atomic_number": result["reconstructed_atomic_number"][atoms].tolist(),
+        "reconstructed_position": np.round(result["reconstructed_position"][atoms], 4).tolist(),
     }
 
 

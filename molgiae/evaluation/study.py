@@ -30,6 +30,7 @@ from molgiae.evaluation.descriptors import (
     CANONICAL_COORDINATES,
     RANDOM_WEIGHTS,
     Descriptor,
+    Floats,
     Panel,
     dummies,
     embedding,
@@ -43,6 +44,7 @@ from molgiae.evaluation.distance_fidelity import (
     pairs_of_one_formula,
     pairs_of_one_molecule,
 )
+from molgiae.evaluation.embedding_map import embedding_map, energies
 from molgiae.evaluation.invariance import batch_effect, invariance, mirror_images
 from molgiae.evaluation.linear_baseline import linear_baseline
 from molgiae.evaluation.reconstruction import canonical_reconstruction, reconstruction, throughput
@@ -70,6 +72,7 @@ class Settings:
         throughput_conformers: how many to time.
         linear_train: training conformers for the linear baseline.
         linear_dimensions: sizes of its code, beside that of the model.
+        mapped: conformers in the map of embeddings.
         dummies: whether to measure the dummies too.
         seed: of everything random.
     """
@@ -85,6 +88,7 @@ class Settings:
     throughput_conformers: int = 4096
     linear_train: int = 50_000
     linear_dimensions: tuple[int, ...] = (64, 32, 16)
+    mapped: int = 2000
     dummies: bool = True
     seed: int = 0
 
@@ -101,6 +105,7 @@ class Study:
         conformers: several conformers of each title, if there are any.
         settings: how much.
         track: progress.
+        energy: per atom, of conformers of the data; None if they have none.
     """
 
     embedder: Embedder
@@ -110,6 +115,7 @@ class Study:
     conformers: ConformerBlock | None
     settings: Settings
     track: Track
+    energy: Callable[[ConformerBlock], Floats | None]
 
     @property
     def name(self) -> str:
@@ -204,6 +210,12 @@ def _neighbours(study: Study) -> Sections:
     return {} if study.conformers is None else neighbours(study.panel, study.conformers)
 
 
+def _map(study: Study) -> Sections:
+    block = sample(study.block, study.settings.mapped, study.settings.seed)
+    found = embedding(study.embedder.embed(block))
+    return {study.name: embedding_map(found, block, study.energy(block), study.settings.seed)}
+
+
 def _throughput(study: Study) -> Sections:
     size = study.settings.throughput_conformers
     return {study.name: throughput(study.embedder, study.block, size, track=study.track)}
@@ -218,6 +230,7 @@ SECTIONS: dict[str, Callable[[Study], Sections]] = {
     "conformers": _conformers,
     "isomers": _isomers,
     "neighbours": _neighbours,
+    "map": _map,
     "throughput": _throughput,
 }
 """Name to what is measured; sections without the data they need return nothing and are left out."""
@@ -229,6 +242,7 @@ def evaluate(
     *,
     split: str | None = "test",
     conformers: Data | None = None,
+    energy: str | None = None,
     sections: Iterable[str] | None = None,
     settings: Settings | None = None,
     device: str = "auto",
@@ -244,6 +258,8 @@ def evaluate(
         split: of QM9; ignored for data that have none.
         conformers: several conformers of each title, in a file or a block, for distance fidelity within molecules
             and for neighbours; by default those of `inputs`, if titles repeat there.
+        energy: property that colours the map of embeddings, a target of `molgiae.targets` or a column of the data;
+            by default the enthalpy of an npz file that has it.
         sections: names in `SECTIONS`; None for all.
         settings: how much is measured.
         device: "auto", "cpu" or "cuda"; for a model given by name.
@@ -271,6 +287,7 @@ def evaluate(
         conformers=_ensembles(embedder, given if conformers is None else read_data(conformers, split)),
         settings=settings,
         track=functools.partial(tqdm, leave=False, disable=None if progress else True),
+        energy=lambda block: None if isinstance(inputs, ConformerBlock) else energies(inputs, block, energy),
     )
     seconds: dict[str, float] = {}
     sections_found: dict[str, Sections] = {}
