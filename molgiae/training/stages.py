@@ -36,6 +36,12 @@ ATOM_BATCH = 64
 SHAPE_PIECES, ATOM_PIECES, PIECES = 8, 4, 8
 """Of a batch of each stage, the last that of the autoencoder, whose shape part costs the square of the atoms, too."""
 
+ISOMERS = 0.4
+"""Share of the pairs of the shape part that are of isomers; the others are of conformers of one molecule."""
+
+PAIR_NOISE = 0.15
+"""Largest standard deviation of the displacements of pairs, angstrom."""
+
 Loss = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -106,8 +112,8 @@ def frame_stage(task: Task) -> Stage:
 def shape_stage(task: Task) -> Stage:
     """The shape part of eta, see `molgiae.losses.shape_loss`: four pairs for each conformer that is distorted.
 
-    As many pairs are of isomers as of conformers of one molecule. Both ends of a pair may be mirrored, which leaves
-    their RMSD as it is.
+    Both ends of a pair may be mirrored, which leaves their RMSD as it is. Both are displaced a little, which hardly
+    changes it, so that no pair is seen twice: without, training and validation part.
     """
     shape: Any = task.model.encoder.shape
     device = task.run.device
@@ -115,8 +121,8 @@ def shape_stage(task: Task) -> Stage:
         task.data.train, task.config.seed, task.run.directory / "pairs.npz", task.run.progress
     )
     kinds = [
-        (torch.from_numpy(pairs.ends).to(device), torch.from_numpy(pairs.rmsd).float().to(device))
-        for pairs in found
+        (share, torch.from_numpy(pairs.ends).to(device), torch.from_numpy(pairs.rmsd).float().to(device))
+        for share, pairs in zip((1 - ISOMERS, ISOMERS), found, strict=True)
         if len(pairs)
     ]
     conformers = whole(task.data.train, task.model.config.max_atoms)
@@ -130,11 +136,14 @@ def shape_stage(task: Task) -> Stage:
         sign = torch.where(places < number, 1.0, -1.0)[:, None, None]
         return Cloud(x.z, sign * x.pos), classes[index, : x.z.shape[1]]
 
+    def displaced(pair: tuple[Cloud, Tensor], generator: torch.Generator) -> tuple[Cloud, Tensor]:
+        return distort(pair[0], PAIR_NOISE, generator), pair[1]
+
     def drawn(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(P, 2) ends and (P,) RMSD, P up to so many."""
         both, target = [torch.empty(0, 2, dtype=torch.int64, device=device)], [torch.empty(0, device=device)]
-        for ends, rmsd in kinds:
-            index = torch.randint(len(rmsd), (size // len(kinds),), generator=generator, device=device)
+        for share, ends, rmsd in kinds:
+            index = torch.randint(len(rmsd), (round(share * size),), generator=generator, device=device)
             mirrored = torch.randint(2, (len(index), 1), generator=generator, device=device)
             both.append((ends[index] + number * mirrored) % (2 * number))
             target.append(rmsd[index])
@@ -148,7 +157,7 @@ def shape_stage(task: Task) -> Stage:
         twos = sizes[both[:, 0] % number].argsort().tensor_split(parts)
         total = torch.zeros((), device=index.device)
         for one, two in zip(ones, twos, strict=True):
-            pair = batch(both[two].flatten()) if len(two) else None
+            pair = displaced(batch(both[two].flatten()), generator) if len(two) else None
             share = (len(one) + len(two)) / (len(alone) + len(both))
             total = total + share * shape_loss(shape, batch(one), pair, target[two], generator)
         return total
