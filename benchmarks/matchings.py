@@ -17,7 +17,7 @@ from molgiae.groups import Permutation, SE3xSn
 from molgiae.models import ARCHITECTURES
 from molgiae.nn.slots import SlotPrediction
 from molgiae.shapes import Embedding, Scores, Vectors
-from molgiae.walk import graph_classes
+from molgiae.walk import bonded, graph_classes, walk
 
 ROUNDS = 20
 """Of Sinkhorn: rows, then columns."""
@@ -74,9 +74,9 @@ class Matched(ConformerAutoencoder):
     def order(self, x: Cloud, embedding: Embedding) -> Permutation:
         """Of atoms in the canonical frame."""
         if self.how == "fixed":
-            return Permutation.from_equivariant(
-                torch.where(x.mask, graph_classes(x.z, x.pos.double()), torch.inf)
-            )
+            pos = x.pos.double()
+            place = walk(graph_classes(x.z, pos), bonded(x.z, pos)[0], pos, x.mask).place
+            return Permutation.from_equivariant(torch.where(x.mask, place, torch.inf))
         prediction, kind = self.slots(embedding, x), torch.searchsorted(self.element, x.z)
         n = x.z.shape[1]
         entropy = -prediction.logits[:, :n].log_softmax(dim=-1).gather(2, kind[:, None].expand(-1, n, -1))

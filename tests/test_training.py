@@ -177,6 +177,8 @@ def test_pairs_are_drawn_once_and_of_equal_keys():
     assert all(keys[a] == keys[b] and a < b for a, b in found.tolist())
     assert len(drawn(keys, 10, 20, rng)) == 10
     assert drawn(["a", "b"], 10, None, rng).shape == (0, 2)
+    many = drawn(["a"] * 200, 100, None, rng)
+    assert len(many) == 100 and many[:, 0].max() > 100, "from the whole of a group, not from its beginning"
 
 
 def test_the_best_weights_are_kept_with_their_origin(tmp_path):
@@ -558,7 +560,6 @@ for name in ("rdkit", "ase"):
     sys.modules[name] = None  # importing it fails
 import json, molgiae, molgiae.training
 from molgiae.config import ModelConfig, TrainConfig
-from molgiae.data.blocks import concatenate
 from molgiae.pretraining import pretrain
 npz, xyz, out = sys.argv[1:]
 model = ModelConfig(max_atoms=9, embedding_dim=4, width=8, layers=1, frame_width=4, shape_dim=2)

@@ -59,8 +59,11 @@ def conformer_pairs(
     """
     if file is not None and file.exists():
         with np.load(file) as saved:
-            one, other = (Pairs(saved[f"{kind}_ends"], saved[f"{kind}_rmsd"]) for kind in ("bonds", "atoms"))
-            return one, other
+            if {"bonds_ends", "atoms_ends"} <= set(saved.files):
+                one, other = (
+                    Pairs(saved[f"{kind}_ends"], saved[f"{kind}_rmsd"]) for kind in ("bonds", "atoms")
+                )
+                return one, other
     rng = np.random.default_rng(seed)
     chosen = {
         "bonds": drawn([t or m for m, t in enumerate(block.title)], ONE_MOLECULE, OF_A_MOLECULE, rng),
@@ -97,16 +100,16 @@ def drawn(keys: Sequence[Hashable], most: int, of_each: int | None, rng: np.rand
         groups[key].append(m)
     found: list[tuple[int, int]] = []
     members = [group for group in groups.values() if len(group) > 1]
+    total = sum(map(len, members))
     for group in members:
         size = len(group)
         every = size * (size - 1) // 2
-        limit = min(every, of_each or max(1, round(most * size / sum(map(len, members)))))
+        limit = min(every, of_each or max(1, round(most * size / total)))
         if every <= 4 * limit:
             pairs = [(a, b) for i, a in enumerate(group) for b in group[i + 1 :]]
-            found += [pairs[k] for k in rng.permutation(every)[:limit].tolist()]
         else:
             some = rng.integers(size, size=(2 * limit, 2))
-            distinct = {(group[min(a, b)], group[max(a, b)]) for a, b in some.tolist() if a != b}
-            found += sorted(distinct)[:limit] if len(distinct) > limit else sorted(distinct)
+            pairs = sorted({(group[min(a, b)], group[max(a, b)]) for a, b in some.tolist() if a != b})
+        found += [pairs[k] for k in rng.permutation(len(pairs))[:limit].tolist()]
     chosen = rng.permutation(len(found))[:most]
     return np.array(found, dtype=np.int64).reshape(-1, 2)[np.sort(chosen)]

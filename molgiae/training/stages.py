@@ -20,7 +20,14 @@ from molgiae.autoencoder import ConformerAutoencoder
 from molgiae.clouds import Cloud, batches
 from molgiae.config import TrainConfig
 from molgiae.data.conformer import ConformerBlock
-from molgiae.losses import conditioning_loss, denoising_loss, frame_loss, reconstruction_loss, shape_loss
+from molgiae.losses import (
+    conditioning_loss,
+    denoising_loss,
+    frame_loss,
+    reconstruction_loss,
+    shape_loss,
+    squared_deviation,
+)
 from molgiae.training.batches import by_size, distort, padded, pieces, trimmed, whole
 from molgiae.training.components import start_from_components
 from molgiae.training.pairs import conformer_pairs
@@ -112,8 +119,8 @@ def frame_stage(task: Task) -> Stage:
 def shape_stage(task: Task) -> Stage:
     """The shape part of eta, see `molgiae.losses.shape_loss`: four pairs for each conformer that is distorted.
 
-    Both ends of a pair may be mirrored, which leaves their RMSD as it is. Both are displaced a little, which hardly
-    changes it, so that no pair is seen twice: without, training and validation part.
+    Both ends of a pair may be mirrored, which leaves their RMSD as it is. Both are displaced a little, so that no pair
+    is seen twice; displacements that are not those of the shapes add to its square.
     """
     shape: Any = task.model.encoder.shape
     device = task.run.device
@@ -125,6 +132,7 @@ def shape_stage(task: Task) -> Stage:
         for share, pairs in zip((1 - ISOMERS, ISOMERS), found, strict=True)
         if len(pairs)
     ]
+    every = sum(share for share, _, _ in kinds)
     conformers = whole(task.data.train, task.model.config.max_atoms)
     classes, conformers = classes_of(conformers).to(device), conformers.to(device)
     sizes = conformers.mask.sum(dim=1)
@@ -136,14 +144,19 @@ def shape_stage(task: Task) -> Stage:
         sign = torch.where(places < number, 1.0, -1.0)[:, None, None]
         return Cloud(x.z, sign * x.pos), classes[index, : x.z.shape[1]]
 
-    def displaced(pair: tuple[Cloud, Tensor], generator: torch.Generator) -> tuple[Cloud, Tensor]:
-        return distort(pair[0], PAIR_NOISE, generator), pair[1]
+    def displaced(x: Cloud, rmsd: Tensor, generator: torch.Generator) -> tuple[Cloud, Tensor]:
+        """Pairs (2 P) and their RMSD (P,) after displacement."""
+        moved = distort(x, PAIR_NOISE, generator)
+        shift = squared_deviation(moved.pos, x).view(-1, 2).sum(dim=1)
+        return moved, (rmsd.square() + shift).sqrt()
 
     def drawn(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(P, 2) ends and (P,) RMSD, P up to so many."""
         both, target = [torch.empty(0, 2, dtype=torch.int64, device=device)], [torch.empty(0, device=device)]
         for share, ends, rmsd in kinds:
-            index = torch.randint(len(rmsd), (round(share * size),), generator=generator, device=device)
+            index = torch.randint(
+                len(rmsd), (round(size * share / every),), generator=generator, device=device
+            )
             mirrored = torch.randint(2, (len(index), 1), generator=generator, device=device)
             both.append((ends[index] + number * mirrored) % (2 * number))
             target.append(rmsd[index])
@@ -157,9 +170,13 @@ def shape_stage(task: Task) -> Stage:
         twos = sizes[both[:, 0] % number].argsort().tensor_split(parts)
         total = torch.zeros((), device=index.device)
         for one, two in zip(ones, twos, strict=True):
-            pair = displaced(batch(both[two].flatten()), generator) if len(two) else None
+            pair, rmsd = None, target[two]
+            if len(two):
+                x, kind = batch(both[two].flatten())
+                x, rmsd = displaced(x, rmsd, generator)
+                pair = x, kind
             share = (len(one) + len(two)) / (len(alone) + len(both))
-            total = total + share * shape_loss(shape, batch(one), pair, target[two], generator)
+            total = total + share * shape_loss(shape, batch(one), pair, rmsd, generator)
         return total
 
     return Stage("shape", task.config.shape_steps, len(conformers), list(shape.parameters()), loss)
