@@ -148,10 +148,10 @@ def evaluate(
         ),
     ] = None,
     plots: Annotated[str | None, typer.Option(help="Directory for figures.", show_default="none")] = None,
-    energy: Annotated[
+    colour: Annotated[
         str | None,
         typer.Option(
-            help="Property of the data that colours the map of embeddings, a target of finetune or a column.",
+            help="Property that colours the map of embeddings: a target of finetune, or a column of the data.",
             show_default="enthalpy of npz files",
         ),
     ] = None,
@@ -168,6 +168,7 @@ def evaluate(
     \b
     molgiae evaluate qm9.npz --split test -o report.json --plots figures
     molgiae evaluate conformers.sdf --model mine/model.safetensors
+    molgiae evaluate conformers.sdf --plots figures --colour energy
     """
     from molgiae.data.partial import PartialFile
     from molgiae.evaluation import evaluate as run
@@ -179,7 +180,7 @@ def evaluate(
         model,
         split=split,
         conformers=conformers,
-        energy=energy,
+        colour=colour,
         device=device.value,
         batch_size=batch_size,
         progress=not quiet,

@@ -45,7 +45,7 @@ from molgiae.evaluation.distance_fidelity import (
     pairs_of_one_molecule,
     symmetric_rmsd,
 )
-from molgiae.evaluation.embedding_map import embedding_map, energies
+from molgiae.evaluation.embedding_map import embedding_map, read_colour
 from molgiae.evaluation.invariance import batch_effect, invariance, mirror_images, random_copies
 from molgiae.evaluation.linear_baseline import inertial_coordinates, linear_baseline
 from molgiae.evaluation.plots import plots
@@ -613,8 +613,8 @@ class TestMap:
     def test_colours(self, sdf, perfect):
         block = read_data(sdf)
         values = embedding(perfect.embed(BLOCK))[: len(block)]
-        figures = embedding_map(values, block, energies(sdf, block, "k"), 0)
-        assert figures["energy"] == pytest.approx((np.arange(len(block)) / block.n_atoms).tolist(), abs=1e-5)
+        figures = embedding_map(values, block, read_colour(sdf, "k"), 0)
+        assert figures["colour"] == list(range(len(block))) and figures["colour_label"] == "k"
         heavy = [z[z > 1] for z in (c.atomic_number for c in block)]
         assert figures["hetero"] == pytest.approx([np.mean(z != 6) for z in heavy], abs=1e-4)
         assert len(figures["x"]) == len(figures["y"]) == len(block)
@@ -623,25 +623,31 @@ class TestMap:
         path = tmp_path / "qm9.npz"
         write_qm9(path, BLOCK, [0, 1, 2] * 8)
         block = read_data(path, "test")
-        assert energies(path, block, None) is None, "it has none"
+        assert read_colour(path, None) is None, "it has none"
         with np.load(path) as file:
             arrays = dict(file)
         free = {1: -0.497912, 6: -37.844411, 7: -54.581501, 8: -75.062219}
         enthalpy = np.array([sum(free[z] for z in c.atomic_number.tolist()) - 0.1 * len(c) for c in BLOCK])
         np.savez(path, **arrays, H=np.where(np.arange(24) == 2, np.nan, enthalpy))
-        found = energies(path, block, None)
-        assert np.isnan(found[0]), "a conformer without a value"
-        assert_allclose(found[1:], -0.1 * 27.211386, rtol=1e-5)
+        colour = read_colour(path, None)
+        assert colour.label == "H [eV] per atom"
+        assert np.isnan(colour.of(block)[0]), "a conformer without a value"
+        assert_allclose(colour.of(block)[1:], -0.1 * 27.211386, rtol=1e-5)
 
-    def test_a_column_that_is_not_there(self, sdf):
-        assert energies(sdf, read_data(sdf), None) is None
+    def test_what_is_not_there_is_said_before_anything_is_measured(self, sdf, perfect):
+        assert read_colour(sdf, None) is None
         with pytest.raises(ConfigError, match="nothing_such"):
-            energies(sdf, read_data(sdf), "nothing_such")
+            evaluate(sdf, perfect, colour="nothing_such")
+        with pytest.raises(ConfigError, match="in memory"):
+            evaluate(BLOCK, perfect, colour="k")
 
-    def test_without_scikit_learn(self, perfect, monkeypatch):
+    def test_of_few_numbers_or_without_scikit_learn(self, perfect, monkeypatch):
+        values = embedding(perfect.embed(BLOCK))
+        line = embedding_map(values[:, :1], BLOCK, None, 0)
+        assert line["method"] == "principal components" and not any(line["y"])
         monkeypatch.setattr("molgiae.evaluation.embedding_map.find_spec", lambda name: None)
-        figures = embedding_map(embedding(perfect.embed(BLOCK)), BLOCK, None, 0)
-        assert figures["method"] == "principal components" and "energy" not in figures
+        figures = embedding_map(values, BLOCK, None, 0)
+        assert figures["method"] == "principal components" and "colour" not in figures
         assert np.var(figures["x"]) > np.var(figures["y"]) > 0
 
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from molgiae import neighbours
 from molgiae.errors import ConfigError, MolgiaeError
-from molgiae.experiments import neighbours, voxels
+from molgiae.experiments import voxels
 from molgiae.experiments.contract import Setting
 from molgiae.experiments.voxels import SIZE, quarter_turns, rotated, turned, voxel_orders
 from molgiae.groups import SO3

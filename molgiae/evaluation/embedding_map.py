@@ -1,8 +1,9 @@
-"""Embeddings in the plane, with what may colour them: composition, and an energy if the data have one."""
+"""Embeddings in the plane, with what may colour them: composition, and a property if the data have one."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,25 +14,46 @@ from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import ConfigError
 from molgiae.evaluation.descriptors import Floats
 from molgiae.evaluation.report import Figures
-from molgiae.experiments.neighbours import tsne
+from molgiae.neighbours import tsne
 from molgiae.properties.labels import read_labelled
 from molgiae.targets import find
 
+DEFAULT = "enthalpy"
+"""What colours the map of an npz file that has it."""
 
-def embedding_map(embedding: Floats, block: ConformerBlock, energy: Floats | None, seed: int) -> Figures:
+
+@dataclass(frozen=True)
+class Colour:
+    """A property of conformers.
+
+    Attributes:
+        label: its name and unit.
+        values: by source and record.
+    """
+
+    label: str
+    values: dict[tuple[str, int], float]
+
+    def of(self, block: ConformerBlock) -> Floats:
+        """(M,) of M conformers, nan where unknown."""
+        places = zip(block.source, block.record.tolist(), strict=True)
+        return np.array([self.values.get(place, np.nan) for place in places])
+
+
+def embedding_map(embedding: Floats, block: ConformerBlock, colour: Colour | None, seed: int) -> Figures:
     """A point for each conformer.
 
     Args:
         embedding: (M, D).
         block: M conformers.
-        energy: (M,) per atom, nan where unknown; None for none.
+        colour: None for none.
         seed: of t-SNE.
 
     Returns:
         method, "t-SNE" or, without scikit-learn, "principal components"; `x` and `y`; `hetero`, the share of atoms
-        other than carbon among those other than hydrogen; `energy` if there is one.
+        other than carbon among those other than hydrogen; `colour` and `colour_label` if there is one.
     """
-    if find_spec("sklearn") and len(embedding) > 3:
+    if find_spec("sklearn") and min(embedding.shape) > 3:
         method, place = "t-SNE", tsne(torch.from_numpy(embedding), seed)
     else:
         centred = embedding - embedding.mean(axis=0)
@@ -47,46 +69,41 @@ def embedding_map(embedding: Floats, block: ConformerBlock, energy: Floats | Non
         "y": y.tolist(),
         "hetero": np.round((heavy - carbon) / np.maximum(heavy, 1), 4).tolist(),
     }
-    return figures if energy is None else figures | {"energy": np.round(energy, 5).tolist()}
+    if colour is not None:
+        figures |= {"colour": np.round(colour.of(block), 5).tolist(), "colour_label": colour.label}
+    return figures
 
 
-def energies(path: str | os.PathLike[str], block: ConformerBlock, name: str | None) -> Floats | None:
-    """Energies per atom of the conformers of a block, less those of free atoms where these are known; eV by default.
+def read_colour(path: str | os.PathLike[str], name: str | None) -> Colour | None:
+    """A property of all conformers of a file; what grows with the molecule per atom, less that of the free atoms.
 
     Args:
-        path: the file that the block, or what it was drawn from, was read from.
-        block: M conformers.
-        name: a target of `molgiae.targets`, or a column; None for the enthalpy of an npz file that has it.
-
-    Returns:
-        (M,) nan where unknown; None if no name is given and there is none.
+        path: as `molgiae.properties.labels.read_labelled` takes it.
+        name: a target of `molgiae.targets`, or a column; None for `DEFAULT`, if it is an npz file that has it.
 
     Raises:
-        ConfigError: if the column that is named is not there.
+        ConfigError: if what is named is not there.
     """
     if name is None and Path(path).suffix != ".npz":
         return None
     try:
-        find(name or "enthalpy")
-        wanted: dict[str, list[str]] = {"targets": [name or "enthalpy"]}
+        known, column = [find(name or DEFAULT).name], None
     except ConfigError:
-        wanted = {"target_columns": [str(name)]}
+        known, column = [], [str(name)]
     try:
-        labelled = read_labelled([str(path)], **wanted)  # type: ignore[arg-type]
+        labelled = read_labelled([str(path)], known, target_columns=column)
     except ConfigError:
         if name is None:
             return None
         raise
-    atoms = labelled.targets[0].references or {}
-    free = np.add.reduceat(
-        np.array([atoms.get(z, 0.0) for z in range(128)])[labelled.block.atomic_number],
-        labelled.block.offset[:-1],
-    )
-    known = dict(
-        zip(
-            labelled.block.record.tolist(),
-            (labelled.values[:, 0] - free) / labelled.block.n_atoms,
-            strict=True,
-        )
-    )
-    return np.array([known.get(record, np.nan) for record in block.record.tolist()])
+    block, values, target = labelled.block, labelled.values[:, 0], labelled.targets[0]
+    label = target.heading
+    if target.extensive:
+        atoms = target.references
+        free = [
+            0.0 if atoms is None else atoms.get(z, np.nan) for z in range(int(block.atomic_number.max()) + 1)
+        ]
+        values = values - np.add.reduceat(np.array(free)[block.atomic_number], block.offset[:-1])
+        values, label = values / block.n_atoms, f"{label} per atom"
+    places = zip(block.source, block.record.tolist(), strict=True)
+    return Colour(label, dict(zip(places, values.tolist(), strict=True)))

@@ -127,9 +127,10 @@ def _worst(worst: list[dict[str, Any]], folder: Path) -> Path:
 
 
 def _map(model: str, figures: dict[str, Any], folder: Path) -> Path:
-    """Embeddings in the plane, coloured by composition and, where known, by energy."""
-    kinds = {"hetero": "heteroatoms among heavy atoms", "energy": "energy per atom"}
-    kinds = {key: label for key, label in kinds.items() if key in figures}
+    """Embeddings in the plane, coloured by composition and, if there is one, by a property."""
+    kinds = {"hetero": "heteroatoms among heavy atoms"}
+    if "colour" in figures:
+        kinds["colour"] = figures["colour_label"]
     figure = blank(5.5 * len(kinds), 4.6)
     for axes, (key, label) in zip(np.atleast_1d(figure.subplots(1, len(kinds))), kinds.items(), strict=True):
         colour = np.array(figures[key], dtype=float)

@@ -30,7 +30,6 @@ from molgiae.evaluation.descriptors import (
     CANONICAL_COORDINATES,
     RANDOM_WEIGHTS,
     Descriptor,
-    Floats,
     Panel,
     dummies,
     embedding,
@@ -44,7 +43,7 @@ from molgiae.evaluation.distance_fidelity import (
     pairs_of_one_formula,
     pairs_of_one_molecule,
 )
-from molgiae.evaluation.embedding_map import embedding_map, energies
+from molgiae.evaluation.embedding_map import Colour, embedding_map, read_colour
 from molgiae.evaluation.invariance import batch_effect, invariance, mirror_images
 from molgiae.evaluation.linear_baseline import linear_baseline
 from molgiae.evaluation.reconstruction import canonical_reconstruction, reconstruction, throughput
@@ -105,7 +104,7 @@ class Study:
         conformers: several conformers of each title, if there are any.
         settings: how much.
         track: progress.
-        energy: per atom, of conformers of the data; None if they have none.
+        colour: of the map of embeddings, if the data have any.
     """
 
     embedder: Embedder
@@ -115,7 +114,7 @@ class Study:
     conformers: ConformerBlock | None
     settings: Settings
     track: Track
-    energy: Callable[[ConformerBlock], Floats | None]
+    colour: Colour | None
 
     @property
     def name(self) -> str:
@@ -213,7 +212,7 @@ def _neighbours(study: Study) -> Sections:
 def _map(study: Study) -> Sections:
     block = sample(study.block, study.settings.mapped, study.settings.seed)
     found = embedding(study.embedder.embed(block))
-    return {study.name: embedding_map(found, block, study.energy(block), study.settings.seed)}
+    return {study.name: embedding_map(found, block, study.colour, study.settings.seed)}
 
 
 def _throughput(study: Study) -> Sections:
@@ -242,7 +241,7 @@ def evaluate(
     *,
     split: str | None = "test",
     conformers: Data | None = None,
-    energy: str | None = None,
+    colour: str | None = None,
     sections: Iterable[str] | None = None,
     settings: Settings | None = None,
     device: str = "auto",
@@ -258,7 +257,7 @@ def evaluate(
         split: of QM9; ignored for data that have none.
         conformers: several conformers of each title, in a file or a block, for distance fidelity within molecules
             and for neighbours; by default those of `inputs`, if titles repeat there.
-        energy: property that colours the map of embeddings, a target of `molgiae.targets` or a column of the data;
+        colour: property that colours the map of embeddings, a target of `molgiae.targets` or a column of the file;
             by default the enthalpy of an npz file that has it.
         sections: names in `SECTIONS`; None for all.
         settings: how much is measured.
@@ -267,10 +266,12 @@ def evaluate(
         progress: show bars on stderr.
 
     Raises:
-        ConfigError: if a section is unknown or no conformer is accepted by the model.
+        ConfigError: if a section is unknown, no conformer is accepted by the model, or the colour is not there.
         MolgiaeError: if an input or the model cannot be read.
     """
     settings, chosen = settings or Settings(), _check_sections(sections)
+    if isinstance(inputs, ConformerBlock) and colour is not None:
+        raise ConfigError(f"colour={colour!r}: conformers in memory have no properties; give a file")
     given, why = read_data(inputs, split), ""
     if model == AUTO_MODEL:
         choice = choose(given)
@@ -287,7 +288,9 @@ def evaluate(
         conformers=_ensembles(embedder, given if conformers is None else read_data(conformers, split)),
         settings=settings,
         track=functools.partial(tqdm, leave=False, disable=None if progress else True),
-        energy=lambda block: None if isinstance(inputs, ConformerBlock) else energies(inputs, block, energy),
+        colour=(
+            None if isinstance(inputs, ConformerBlock) or "map" not in chosen else read_colour(inputs, colour)
+        ),
     )
     seconds: dict[str, float] = {}
     sections_found: dict[str, Sections] = {}

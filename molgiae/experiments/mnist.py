@@ -38,8 +38,8 @@ from molgiae.experiments.contract import Bar, Findings, Setting
 from molgiae.experiments.disc import DiscAutoencoder, DiscEncoder, reconstructed
 from molgiae.experiments.fitting import fit
 from molgiae.experiments.mnist_data import PIXELS, Digits, read, rotated, some
-from molgiae.experiments.neighbours import check_tsne, knn_accuracy, tsne
 from molgiae.groups import SO2
+from molgiae.neighbours import check_tsne, knn_accuracy, tsne
 from molgiae.nn.deep_sets import bottleneck
 from molgiae.nn.slots import LinearPlusResidual
 from molgiae.nn.steerable2d import DiscHarmonics, SteerableDecoder, SteerableVectors, best_turn, turned

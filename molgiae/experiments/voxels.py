@@ -27,8 +27,8 @@ from molgiae.experiments import voxels_figures
 from molgiae.experiments.classical import ClassicalEncoder, parameters
 from molgiae.experiments.contract import Bar, Findings, Setting
 from molgiae.experiments.fitting import fit
-from molgiae.experiments.neighbours import check_tsne, knn_accuracy, tsne
 from molgiae.groups import SO3
+from molgiae.neighbours import check_tsne, knn_accuracy, tsne
 from molgiae.nn.deep_sets import bottleneck
 from molgiae.nn.steerable3d import GridDecoder, SteerableEncoder
 
