@@ -50,7 +50,7 @@ from molgiae.evaluation.invariance import batch_effect, invariance, mirror_image
 from molgiae.evaluation.linear_baseline import inertial_coordinates, linear_baseline
 from molgiae.evaluation.plots import plots
 from molgiae.evaluation.reconstruction import canonical_reconstruction, reconstruction, throughput
-from molgiae.evaluation.report import NOTES, ROWS, Report, look_up, percent
+from molgiae.evaluation.report import NOTES, ROWS, Report, angstrom, look_up, percent
 from molgiae.evaluation.smoothness import angle, order_differs, smoothness
 from molgiae.evaluation.study import read_data
 from molgiae.inference import Embedder, Result
@@ -602,6 +602,14 @@ class TestEvaluate:
             assert found.about["conformers"] == 20
             assert found.about["data"] == path.name
             assert found.model == "tiny"
+
+    def test_small_lengths_are_not_rounded_to_nothing(self):
+        assert [angstrom(v) for v in (1e-16, 2.34e-5, 0.0123, 1.5)] == [
+            "0.0000",
+            "0.000023",
+            "0.0123",
+            "1.5000",
+        ]
 
     def test_percent_never_rounds_up_to_all(self):
         assert [percent(v) for v in (1.0, 0.99999, 0.5, 0.0)] == ["100 %", "> 99.99 %", "50.00 %", "0.00 %"]

@@ -20,8 +20,8 @@ Format = Callable[[Any], str]
 
 
 def angstrom(value: float) -> str:
-    """Four decimals; fewer digits would hide what a good model gets wrong."""
-    return f"{value:.4f}"
+    """Four decimals, or six if those were 0 or 1: fewer digits would hide what a good model gets wrong."""
+    return f"{value:.4f}" if not 1e-6 <= value < 1.5e-4 else f"{value:.6f}"
 
 
 def percent(value: float) -> str:
