@@ -148,6 +148,16 @@ class TestModels:
         (reconstructed(model, disc, pictures, rotations)[1] - pictures).square().mean().backward()
         assert all(weight.grad is not None for weight in model.parameters())
 
+    def test_upright_training_digits_become_the_canonical_ones(self, data, disc, tmp_path):
+        digits = mnist_data.read(data)[0]
+        config = replace(TINY, steps=40, upright=1.0)
+        cosine = {}
+        for kind in ("invariant", "invariant, upright"):
+            model = model_of(kind)
+            mnist.train(model, disc, kind, digits, config, Setting(tmp_path))
+            cosine[kind] = model.group_function(disc(digits.picture)).angle.cos().mean().item()
+        assert cosine["invariant, upright"] > max(0.8, cosine["invariant"] + 0.1)
+
     def test_distance_over_rotations(self, pictures, disc):
         turned = mnist_data.rotated(pictures, torch.full((10,), 2.0))
         same = mnist.distance_of_digits(disc, pictures, turned)

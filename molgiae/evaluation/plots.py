@@ -104,12 +104,13 @@ def _worst(worst: list[dict[str, Any]], folder: Path) -> Path:
     for axes in panels:
         axes.set_axis_off()
     for axes, one in zip(panels, worst, strict=False):
-        z, given, found = (
+        z, x, decoded = (
             np.array(one[key]) for key in ("atomic_number", "position", "reconstructed_position")
         )
-        flat = np.linalg.svd(given - given.mean(axis=0), full_matrices=True)[2][:2].T
-        given, found = (given - given.mean(axis=0)) @ flat, (found - np.mean(one["position"], axis=0)) @ flat
-        for a, b in perceived_bonds(z, np.array(one["position"])).tolist():
+        middle = x.mean(axis=0)
+        flat = np.linalg.svd(x - middle, full_matrices=True)[2][:2].T
+        given, found = (x - middle) @ flat, (decoded - middle) @ flat
+        for a, b in perceived_bonds(z, x).tolist():
             axes.plot(*given[[a, b]].T, color="grey", linewidth=1.5, zorder=1)
         for start, end in zip(given, found, strict=True):
             axes.plot(*np.stack([start, end]).T, color="crimson", linewidth=1, zorder=2)
