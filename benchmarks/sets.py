@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 from ase.build import molecule
 from ase.collections import g2
-from ase.data import covalent_radii
 from numpy.typing import NDArray
 from qm9_smiles import molecules_of, read_smiles
 from rdkit import Chem, RDLogger
@@ -29,6 +28,7 @@ from scipy.spatial.transform import Rotation
 
 from molgiae.config import ConformerSearch
 from molgiae.conformer_worker import selected
+from molgiae.data.bonds import perceived_bonds
 from molgiae.data.conformer import Conformer
 from molgiae.data.ctab_writer import write_ctab
 from molgiae.data.elements import SYMBOLS
@@ -41,8 +41,6 @@ Ensemble = list[Conformer]
 
 FIRST_ATOM = 4
 """Line of a V2000 record, from 0, with its first atom."""
-BONDED = 1.2
-"""Atoms within so many times the sum of their covalent radii are bonded, where no bonds are known."""
 DRUG_SIZE = (30, 60)
 
 
@@ -362,10 +360,8 @@ FROM_ASE = [
 
 
 def with_bonds(z: NDArray[np.uint8], position: Floats, title: str) -> Conformer:
-    """A conformer with single bonds between all atoms that are close enough."""
-    radius = covalent_radii[z]
-    apart = np.linalg.norm(position[:, None] - position, axis=-1)
-    bonds = np.argwhere(np.triu(apart < BONDED * (radius[:, None] + radius), 1)) + 1
+    """A conformer with a single bond for each bond that distances show."""
+    bonds = perceived_bonds(z, position) + 1
     plain, _ = write_ctab("", title, z, position, None)
     lines = plain.split("\n")
     lines[FIRST_ATOM - 1] = lines[FIRST_ATOM - 1][:3] + f"{len(bonds):3d}" + lines[FIRST_ATOM - 1][6:]

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from molgiae.data.bonds import BOND_LENGTH_FACTOR, FOUR_BONDS, SURE_FACTOR, perceived_bonds
 from molgiae.data.elements import COVALENT_RADIUS
+from molgiae.gaps import SAME_LENGTH
 from molgiae.shapes import AtomicNumbers
-
-BONDED = 1.2
-"""Atoms nearer than so many times the sum of their covalent radii are bonded."""
 
 CUT = -0.58
 """Torsion that comes first, radian: about as far as can be from multiples of 60 degrees, and none of 6 or 10."""
@@ -51,7 +50,7 @@ class Walk:
 
 
 def bonded(z: AtomicNumbers, pos: Tensor) -> tuple[Tensor, Tensor]:
-    """Bonds as distances show them.
+    """Bonds as distances show them, by the rule of `molgiae.data.bonds.perceived_bonds`.
 
     Args:
         z: (B, n) atomic numbers, 0 marks padding.
@@ -61,12 +60,26 @@ def bonded(z: AtomicNumbers, pos: Tensor) -> tuple[Tensor, Tensor]:
         (B, n, n) bool, and (B,) how far the most doubtful distance is from its limit, angstrom.
     """
     radius = torch.tensor(COVALENT_RADIUS, dtype=pos.dtype, device=pos.device)[z]
-    excess = torch.cdist(pos, pos) - BONDED * (radius[:, :, None] + radius[:, None])
+    radii, apart = radius[:, :, None] + radius[:, None], torch.cdist(pos, pos)
     pair = (z > 0)[:, :, None] & (z > 0)[:, None]
     pair &= ~torch.eye(z.shape[1], dtype=torch.bool, device=z.device)
-    doubt = excess.abs().masked_fill_(~pair, torch.inf).flatten(1)
-    nothing = doubt.new_full((len(z), 1), torch.inf)
-    return (excess < 0) & pair, torch.cat([doubt, nothing], dim=1).amin(dim=1)
+    unsure = (apart - SURE_FACTOR * radii).masked_fill_(~pair, torch.inf)
+    full = (z == FOUR_BONDS) & ((unsure < 0).sum(dim=2) >= 4)
+    # a carbon with four neighbours has no bond beyond the lower limit
+    barred = (full[:, :, None] | full[:, None]) & (unsure > 0)
+    excess = torch.where(barred, unsure, apart - BOND_LENGTH_FACTOR * radii)
+    bonds = (excess < 0) & pair
+    doubt = excess.abs_().masked_fill_(~pair, torch.inf).flatten(1)
+    doubt = torch.nn.functional.pad(doubt, (0, 1), value=torch.inf).amin(dim=1)
+    tied = unsure.abs_().flatten(1).amin(dim=1) <= SAME_LENGTH
+    lone = ((z == 1) & ~bonds.any(dim=2)).any(dim=1)
+    for b in torch.nonzero(lone | tied | (doubt <= SAME_LENGTH)).flatten().tolist():
+        n = int((z[b] > 0).sum())
+        found = torch.from_numpy(perceived_bonds(z[b, :n].cpu().numpy(), pos[b, :n].double().cpu().numpy()))
+        first, second = found.to(bonds.device).T
+        bonds[b] = False
+        bonds[b, first, second] = bonds[b, second, first] = True
+    return bonds, doubt
 
 
 def refined(classes: Tensor, bonds: Tensor) -> Tensor:

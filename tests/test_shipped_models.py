@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import molecule
 
 from molgiae.catalogue import catalogue
 from molgiae.checkpoint import shipped
 from molgiae.choice import choose
-from molgiae.data.conformer import ConformerBlock
+from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.inputs import read_inputs
 from molgiae.generation import generate_conformers
 from molgiae.inference import Embedder
@@ -60,3 +61,22 @@ def test_weights_are_light_and_every_model_has_a_card():
     models = catalogue()
     assert sum(model.bytes for model in models) <= 15_000_000
     assert all(model.card.is_file() for model in models)
+
+
+def test_the_shape_part_does_not_notice_where_a_stretched_bond_is_cut():
+    """A C-H bond from 1.05 to 1.45 angstrom, through 1.2 and 1.3 times the sum of the radii."""
+    atoms = molecule("isobutane")
+    carbon, hydrogen = 0, int(np.linalg.norm(atoms.positions - atoms.positions[0], axis=1).argsort()[1])
+    assert atoms.numbers[[carbon, hydrogen]].tolist() == [6, 1]
+    along = atoms.positions[hydrogen] - atoms.positions[carbon]
+    along /= np.linalg.norm(along)
+    positions = [atoms.positions.copy() for _ in range(21)]
+    for step, position in enumerate(positions):
+        position[hydrogen] = position[carbon] + (1.05 + 0.02 * step) * along
+    embedder = Embedder("drug", device="cpu")
+    embedding = embedder.embed(ConformerBlock.of([Conformer(atoms.numbers, p) for p in positions])).columns[
+        "embedding"
+    ]
+    steps = np.linalg.norm(np.diff(embedding[:, : embedder.shape_dimension], axis=0), axis=1)
+    assert len(steps) == 20
+    assert steps.max() < 0.01

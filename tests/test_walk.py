@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from molgiae.data.bonds import perceived_bonds
 from molgiae.walk import bonded, refined, walk
-from tests.geometries import g2, jittered, named, random_action, random_cloud, together
+from tests.geometries import g2, jittered, named, random_action, random_cloud, seeded, together
 
 ETHANOL, CYCLOBUTENE = g2("CH3CH2OH"), g2("cyclobutene")
 
@@ -26,6 +28,18 @@ def test_bonds_of_ethanol_and_how_far_the_most_doubtful_distance_is_from_the_lim
     assert dict(zip(ETHANOL.z[0].tolist(), bonds[0].sum(dim=1).tolist(), strict=True)) == {6: 4, 8: 2, 1: 1}
     assert 0.1 < float(doubt) < 0.3
     assert bonded(named("atom").z, named("atom").pos)[1].isinf().all()
+
+
+@pytest.mark.parametrize("decimals", [1, 12])
+def test_a_batch_has_the_bonds_of_its_conformers(decimals):
+    """Also where lengths tie, as coordinates of one decimal make them do."""
+    x = random_cloud([int(n) for n in torch.randint(1, 25, (300,), generator=seeded(4))], seed=5)
+    x = type(x)(x.z, (0.9 * x.pos).round(decimals=decimals))
+    bonds = bonded(x.z, x.pos)[0]
+    assert torch.equal(bonds, bonds.mT)
+    for b, n in enumerate(x.mask.sum(dim=1).tolist()):
+        expected = perceived_bonds(x.z[b, :n].numpy(), x.pos[b, :n].numpy())
+        assert bonds[b].triu().nonzero().tolist() == expected.tolist()
 
 
 def test_classes_are_those_of_the_bond_graph_in_the_order_given():

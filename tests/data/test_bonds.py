@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from ase.build import molecule as g2
+from scipy.spatial.transform import Rotation
 
-from molgiae.data.bonds import bonds_of, perceived_bonds
+from molgiae.data.bonds import BOND_LENGTH_FACTOR, SURE_FACTOR, bonds_of, perceived_bonds
 from molgiae.data.readers import read_conformers
 
 from .molfiles import molecule, sdf_record, v3000_record, xyz_frame
@@ -60,3 +63,51 @@ def test_bonds_from_distances(name, number):
 def test_atoms_far_apart_and_single_atoms_have_no_bonds():
     assert perceived_bonds(np.array([6]), np.zeros((1, 3))).shape == (0, 2)
     assert perceived_bonds(np.array([6, 6]), np.array([[0.0, 0, 0], [3.0, 0, 0]])).shape == (0, 2)
+
+
+def posed(pos, seed, decimals=None):
+    turned = Rotation.random(random_state=seed).apply(pos)
+    return turned if decimals is None else turned.round(decimals)
+
+
+@pytest.mark.parametrize("factor", [BOND_LENGTH_FACTOR, SURE_FACTOR])
+@pytest.mark.parametrize("decimals", [3, 4, 6, None])
+def test_bonds_that_a_symmetry_exchanges_are_all_there_or_none(factor, decimals):
+    """Silicon, for whose partners only the factors decide; in every pose at lengths about each limit."""
+    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / 3**0.5
+    z = np.array([14, 17, 17, 17, 17])
+    limit = factor * (1.11 + 1.02)
+    for step, seed in itertools.product(np.linspace(-2e-3, 2e-3, 9), range(5)):
+        pos = posed(np.vstack([np.zeros(3), (limit + step) * corners]), seed, decimals)
+        assert len(perceived_bonds(z, pos)) in (0, 4)
+
+
+@pytest.mark.parametrize("length", np.arange(1.05, 1.7, 0.02).round(2))
+def test_a_stretched_bond_of_hydrogen_stays(length):
+    atoms = g2("isobutane")
+    bonds = perceived_bonds(atoms.numbers, atoms.positions)
+    for hydrogen in np.flatnonzero(atoms.numbers == 1).tolist():
+        carbon = int(bonds[(bonds == hydrogen).any(axis=1)].min())
+        pos = atoms.positions.copy()
+        along = pos[hydrogen] - pos[carbon]
+        pos[hydrogen] = pos[carbon] + length * along / np.linalg.norm(along)
+        assert np.array_equal(perceived_bonds(atoms.numbers, pos), bonds)
+
+
+def cage(with_hydrogens):
+    """Bicyclo[1.1.1]pentane, 1.87 angstrom between the bridgeheads; propellane at that length without hydrogens."""
+    turns = np.arange(3) * 2 * np.pi / 3
+    around = np.stack([np.cos(turns), np.sin(turns), 0 * turns], axis=1)
+    up = np.array([0.0, 0.0, 1.0])
+    heads, bridges = np.array([0.935 * up, -0.935 * up]), 1.21 * around
+    outer = np.vstack([1.82 * around + 0.91 * up, 1.82 * around - 0.91 * up])
+    ends = np.array([2.03 * up, -2.03 * up])
+    pos = np.vstack([heads, bridges, outer, *([ends] if with_hydrogens else [])])
+    return np.array([6] * 5 + [1] * (len(pos) - 5)), pos
+
+
+def test_a_carbon_with_four_neighbours_has_no_long_bond():
+    z, pos = cage(with_hydrogens=True)
+    assert len(perceived_bonds(z, pos)) == 14
+    z, pos = cage(with_hydrogens=False)
+    assert [0, 1] in perceived_bonds(z, pos).tolist()
