@@ -12,8 +12,14 @@ Covariances = Floats
 NEWTON_STEPS = 60
 CONVERGED = 1e-13
 FALL_STEPS = 2
-DOUBLE = 1e-6
-"""Where the two largest roots differ by less, relative to their size, Newton's steps lose half of the digits."""
+DOUBLE = 1e-3
+"""Where (a + b) (b + c) (c + a) of the signed singular values is less than this times |C|^2 (a + b + c), the largest
+roots come together, and Newton's steps lose digits, in the end all of them: singular values take their place. At this
+value the overlap keeps 13 digits and the rotation 10."""
+ROUND_OFF = 1e-12
+"""Of |C|^2, generously."""
+FLAT = 1e-6
+"""A fall of the overlap, relative to the largest singular value, that round-off leaves no rotation to be told by."""
 
 
 def rmsd(reference: Floats, probe: Floats) -> float:
@@ -58,10 +64,10 @@ def best_overlap(c: Covariances) -> Floats:
     cofactor = cofactors(c)
     det = _determinant(c, cofactor)
     overlap = _largest_root(norm, det, np.einsum("kn,kn->n", cofactor, cofactor))
-    double = np.flatnonzero(overlap * (overlap * overlap - norm) / 2 - det < DOUBLE * norm * overlap)
+    product = overlap * (overlap * overlap - norm) / 2 - det
+    double = np.flatnonzero(product < DOUBLE * norm * overlap)
     if len(double):
-        values = np.linalg.svd(c[:, double].T.reshape(-1, 3, 3), compute_uv=False)
-        overlap[double] = values[:, 0] + values[:, 1] + np.sign(det[double]) * values[:, 2]
+        overlap[double] = _decomposed(c[:, double])[0]
     return overlap
 
 
@@ -77,7 +83,7 @@ def best_rotations(c: Covariances) -> tuple[Floats, Covariances, Floats]:
         c: (9, N) covariances.
 
     Returns:
-        overlap (N,) angstrom squared; rotations (9, N), of no use where fall is 0; fall (N,) angstrom squared.
+        overlap (N,) angstrom squared; rotations (9, N), one of many where fall is 0; fall (N,) angstrom squared.
     """
     norm = np.einsum("kn,kn->n", c, c)
     cofactor = cofactors(c)
@@ -87,17 +93,33 @@ def best_rotations(c: Covariances) -> tuple[Floats, Covariances, Floats]:
     product = overlap * second - det
     a = c.reshape(3, 3, -1)
     cubed = np.einsum("ikn,jkn,jln->iln", a, a, a, optimize=["einsum_path", (0, 1), (0, 1)]).reshape(9, -1)
-    defined = product > 1e-9 * norm * overlap
-    safe = np.where(defined, product, 1.0)
+    double = product <= DOUBLE * norm * overlap
+    safe = np.where(double, 1.0, product)
     rotation = ((overlap * overlap - second) * c + overlap * cofactor - cubed) / safe
-    first = (overlap + np.sqrt(np.maximum(6 * norm - 2 * overlap * overlap, 0))) / 3  # at least a
+    spread = np.maximum(6 * norm - 2 * overlap * overlap, 0) + ROUND_OFF * norm
+    first = (overlap + np.sqrt(spread)) / 3  # at least a, and so after every step
     for _ in range(FALL_STEPS):
         slope = (3 * first - 2 * overlap) * first + second
         value = ((first - overlap) * first + second) * first - det
-        first -= np.maximum(value / np.where(slope > 0, slope, np.inf), 0)
-    fall = np.where(defined, 2 * product / np.maximum(first * first + second, 1e-300), 0.0)
-    rotation[:, ~defined] = np.eye(3).reshape(9, 1)
+        first -= np.maximum(value / np.where(slope > DOUBLE * norm, slope, np.inf), 0)
+    fall = 2 * product / np.maximum(first * first + second, 1e-300)
+    if double.any():
+        overlap[double], rotation[:, double], fall[double] = _decomposed(c[:, double])
     return overlap, rotation, fall
+
+
+def _decomposed(c: Covariances) -> tuple[Floats, Covariances, Floats]:
+    """What `best_rotations` returns, by singular values: slower, and right whatever the covariances."""
+    u, value, vt = np.linalg.svd(c.T.reshape(-1, 3, 3))
+    sign = np.where(np.linalg.det(u @ vt) < 0, -1.0, 1.0)
+    u[..., 2] *= sign[:, None]
+    value[:, 2] *= sign
+    fall = 2 * (value[:, 1] + value[:, 2])
+    return (
+        value.sum(axis=1),
+        (u @ vt).reshape(-1, 9).T,
+        np.where(fall > FLAT * value[:, 0], fall, 0.0),
+    )
 
 
 def cofactors(c: Covariances) -> Covariances:
@@ -116,14 +138,18 @@ def _determinant(c: Covariances, cofactor: Covariances) -> Floats:
 
 
 def _largest_root(norm: Floats, det: Floats, cofactor: Floats) -> Floats:
-    """Of the polynomial in `best_overlap`, from squared norms of C and cof C and the determinant of C."""
+    """Of the polynomial in `best_overlap`, from squared norms of C and cof C and the determinant of C.
+
+    Where roots come together it stops above them.
+    """
     constant = norm * norm - 4 * cofactor
     twice, eight = 2 * norm, 8 * det
     x = np.sqrt(3 * norm)
     for _ in range(NEWTON_STEPS):
         square = x * x
         slope = 4 * x * (square - norm) - eight
-        step = ((square - twice) * square - eight * x + constant) / np.where(slope > 0, slope, np.inf)
+        steep = slope > 8 * DOUBLE * norm * x
+        step = ((square - twice) * square - eight * x + constant) / np.where(steep, slope, np.inf)
         x -= np.maximum(step, 0)
         if not (step > CONVERGED * x).any():
             break

@@ -210,10 +210,10 @@ class Pairs:
 
 
 def _core_covariances(core: Ints, x: Floats, y: Floats) -> Covariances:
-    """(9, P, K) for all core automorphisms; atoms that all of them leave alone are summed once."""
+    """(9, P, K) for all core automorphisms; atoms that all of them send to one place are summed once."""
     moving = np.flatnonzero((core != core[0]).any(axis=0))
     still = np.setdiff1d(np.arange(core.shape[1]), moving)
-    c = np.einsum("pni,pnj->ijp", x[:, still], y[:, still])[..., None]
+    c = np.einsum("pni,pnj->ijp", x[:, still], y[:, core[0, still]])[..., None]
     if len(moving):
         c = c + np.einsum("pni,pknj->ijpk", x[:, moving], y[:, core[:, moving]])
     return c.reshape(9, len(x), -1)

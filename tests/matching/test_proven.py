@@ -1,0 +1,246 @@
+"""Verdicts and bounds of the search by bonds against trying everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from molgiae.matching import search as search_module
+from molgiae.matching import symmetry as symmetry_module
+from molgiae.matching.chain import promising
+from molgiae.matching.chain import _bounds as chain_bounds
+from molgiae.matching.graphs import Graphs, graphs_of, isomorphism, products, transversals
+from molgiae.matching.molecules import reordered
+from molgiae.matching.search import Incumbents, Nodes, Pairs, Search, branch_and_bound
+from molgiae.matching.symmetry import Symmetry, symmetry_of
+
+from .enumeration import (
+    GEOMETRIES,
+    GRAPHS,
+    Graph,
+    automorphisms,
+    isomorphisms,
+    least_rmsd,
+    overlaps,
+    pair,
+    rmsd_of,
+)
+
+ROUND_OFF = 1e-6
+"""Angstrom by which a proven RMSD may exceed the least one."""
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow)
+    if name in ("neopentane", "two pentafluorides", "six waters")
+    else name
+    for name in GRAPHS
+]
+"""Those of tens of thousands of automorphisms are for the slow tests."""
+LEAFY = [
+    *("methane", "pentafluoride", "butyne", "propane", "tert-butanol", "four waters"),
+    pytest.param("neopentane", marks=pytest.mark.slow),
+]
+"""Graphs with bunches of leaves."""
+CHAINS = ("heptafluoride", "two rings", "five hydrogens", "six atoms")
+"""Graphs of more core automorphisms than are tried one by one."""
+CHAINED = ("two rings", "six atoms", "four waters", "tert-butanol", "cubane", "cuneane", "benzene", "butyne")
+"""Graphs small enough to look at every step of a chain."""
+
+
+def graph_of(graph: Graph) -> Graphs:
+    z, bonds = graph
+    return graphs_of(np.array([z]), [np.array(bonds, np.int64).reshape(-1, 2)])
+
+
+def assert_right(name: str, search: Search, geometry: str, pairs: int, seed: int) -> None:
+    maps = automorphisms(name)
+    rng = np.random.default_rng(seed)
+    x, y = (np.array(side) for side in zip(*(pair(geometry, maps, rng) for _ in range(pairs)), strict=True))
+    orders, proven = search(x, y)
+    known = {mapping.tobytes() for mapping in maps}
+    assert all(order.tobytes() in known for order in orders), "an order is no automorphism"
+    found = np.array([rmsd_of(a, b[order]) for a, b, order in zip(x, y, orders, strict=True)])
+    least = np.array([least_rmsd(a, b, maps) for a, b in zip(x, y, strict=True)])
+    assert (found >= least - 1e-9).all(), "the enumeration has missed one"
+    assert_allclose(found[proven], least[proven], rtol=0, atol=ROUND_OFF, err_msg=f"{name}, {geometry}")
+    assert proven.mean() > 0.6, f"{name}, {geometry}: hardly anything is proven"
+
+
+def searches(name: str, monkeypatch: pytest.MonkeyPatch) -> list[Search]:
+    """The search as it is; with bounds where it would try all; down the chain where it would take all of the core."""
+    graph = graph_of(GRAPHS[name])
+    found = [Search(symmetry_of(graph))]
+    symmetry = found[0].symmetry
+    if (
+        symmetry.bunches and found[0].direct and name != "hexafluoride"
+    ):  # of 720 permutations, too slow with bounds
+        found.append(Search(symmetry))
+        found[-1].direct = False
+    if len(symmetry.core) > 1:
+        monkeypatch.setattr(symmetry_module, "CORE_LIMIT", 1)
+        found.append(Search(symmetry_of(graph)))
+        assert found[-1].symmetry.levels
+        monkeypatch.undo()
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_proven_is_the_least_of_all(name, monkeypatch):
+    for search in searches(name, monkeypatch):
+        for seed, geometry in enumerate(GEOMETRIES):
+            assert_right(name, search, geometry, 1 if len(automorphisms(name)) > 5000 else 3, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(GRAPHS))
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_what_is_proven_is_the_least_of_all_of_many(name, geometry, monkeypatch):
+    pairs = min(200, max(10, 100_000 // len(automorphisms(name))))
+    for search in searches(name, monkeypatch):
+        assert_right(name, search, geometry, pairs, 1000)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_core_automorphisms_times_permutations_of_leaves_are_all_automorphisms(name):
+    graph = graph_of(GRAPHS[name])
+    symmetry, maps = symmetry_of(graph), automorphisms(name)
+    assert_same_rows(products(transversals(graph), maps.shape[1]), maps)
+    order = np.prod([len(b.permutations) ** len(b.atoms) for b in symmetry.bunches], initial=1)
+    if symmetry.levels:
+        core = products([level.transversal for level in symmetry.levels], maps.shape[1])
+    else:
+        core = symmetry.core
+    assert len(core) * order == len(maps)
+    assert (core[0] == np.arange(maps.shape[1])).all()
+    assert_same_rows(np.concatenate([core, maps]), maps)
+    for bunches in symmetry.bunches:
+        for number, image in zip(core, symmetry.with_core(core).bunches[0].image, strict=True):
+            if bunches is symmetry.bunches[0]:
+                assert (number[bunches.atoms] == bunches.atoms[image]).all(), "leaf by leaf"
+
+
+def assert_same_rows(found: np.ndarray, expected: np.ndarray) -> None:
+    assert {row.tobytes() for row in found} == {row.tobytes() for row in expected}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_isomorphisms_are_found_where_there_are_any(name):
+    z, bonds = GRAPHS[name]
+    first, known = graph_of((z, bonds)), {row.tobytes() for row in automorphisms(name)}
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(len(z))
+        mapping = isomorphism(first, reordered(first, order))
+        assert mapping is not None
+        assert order[mapping].tobytes() in known
+    others = [graph for other, graph in GRAPHS.items() if other != name and len(graph[0]) == len(z)]
+    for other in others:
+        same = len(isomorphisms(z, bonds, *other)) > 0
+        assert (isomorphism(first, graph_of(other)) is not None) == same
+
+
+# Bounds, against an incumbent just below the best: what is too small by a trifle excludes it
+
+
+@pytest.mark.parametrize("name", LEAFY)
+def test_the_best_survives_all_bounds_of_the_search(name, monkeypatch):
+    """Solutions are taken from finished nodes alone, and the bar is hung just below the best from the beginning."""
+    maps = automorphisms(name)
+    symmetry = symmetry_of(graph_of(GRAPHS[name]))
+    rng = np.random.default_rng(5)
+    geometries = [g for g in GEOMETRIES for _ in range(1 if len(maps) > 5000 else 8)]
+    x, y = (np.array(side) for side in zip(*(pair(g, maps, rng) for g in geometries), strict=True))
+    best = np.array([overlaps(a, b, maps).max() for a, b in zip(x, y, strict=True)])
+    bar = best - 1e-9 * (np.square(x).sum(axis=(1, 2)) + np.square(y).sum(axis=(1, 2)))
+    offer = Incumbents.offer
+
+    def of_finished(self, nodes: Nodes, overlap, choices):
+        finished = np.all([~is_open.any(axis=1) for is_open in nodes.open], axis=0)
+        offer(self, nodes, np.where(finished, overlap, -np.inf), choices)
+
+    monkeypatch.setattr(Incumbents, "offer", of_finished)
+    monkeypatch.setattr(Incumbents, "sufficient", lambda self, pair: bar[pair])
+    monkeypatch.setattr(search_module, "BUDGET", 1 << 40)
+    pairs = Pairs.of(symmetry, x, y)
+    core, choices, proven = branch_and_bound(pairs)
+    assert proven.all()
+    orders = pairs.orders(core, choices)
+    found = np.array([overlaps(a, b, order[None])[0] for a, b, order in zip(x, y, orders, strict=True)])
+    lost = [g for g, reached in zip(geometries, found > bar, strict=True) if not reached]
+    assert not lost
+
+
+def chain_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Symmetry:
+    monkeypatch.setattr(symmetry_module, "CORE_LIMIT", 1)
+    return symmetry_of(graph_of(GRAPHS[name]))
+
+
+@pytest.mark.parametrize("name", CHAINED)
+def test_no_bound_of_the_chain_is_less_than_what_it_leads_to(name, monkeypatch):
+    """At every level, for every partial automorphism; without leaves the last bounds are the overlaps themselves."""
+    symmetry, maps = chain_of(name, monkeypatch), automorphisms(name)
+    rng = np.random.default_rng(0)
+    for geometry in GEOMETRIES:
+        x, y = pair(geometry, maps, rng)
+        overlap = overlaps(x, y, maps)
+        scale = np.square(x).sum() + np.square(y).sum()
+        partial = np.arange(len(x))[None]
+        for level in symmetry.levels:
+            partial = partial[:, level.transversal].reshape(-1, len(x))
+            partial = partial[rng.permutation(len(partial))[:200]]
+            bound = chain_bounds(level, x, y[partial])
+            orbit = level.member.argmax(axis=1)
+            for mine, most in zip(partial, bound, strict=True):
+                leads_to = (orbit[np.argsort(mine)[maps]] == orbit).all(axis=1)
+                assert leads_to.any()
+                assert overlap[leads_to].max() <= most + 1e-12 * scale, f"{geometry}"
+        if not symmetry.bunches:
+            assert_allclose(bound, overlaps(x, y, partial), atol=1e-12 * scale)
+
+
+@pytest.mark.parametrize("name", CHAINED)
+def test_a_chain_keeps_all_that_may_be_better_or_says_that_it_does_not(name, monkeypatch):
+    symmetry, maps = chain_of(name, monkeypatch), automorphisms(name)
+    place = np.arange(maps.shape[1])
+    for bunches in symmetry.bunches:
+        place[bunches.atoms] = bunches.atoms[:, :1]
+
+    def within(core: np.ndarray) -> np.ndarray:
+        """Which of all automorphisms differ from one of some by permutations of leaves."""
+        known = {row.tobytes() for row in place[core]}
+        return np.array([row.tobytes() in known for row in place[maps]], bool)
+
+    rng = np.random.default_rng(1)
+    cut = 0
+    for geometry in GEOMETRIES:
+        x, y = pair(geometry, maps, rng)
+        overlap = overlaps(x, y, maps)
+        everything, complete = promising(symmetry.levels, x, y, -np.inf, 1 << 20)
+        assert complete and within(everything).all()
+        scale = np.square(x).sum() + np.square(y).sum()
+        for least in (overlap.max() - 1e-9 * scale, *np.quantile(overlap, [0.5, 0.9])):
+            for width in (1 << 20, 1):
+                core, complete = promising(symmetry.levels, x, y, least, width)
+                left_out = ((overlap > least + 1e-12 * scale) & ~within(core)).any()
+                assert not (complete and left_out), f"{geometry}, width {width}"
+                assert complete or width == 1
+                cut += left_out
+    assert cut, "nothing was ever cut off"
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_chain_that_was_cut_proves_nothing_wrong(name, monkeypatch):
+    """With room for two at each step the best is often missed, and then nothing is proven."""
+    monkeypatch.setattr(search_module, "FIRST_WIDTH", 1)
+    monkeypatch.setattr(search_module, "WIDTH", 2)
+    maps, search = automorphisms(name), Search(symmetry_of(graph_of(GRAPHS[name])))
+    maps = maps[np.random.default_rng(0).permutation(len(maps))[:6000]]
+    rng = np.random.default_rng(3)
+    missed = 0
+    for geometry in ("unrelated", "planar", "mirror image", "far copy"):
+        for _ in range(3):
+            x, y = pair(geometry, maps, rng)
+            [order], [proven] = search(x[None], y[None])
+            worse = rmsd_of(x, y[order]) - least_rmsd(x, y, maps)
+            assert not (proven and worse > ROUND_OFF)
+            missed += worse > ROUND_OFF
+    assert missed
