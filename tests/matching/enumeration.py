@@ -67,7 +67,7 @@ GRAPHS: dict[str, Graph] = {
     "five hydrogens": _copies([1, 1], [(0, 1)], 5),
     "six atoms": ([18] * 6, []),
 }
-"""Small graphs of every kind that the search treats in its own way: leaves of one parent, none, both; many equal parts."""
+"""Small graphs of every kind that the search treats in its own way: with leaves of one parent, with equal parts."""
 
 
 def isomorphisms(

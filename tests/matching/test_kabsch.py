@@ -81,9 +81,10 @@ def test_turning_away_from_the_best_rotation_costs_at_least_the_fall(kind, sign)
     overlap, rotation, fall = best_rotations(c)
     rng = np.random.default_rng(3)
     angle = rng.uniform(0, np.pi, COUNT)
-    u, _, v = np.linalg.svd(c.T.reshape(-1, 3, 3))
-    for axis in (rng.normal(size=(COUNT, 3)), u[:, :, 0], u[:, :, 1], u[:, :, 2]):
-        axis = axis / np.linalg.norm(axis, axis=1, keepdims=True)
+    own = np.linalg.svd(c.T.reshape(-1, 3, 3))[0]
+    any_axis = rng.normal(size=(COUNT, 3))
+    any_axis /= np.linalg.norm(any_axis, axis=1, keepdims=True)
+    for axis in (any_axis, *np.moveaxis(own, 2, 0)):
         turned = Rotation.from_rotvec(angle[:, None] * axis).as_matrix() @ rotation.T.reshape(-1, 3, 3)
         reached = np.einsum("nij,nij->n", turned, c.T.reshape(-1, 3, 3))
         assert (reached <= overlap - fall * np.sin(angle / 2) ** 2 + 1e-9).all()

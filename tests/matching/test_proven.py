@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose
 
 from molgiae.matching import search as search_module
 from molgiae.matching import symmetry as symmetry_module
-from molgiae.matching.chain import promising
 from molgiae.matching.chain import _bounds as chain_bounds
+from molgiae.matching.chain import promising
 from molgiae.matching.graphs import Graphs, graphs_of, isomorphism, products, transversals
 from molgiae.matching.molecules import reordered
 from molgiae.matching.search import Incumbents, Nodes, Pairs, Search, branch_and_bound
