@@ -12,7 +12,7 @@ import typer
 
 from molgiae.config import FORCE_FIELDS, MAX_SEED, ConformerSearch
 
-from .boundary import INTERRUPTED, REJECTED
+from .boundary import REJECTED, status_of
 from .options import Json, Overwrite, Quiet
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ def conformers(
             progress=not quiet,
             command=shlex.join(["molgiae", *sys.argv[1:]]),
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         typer.echo("molgiae: interrupted; give the same command with --resume to continue", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(status_of(interruption)) from None
     if as_json:
         typer.echo(json.dumps(summary.to_dict()))
     if not quiet:

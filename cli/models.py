@@ -186,8 +186,8 @@ def evaluate(
         progress=not quiet,
     )
     if file:
-        report.save(file.temporary)
-        file.publish()
+        with file.writing() as temporary:
+            report.save(temporary)
     if plots:
         draw(report, plots)
     if as_json:

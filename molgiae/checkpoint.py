@@ -17,6 +17,7 @@ from torch import nn
 
 from molgiae.autoencoder import ConformerAutoencoder
 from molgiae.config import AUTO_MODEL, Domain, ModelConfig
+from molgiae.data.partial import PartialFile
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.models import build
 
@@ -143,10 +144,9 @@ def write(
         .contiguous()
         for name, t in model.state_dict().items()
     }
-    partial = path.with_name(f".{path.name}.part")
     # not save_file: its files are readable by their owner alone
-    partial.write_bytes(serialized(weights, metadata={"molgiae": json.dumps(header)}))
-    partial.replace(path)
+    with PartialFile(path, overwrite=True).writing() as temporary:
+        temporary.write_bytes(serialized(weights, metadata={"molgiae": json.dumps(header)}))
 
 
 def read_header(path: Path, kind: str | None = AUTOENCODER) -> dict[str, Any]:

@@ -83,7 +83,8 @@ def _apart(conformers: list[Conformer], reach: float) -> list[Conformer]:
 
 def main() -> None:
     """Answer until the input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks decides when to stop
+    for stop in (signal.SIGINT, signal.SIGTERM):  # the process that asks decides when to stop
+        signal.signal(stop, signal.SIG_IGN)
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
     be_silent()

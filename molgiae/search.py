@@ -205,7 +205,7 @@ def nearest(
     """
     targets = np.asarray(queries, np.float64)
     rows, distances = np.empty((len(targets), 0), np.int64), np.empty((len(targets), 0))
-    for first in range(0, len(file), ROWS):
+    for first in range(0, len(file) if len(targets) else 0, ROWS):
         part = file.column("embedding", first, first + ROWS)[:, columns].astype(np.float64)
         found = _nearest_of(part, targets, min(k, len(part)))
         apart = np.linalg.norm(part[found] - targets[:, None], axis=2)

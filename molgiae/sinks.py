@@ -171,8 +171,7 @@ class StructureSink:
 
 def write_rejected(partial: PartialFile, rejected: Iterable[Rejected]) -> None:
     """A table of refused records as CSV."""
-    with partial.reporting(), open(partial.temporary, "w", newline="", encoding="utf-8") as file:
+    with partial.writing() as path, open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(REJECTED_FIELDS)
         writer.writerows([getattr(record, name) for name in REJECTED_FIELDS] for record in rejected)
-    partial.publish()

@@ -104,12 +104,12 @@ class Unfinished:
                 if not line.endswith(b"\n"):
                     break
                 if not self._kept:
-                    self._check(json.loads(line))
+                    self._check(_decoded(line))
                 else:
-                    entry = Entry(**json.loads(line))
-                    if entry.end > size:
+                    end, note = map(_decoded(line).get, ("end", "note"))
+                    if not isinstance(end, int) or not isinstance(note, dict) or end > size:
                         break
-                    entries.append(entry)
+                    entries.append(Entry(end, note))
                 self._kept += len(line)
         return entries
 
@@ -127,6 +127,15 @@ class Unfinished:
             yield
         except OSError as error:
             raise MolgiaeError(f"{self.text}: cannot be written: {error.strerror or error}") from error
+
+
+def _decoded(line: bytes) -> Plain:
+    """Return what a line of the log says; nothing if it is damaged."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _cut(path: Path, size: int) -> BinaryIO:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -228,10 +230,53 @@ def test_debug_behind_two_dashes_is_a_file(model_path):
     assert_one_line(molgiae_("embed", "-m", model_path, "--", "--debug"), "--debug: no such file")
 
 
-def test_mistakes_of_the_program_are_not_hidden(monkeypatch, sdf, model_path):
-    """Only errors made for users become one line."""
-    monkeypatch.setattr("molgiae.pipeline.run", lambda *_, **__: 1 / 0)
-    assert isinstance(molgiae_("embed", sdf, "-m", model_path).exception, ZeroDivisionError)
+FAULTS = {
+    ZeroDivisionError("division by zero"): (
+        "ZeroDivisionError: division by zero; this is a fault in molgiae; --debug shows the traceback"
+    ),
+    ValueError("several\nlines"): "ValueError: several lines; this is a fault in molgiae",
+    MemoryError("Unable to allocate 66.7 GiB"): "out of memory (Unable to allocate 66.7 GiB); give smaller",
+    torch.OutOfMemoryError("CUDA out of memory"): "out of memory (CUDA out of memory); give smaller",
+    RecursionError("maximum recursion depth exceeded"): "the input is nested too deeply",
+    OSError(28, "No space left on device", "out.h5"): "out.h5: No space left on device",
+    OSError("no errno"): "no errno",
+}
+
+
+@pytest.mark.parametrize("error", FAULTS, ids=repr)
+def test_an_error_that_nobody_made_for_users_is_one_line_too(error, monkeypatch, sdf, model_path):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("molgiae.pipeline.run", fail)
+    assert_one_line(molgiae_("embed", sdf, "-m", model_path), FAULTS[error])
+    assert molgiae_("--debug", "embed", sdf, "-m", model_path).exception is error
+
+
+def test_a_closed_pipe_is_no_error_to_tell_of(monkeypatch, sdf, model_path):
+    def fail(*_, **__):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("molgiae.pipeline.run", fail)
+    result = molgiae_("embed", sdf, "-m", model_path)
+    assert (result.exit_code, result.output) == (1, "")
+
+
+def test_a_second_termination_does_not_stop_the_cleaning_up(monkeypatch, sdf, model_path):
+    cleaned = []
+
+    def terminated(*_, **__):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            cleaned.append(True)
+
+    monkeypatch.setattr("molgiae.pipeline.run", terminated)
+    result = molgiae_("embed", sdf, "-m", model_path)
+    assert (result.exit_code, cleaned) == (143, [True])
+    assert result.stderr == "molgiae: interrupted; unfinished outputs were removed\n"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 # Output

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import platform
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ class PartialFile:
 
     Attributes:
         final: the file asked for, links resolved.
-        temporary: hidden name in the same directory; left behind only if the process is killed.
+        temporary: hidden name in the same directory, with number of the process and name of the machine; left behind
+            only if the process is killed, and then removed by the next one of this machine that writes the file.
 
     Raises:
         MolgiaeError: if the output cannot be written there, or exists and may not be replaced.
@@ -33,7 +36,8 @@ class PartialFile:
             raise MolgiaeError(f"{path}: there is no directory {self.final.parent}; create it first")
         if not os.access(self.final.parent, os.W_OK):
             raise MolgiaeError(f"{path}: no permission to write in {self.final.parent}; choose another place")
-        self.temporary = self.final.with_name(f".{self.final.name}.part-{os.getpid()}")
+        _clear(self.final)
+        self.temporary = self.final.with_name(f".{self.final.name}.part-{os.getpid()}@{platform.node()}")
 
     def publish(self) -> None:
         """Force the temporary file to the disk and give it its final name."""
@@ -47,6 +51,20 @@ class PartialFile:
         """Remove the temporary file, if there is one."""
         with contextlib.suppress(OSError):
             self.temporary.unlink()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Path]:
+        """Give the temporary name to write to; the file gets its name if that ends well, and is removed if not.
+
+        Raises:
+            MolgiaeError: as `reporting`.
+        """
+        try:
+            with self.reporting():
+                yield self.temporary
+            self.publish()
+        finally:
+            self.discard()
 
     @contextlib.contextmanager
     def reporting(self) -> Iterator[None]:
@@ -110,6 +128,30 @@ class SteadyFile(io.FileIO):
         except OSError as error:
             self.failure = self.failure or error
             return size or 0
+
+
+def _clear(final: Path) -> None:
+    """Remove what dead processes of this machine have left of a file; without the name of a machine it was this one."""
+    name = re.compile(
+        re.escape(f".{final.name}.part-") + r"(\d{1,9})" + f"(?:@{re.escape(platform.node())})?"
+    )
+    with contextlib.suppress(OSError):  # a directory that may be written to need not be readable
+        for path in final.parent.iterdir():
+            if (found := name.fullmatch(path.name)) and not _is_alive(int(found[1])):
+                path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether there is such a process, whoever owns it; always, where asking would end it."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _sync(path: Path, flags: int) -> None:

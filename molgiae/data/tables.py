@@ -64,21 +64,16 @@ def write_table(
         MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
     """
     suffix = _suffix(path)
-    partial = PartialFile(path, overwrite=overwrite)
-    try:
-        with partial.reporting():
-            if suffix in (".csv", ".tsv"):
-                with open(partial.temporary, "w", newline="", encoding="utf-8") as file:
-                    write_csv(file, fields, rows, "\t" if suffix == ".tsv" else ",")
-            elif suffix == ".json":
-                names = [field.name for field in fields]
-                text = json.dumps({**about, "rows": [dict(zip(names, row, strict=True)) for row in rows]})
-                partial.temporary.write_text(text + "\n", encoding="utf-8")
-            else:
-                _write_hdf5(partial.temporary, fields, rows, about)
-        partial.publish()
-    finally:
-        partial.discard()
+    with PartialFile(path, overwrite=overwrite).writing() as temporary:
+        if suffix in (".csv", ".tsv"):
+            with open(temporary, "w", newline="", encoding="utf-8") as file:
+                write_csv(file, fields, rows, "\t" if suffix == ".tsv" else ",")
+        elif suffix == ".json":
+            names = [field.name for field in fields]
+            text = json.dumps({**about, "rows": [dict(zip(names, row, strict=True)) for row in rows]})
+            temporary.write_text(text + "\n", encoding="utf-8")
+        else:
+            _write_hdf5(temporary, fields, rows, about)
 
 
 def check_table(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

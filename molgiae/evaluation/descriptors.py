@@ -126,13 +126,16 @@ def dummies(untrained: Embedder) -> dict[str, Descriptor]:
 
 
 def typical_distance(values: Floats, seed: int) -> float:
-    """Median distance of random pairs of rows, the unit in which changes of an embedding are given."""
+    """Median distance of random pairs of rows, the unit in which changes of an embedding are given.
+
+    NaN where there is no such unit: of a single row, and of rows that are equal.
+    """
     if len(values) < 2:
         return float("nan")
     rng = np.random.default_rng(seed)
     first = rng.integers(len(values), size=TYPICAL_PAIRS)
     second = (first + rng.integers(1, len(values), size=TYPICAL_PAIRS)) % len(values)
-    return float(np.median(np.linalg.norm(values[first] - values[second], axis=1)))
+    return float(np.median(np.linalg.norm(values[first] - values[second], axis=1))) or float("nan")
 
 
 def with_atoms(

@@ -266,7 +266,8 @@ def evaluate(
         progress: show bars on stderr.
 
     Raises:
-        ConfigError: if a section is unknown, no conformer is accepted by the model, or the colour is not there.
+        ConfigError: if a section is unknown, no conformer is accepted by the model, no title repeats among the
+            `conformers` asked for, or the colour is not there.
         MolgiaeError: if an input or the model cannot be read.
     """
     settings, chosen = settings or Settings(), _check_sections(sections)
@@ -280,12 +281,18 @@ def evaluate(
     result = embedder.embed(sample(given, settings.conformers, settings.seed))
     if not len(result):
         raise ConfigError(f"{_name(inputs)}: the model accepts none of {len(given)} conformers")
+    ensembles = _ensembles(embedder, given if conformers is None else read_data(conformers, split))
+    if conformers is not None and ensembles is None:
+        raise ConfigError(
+            f"{_name(conformers)}: no title stands twice among the conformers that the model accepts, so there is "
+            "nothing to compare; give a file with several conformers of each title"
+        )
     study = Study(
         embedder=embedder,
         untrained=random_weights(embedder, settings.seed),
         block=result.block,
         train=_training_data(inputs) if "linear_baseline" in chosen else None,
-        conformers=_ensembles(embedder, given if conformers is None else read_data(conformers, split)),
+        conformers=ensembles,
         settings=settings,
         track=functools.partial(tqdm, leave=False, disable=None if progress else True),
         colour=(

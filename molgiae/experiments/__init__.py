@@ -103,9 +103,8 @@ def run(
     findings = module.run(config, Setting(folder, seed, source, choose_device(device), progress))
     seconds = round(time.monotonic() - started, 1)
     report = Report(asdict(experiment), __version__, fast, seed, asdict(config), findings, seconds)
-    with file.reporting():
-        report.save(file.temporary)
-    file.publish()
+    with file.writing() as temporary:
+        report.save(temporary)
     return report
 
 

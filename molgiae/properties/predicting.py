@@ -128,7 +128,7 @@ class Properties:
     def of(self, prediction: Predicted) -> dict[str, NDArray[Any]]:
         """The columns of a prediction."""
         pairs = np.stack([prediction.value * self.factor, prediction.std * self.factor], axis=2)
-        columns = pairs.reshape(len(prediction.block), -1).T
+        columns = pairs.reshape(-1, 2 * len(self.targets)).T  # a block may have lost all its conformers
         return {
             **dict(zip(self.columns, columns, strict=True)),
             "in_domain": prediction.in_domain.astype(np.uint8),

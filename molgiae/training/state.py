@@ -10,14 +10,14 @@ from zipfile import is_zipfile
 
 import torch
 
+from molgiae.data.partial import PartialFile
 from molgiae.errors import CheckpointError
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Save under a temporary name until it is complete."""
-    partial = path.with_name(f".{path.name}.part")
-    torch.save(state, partial)
-    partial.replace(path)
+    with PartialFile(path, overwrite=True).writing() as temporary:
+        torch.save(state, temporary)
 
 
 def read_state(path: Path, device: str) -> dict[str, Any]:
