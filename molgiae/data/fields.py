@@ -40,10 +40,15 @@ def repair(latin: str) -> str:
         return latin
 
 
-def clean(latin: str) -> str:
-    """One line for titles and values: decoded, without surrounding space or control characters."""
-    line = repair(latin).strip()
+def verbatim(latin: str) -> str:
+    """One line of a value: decoded, with its indentation, without control characters but tabs."""
+    line = repair(latin)
     return line if line.isprintable() else _CONTROL.sub("", line)
+
+
+def clean(latin: str) -> str:
+    """One line for titles and names: decoded, without surrounding space or control characters."""
+    return verbatim(latin).strip()
 
 
 def shown(line: str) -> str:

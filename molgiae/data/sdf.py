@@ -13,6 +13,7 @@ from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.ctab import HEADER_LINES, listed_charge, read_ctab
 from molgiae.data.ctab_columns import Index, Lines, Tables, read_tables
 from molgiae.data.fields import clean, repair
+from molgiae.data.sd_items import parse_items
 from molgiae.data.sources import Cursor
 from molgiae.errors import ConformerError
 
@@ -23,9 +24,6 @@ MAX_TITLE = 200
 """Characters kept of the title of a rejected record, which may be any garbage."""
 
 _STAMPED_COUNTS = re.compile(r"[ \d]{2}\d[ \d]{2}\d.*V[23]000\s*$", re.ASCII)
-_ATOM_LINE = re.compile(r"(?:\s*-?\d+\.\d{4}){3} [A-Z*]", re.ASCII)
-_ITEM_NAME = re.compile(r"<(.*)>")
-_NEW_ITEM = re.compile(r">\s.*<.+>")
 
 
 def read_sdf(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int]:
@@ -57,28 +55,6 @@ def _completed(buffer: bytes) -> bytes:
     if tail.startswith(DELIMITER):
         tail = tail[tail.index(b"\n") :]
     return buffer + DELIMITER + b"\n" if tail.strip() else buffer
-
-
-def parse_data(lines: Sequence[str]) -> dict[str, str]:
-    """SD data items behind a connection table; the lines of a value are joined with line feeds.
-
-    Raises:
-        ConformerError: atoms stand where data items should: a ``$$$$`` is missing.
-    """
-    items: dict[str, list[str]] = {}
-    value: list[str] | None = None
-    blank = True
-    for line in lines:
-        if line.startswith(">") and (blank or _NEW_ITEM.match(line)):
-            name = _ITEM_NAME.search(line)
-            value = items[clean(name[1] if name else line[1:])] = []
-        elif not blank or line.strip():
-            if (value is None or blank) and _ATOM_LINE.match(line):
-                raise ConformerError("atoms found among the data items: a $$$$ line is missing")
-            if value is not None:
-                value.append(clean(line))
-        blank = not line.strip()
-    return {name: "\n".join(value).rstrip("\n") for name, value in items.items()}
 
 
 def split_glued(lines: Sequence[str]) -> list[tuple[int, int]]:
@@ -157,7 +133,7 @@ class _Buffer:
         for k, (title, items) in enumerate(zip(titles, data, strict=True)):
             try:
                 charge = self._listed_charge(tables, k) if tables.lists_charge[k] else charges[k]
-                entries.append(_Entry(clean(title), charge, parse_data(split_lines(items)) if items else {}))
+                entries.append(_Entry(clean(title), charge, parse_items(split_lines(items)) if items else {}))
             except ConformerError:
                 entries.append(None)
         return entries
@@ -225,7 +201,7 @@ class _Buffer:
             source=self.cursor.source,
             record=record,
             line=first_line,
-            properties=parse_data(lines[table.end :]),
+            properties=parse_items(lines[table.end :]),
             text=text,
         )
 

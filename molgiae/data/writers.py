@@ -8,7 +8,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import BinaryIO, Self, TextIO
 
@@ -19,6 +19,8 @@ from molgiae.data.conformer import Conformer
 from molgiae.data.ctab_writer import write_ctab
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.partial import PartialFile
+from molgiae.data.sd_items import LINE_END, UNNAMED, free_name, item_name, render_items
+from molgiae.data.xyz_comment import TITLE_KEYS
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError, ShapeError
 
 Order = NDArray[np.int64] | None
@@ -28,10 +30,11 @@ STALE_KEYS = frozenset(("properties", "lattice", "origin", "pbc"))
 
 XYZ_COLUMNS = "Properties=species:S:1:pos:R:3"
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
-_KEY_BREAKER = re.compile(r"[^\w./-]", re.ASCII)
+_PLAIN_KEY = re.compile(r"[^\s=,;\"'\\{}\[\]]+")
 _PLAIN_VALUE = re.compile(r"[\w.+:;/()-]+")
-_VALUE_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": " "})
+_ARRAY = re.compile(r"\[[ \d.,eETF+-]*\]|\{[ \d.,eETF+-]*\}")
+"""Numbers or truth values in brackets, which stay an array to ASE without quotation marks."""
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": " "})
 
 
 def sdf_record(conformer: Conformer, order: Order, text: str) -> str:
@@ -49,7 +52,7 @@ def sdf_record(conformer: Conformer, order: Order, text: str) -> str:
     table, kept = write_ctab(text, title, conformer.atomic_number, conformer.position, order)
     if conformer.charge and not kept and "charge" not in map(str.lower, properties):
         properties["charge"] = str(conformer.charge)
-    return "".join([table, _sdf_items(properties), "$$$$\n"])
+    return "".join([table, render_items(properties), "$$$$\n"])
 
 
 def xyz_record(conformer: Conformer, order: Order, text: str) -> str:
@@ -63,8 +66,13 @@ def xyz_record(conformer: Conformer, order: Order, text: str) -> str:
     pairs = {"charge": str(conformer.charge), "title": conformer.title}
     for key, value in conformer.properties.items():
         if key.lower() not in STALE_KEYS and pairs.get(key) != value:
-            pairs[_free_key(key, pairs)] = value
-    words = [XYZ_COLUMNS, *(f"{key}={_xyz_value(value)}" for key, value in pairs.items())]
+            pairs[free_name(key or UNNAMED, pairs)] = value
+    if not conformer.title and not pairs.keys() & set(TITLE_KEYS[1:]):
+        del pairs["title"]
+    items = sorted(
+        pairs.items(), key=lambda item: not item[1]
+    )  # ASE takes the pair behind for an empty value
+    words = [XYZ_COLUMNS, *(f"{_xyz_key(key)}={_xyz_value(value)}" for key, value in items)]
     comment = " ".join(words)
     atoms = [
         f"{SYMBOLS[z]:<2} {x:18.10f} {y:18.10f} {w:18.10f}\n"
@@ -201,14 +209,14 @@ class StructureWriter:
             self._render is not sdf_record
             or "\r" in text
             or "\nM  END" not in text
-            or any(_sdf_key(key) in conformer.properties for key in properties)
+            or any(item_name(key) in conformer.properties for key in properties)
             or not _is_of_format(text, self._suffix, len(conformer))
         ):
             self.write(conformer, properties=properties)
             return
         text = text.rstrip()
         end = "\n" if text.endswith("\nM  END") else "\n\n"  # a blank line ends the last item
-        self._put(f"{text}{end}{_sdf_items(properties)}$$$$\n")
+        self._put(f"{text}{end}{render_items(properties)}$$$$\n")
 
     def _put(self, text: str) -> None:
         if self._partial is None:
@@ -267,39 +275,17 @@ def _fitting(name: str, given: ArrayLike | None, own: NDArray) -> NDArray:
 
 def _sdf_line(title: str) -> str:
     """One line that no reader takes for the end of a record."""
-    line = _LINE_END.sub(" ", title)
+    line = LINE_END.sub(" ", title)
     return f" {line}" if line.startswith("$$$$") else line
 
 
-def _sdf_items(properties: Mapping[str, str]) -> str:
-    return "".join(f">  <{_sdf_key(key)}>\n{_sdf_value(value)}\n\n" for key, value in properties.items())
-
-
-def _sdf_key(key: str) -> str:
-    return _LINE_END.sub(" ", key).replace("<", "(").replace(">", ")")
-
-
-def _sdf_value(value: str) -> str:
-    """Lines of a value; blank ones would end it, and ``>`` or ``$$$$`` would start something else."""
-    lines = _LINE_END.split(value)
-    if len(lines) == 1 and not value.startswith((">", "$$$$")):
-        return value
-    return "\n".join(
-        f" {line}" if not line.strip() or line.startswith((">", "$$$$")) else line for line in lines
-    )
-
-
-def _free_key(key: str, taken: Container[str]) -> str:
-    """A key of ASCII letters, digits, ``_``, ``.``, ``/`` and ``-`` that is not taken yet."""
-    name = _KEY_BREAKER.sub("_", key)
-    if not name[:1].isalpha():
-        name = f"_{name}"
-    while name in taken:
-        name += "_"
-    return name
+def _xyz_key(key: str) -> str:
+    return key if _PLAIN_KEY.fullmatch(key) else _quoted(key)
 
 
 def _xyz_value(value: str) -> str:
-    if _PLAIN_VALUE.fullmatch(value):
-        return value
-    return '"' + value.translate(_VALUE_ESCAPES) + '"'
+    return value if _PLAIN_VALUE.fullmatch(value) or _ARRAY.fullmatch(value) else _quoted(value)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.translate(_ESCAPES) + '"'

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from molgiae.data.fields import clean, shown
 from molgiae.errors import ConformerError
 
-_VALUE = r"""("(?:[^"\\]|\\.)*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]|\S+)"""
-_PAIR = re.compile(r"([A-Za-z_][\w./-]*)\s*=\s*" + _VALUE, re.ASCII)
-_EXTENDED = re.compile(r"(?:^|\s)(?:Properties|Lattice)\s*=", re.IGNORECASE | re.ASCII)
-_CHARGE = re.compile(
-    r"(?:^|[\s;,])(?:total_)?charge\s*=\s*[\"']?([-+]?\d+)(?:\.0*)?(?![\w.])", re.IGNORECASE | re.ASCII
+_QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
+_ARRAY = r"(?:\{[^{}]*\}|\[(?:[^\[\]]|\[[^\[\]]*\])*\])"
+_END = r"(?=[\s,;]|$)"
+_PAIR = re.compile(
+    rf"({_QUOTED}(?=\s*=|\s|$)|[^\s=]+)(?:\s*=\s*((?:{_QUOTED}|{_ARRAY}){_END}|\S+))?", re.ASCII
 )
-_TITLE_KEYS = ("title", "name", "config_type")
+"""A key, and its value unless it is a bare word."""
+_PLAIN_PAIR = re.compile(
+    rf"(?:^|(?<=[\s;,|]))([^\s=:;,|\"']+)\s*(?:=\s*({_QUOTED}|[^\s;,|]+)|:\s*([^\s;,|=]+)(?=[\s;,|]|$))"
+    rf"|(?:^|(?<=[\s;,|=])){_QUOTED}",
+    re.ASCII,
+)
+"""A key and its value behind ``=`` or ``:``; or a quotation, in which there are none."""
+_ESCAPED = re.compile(r"\\([\\\"'n])")
+_ESCAPES = {"n": "\n"}
+_EXTENDED = re.compile(r"(?:^|\s)(?:Properties|Lattice)\s*=", re.IGNORECASE | re.ASCII)
+_WHOLE = re.compile(r"([-+]?\d+)(?:\.0*)?[,;]?", re.ASCII)
+_CHARGE_KEYS = ("charge", "total_charge")
+TITLE_KEYS = ("title", "name", "config_type")
+"""Keys whose value is the title of an extended frame, the best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +60,42 @@ def parse_comment(line: str) -> Comment:
     """
     if "=" not in line:
         return Comment(clean(line))
-    found = _CHARGE.search(line)
-    charge = int(found[1]) if found else 0
     if not _EXTENDED.search(line):
-        return Comment(clean(line), charge)
-    pairs = {clean(key): _unquoted(value) for key, value in _PAIR.findall(line)}
-    title = next((pairs[key] for key in _TITLE_KEYS if key in pairs), "")
+        return Comment(clean(line), _whole(plain_pairs(line, colons=False), _CHARGE_KEYS))
+    found = _PAIR.findall(line)
+    pairs = {unquoted(key): unquoted(value) for key, value in found if value}
+    title = next((pairs[key] for key in TITLE_KEYS if key in pairs), "")
     layout = next((value for key, value in pairs.items() if key.lower() == "properties"), "")
-    return Comment(title, charge, columns_of(layout) if layout else Columns(), pairs)
+    columns = columns_of(layout) if layout else Columns()
+    pairs |= {unquoted(word): "T" for word, value in found if not value and word.strip(",;")}
+    return Comment(title, _whole(pairs, _CHARGE_KEYS), columns, pairs)
 
 
-def _unquoted(value: str) -> str:
-    value = clean(value)
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        value = value[1:-1].replace('\\"', '"')
-    return value
+def plain_pairs(line: str, *, colons: bool = True) -> dict[str, str]:
+    """Read the pairs ``key=value`` of words of any kind; what stands in quotation marks holds none.
+
+    Args:
+        line: words.
+        colons: whether ``key: value`` is a pair, too.
+    """
+    found = _PLAIN_PAIR.findall(line)
+    return {
+        clean(key): unquoted(value or other) for key, value, other in found if value or (colons and other)
+    }
+
+
+def _whole(pairs: Mapping[str, str], names: Collection[str]) -> int:
+    """The whole number that is the value of one of these keys, in any case; 0 if there is none."""
+    values = (_WHOLE.fullmatch(value) for key, value in pairs.items() if key.lower() in names)
+    return next((int(value[1]) for value in values if value), 0)
+
+
+def unquoted(word: str) -> str:
+    """A key or value without the quotation marks around it, and what these had made necessary."""
+    word = clean(word)
+    if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'":
+        return _ESCAPED.sub(lambda escaped: _ESCAPES.get(escaped[1], escaped[1]), word[1:-1])
+    return word
 
 
 @lru_cache(maxsize=64)
