@@ -12,7 +12,7 @@ from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5_reader import EmbeddingFile
 from molgiae.data.inputs import is_hdf5
 from molgiae.data.readers import READERS
-from molgiae.data.sources import ByteStream, Cursor, Source, find_sources, is_gzip, sniff
+from molgiae.data.sources import ByteStream, Cursor, Source, find_sources, is_packed, sniff
 
 PLACES = 32
 STRETCH = 1 << 17
@@ -52,7 +52,7 @@ def _spread(sources: Sequence[Source], places: int) -> Iterator[tuple[Source, in
     start = 0
     for source, size in files:
         here = [mark - start for mark in marks if start <= mark < start + size]
-        packed = bool(here) and is_gzip(source.name)
+        packed = bool(here) and is_packed(source.name)
         yield from ((source, 0 if packed else at) for at in here)
         start += size
 

@@ -99,9 +99,9 @@ def _lines(stream: ByteStream) -> Iterator[str]:
     rest = b""
     for chunk in stream:
         *complete, rest = (rest + chunk).split(b"\n")
-        yield from (line.decode("utf-8-sig", "replace") + "\n" for line in complete)
+        yield from (line.decode("utf-8", "replace") + "\n" for line in complete)
     if rest:
-        yield rest.decode("utf-8-sig", "replace")
+        yield rest.decode("utf-8", "replace")
 
 
 def _damage(stream: ByteStream, record: int, line: int) -> Iterator[Rejected]:

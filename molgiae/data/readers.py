@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -112,7 +111,7 @@ def _read_source(source: Source, keep_text: bool, chunk_size: int) -> Iterator[C
     stream = ByteStream(source, chunk_size)
     cursor = Cursor(source.name, keep_text=keep_text)
     chunks = iter(stream)
-    rest, following = b"", next(chunks, b"").removeprefix(codecs.BOM_UTF8)
+    rest, following = b"", next(chunks, b"")
     reader = READERS[source.format] if source.format else None
     wanted = 0
     while following:

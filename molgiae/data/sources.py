@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import re
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +22,20 @@ SUFFIXES = {".sdf": "sdf", ".sd": "sdf", ".mol": "sdf", ".xyz": "xyz", ".extxyz"
 STDIN = "-"
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_WIDE_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Codec of each mark at the start of a text; UTF-32 before UTF-16, whose mark it starts with."""
+_MOSTLY = 0.9
+"""Share of zeros among every other byte of UTF-16; characters beyond Latin-1, as in titles, have none."""
+HEAD = 1 << 16
+"""Bytes without a line feed after which a text with carriage returns is taken to have these for line ends."""
+SHORT_HEAD = 256
+"""Bytes that tell UTF-16, even with a title in another script."""
+
 _SDF_MARK = re.compile(rb"V[23]000[ \r]*$|^M  END|^\$\$\$\$|^M  V30 ", re.MULTILINE)
 _XYZ_MARK = re.compile(rb"\s*\d+[ \t\r]*\n")
 
@@ -102,14 +119,18 @@ def sniff(head: bytes) -> str:
     return "xyz" if _XYZ_MARK.match(head) else ""
 
 
-def is_gzip(path: str) -> bool:
-    """Whether a file is compressed, whatever its name says."""
+def is_packed(path: str) -> bool:
+    """Whether a file is compressed or in UTF-16, whatever its name says, so that it is read from its start alone."""
     with open(path, "rb") as file:
-        return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        head = file.read(SHORT_HEAD)
+    return head.startswith(_GZIP_MAGIC) or bool(_wide_encoding(head))
 
 
 class ByteStream:
-    """Decompressed chunks of a source. A damaged source ends early and says so in `damage`.
+    """Chunks of the text of a source: decompressed, from UTF-16 to UTF-8, with line feeds for lone carriage returns.
+
+    Bytes that are UTF-8 or Latin-1 with line feeds are left as they are, but for a byte order mark. A damaged source
+    ends early and says so in `damage`.
 
     Attributes:
         damage: why the bytes ended before the source did; empty if all is well.
@@ -130,7 +151,7 @@ class ByteStream:
         except OSError as error:
             raise ConfigError(f"{self.source.name}: {error.strerror or error}") from error
         try:
-            yield from self._decompressed(file)
+            yield from _as_plain_text(self._decompressed(file))
         finally:
             if self.source.name != STDIN:
                 file.close()
@@ -177,6 +198,48 @@ class ByteStream:
             yield rest
         if not member.eof:
             self.damage = "truncated gzip data: the file ends early"
+
+
+def _as_plain_text(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text as UTF-8 or Latin-1 with line feeds and without a mark at its start."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= HEAD or (len(head) >= SHORT_HEAD and b"\n" in head):
+            break
+    if encoding := _wide_encoding(head):
+        chunks = _as_utf8(chain([head], chunks), encoding)
+        head = next(chunks, b"")
+    head = head.removeprefix(codecs.BOM_UTF8)
+    chunks = chain([head], chunks)
+    yield from filter(None, _with_line_feeds(chunks) if b"\r" in head and b"\n" not in head else chunks)
+
+
+def _wide_encoding(head: bytes) -> str:
+    """Codec of a text in UTF-16 or UTF-32, by its mark or by its zeros; empty for all else."""
+    for mark, encoding in _WIDE_MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    zeros = [part.count(0) / max(len(part), 1) for part in (head[0::2], head[1::2])]
+    if min(zeros) == 0 and max(zeros) > _MOSTLY:
+        return "utf-16-le" if zeros[1] else "utf-16-be"
+    return ""
+
+
+def _as_utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Text of another encoding; what is none becomes the replacement character, at which a number is refused."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    for chunk in chunks:
+        yield decoder.decode(chunk).encode()
+    yield decoder.decode(b"", final=True).encode()
+
+
+def _with_line_feeds(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same lines, ended by line feeds and not by carriage returns."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("latin-1")(), translate=True)
+    for chunk in chunks:
+        yield decoder.decode(chunk).encode("latin-1")
+    yield decoder.decode(b"", final=True).encode("latin-1")
 
 
 def _salvage(member: zlib._Decompress, packed: bytes) -> bytes:

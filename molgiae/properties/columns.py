@@ -7,10 +7,9 @@ conformer that has none.
 from __future__ import annotations
 
 import csv
-import gzip
+import io
 import os
 import re
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +22,8 @@ from numpy.typing import NDArray
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.fields import clean, parse_number, shown
 from molgiae.data.npz import open_npz
+from molgiae.data.readers import CHUNK_SIZE
+from molgiae.data.sources import ByteStream, Source
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.targets import canonical_unit, dimension_of
 
@@ -198,17 +199,14 @@ def _some(titles: Iterable[str]) -> str:
 
 def _read_rows(name: str) -> tuple[dict[int, list[str]], tuple[str, ...]]:
     """Rows by line, and headings."""
-    try:
-        packed = Path(name).read_bytes()
-        text = (gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed).decode(
-            "utf-8-sig", "replace"
-        )
-    except (OSError, EOFError, zlib.error) as error:
-        raise ConfigError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    stream = ByteStream(Source(name), CHUNK_SIZE)
+    text = b"".join(stream).decode("utf-8", "replace")
+    if stream.damage:
+        raise ConfigError(f"{name}: cannot be read: {stream.damage}")
     if "\0" in text:
         raise ConfigError(f"{name}: is no table of text")
     heading = text.partition("\n")[0]
-    reader = csv.reader(text.splitlines(), delimiter=max(DELIMITERS, key=heading.count))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=heading.count))
     rows: dict[int, list[str]] = {}
     try:
         for row in reader:

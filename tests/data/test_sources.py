@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from molgiae.data import readers
+from molgiae.data.glimpse import glimpse
 from molgiae.data.readers import read_blocks, read_conformers
 from molgiae.errors import ConfigError, ConformerError
 
@@ -87,6 +88,39 @@ def test_line_ends(name: str, records: list[str], ending: str, final_newline: bo
 def test_byte_order_mark_is_no_part_of_the_first_record(tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_text(XYZ[0], encoding="utf-8-sig")
     assert titles(tmp_path / "a.xyz") == ["xyz 0"]
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+
+
+@pytest.mark.parametrize("chunk_size", [1, 7, 1000, 1 << 20])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("name", ["a.sdf", "a.xyz", "a.xyz.gz", "a.txt"])
+def test_any_encoding_and_line_end_gives_the_same_conformers(
+    name: str, encoding: str, ending: str, chunk_size: int, tmp_path: Path
+) -> None:
+    """UTF-16 as PowerShell writes it, carriage returns alone as old editors of the Macintosh do."""
+    records = [(sdf_record if name == "a.sdf" else xyz_frame)(molecule(k), f"träger {k} μ") for k in range(4)]
+    data = "".join(records).replace("\n", ending).encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    (block,) = read_blocks(tmp_path / name, chunk_size=chunk_size)
+    assert not block.rejected and block.title == [f"träger {k} μ" for k in range(4)]
+    assert [text.replace("\r", "") for text in block.text] == [text.replace("$$$$\n", "") for text in records]
+    assert block.line.tolist() == np.cumsum([1, *(text.count("\n") for text in records[:3])]).tolist()
+    np.testing.assert_array_equal(block[3].position, [atom[1:] for atom in molecule(3)])
+
+
+def test_a_cut_off_number_in_utf_16_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_bytes("".join(XYZ[:3]).rstrip().encode("utf-16")[:-1])
+    (block,) = read_blocks(tmp_path / "a.xyz")
+    assert len(block) == 2 and block.rejected[0].record == 3
+
+
+def test_a_glimpse_of_a_wide_file_is_taken_from_its_start(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_bytes("".join(XYZ * 40).encode("utf-16"))
+    (block,) = glimpse([str(tmp_path / "a.xyz")])
+    assert len(block) > 30
 
 
 @pytest.mark.parametrize("lost", range(1, 14))
