@@ -15,17 +15,15 @@ ATOMS, DIMENSION = 18, 256
 
 def make_block(size: int, properties: int, rng: np.random.Generator) -> ConformerBlock:
     """`size` conformers of 18 atoms with titles, sources and `properties` properties each."""
-    return ConformerBlock(
+    return ConformerBlock.from_arrays(
         atomic_number=rng.integers(1, 10, size * ATOMS).astype(np.uint8),
         position=rng.normal(size=(size * ATOMS, 3)),
         offset=np.arange(size + 1, dtype=np.int64) * ATOMS,
         title=[f"molecule {i}" for i in range(size)],
-        charge=np.zeros(size, np.int64),
         source=["conformers.sdf"] * size,
         record=np.arange(1, size + 1),
         line=np.ones(size, np.int64),
         properties=[{f"key {k}": f"{i + k}.25" for k in range(properties)} for i in range(size)],
-        text=[""] * size,
     )
 
 

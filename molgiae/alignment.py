@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -12,9 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.bonds import bonds_of
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.elements import SYMBOLS
 from molgiae.data.inputs import is_hdf5, listed, read_inputs
 from molgiae.data.readers import Inputs
 from molgiae.data.sources import STDIN
@@ -22,6 +20,7 @@ from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Columns, Embedder, Result, reject_meaningless
 from molgiae.matching import Matches, rmsd, superpose_pairs
+from molgiae.matching.formula import Distinction, difference, ignoring
 from molgiae.pipeline import Options, Summary, open_model, output_path, run
 from molgiae.sinks import Hdf5Sink, Sink, StructureSink
 from molgiae.tables import TableSink, is_table
@@ -100,6 +99,7 @@ def align(
     to: To = "first",
     match: Match | None = None,
     allow_reflection: bool = False,
+    ignore: Collection[Distinction] = (),
     **changes: Any,
 ) -> Summary:
     """Superpose conformers of one molecule on a reference and write them in its pose and order.
@@ -116,6 +116,8 @@ def align(
         match: "bonds": only matchings that put bonds on bonds; "atoms": all within elements; None: "bonds" where
             the records of both have them, otherwise "atoms".
         allow_reflection: whether a conformer may be mirrored.
+        ignore: differences from the reference that do not matter; otherwise a conformer of other isotopes, charge or
+            multiplicity is refused.
         **changes: fields of `Options` by name.
 
     Raises:
@@ -136,7 +138,9 @@ def align(
     after: list[float] = []
 
     def compute(block: ConformerBlock) -> Result:
-        result = align_block(embedder, references, block, match=match, allow_reflection=allow_reflection)
+        result = align_block(
+            embedder, references, block, match=match, allow_reflection=allow_reflection, ignore=ignore
+        )
         before.extend(result["rmsd_before"].tolist())
         after.extend(result["rmsd"].tolist())
         tally.update(result["match"].astype(str).tolist())
@@ -218,6 +222,7 @@ def align_block(
     *,
     match: Match | None = None,
     allow_reflection: bool = False,
+    ignore: Collection[Distinction] = (),
 ) -> Result:
     """Align a block; what has no reference, or one that it cannot be matched with, is refused.
 
@@ -227,21 +232,24 @@ def align_block(
         block: conformers.
         match: as of `align`.
         allow_reflection: whether a conformer may be mirrored.
+        ignore: as of `align`.
     """
     block = reject_meaningless(block)
     named = [references.of(c) for c in block]
     reasons = [
-        references.missing(c) if target is None else _formulas_differ(c, target)
+        references.missing(c) if target is None else difference(c, target, ignore)
         for c, target in zip(block, named, strict=True)
     ]
     block, targets = _without(block, named, reasons)
-    distinct = {id(target): target for target in targets}
-    actions = embedder.canonicalize(list(distinct.values())), embedder.canonicalize(block)
-    row = {key: k for k, key in enumerate(distinct)}
+    compared = {id(target): ignoring(target, ignore) for target in targets}
+    probes = [ignoring(c, ignore) for c in block]
+    actions = embedder.canonicalize(list(compared.values())), embedder.canonicalize(probes)
+    row = {key: k for k, key in enumerate(compared)}
     which = np.array([row[id(target)] for target in targets], dtype=np.int64)
+    targets = [compared[id(target)] for target in targets]
     starts = actions[0]["rotation"][which] @ np.swapaxes(actions[1]["rotation"], 1, 2)
-    kinds: list[Match] = [match or _by_default(c, target) for c, target in zip(block, targets, strict=True)]
-    matches = _matches(targets, list(block), kinds, starts, allow_reflection)
+    kinds: list[Match] = [match or _by_default(c, target) for c, target in zip(probes, targets, strict=True)]
+    matches = _matches(targets, probes, kinds, starts, allow_reflection)
     matched = np.array([not reason for reason in matches.reason], dtype=bool)
     kept, _ = _without(block, targets, matches.reason)
     columns = _allocated(kept)
@@ -264,7 +272,7 @@ def align_block(
 
 def _by_default(conformer: Conformer, target: Conformer) -> Match:
     """Bonds where both records have them."""
-    return "atoms" if bonds_of(conformer) is None or bonds_of(target) is None else "bonds"
+    return "bonds" if conformer.has_bonds and target.has_bonds else "atoms"
 
 
 def _matches(
@@ -312,12 +320,6 @@ def _without(
     return block.take(keep, refused), kept
 
 
-def _formulas_differ(conformer: Conformer, target: Conformer) -> str:
-    if np.array_equal(np.sort(conformer.atomic_number), np.sort(target.atomic_number)):
-        return ""
-    return f"formula {hill(conformer)} differs from that of the reference, {hill(target)}"
-
-
 def _allocated(block: ConformerBlock) -> Columns:
     m, atoms = len(block), len(block.atomic_number)
     return {
@@ -346,14 +348,6 @@ def _atoms(block: ConformerBlock, m: int) -> slice:
 def _detached(c: Conformer) -> Conformer:
     """A copy that does not keep the block alive."""
     return replace(c, atomic_number=c.atomic_number.copy(), position=c.position.copy())
-
-
-def hill(conformer: Conformer) -> str:
-    """Molecular formula in Hill order: carbon, hydrogen, the others by the alphabet."""
-    count = Counter(SYMBOLS[z] for z in conformer.atomic_number.tolist())
-    first = [s for s in ("C", "H") if "C" in count and s in count]
-    rest = sorted(set(count) - set(first))
-    return "".join(s + (str(count[s]) if count[s] > 1 else "") for s in [*first, *rest])
 
 
 def _aligned_record(writer: StructureWriter, result: Result, m: int) -> None:

@@ -27,7 +27,7 @@ from molgiae.groups import SE3, SO3, Permutation, SE3xSn, Translation
 from molgiae.ordering import tolerant_lexsort
 from molgiae.shapes import Points, Scores, Vectors
 from molgiae.symmetry import POSES, SYMMETRIC, complete, symmetry_of
-from molgiae.walk import bonded, refined, walk
+from molgiae.walk import bonded, by_isotope, refined, walk
 
 FLOOR = 0.1
 """Shortest learned vector that defines a direction, angstrom: noise s on the atoms turns it by about s / FLOOR."""
@@ -100,7 +100,7 @@ def group_action(x: Cloud, y: Equivariant) -> GroupAction:
     pos = ((x.pos.detach() - origin[:, None]) * x.mask[..., None]).double()
     bonds, doubt = bonded(x.z, pos)
     ranked = _classes(scores)
-    classes = refined(ranked, bonds)
+    classes = by_isotope(refined(ranked, bonds), x.isotope, bonds)
     axes, margin, depth = class_axes(classes, pos, x.mask)
     vectors, learned = axes.mT[:, :2], torch.zeros(len(x), dtype=torch.bool, device=pos.device)
     if y.vectors is not None:

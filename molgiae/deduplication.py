@@ -8,7 +8,7 @@ import pickle
 import tempfile
 import time
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from molgiae.data.bond_records import bond_record
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.fields import parse_number
 from molgiae.data.hdf5 import Hdf5Writer
@@ -28,6 +27,7 @@ from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter, open_writer, structure_suffix
 from molgiae.duplicates import THRESHOLD, Match, Rule, Verdicts, find_duplicates
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
+from molgiae.matching.formula import Distinction, ignoring
 from molgiae.pipeline import Options, Reasons, output_path, stop_at_refusal
 
 Keep = Literal["first", "lowest"]
@@ -93,6 +93,7 @@ def deduplicate(
     energy: str | None = None,
     energy_window: float | None = None,
     keep: Keep | None = None,
+    ignore: Collection[Distinction] = (),
     table: str | os.PathLike[str] | None = None,
     **changes: Any,
 ) -> Deduplication:
@@ -111,6 +112,7 @@ def deduplicate(
         energy: name of the property (SD data or extended XYZ) that holds the energy.
         energy_window: copies differ in energy by at most this, in the unit of the property.
         keep: of copies, the "first" of the input or the "lowest" in energy; "lowest" if `energy` is given.
+        ignore: differences that do not make two conformers distinct: isotopes, charge, multiplicity.
         table: CSV file to write; by default named after the output.
         **changes: fields of `Options` by name.
 
@@ -132,7 +134,7 @@ def deduplicate(
         stack.enter_context(writer)
         partial = PartialFile(table_path, overwrite=options.overwrite)
         stack.callback(partial.discard)
-        records = stack.enter_context(Records(energy, match))
+        records = stack.enter_context(Records(energy, match, ignore))
         records.read(_read(names, options, output, match), options)
         with tqdm(total=len(records), desc="dedup", unit=" conformers", disable=_silent(options)) as bar:
             verdicts = find_duplicates(
@@ -166,26 +168,31 @@ def deduplicate(
 class Records(Sequence[Conformer]):
     """Conformers of all inputs: atoms and bonds in memory, everything else on disk until it is written.
 
-    As a sequence it holds conformers with an atomic number, a position and, as their text, their bonds.
+    As a sequence it holds conformers with what makes them distinct, and nothing else.
 
     Args:
         energy: property that must hold a number; None if none does.
-        match: "atoms" leaves the bonds out, "bonds" perceives them where none are known.
+        match: "atoms" leaves the bonds out.
+        ignore: as of `deduplicate`.
 
     Attributes:
         energy: values of that property.
         source, record, title: of every conformer.
     """
 
-    def __init__(self, energy: str | None = None, match: Match | None = None) -> None:
+    def __init__(
+        self,
+        energy: str | None = None,
+        match: Match | None = None,
+        ignore: Collection[Distinction] = (),
+    ) -> None:
         self.energy: list[float] = []
         self.source: list[str] = []
         self.record: list[int] = []
         self.title: list[str] = []
-        self._key, self._match = energy, match
+        self._key, self._match, self._ignore = energy, match, ignore
         self._parts: list[ConformerBlock] = []
         self._starts: list[int] = []
-        self._bonds: list[str] = []
         self._length = 0
 
     def __enter__(self) -> Records:
@@ -238,9 +245,7 @@ class Records(Sequence[Conformer]):
         if isinstance(row, slice):
             return [self[k] for k in range(*row.indices(len(self)))]
         number = bisect_right(self._starts, row) - 1
-        part, m = self._parts[number], row - self._starts[number]
-        atoms = slice(int(part.offset[m]), int(part.offset[m + 1]))
-        return Conformer(part.atomic_number[atoms], part.position[atoms], text=self._bonds[row])
+        return ignoring(self._parts[number][row - self._starts[number]], self._ignore)
 
     def _with_energy(self, block: ConformerBlock, key: str) -> ConformerBlock:
         """The conformers whose energy is a number; the others are rejected."""
@@ -268,9 +273,8 @@ class Records(Sequence[Conformer]):
         except OSError as error:
             place = f"{tempfile.gettempdir()}: the temporary file cannot be written"
             raise MolgiaeError(f"{place}: {error.strerror}; name another directory in TMPDIR") from error
-        self._bonds += [""] * len(block) if self._match == "atoms" else map(bond_record, block)
         self._starts.append(self._length)
-        self._parts.append(_atoms_alone(block))
+        self._parts.append(_identity(block, bonds=self._match != "atoms"))
         self.source += block.source
         self.record += block.record.tolist()
         self.title += block.title
@@ -300,9 +304,12 @@ def _read(names: list[str], options: Options, output: Path, match: Match | None)
     return read_inputs(names, format=options.format, on_error=options.on_error, keep_text=keep_text)
 
 
-def _atoms_alone(block: ConformerBlock) -> ConformerBlock:
-    none = np.empty(0, np.int64)
-    return ConformerBlock(block.atomic_number, block.position, block.offset, [], none, [], none, none, [], [])
+def _identity(block: ConformerBlock, *, bonds: bool) -> ConformerBlock:
+    """The conformers with what makes them distinct alone."""
+    known = {name: getattr(block, name) for name in ("isotope", "charge", "multiplicity")}
+    if bonds:
+        known |= {"bonds": block.bonds, "bond_offset": block.bond_offset}
+    return ConformerBlock.from_arrays(block.atomic_number, block.position, block.offset, **known)
 
 
 Writer = Hdf5Writer | StructureWriter

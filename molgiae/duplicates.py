@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.spatial import cKDTree
 
-from molgiae.data.bond_records import has_bonds, record_of
-from molgiae.data.conformer import Conformer
+from molgiae.data.bonds import known_bonds
+from molgiae.data.conformer import NO_BONDS, Bonds, Conformer, normalised
 from molgiae.matching import radial_bound, superpose_pairs
+from molgiae.matching.formula import Formula, formula_of
 from molgiae.matching.graphs import refine
-from molgiae.matching.molecules import known_bonds, molecules_of
+from molgiae.matching.molecules import molecules_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -137,14 +138,16 @@ class Molecule:
         rows: (m,) which of all conformers these are, in the order in which they are gone through.
         position: (m, n, 3) angstrom, centred.
         atomic_number: (n,) uint8.
-        bonds: record with the bonds; empty where atoms are matched within elements.
+        isotope: (n,) uint16.
+        bonds: those of all; None where atoms are matched within elements.
         colour: (n,) ascending; atoms of different colours are never matched.
     """
 
     rows: Ints
     position: Floats
     atomic_number: NDArray[np.uint8]
-    bonds: str
+    isotope: NDArray[np.uint16]
+    bonds: Bonds | None
     colour: Ints
 
     def __len__(self) -> int:
@@ -153,34 +156,45 @@ class Molecule:
     @property
     def match(self) -> Match:
         """How the atoms are matched."""
-        return "bonds" if self.bonds else "atoms"
+        return "atoms" if self.bonds is None else "bonds"
 
     def conformers(self, chosen: Ints) -> list[Conformer]:
         """Some of the m."""
-        return [Conformer(self.atomic_number, self.position[k], text=self.bonds) for k in chosen.tolist()]
+        bonds = NO_BONDS if self.bonds is None else self.bonds
+        return [
+            Conformer(self.atomic_number, self.position[k], isotope=self.isotope, bonds=bonds)
+            for k in chosen.tolist()
+        ]
 
 
 def molecules(
     conformers: Sequence[Conformer], match: Match | None = None, order: Ints | None = None
 ) -> Iterator[Molecule]:
-    """Conformers grouped by formula and, where atoms are matched by bonds, by their bond graph.
+    """Group conformers by formula, charge and multiplicity and, where atoms are matched by bonds, by their bond graph.
 
     Args:
         conformers: all of them.
         match: "bonds", "atoms", or None for bonds where all conformers of a formula have them.
         order: (M,) in which they are gone through.
     """
-    formulas: dict[bytes, list[int]] = {}
+    formulas: dict[Formula, list[int]] = {}
     for row in range(len(conformers)) if order is None else order.tolist():
-        formulas.setdefault(np.sort(conformers[row].atomic_number).tobytes(), []).append(row)
-    for elements, rows in formulas.items():
+        formulas.setdefault(formula_of(conformers[row]), []).append(row)
+    for rows in formulas.values():
         members = [conformers[row] for row in rows]
-        if match == "bonds" or (match is None and all(has_bonds(c) for c in members)):
+        if match == "bonds" or (match is None and all(c.has_bonds for c in members)):
             yield from _by_bonds(np.array(rows), members)
             continue
-        z = np.frombuffer(elements, np.uint8)
-        position = np.array([c.position[np.argsort(c.atomic_number, kind="stable")] for c in members])
-        yield Molecule(np.array(rows), _centred(position), z, "", np.unique(z, return_inverse=True)[1])
+        orders = [np.argsort(c.species, kind="stable") for c in members]
+        first = members[0]
+        yield Molecule(
+            rows=np.array(rows),
+            position=_centred(np.array([c.position[o] for c, o in zip(members, orders, strict=True)])),
+            atomic_number=first.atomic_number[orders[0]],
+            isotope=first.isotope[orders[0]],
+            bonds=None,
+            colour=np.unique(first.species[orders[0]], return_inverse=True)[1],
+        )
 
 
 def _by_bonds(rows: Ints, members: list[Conformer]) -> Iterator[Molecule]:
@@ -198,7 +212,8 @@ def _by_bonds(rows: Ints, members: list[Conformer]) -> Iterator[Molecule]:
                 np.array([members[m].position[o] for m, o in zip(chosen.tolist(), orders, strict=True)])
             ),
             atomic_number=first.atomic_number[orders[0]],
-            bonds=record_of(first.atomic_number[orders[0]], np.argsort(orders[0])[known_bonds(first)]),
+            isotope=first.isotope[orders[0]],
+            bonds=normalised(np.argsort(orders[0])[known_bonds(first)]),
             colour=np.unique(colour, return_inverse=True)[1][by_colour],
         )
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from molgiae.canonicalization import POSES, GroupAction
 from molgiae.checkpoint import Checkpoint, load
-from molgiae.clouds import Cloud, pack, spread
+from molgiae.clouds import Cloud, pack
 from molgiae.config import BATCH_SIZE, ModelConfig
-from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.conformer import Conformer, ConformerBlock, Rejected, rows_of
 from molgiae.data.elements import SYMBOLS
 from molgiae.domain import accepted, in_domain
 from molgiae.errors import ConfigError
@@ -130,8 +130,8 @@ class Embedder:
         columns = _allocate(len(block), atoms, self.dimension if embed else 0, reconstruct)
         for chosen in batches_by_size(sizes, self.batch_size):
             part = block.take(chosen)
-            x = pack(part.atomic_number, part.position, part.offset).to(self.device)
-            rows = spread(block.offset[chosen], sizes[chosen])
+            x = pack(part.atomic_number, part.position, part.offset, part.isotope).to(self.device)
+            rows = rows_of(block.offset[chosen], sizes[chosen])
             self._fill(columns, chosen, rows, x=x, part=part, embed=embed, reconstruct=reconstruct)
         return Result(block, columns)
 

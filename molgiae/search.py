@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from molgiae.errors import ConfigError
 from molgiae.identity import model_of
 from molgiae.inference import Embedder
 from molgiae.matching import superpose_pairs
+from molgiae.matching.formula import Distinction, difference, ignoring
 from molgiae.pipeline import Options, Reasons, stop_at_refusal
 
 Floats = NDArray[np.float64]
@@ -112,6 +113,7 @@ def search(
     k: int = NEIGHBOURS,
     model: str | None = None,
     match: Match = "bonds",
+    ignore: Collection[Distinction] = (),
     **changes: Any,
 ) -> Search:
     """The conformers of a file whose embeddings are nearest to that of each query, all of them looked at.
@@ -122,8 +124,9 @@ def search(
         options: of the command; the output is a table in CSV, JSON or HDF5, none by default.
         k: hits for each query.
         model: name or path of the model of the file; by default what the file says.
-        match: atoms matched for the RMSD: "bonds" as perceived from distances, since HDF5 keeps none, or
-            "atoms" within elements.
+        match: atoms matched for the RMSD: by "bonds", perceived from distances where none are known, or "atoms"
+            within elements.
+        ignore: differences that do not make hit and query distinct: isotopes, charge, multiplicity.
         **changes: fields of `Options` by name.
 
     Raises:
@@ -152,7 +155,7 @@ def search(
         columns = search_columns(stored)
         with tqdm(total=len(stored), desc="search", unit=" conformers", disable=_silent(options)) as bar:
             rows, distances = nearest(stored, embeddings[:, columns], k, columns, bar.update)
-        result.hits = _hits(stored, wanted, rows, distances, match)
+        result.hits = _hits(stored, wanted, rows, distances, match, ignore)
     result.queries, result.reasons = len(wanted), reasons.most_common()
     result.rejected = reasons.total
     result.read = result.queries + result.rejected
@@ -248,14 +251,19 @@ def _embedded(
 
 
 def _hits(
-    file: EmbeddingFile, queries: list[Conformer], rows: Ints, distances: Floats, match: Match
+    file: EmbeddingFile,
+    queries: list[Conformer],
+    rows: Ints,
+    distances: Floats,
+    match: Match,
+    ignore: Collection[Distinction],
 ) -> list[Hit]:
-    stored = {row: _stored(file, row) for row in np.unique(rows).tolist()}
+    stored = {row: ignoring(file.conformer(row), ignore) for row in np.unique(rows).tolist()}
+    queries = [ignoring(query, ignore) for query in queries]
     pairs = [
         (query, stored[row]) for query, found in zip(queries, rows.tolist(), strict=True) for row in found
     ]
-    formulas = {id(c): np.sort(c.atomic_number).tobytes() for pair in pairs for c in pair}
-    same = [p for p, (query, hit) in enumerate(pairs) if formulas[id(query)] == formulas[id(hit)]]
+    same = [p for p, (query, hit) in enumerate(pairs) if not difference(query, hit)]
     matches = superpose_pairs([pairs[p][0] for p in same], [pairs[p][1] for p in same], match=match)
     place = {p: s for s, p in enumerate(same)}
     hits = []
@@ -274,7 +282,7 @@ def _hits(
                 record=hit.record,
                 title=hit.title,
                 distance=float(distances[q, rank]),
-                relation=_relation(s is not None, superposed, match),
+                relation=_relation(query, hit, superposed, match),
                 rmsd=float(matches.rmsd[s]) if s is not None and superposed else None,
                 proven=bool(matches.proven[s]) if s is not None and superposed else None,
             )
@@ -282,18 +290,11 @@ def _hits(
     return hits
 
 
-def _relation(same_formula: bool, superposed: bool, match: Match) -> str:
-    if not same_formula:
+def _relation(query: Conformer, hit: Conformer, superposed: bool, match: Match) -> str:
+    """Formula: the same elements, whatever isotopes, charge and bonds."""
+    if not np.array_equal(np.sort(query.atomic_number), np.sort(hit.atomic_number)):
         return "other"
     return "molecule" if match == "bonds" and superposed else "formula"
-
-
-def _stored(file: EmbeddingFile, row: int) -> Conformer:
-    """A conformer of the file without properties."""
-    title, source, record, number, position = (
-        file.column(name, row, row + 1) for name in ("title", "source", "record", "atomic_number", "position")
-    )
-    return Conformer(number, position, title=str(title[0]), source=str(source[0]), record=int(record[0]))
 
 
 def _silent(options: Options) -> bool | None:

@@ -103,6 +103,21 @@ def refined(classes: Tensor, bonds: Tensor) -> Tensor:
         classes = split
 
 
+def by_isotope(classes: Tensor, isotope: Tensor | None, bonds: Tensor) -> Tensor:
+    """Return the classes with atoms of unlike isotopes apart, and those that this tells apart.
+
+    The order among the classes given stays, so that isotopes decide between atoms that are else alike.
+
+    Args:
+        classes: (B, n) int64, refined.
+        isotope: (B, n) mass numbers, 0 for natural atoms; None if all are.
+        bonds: (B, n, n) bool.
+    """
+    if isotope is None:
+        return classes
+    return refined(_ranks(classes * (int(isotope.max()) + 1) + isotope), bonds)
+
+
 def graph_classes(z: AtomicNumbers, pos: Tensor) -> Tensor:
     """Classes of atoms by element, heavy ones first, and by bonds as distances show them.
 

@@ -12,11 +12,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import molgiae
-from molgiae.alignment import First, align_block, hill
+from molgiae.alignment import First, align_block
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.hdf5 import EmbeddingFile, Hdf5Writer
 from molgiae.data.readers import read_conformers
 from molgiae.errors import ConfigError, ConformerError
+from molgiae.matching.formula import hill
 
 from .conformers import conformer, mirrored, moved, random_conformer
 from .data.molfiles import SYMBOL, sdf_record, xyz_frame

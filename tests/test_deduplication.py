@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections import Counter
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,7 @@ from typer.testing import CliRunner
 import molgiae
 from molgiae import duplicates
 from molgiae.cli import app
-from molgiae.data.bond_records import bond_record, record_of
-from molgiae.data.conformer import Conformer
+from molgiae.data.conformer import Conformer, normalised
 from molgiae.data.hdf5 import EmbeddingFile
 from molgiae.data.readers import read_conformers
 from molgiae.data.writers import open_writer
@@ -27,14 +25,14 @@ from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.matching import superpose_pairs
 
 from .conformers import mirrored, moved, random_conformer
-from .data.molfiles import SYMBOL, molecule, sdf_record, v3000_record, xyz_frame
+from .data.molfiles import molecule, sdf_record, xyz_frame
 
 CHAIN = np.stack([np.arange(10), np.arange(1, 11)], axis=1)
 SETTINGS = [("bonds", False), ("bonds", True), ("atoms", False), ("atoms", True)]
 
 
 def bonded(c: Conformer, bonds=CHAIN) -> Conformer:
-    return Conformer(c.atomic_number, c.position, c.title, text=record_of(c.atomic_number, np.asarray(bonds)))
+    return replace(c, bonds=normalised(np.asarray(bonds)))
 
 
 def scrambled(c: Conformer, seed: int) -> Conformer:
@@ -43,12 +41,12 @@ def scrambled(c: Conformer, seed: int) -> Conformer:
     copy = moved(c, seed)
     place = np.argsort(np.random.default_rng(seed).permutation(len(c)))  # the order that `moved` draws first
     bonds = np.array([place[pair][:: rng.choice([1, -1])] for pair in rng.permutation(CHAIN)])
-    return bonded(copy, bonds) if c.text else copy
+    return bonded(copy, bonds) if len(c.bonds) else copy
 
 
 def noisy(c: Conformer, seed: int, noise: float = 0.01) -> Conformer:
     shift = np.random.default_rng(seed).normal(0, noise, c.position.shape)
-    return Conformer(c.atomic_number, c.position + shift, c.title, text=c.text)
+    return replace(c, position=c.position + shift)
 
 
 def ensemble(n: int, copies: int, seed: int = 0, spread: float = 0.08) -> list[Conformer]:
@@ -90,7 +88,7 @@ def test_keeps_what_comparing_all_with_all_keeps(match, mirror_same):
 
 
 def mirror_of(c: Conformer) -> Conformer:
-    return Conformer(c.atomic_number, c.position * [1.0, 1.0, -1.0], c.title, text=c.text)
+    return replace(c, position=c.position * [1.0, 1.0, -1.0])
 
 
 def test_blocks_and_rounds_change_nothing(monkeypatch):
@@ -160,21 +158,6 @@ def test_many_molecules_in_one_pass():
     bases = [random_conformer(n, n) for n in range(1, 9)] * 3
     verdicts = find_duplicates([moved(c, k) for k, c in enumerate(bases)])
     assert verdicts.into.tolist() == [-1] * 8 + [*range(8)] * 2
-
-
-def test_a_bond_record_is_shared_and_complete():
-    atoms = molecule(0)
-    texts = [sdf_record(atoms, "a"), sdf_record([(s, x + 1, y, z) for s, x, y, z in atoms], "b")]
-    texts += [v3000_record(atoms)]
-    z = np.array([next(k for k, s in SYMBOL.items() if s == a[0]) for a in atoms], np.uint8)
-    found = [bond_record(Conformer(z, np.zeros((len(z), 3)), text=text)) for text in texts]
-    assert found[0] is found[1] is found[2]
-    assert Counter(found[0].split())["C"] == 2
-    assert bond_record(Conformer(z, np.zeros((len(z), 3)), text=sdf_record(atoms, bonds=[]))) == ""
-    big = np.full(1200, 6, np.uint8)
-    chain = np.array(list(pairwise(range(1200))))
-    c = Conformer(big, np.zeros((1200, 3)), text=record_of(big, chain))
-    assert "V3000" in c.text and bond_record(c) is c.text
 
 
 # From file to file

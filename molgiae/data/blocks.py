@@ -3,48 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from molgiae.data.conformer import ConformerBlock, Rejected
+from molgiae.data.conformer import CSR, NUMBERS, OBJECTS, PER_ATOM, ConformerBlock, Rejected, offset_of
 
 
 def concatenate(blocks: Sequence[ConformerBlock]) -> ConformerBlock:
-    """One block of all conformers and rejected records, in this order."""
+    """Return one block of all conformers and rejected records, in this order."""
     if len(blocks) == 1:
         return blocks[0]
-    before = np.cumsum([0, *(block.offset[-1] for block in blocks)])
-    offsets = [block.offset[1:] + atoms for block, atoms in zip(blocks, before, strict=False)]
-    return ConformerBlock(
-        atomic_number=np.concatenate([np.empty(0, np.uint8), *(block.atomic_number for block in blocks)]),
-        position=np.concatenate([np.empty((0, 3)), *(block.position for block in blocks)]),
-        offset=np.concatenate([np.zeros(1, np.int64), *offsets]),
-        title=[title for block in blocks for title in block.title],
-        charge=np.concatenate([np.empty(0, np.int64), *(block.charge for block in blocks)]),
-        source=[source for block in blocks for source in block.source],
-        record=np.concatenate([np.empty(0, np.int64), *(block.record for block in blocks)]),
-        line=np.concatenate([np.empty(0, np.int64), *(block.line for block in blocks)]),
-        properties=[properties for block in blocks for properties in block.properties],
-        text=[text for block in blocks for text in block.text],
-        rejected=[rejected for block in blocks for rejected in block.rejected],
+    blocks = [ConformerBlock.of([]), *blocks]
+    offset, bond_offset = (
+        offset_of(np.concatenate([np.diff(getattr(block, name)) for block in blocks]))
+        for name in ("offset", "bond_offset")
     )
+    values: dict[str, Any] = {
+        name: np.concatenate([getattr(block, name) for block in blocks]) for name in (*CSR, *NUMBERS)
+    }
+    values |= {
+        name: [one for block in blocks for one in getattr(block, name)] for name in (*OBJECTS, "rejected")
+    }
+    return ConformerBlock(**values, offset=offset, bond_offset=bond_offset)
 
 
 def part(block: ConformerBlock, start: int, stop: int, rejected: Iterable[Rejected] = ()) -> ConformerBlock:
-    """Conformers ``start:stop`` of a block, arrays shared, with these rejected records, not its own."""
-    here = slice(start, stop)
-    atoms = slice(int(block.offset[start]), int(block.offset[stop]))
+    """Return conformers ``start:stop`` of a block, arrays shared, with these rejected records, not its own."""
+    atoms, bonds = (
+        slice(int(offset[start]), int(offset[stop])) for offset in (block.offset, block.bond_offset)
+    )
+    values: dict[str, Any] = {name: getattr(block, name)[atoms] for name in PER_ATOM}
+    values |= {name: getattr(block, name)[start:stop] for name in (*NUMBERS, *OBJECTS)}
     return ConformerBlock(
-        atomic_number=block.atomic_number[atoms],
-        position=block.position[atoms],
+        **values,
         offset=block.offset[start : stop + 1] - block.offset[start],
-        title=block.title[here],
-        charge=block.charge[here],
-        source=block.source[here],
-        record=block.record[here],
-        line=block.line[here],
-        properties=block.properties[here],
-        text=block.text[here],
+        bonds=block.bonds[bonds],
+        bond_offset=block.bond_offset[start : stop + 1] - block.bond_offset[start],
         rejected=list(rejected),
     )
 

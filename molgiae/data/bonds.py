@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from molgiae.data.conformer import Conformer
-from molgiae.data.ctab import read_ctab
+from molgiae.data.conformer import Bonds, Conformer, normalised
 from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.gaps import at_least
-
-Bonds = NDArray[np.int64]
-"""(K, 2) atoms of each bond, counted from 0, the lesser first, sorted, none twice."""
 
 BOND_LENGTH_FACTOR = 1.3003
 """Atoms are bonded if nearer than this times the sum of their covalent radii.
@@ -44,36 +38,11 @@ Free atoms and ions stand farther off (H...C at van der Waals contact needs 2.7)
 _RADIUS = np.array(COVALENT_RADIUS)
 
 
-def bonds_of(conformer: Conformer) -> Bonds | None:
-    """The bonds written in the record of a conformer (V2000, V3000); None if it has no connection table.
-
-    Raises:
-        ConformerError: the table cannot be read.
-    """
-    return _written(conformer.text, conformer.line)
-
-
-@lru_cache(maxsize=256)
-def _written(text: str, first_line: int) -> Bonds | None:
-    """Remembered, for conformers that were made of one record share its text."""
-    lines = text.replace("\r", "").split("\n")
-    if len(lines) < 4 or ("V2000" not in lines[3] and "V3000" not in lines[3]):
-        return None
-    listed = _in_columns(lines) if "V2000" in lines[3] else None
-    bonds = normalised(read_ctab(lines, first_line).bonds if listed is None else listed)
-    bonds.flags.writeable = False
-    return bonds
-
-
-def _in_columns(lines: list[str]) -> Bonds | None:
-    """Bonds of a V2000 table that keeps to its columns, as nearly all do; None for the careful parser."""
-    try:
-        n_atoms, n_bonds = int(lines[3][:3]), int(lines[3][3:6])
-        table = lines[4 + n_atoms : 4 + n_atoms + n_bonds]
-        bonds = np.array([(int(line[:3]), int(line[3:6])) for line in table], np.int64).reshape(-1, 2) - 1
-    except ValueError:
-        return None
-    return bonds if len(bonds) == n_bonds and ((bonds >= 0) & (bonds < n_atoms)).all() else None
+def known_bonds(conformer: Conformer) -> Bonds:
+    """Return the bonds of the record, or perceived ones where it has none."""
+    if conformer.has_bonds:
+        return conformer.bonds
+    return perceived_bonds(conformer.atomic_number, conformer.position)
 
 
 def perceived_bonds(z: NDArray[np.integer], pos: NDArray[np.floating]) -> Bonds:
@@ -102,10 +71,3 @@ def perceived_bonds(z: NDArray[np.integer], pos: NDArray[np.floating]) -> Bonds:
         if len(mine):
             bonded[mine[at_least(spare[mine], float(spare[mine].max()))]] = True
     return normalised(pairs[bonded])
-
-
-def normalised(bonds: Bonds) -> Bonds:
-    """The bonds as `Bonds` has them."""
-    low, high = np.sort(bonds, axis=1).T
-    size = int(high.max(initial=0)) + 1
-    return np.stack(np.divmod(np.unique(low * size + high), size), axis=1)

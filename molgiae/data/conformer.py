@@ -5,13 +5,37 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.errors import ShapeError
 
+NATURAL: NDArray[np.uint16] = np.empty(0, np.uint16)
+"""Stands for natural isotopes of all atoms where a conformer is made."""
+
+NUCLIDES = 1 << 8
+"""More than there are elements: the step between the species of two isotopes."""
+
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+
+Bonds = NDArray[np.int64]
+"""(K, 2) atoms of each bond, counted from 0, the lesser first, sorted, none twice."""
+
+AtomData = Mapping[str, NDArray[Any]]
+"""Further data of the atoms by name, each (n,) or (n, w): numbers, booleans or text."""
+
+NO_BONDS: Bonds = np.empty((0, 2), np.int64)
+NO_BONDS.flags.writeable = False
+
+
+def normalised(bonds: Bonds) -> Bonds:
+    """Return bonds in the form that `Bonds` describes."""
+    low, high = np.sort(bonds, axis=1).T
+    size = int(high.max(initial=0)) + 1
+    return np.stack(np.divmod(np.unique(low * size + high), size), axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,31 +47,58 @@ class Conformer:
         position: (n, 3) float64, angstrom.
         title: first line of an SDF record, comment line of an XYZ frame.
         charge: total charge, elementary charges.
+        multiplicity: spin multiplicity; 0 where the record does not say, see `Conformer.state`.
+        isotope: (n,) uint16 mass numbers; 0 for the natural mixture.
+        bonds: `Bonds`; none where the record lists none, which says nothing about bonds.
         source: file name, or ``-`` for standard input; empty for conformers made in Python.
         record: number of the record in its source, from 1.
         line: line in the source where the record starts, from 1.
         properties: SD data, or the key=value pairs of an extended XYZ comment line; values as written.
-        text: the record as it was read, for writers that keep bonds; empty if there is none.
+        atom_data: further columns of an extended XYZ frame.
+        text: the record as it was read, for writers that keep what is not among the fields; empty if there is none.
     """
 
     atomic_number: NDArray[np.uint8]
     position: NDArray[np.float64]
     title: str = ""
     charge: int = 0
+    multiplicity: int = 0
+    isotope: NDArray[np.uint16] = field(default_factory=lambda: NATURAL)
+    bonds: Bonds = field(default_factory=lambda: NO_BONDS)
     source: str = ""
     record: int = 0
     line: int = 0
     properties: Mapping[str, str] = field(default_factory=dict)
+    atom_data: AtomData = field(default_factory=dict)
     text: str = ""
 
     def __post_init__(self) -> None:
-        if self.position.shape != (len(self.atomic_number), 3):
-            raise ShapeError(
-                f"position has shape {self.position.shape}, expected ({len(self.atomic_number)}, 3)"
-            )
+        n = len(self.atomic_number)
+        if self.position.shape != (n, 3):
+            raise ShapeError(f"position has shape {self.position.shape}, expected ({n}, 3)")
+        if self.isotope is NATURAL:
+            object.__setattr__(self, "isotope", np.zeros(n, np.uint16))
+        if self.isotope.shape != (n,):
+            raise ShapeError(f"isotope has shape {self.isotope.shape}, expected ({n},)")
 
     def __len__(self) -> int:
         return len(self.atomic_number)
+
+    @property
+    def species(self) -> NDArray[np.int64]:
+        """(n,) element and isotope in one number: equal for atoms of one nuclide, z for natural ones."""
+        return species(self.atomic_number, self.isotope)
+
+    @property
+    def has_bonds(self) -> bool:
+        """Whether the bonds are known: the record lists some, or there is one atom."""
+        return len(self) == 1 or len(self.bonds) > 0
+
+    @property
+    def state(self) -> tuple[int, int]:
+        """Charge and multiplicity; one that is not given is the lowest that the number of electrons allows."""
+        electrons = int(self.atomic_number.sum(dtype=np.int64)) - self.charge
+        return self.charge, self.multiplicity or 1 + electrons % 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +117,61 @@ class Rejected:
         return _NUMBER.sub("#", self.reason)
 
 
+def species(atomic_number: NDArray[np.uint8], isotope: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """Return one number for element and isotope of each atom, which is the atomic number of natural ones."""
+    return atomic_number + NUCLIDES * isotope.astype(np.int64)
+
+
+def rows_of(start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows ``start[b] : start[b] + size[b]`` of each b, one after another."""
+    ends = np.cumsum(size)
+    return np.repeat(start - ends + size, size) + np.arange(ends[-1] if len(ends) else 0)
+
+
+def offset_of(size: NDArray[np.int64] | list[int]) -> NDArray[np.int64]:
+    """Return where each of several stretches of these sizes starts, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class ConformerBlock:
     """M conformers in compressed sparse rows: atoms of conformer m are ``offset[m]:offset[m + 1]``.
 
+    Made by `of` from conformers and by `from_arrays`, which has defaults for what is not known.
+
     Attributes:
         atomic_number: (N,) uint8.
         position: (N, 3) float64, angstrom.
+        isotope: (N,) uint16, 0 for the natural mixture.
         offset: (M + 1,) int64, starts with 0.
-        title: M titles.
+        bonds: (K, 2) int64, those of conformer m in rows ``bond_offset[m]:bond_offset[m + 1]``; its atoms from 0.
+        bond_offset: (M + 1,) int64, starts with 0.
         charge: (M,) int64.
-        source: M file names.
+        multiplicity: (M,) int64, 0 where not given.
         record: (M,) int64, from 1.
         line: (M,) int64, from 1.
+        title: M titles.
+        source: M file names.
         properties: M mappings.
+        atom_data: M mappings.
         text: M records as read.
         rejected: records of the same stretch of input that were refused.
     """
 
     atomic_number: NDArray[np.uint8]
     position: NDArray[np.float64]
+    isotope: NDArray[np.uint16]
     offset: NDArray[np.int64]
-    title: list[str]
+    bonds: Bonds
+    bond_offset: NDArray[np.int64]
     charge: NDArray[np.int64]
-    source: list[str]
+    multiplicity: NDArray[np.int64]
     record: NDArray[np.int64]
     line: NDArray[np.int64]
+    title: list[str]
+    source: list[str]
     properties: list[Mapping[str, str]]
+    atom_data: list[AtomData]
     text: list[str]
     rejected: list[Rejected] = field(default_factory=list)
 
@@ -101,17 +180,11 @@ class ConformerBlock:
 
     def __getitem__(self, m: int) -> Conformer:
         atoms = slice(int(self.offset[m]), int(self.offset[m + 1]))
-        return Conformer(
-            atomic_number=self.atomic_number[atoms],
-            position=self.position[atoms],
-            title=self.title[m],
-            charge=int(self.charge[m]),
-            source=self.source[m],
-            record=int(self.record[m]),
-            line=int(self.line[m]),
-            properties=self.properties[m],
-            text=self.text[m],
-        )
+        values: dict[str, Any] = {name: getattr(self, name)[atoms] for name in PER_ATOM}
+        values |= {name: int(getattr(self, name)[m]) for name in NUMBERS}
+        values |= {name: getattr(self, name)[m] for name in OBJECTS}
+        values["bonds"] = self.bonds[int(self.bond_offset[m]) : int(self.bond_offset[m + 1])]
+        return Conformer(**values)
 
     def __iter__(self) -> Iterator[Conformer]:
         return (self[m] for m in range(len(self)))
@@ -121,43 +194,82 @@ class ConformerBlock:
         """(M,) atoms of each conformer."""
         return np.diff(self.offset)
 
+    @property
+    def species(self) -> NDArray[np.int64]:
+        """(N,) as of `Conformer`."""
+        return species(self.atomic_number, self.isotope)
+
     @classmethod
-    def of(cls, conformers: Iterable[Conformer], rejected: Iterable[Rejected] = ()) -> ConformerBlock:
+    def from_arrays(
+        cls,
+        atomic_number: NDArray[np.uint8],
+        position: NDArray[np.float64],
+        offset: NDArray[np.int64],
+        **known: Any,
+    ) -> Self:
+        """Return a block of these atoms: neutral, of natural isotopes, without bonds, titles and the rest.
+
+        Args:
+            atomic_number: (N,).
+            position: (N, 3) angstrom.
+            offset: (M + 1,).
+            **known: attributes by name, in place of those defaults.
+        """
+        size = len(offset) - 1
+        values: dict[str, Any] = {
+            "isotope": np.zeros(len(atomic_number), np.uint16),
+            "bonds": NO_BONDS,
+            "bond_offset": np.zeros(size + 1, np.int64),
+            **{name: np.zeros(size, np.int64) for name in NUMBERS},
+            **{name: [""] * size for name in ("title", "source", "text")},
+            **{name: [{}] * size for name in ("properties", "atom_data")},
+        }
+        return cls(atomic_number, position, offset=offset, **(values | known))
+
+    @classmethod
+    def of(cls, conformers: Iterable[Conformer], rejected: Iterable[Rejected] = ()) -> Self:
         """Pack conformers into one block."""
         items = list(conformers)
-        sizes = np.array([len(c) for c in items], dtype=np.int64)
+        values: dict[str, Any] = {
+            name: np.concatenate([none, *(getattr(c, name) for c in items)]) for name, none in _NONE.items()
+        }
+        values |= {name: np.array([getattr(c, name) for c in items], np.int64) for name in NUMBERS}
+        values |= {name: [getattr(c, name) for c in items] for name in OBJECTS}
         return cls(
-            atomic_number=np.concatenate([c.atomic_number for c in items] or [np.empty(0, np.uint8)]),
-            position=np.concatenate([c.position for c in items] or [np.empty((0, 3))]),
-            offset=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-            title=[c.title for c in items],
-            charge=np.array([c.charge for c in items], dtype=np.int64),
-            source=[c.source for c in items],
-            record=np.array([c.record for c in items], dtype=np.int64),
-            line=np.array([c.line for c in items], dtype=np.int64),
-            properties=[c.properties for c in items],
-            text=[c.text for c in items],
+            **values,
+            offset=offset_of([len(c) for c in items]),
+            bond_offset=offset_of([len(c.bonds) for c in items]),
             rejected=list(rejected),
         )
 
     def take(
         self, keep: NDArray[np.bool_] | NDArray[np.int64], rejected: Iterable[Rejected] = ()
     ) -> ConformerBlock:
-        """The chosen conformers, in the order given, and these rejections beside those already here."""
+        """Return the chosen conformers, in the order given; these rejections are added to those already here."""
         index = np.flatnonzero(keep) if keep.dtype == np.bool_ else keep
-        sizes = self.n_atoms[index]
-        offset = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        atoms = np.repeat(self.offset[index] - offset[:-1], sizes) + np.arange(offset[-1])
+        atoms = rows_of(self.offset[index], self.n_atoms[index])
+        n_bonds = np.diff(self.bond_offset)[index]
+        values: dict[str, Any] = {name: getattr(self, name)[atoms] for name in PER_ATOM}
+        values |= {name: getattr(self, name)[index] for name in NUMBERS}
+        values |= {name: [getattr(self, name)[m] for m in index.tolist()] for name in OBJECTS}
         return ConformerBlock(
-            atomic_number=self.atomic_number[atoms],
-            position=self.position[atoms],
-            offset=offset,
-            title=[self.title[m] for m in index],
-            charge=self.charge[index],
-            source=[self.source[m] for m in index],
-            record=self.record[index],
-            line=self.line[index],
-            properties=[self.properties[m] for m in index],
-            text=[self.text[m] for m in index],
+            **values,
+            offset=offset_of(self.n_atoms[index]),
+            bonds=self.bonds[rows_of(self.bond_offset[index], n_bonds)],
+            bond_offset=offset_of(n_bonds),
             rejected=[*self.rejected, *rejected],
         )
+
+
+PER_ATOM = ("atomic_number", "position", "isotope")
+NUMBERS = ("charge", "multiplicity", "record", "line")
+OBJECTS = ("title", "source", "properties", "atom_data", "text")
+"""Attributes of a block: rows per atom, numbers per conformer, other things per conformer."""
+
+CSR = (*PER_ATOM, "bonds")
+_NONE = {
+    "atomic_number": np.empty(0, np.uint8),
+    "position": np.empty((0, 3)),
+    "isotope": NATURAL,
+    "bonds": NO_BONDS,
+}

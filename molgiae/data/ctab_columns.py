@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.ctab import HEADER_LINES, OLD_CHARGE
-from molgiae.data.elements import ATOMIC_NUMBER
+from molgiae.data.conformer import Bonds, offset_of, rows_of
+from molgiae.data.ctab import HEADER_LINES, LISTED, OLD_CHARGE
+from molgiae.data.elements import ATOMIC_NUMBER, ISOTOPE
 
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -22,23 +23,23 @@ NEWLINE, SPACE, MINUS, DOT, ZERO = b"\n -.0"
 COUNTS_WIDTH = 39
 ATOM_WIDTH = 34
 """Columns of an atom line up to the element."""
-MASS_WIDTH = 36
 CHARGE_WIDTH = 39
-"""Columns up to the mass difference and up to the charge; a line may end before them."""
+"""Columns up to the charge, behind the mass difference; a line may end before both."""
 BOND_WIDTH = 9
 
 
-def _symbol_table() -> Bytes:
-    """(65536,) atomic number of the two bytes of a symbol; 0 for none."""
+def _symbol_table(values: dict[str, int]) -> Bytes:
+    """(65536,) value of the two bytes of a symbol; 0 for none."""
     table = np.zeros(1 << 16, np.uint8)
-    for symbol, number in ATOMIC_NUMBER.items():
+    for symbol, value in values.items():
         first, second = symbol.ljust(2).encode()
-        table[first | second << 8] = number
+        table[first | second << 8] = value
     return table
 
 
-_SYMBOL = _symbol_table()
+_SYMBOL, _ISOTOPE = _symbol_table(ATOMIC_NUMBER), _symbol_table(ISOTOPE)
 _CHARGE = np.array(OLD_CHARGE, np.int64)
+_LISTS = tuple(name.encode() for name in LISTED)
 
 
 class Lines:
@@ -84,21 +85,27 @@ class Tables:
         record: (K,) which of the records asked for.
         atomic_number: (N,) uint8.
         position: (N, 3) float64, angstrom.
+        isotope: (N,) uint16 mass numbers by the symbols.
         offset: (K + 1,) int64.
-        charge: (K,) by the charge columns.
+        bonds: `Bonds` of one record after the other, in rows ``bond_offset[k]:bond_offset[k + 1]``.
+        bond_offset: (K + 1,) int64.
+        charge: (N,) by the charge columns.
         after: (K,) line after the bonds.
         end: (K,) line after ``M  END``.
-        lists_charge: (K,) the property block overrides the charge columns.
+        has_lists: (K,) the property block gives charges, radicals or isotopes.
     """
 
     record: Index
     atomic_number: Bytes
     position: NDArray[np.float64]
+    isotope: NDArray[np.uint16]
     offset: Index
+    bonds: Bonds
+    bond_offset: Index
     charge: Index
     after: Index
     end: Index
-    lists_charge: Mask
+    has_lists: Mask
 
 
 def read_tables(lines: Lines, first: Index, last: Index) -> Tables:
@@ -109,40 +116,42 @@ def read_tables(lines: Lines, first: Index, last: Index) -> Tables:
         first: (R,) title line of each record.
         last: (R,) its ``$$$$`` line.
     """
-    if not len(first):
-        none = np.empty(0, np.int64)
-        atoms = none.astype(np.uint8), np.empty((0, 3)), np.zeros(1, np.int64)
-        return Tables(none, *atoms, none, none, none, none > 0)
     record = np.flatnonzero(last - first > HEADER_LINES)
     n_atoms, n_bonds, ok = _counts(lines, first[record] + HEADER_LINES)
     after = first[record] + HEADER_LINES + 1 + n_atoms + n_bonds
     ok &= (n_atoms > 0) & (after < last[record])
     record, n_atoms, n_bonds, after = record[ok], n_atoms[ok], n_bonds[ok], after[ok]
-    end, lists_charge, ok = _property_blocks(lines, first[record], after, last[record])
-    bond, bond_owner = _ragged(after - n_bonds, n_bonds)
-    ok[bond_owner[~_bonds_exist(lines, bond, n_atoms[bond_owner])]] = False
-    atom, atom_owner = _ragged(after - n_bonds - n_atoms, n_atoms)
-    number, position, charge, atom_ok = _atoms(lines, atom)
-    ok[atom_owner[~atom_ok]] = False
-    total = np.bincount(atom_owner, charge, minlength=len(record)).astype(np.int64)
+    end, has_lists, ok = _property_blocks(lines, first[record], after, last[record])
+    bond, atom = rows_of(after - n_bonds, n_bonds), rows_of(after - n_bonds - n_atoms, n_atoms)
+    bond_owner, atom_owner = (np.repeat(np.arange(len(record)), size) for size in (n_bonds, n_atoms))
+    bonds, bond_ok = _bonds(lines, bond, n_atoms[bond_owner])
+    number, isotope, position, charge, atom_ok = _atoms(lines, atom)
+    ok[bond_owner[~bond_ok]] = ok[atom_owner[~atom_ok]] = False
+    bonds, n_bonds = _normalised(bonds, bond_owner, n_atoms, ok)
     keep = slice(None) if ok.all() else ok[atom_owner]
     return Tables(
         record=record[ok],
         atomic_number=number[keep],
         position=position[keep],
-        offset=np.concatenate([[0], np.cumsum(n_atoms[ok])]).astype(np.int64),
-        charge=total[ok],
+        isotope=isotope[keep],
+        offset=offset_of(n_atoms[ok]),
+        bonds=bonds,
+        bond_offset=offset_of(n_bonds),
+        charge=charge[keep],
         after=after[ok],
         end=end[ok],
-        lists_charge=lists_charge[ok],
+        has_lists=has_lists[ok],
     )
 
 
-def _ragged(start: Index, size: Index) -> tuple[Index, Index]:
-    """All of ``start[k] + arange(size[k])`` in a row, and the k each belongs to."""
-    owner = np.repeat(np.arange(len(size)), size)
-    before = np.cumsum(size) - size
-    return np.arange(len(owner)) + np.repeat(start - before, size), owner
+def _normalised(bonds: Bonds, owner: Index, n_atoms: Index, ok: Mask) -> tuple[Bonds, Index]:
+    """The bonds of those records that are `ok`, each list as `Bonds` has it, and how many each of them has."""
+    size = int(n_atoms.max(initial=0)) + 1
+    keep = ok[owner]
+    low, high = np.sort(bonds[keep], axis=1).T
+    pair, atom = np.divmod(np.unique((owner[keep] * size + low) * size + high), size)
+    record, first = np.divmod(pair, size)
+    return np.stack([first, atom], axis=1), np.bincount(record, minlength=len(ok))[ok]
 
 
 def _counts(lines: Lines, line: Index) -> tuple[Index, Index, Mask]:
@@ -163,16 +172,19 @@ def _integers(field: Bytes) -> tuple[Index, Mask]:
     return value, ok
 
 
-def _bonds_exist(lines: Lines, line: Index, n_atoms: Index) -> Mask:
+def _bonds(lines: Lines, line: Index, n_atoms: Index) -> tuple[Bonds, Mask]:
+    """(K, 2) atoms of bond lines, from 0, and which lines are well formed and name atoms that are there."""
     rows, ok = lines.columns(line, BOND_WIDTH)
+    ends = []
     for k in (0, 3):
         atom, well_formed = _integers(rows[:, k : k + 3])
         ok &= well_formed & (atom >= 1) & (atom <= n_atoms)
-    return ok
+        ends.append(atom - 1)
+    return np.stack(ends, axis=1), ok
 
 
 def _property_blocks(lines: Lines, first: Index, after: Index, last: Index) -> tuple[Index, Mask, Mask]:
-    """Line after ``M  END``, whether charges are listed, and whether the block holds nothing but ``M`` lines.
+    """Line after ``M  END``, whether atoms are given values, and whether the block holds nothing but ``M`` lines.
 
     A record with two ``M  END`` or two counts lines is not clean: a ``$$$$`` may be missing.
     """
@@ -185,29 +197,33 @@ def _property_blocks(lines: Lines, first: Index, after: Index, last: Index) -> t
     ok &= (end >= after) & (inside == end - after)
     stamps = np.sort(np.concatenate([lines.starting(b"V2000", None, 34), lines.starting(b"V3000", None, 34)]))
     ok &= np.searchsorted(stamps, last) - np.searchsorted(stamps, first) == 1
-    charges = np.union1d(lines.starting(b"CHG", properties, 3), lines.starting(b"RAD", properties, 3))
-    lists_charge = np.searchsorted(charges, last) > np.searchsorted(charges, after)
-    return end + 1, lists_charge, ok
+    lists = np.sort(np.concatenate([lines.starting(mark, properties, 3) for mark in _LISTS]))
+    has_lists = np.searchsorted(lists, last) > np.searchsorted(lists, after)
+    return end + 1, has_lists, ok
 
 
-def _atoms(lines: Lines, line: Index) -> tuple[Bytes, NDArray[np.float64], Index, Mask]:
-    """Atomic numbers, positions and charges of atom lines, and which lines are well formed."""
+def _atoms(lines: Lines, line: Index) -> tuple[Bytes, NDArray[np.uint16], NDArray[np.float64], Index, Mask]:
+    """Atomic numbers, isotopes, positions and charges of atom lines, and which lines are well formed."""
     rows, ok = lines.columns(line, ATOM_WIDTH)
     position, coordinates_ok = _coordinates(rows[:, :30])
     symbol = rows[:, 31] | rows[:, 32].astype(np.uint16) << 8
-    number = _SYMBOL[symbol]
+    number, isotope = _SYMBOL[symbol], _ISOTOPE[symbol].astype(np.uint16)
     ok &= coordinates_ok & (number > 0) & (rows[:, 30] == SPACE) & (rows[:, 33] == SPACE)
     charge, charge_ok = _charges(lines, line)
-    return number, position, charge, ok & charge_ok
+    return number, isotope, position, charge, ok & charge_ok
 
 
 def _charges(lines: Lines, line: Index) -> tuple[Index, Mask]:
-    """Charges in columns 37-39 of atom lines, 0 if a line ends before, and which are well formed."""
-    field, present = lines.columns(line, CHARGE_WIDTH - MASS_WIDTH, MASS_WIDTH)
-    code = field[:, 2] - ZERO
-    ok = present & (field[:, 0] == SPACE) & (field[:, 1] == SPACE) & (code < len(_CHARGE))
+    """Charges in columns 37-39 of atom lines, 0 if a line ends before, and which are well formed.
+
+    Well formed with them is a mass difference of 0 in columns 35-36; others are left to the careful parser.
+    """
+    field, present = lines.columns(line, CHARGE_WIDTH - ATOM_WIDTH, ATOM_WIDTH)
+    code = field[:, 4] - ZERO
+    natural = (field[:, 0] == SPACE) & ((field[:, 1] == ZERO) | (field[:, 1] == SPACE))
+    ok = present & natural & (field[:, 2] == SPACE) & (field[:, 3] == SPACE) & (code < len(_CHARGE))
     return np.where(ok, _CHARGE[np.minimum(code, len(_CHARGE) - 1)], 0), ok | (
-        lines.width[line] <= MASS_WIDTH
+        lines.width[line] <= ATOM_WIDTH
     )
 
 

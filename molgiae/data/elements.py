@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from molgiae.errors import ConformerError
 
 _SYMBOLS = """
@@ -21,6 +23,9 @@ ATOMIC_NUMBER: dict[str, int] = {
     for spelling in (symbol, symbol.upper(), symbol.lower())
 } | dict.fromkeys(("D", "T", "d", "t"), 1)
 """Atomic number of each symbol, spelt ``Cl``, ``CL`` or ``cl``; deuterium and tritium are hydrogen."""
+
+ISOTOPE: dict[str, int] = {"D": 2, "d": 2, "T": 3, "t": 3}
+"""Mass number of the symbols that name an isotope."""
 
 PLACEHOLDERS = frozenset(("*", "R", "R#", "A", "Q", "L", "LP", "M", "X", "XX", "DU", "AH", "QH", "MH", "XH"))
 """Names of query atoms, R groups, lone pairs and dummies, in capitals."""
@@ -70,3 +75,11 @@ def atomic_number(symbol: str) -> int:
             raise ConformerError(f"'{symbol}' is a placeholder, expected an element")
         raise ConformerError(f"unknown element '{symbol[:20]}'")
     return number
+
+
+@cache
+def most_common_isotope(number: int) -> int:
+    """Mass number of the most abundant isotope of an element, which mass differences of V2000 are counted from."""
+    from rdkit.Chem import GetPeriodicTable  # noqa: PLC0415 (few files need it)
+
+    return int(GetPeriodicTable().GetMostCommonIsotope(number))

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 from molgiae.config import ConformerSearch
 from molgiae.data.conformer import Conformer
+from molgiae.data.toolkits import from_rdkit
 from molgiae.errors import ConformerError
 
 ATTEMPTS = 20
@@ -188,17 +189,14 @@ def _minimised(molecule: Chem.Mol, force_field: str) -> dict[int, float]:
 def _conformers(
     molecule: Chem.Mol, energies: dict[int, float], title: str, force_field: str
 ) -> list[Conformer]:
-    number = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], np.uint8)
     by_energy = sorted(energies, key=lambda conf_id: energies[conf_id])
     table = Chem.MolToMolBlock(molecule, includeStereo=False, confId=by_energy[0])
     smiles = _isomeric_smiles(molecule, by_energy[0])
     named = force_field in MINIMISERS
     return [
-        Conformer(
-            atomic_number=number,
-            position=molecule.GetConformer(k).GetPositions(),
+        replace(
+            from_rdkit(molecule, k),
             title=title,
-            charge=Chem.GetFormalCharge(molecule),
             properties={"smiles": smiles}
             | ({f"{force_field}_energy": f"{energies[k]:.6f}"} if named else {}),
             text=table,

@@ -36,6 +36,9 @@ from molgiae.errors import ConfigError, ShapeError
 
 __all__ = ["EmbeddingFile", "Hdf5Writer", "read_hdf5_blocks", "schema_table"]
 
+COPIED = ("atomic_number", "isotope", "position", "bonds", "record", "charge", "multiplicity")
+"""Columns that are attributes of a block under the same name."""
+
 FLUSH_ROWS = 4096
 FLUSH_ATOMS = 1 << 20
 CHUNK_BYTES = 1 << 17
@@ -99,7 +102,7 @@ class Hdf5Writer:
             raise ConfigError(f"dimension of the embedding is {dimension}, expected at least 1")
         self._schema = {**SCHEMA, **{column.name: column for column in predictions}}
         self.columns = (*columns, *(column.name for column in predictions))
-        self.rows = self.atoms = self.rejected = 0
+        self.rows = self.atoms = self.bonds = self.rejected = 0
         self._dimension, self._shape_dimension = dimension, shape_dimension
         self._attributes = {"model": model, "model_sha256": model_sha256, "command": command}
         if model_choice:
@@ -160,6 +163,7 @@ class Hdf5Writer:
         self._pending_atoms += len(block.atomic_number)
         self.rows += len(block)
         self.atoms += len(block.atomic_number)
+        self.bonds += len(block.bonds)
         self.rejected += len(block.rejected)
         waiting = max(len(self._pending_properties), len(self._pending_rejected))
         if waiting >= FLUSH_ROWS or self._pending_atoms >= FLUSH_ATOMS:
@@ -186,12 +190,9 @@ class Hdf5Writer:
     def _input_arrays(self, block: ConformerBlock) -> dict[str, NDArray[Any]]:
         return {
             "atom_offset": block.offset[1:] + self.atoms,
-            "atomic_number": block.atomic_number,
-            "position": block.position,
-            "title": _strings(block.title),
-            "source": _strings(block.source),
-            "record": block.record,
-            "charge": block.charge,
+            "bond_offset": block.bond_offset[1:] + self.bonds,
+            **{name: _strings(getattr(block, name)) for name in ("title", "source")},
+            **{name: getattr(block, name) for name in COPIED},
         }
 
     def _create(self) -> None:
@@ -208,7 +209,8 @@ class Hdf5Writer:
         for name, column in self._schema.items():
             if name in wanted:
                 _create_dataset(self._file, name, column, column.trailing(self._dimension))
-        _extend(self._file["atom_offset"], np.zeros(1, np.int64))
+        for name in ("atom_offset", "bond_offset"):
+            _extend(self._file[name], np.zeros(1, np.int64))
         self._properties = _PropertyColumns(self._file.create_group("properties"))
 
     @contextlib.contextmanager

@@ -90,8 +90,8 @@ class EmbeddingFile:
             raise MolgiaeError(f"{self.path}: has no column {name}; it has {', '.join(self.columns)}")
         start, stop, _ = slice(first, last).indices(len(self))
         per = SCHEMA[name].per if name in SCHEMA else "conformer"
-        if per == "atom":
-            offset = self._file["atom_offset"]
+        if per in ("atom", "bond"):
+            offset = self._file[f"{per}_offset"]
             start, stop = int(offset[start]), int(offset[max(start, stop)])
         elif per == "boundary":
             stop += 1
@@ -101,18 +101,22 @@ class EmbeddingFile:
         """Conformers ``first:last`` as they were read, without the records' text and lines."""
         start, stop, _ = slice(first, last).indices(len(self))
         offset = self.column("atom_offset", start, stop)
-        size = len(offset) - 1
-        return ConformerBlock(
-            atomic_number=self.column("atomic_number", start, stop),
-            position=self.column("position", start, stop),
-            offset=offset - offset[0],
+        known: dict[str, Any] = {}
+        if "bond_offset" in self.columns:
+            bond_offset = self.column("bond_offset", start, stop)
+            known["bond_offset"] = bond_offset - bond_offset[0]
+        for name in ("isotope", "bonds", "charge", "multiplicity", "record"):
+            if name in self.columns:
+                values = self.column(name, start, stop)
+                known[name] = values if name == "isotope" else values.astype(np.int64)
+        return ConformerBlock.from_arrays(
+            self.column("atomic_number", start, stop),
+            self.column("position", start, stop),
+            offset - offset[0],
             title=self.column("title", start, stop).tolist(),
-            charge=self.column("charge", start, stop).astype(np.int64),
             source=self.column("source", start, stop).tolist(),
-            record=self.column("record", start, stop),
-            line=np.zeros(size, np.int64),
             properties=self.properties(start, stop),
-            text=[""] * size,
+            **known,
         )
 
     def blocks(self, block_size: int = 1024) -> Iterator[ConformerBlock]:
@@ -202,7 +206,8 @@ class EmbeddingFile:
                 f"{self.path}: has schema version {int(version)}, this molgiae reads up to {SCHEMA_VERSION}; "
                 f"install molgiae {self._file.attrs['molgiae_version']}, which wrote it, or a newer one"
             )
-        missing = [name for name in (*INPUT_COLUMNS, "properties", "rejected") if name not in self._file]
+        required = (name for name in INPUT_COLUMNS if SCHEMA[name].required)
+        missing = [name for name in (*required, "properties", "rejected") if name not in self._file]
         if missing:
             raise MolgiaeError(f"{self.path}: is damaged: {', '.join(missing)} missing")
         offset = self._file["atom_offset"]

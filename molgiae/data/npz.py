@@ -49,7 +49,7 @@ def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
         )
     _check(path, arrays, coordinates)
     size = len(arrays["n_atoms"])
-    return ConformerBlock(
+    return ConformerBlock.from_arrays(
         atomic_number=arrays["atomic_number"].astype(np.uint8),
         position=arrays[coordinates].astype(np.float64) * UNIT[coordinates],
         offset=np.concatenate([[0], np.cumsum(arrays["n_atoms"], dtype=np.int64)]),
@@ -57,9 +57,6 @@ def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
         charge=arrays.get("formal_charge", np.zeros(size)).astype(np.int64),
         source=[str(path)] * size,
         record=np.arange(1, size + 1),
-        line=np.zeros(size, dtype=np.int64),
-        properties=[{}] * size,
-        text=[""] * size,
     )
 
 

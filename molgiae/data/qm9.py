@@ -52,16 +52,12 @@ def read_qm9(path: Path, split: str | None = None) -> ConformerBlock:
         index, n_atoms, number = file["gdb_index"], file["n_atoms"].astype(np.int64), file["atomic_number"]
         high, low, splits = file["position_high"], file["position_low"], file["split"]
     size = len(index)
-    block = ConformerBlock(
+    block = ConformerBlock.from_arrays(
         atomic_number=number.astype(np.uint8),
         position=((high.astype(np.int32) << 8) | low) * 1e-4,
         offset=np.concatenate([[0], np.cumsum(n_atoms)]),
         title=[f"gdb {i}" for i in index],
-        charge=np.zeros(size, dtype=np.int64),
         source=[str(path)] * size,
         record=np.arange(1, size + 1),
-        line=np.zeros(size, dtype=np.int64),
-        properties=[{}] * size,
-        text=[""] * size,
     )
     return block if split is None else block.take(splits == SPLITS.index(split))

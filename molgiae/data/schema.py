@@ -23,10 +23,10 @@ CONVENTION = (
 
 STRING = "string"
 
-Axis = Literal["conformer", "boundary", "atom", "rejected"]
+Axis = Literal["conformer", "boundary", "atom", "bond", "rejected"]
 Origin = Literal["input", "embedding", "command"]
 
-LENGTH: dict[Axis, str] = {"conformer": "M", "boundary": "M + 1", "atom": "N", "rejected": "K"}
+LENGTH: dict[Axis, str] = {"conformer": "M", "boundary": "M + 1", "atom": "N", "bond": "B", "rejected": "K"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Column:
         description: one sentence.
         origin: copied from the input, computed by every embedding, or added by one command.
         values: the only values allowed; empty for any.
+        required: whether files without it are damaged; otherwise molgiae 0.1 did not write it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Column:
     description: str
     origin: Origin = "input"
     values: tuple[str | int, ...] = ()
+    required: bool = True
 
     def trailing(self, dimension: int) -> tuple[int, ...]:
         """Trailing axes with ``"D"`` replaced by the size of the embedding."""
@@ -94,6 +96,15 @@ _COLUMNS = (
     Column("atom_offset", "i8", "boundary", (), "1", "first atom row of each conformer; the last entry is N"),
     Column("atomic_number", "u1", "atom", (), "1", "atomic number, in the order of the input"),
     Column(
+        "isotope",
+        "u2",
+        "atom",
+        (),
+        "1",
+        "mass number of the isotope, in the order of the input; 0 is the natural mixture",
+        required=False,
+    ),
+    Column(
         "position", "f8", "atom", (3,), "angstrom", "coordinates as read, in the order and pose of the input"
     ),
     Column(
@@ -111,6 +122,33 @@ _COLUMNS = (
     ),
     Column("record", "i8", "conformer", (), "1", "number of the record in its source, from 1"),
     Column("charge", "i4", "conformer", (), "elementary charge", "total charge of the record"),
+    Column(
+        "multiplicity",
+        "i4",
+        "conformer",
+        (),
+        "1",
+        "spin multiplicity of the record; 0 where it does not say",
+        required=False,
+    ),
+    Column(
+        "bond_offset",
+        "i8",
+        "boundary",
+        (),
+        "1",
+        "first row in bonds of each conformer; the last entry is B",
+        required=False,
+    ),
+    Column(
+        "bonds",
+        "i4",
+        "bond",
+        (2,),
+        "1",
+        "atoms of each bond of the record (from 0, within its conformer), the lesser first; none where it lists none",
+        required=False,
+    ),
     Column(
         "pose_defined",
         "S4",
@@ -341,7 +379,7 @@ def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column
 def schema_table(
     columns: Iterable[Column] = (*_COLUMNS, PROPERTY, PREDICTION, PREDICTION_STD, PROJECTION),
 ) -> str:
-    """The schema as a markdown table: M conformers, N atoms in all, K refused records, D embedding."""
+    """The schema as a markdown table: M conformers, N atoms and B bonds in all, K refused records, D embedding."""
     rows = ["| dataset | shape | type | unit | meaning |", "|---|---|---|---|---|"]
     rows += [
         f"| `{c.name}` | ({', '.join(map(str, (LENGTH[c.per], *c.shape)))}{'' if c.shape else ','}) "

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.ctab import HEADER_LINES, listed_charge, read_ctab
+from molgiae.data.ctab import HEADER_LINES, Listed, multiplicity_of, read_ctab, scattered
 from molgiae.data.ctab_columns import Index, Lines, Tables, read_tables
 from molgiae.data.fields import clean, repair
 from molgiae.data.sd_items import parse_items
 from molgiae.data.sources import Cursor
+from molgiae.data.state import charge_and_multiplicity
 from molgiae.errors import ConformerError
 
 DELIMITER = b"$$$$"
@@ -82,11 +85,11 @@ def split_glued(lines: Sequence[str]) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """Words of a record whose atoms are in a table: title, charge, properties."""
+    """What a record says beside the atoms of its table."""
 
-    title: str
-    charge: int
-    properties: dict[str, str]
+    title: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    listed: Listed | None = None
 
 
 class _Buffer:
@@ -128,36 +131,52 @@ class _Buffer:
         first, last = first[tables.record], last[tables.record]
         titles = self._slices(first, first + 1)
         data = self._slices(tables.end, last)
-        charges = tables.charge.tolist()
         entries: list[_Entry | None] = []
         for k, (title, items) in enumerate(zip(titles, data, strict=True)):
             try:
-                charge = self._listed_charge(tables, k) if tables.lists_charge[k] else charges[k]
-                entries.append(_Entry(clean(title), charge, parse_items(split_lines(items)) if items else {}))
+                listed = self._listed(tables, k) if tables.has_lists[k] else None
+                entries.append(_Entry(clean(title), parse_items(split_lines(items)) if items else {}, listed))
             except ConformerError:
                 entries.append(None)
         return entries
 
-    def _listed_charge(self, tables: Tables, k: int) -> int:
-        properties = self._stretches(tables.after[k : k + 1], tables.end[k : k + 1])[0]
-        n_atoms = int(tables.offset[k + 1] - tables.offset[k])
-        return sum(listed_charge(line, n_atoms, 0) for line in properties if line.startswith("M  CHG"))
+    def _listed(self, tables: Tables, k: int) -> Listed:
+        listed = Listed()
+        for line in self._stretches(tables.after[k : k + 1], tables.end[k : k + 1])[0]:
+            listed.read(line, int(tables.offset[k + 1] - tables.offset[k]), 0)
+        return listed
 
     def _clean_block(
         self, tables: Tables, entries: list[_Entry | None], first: Index, last: Index, record: Index
     ) -> ConformerBlock:
-        words = [entry or _Entry("", 0, {}) for entry in entries]
+        words = [entry or _Entry() for entry in entries]
         first, last = first[tables.record], last[tables.record]
-        return ConformerBlock(
-            atomic_number=tables.atomic_number,
-            position=tables.position,
-            offset=tables.offset,
+        charge, isotope, radical = tables.charge, tables.isotope, [0] * len(words)
+        for k in np.flatnonzero(tables.has_lists).tolist():
+            given, atoms = words[k].listed or Listed(), slice(*tables.offset[k : k + 2].tolist())
+            n = atoms.stop - atoms.start
+            if given.charge is not None:
+                charge[atoms] = scattered(given.charge, n)
+            if given.isotope is not None:
+                isotope[atoms] = np.where(isotope[atoms] > 0, isotope[atoms], scattered(given.isotope, n))
+            radical[k] = multiplicity_of(given.radical.values())
+        total, formal = (_sums(values, tables.offset) for values in (charge, charge != 0))
+        properties = [entry.properties for entry in words]
+        stated = [stated_state(*row) for row in zip(properties, total, radical, formal, strict=True)]
+        return ConformerBlock.from_arrays(
+            tables.atomic_number,
+            tables.position,
+            tables.offset,
+            isotope=isotope,
+            bonds=tables.bonds,
+            bond_offset=tables.bond_offset,
+            charge=np.array([charge for charge, _ in stated], np.int64),
+            multiplicity=np.array([multiplicity for _, multiplicity in stated], np.int64),
             title=[entry.title for entry in words],
-            charge=np.array([entry.charge for entry in words], np.int64),
             source=[self.cursor.source] * len(words),
             record=record[tables.record],
             line=self.cursor.line + first,
-            properties=[entry.properties for entry in words],
+            properties=properties,
             text=self._texts(first, last),
         )
 
@@ -193,17 +212,47 @@ class _Buffer:
         table = read_ctab(lines, first_line)
         first = first_line - self.cursor.line
         text = self._texts(np.array([first]), np.array([first + len(lines)]))[0]
+        properties = parse_items(lines[table.end :])
+        formal = int(np.count_nonzero(table.charge))
+        charge, multiplicity = stated_state(properties, int(table.charge.sum()), table.multiplicity, formal)
         return Conformer(
             atomic_number=table.atomic_number,
             position=table.position,
+            isotope=table.isotope,
+            bonds=table.bonds,
             title=clean(lines[0]),
-            charge=table.charge,
+            charge=charge,
+            multiplicity=multiplicity,
             source=self.cursor.source,
             record=record,
             line=first_line,
-            properties=parse_items(lines[table.end :]),
+            properties=properties,
             text=text,
         )
+
+
+def stated_state(
+    properties: Mapping[str, str], charge: int, multiplicity: int, formal: int
+) -> tuple[int, int]:
+    """Return charge and multiplicity of a record, from its table or, where that has none, its data items.
+
+    XYZ knows no formal charges, so that molgiae writes the total charge as an item when it turns XYZ into SDF.
+
+    Args:
+        properties: the data items.
+        charge: sum of the formal charges in the table.
+        multiplicity: by the radicals in the table; 0 for unknown.
+        formal: number of atoms with a formal charge.
+    """
+    if not properties:
+        return charge, multiplicity
+    named = charge_and_multiplicity(properties)
+    return (charge if formal else named[0] or 0), multiplicity or named[1] or 0
+
+
+def _sums(values: NDArray[Any], offset: Index) -> list[int]:
+    """Sums over the atoms of each record."""
+    return np.diff(np.concatenate([[0], np.cumsum(values, dtype=np.int64)])[offset]).tolist()
 
 
 def split_lines(text: str) -> list[str]:

@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from molgiae.data.conformer import Conformer
+from molgiae.data.conformer import NATURAL, Conformer, normalised
+from molgiae.data.ctab import multiplicity_of
+from molgiae.data.state import charge_and_multiplicity
 from molgiae.errors import ConformerError
+
+NATURAL_MASS_RANGE = 0.3
+"""Dalton by which tables of the masses of natural elements differ at most; isotopes differ by one."""
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -23,12 +29,15 @@ def from_ase(atoms: Atoms) -> Conformer:
     number = np.asarray(atoms.numbers)
     _check_elements(number)
     info = {key: str(value) for key, value in atoms.info.items() if isinstance(value, str | int | float)}
-    charge = atoms.info.get("charge", atoms.info.get("total_charge", 0))
+    charge, multiplicity = charge_and_multiplicity(info)
+    masses = atoms.arrays.get("masses")
     return Conformer(
         atomic_number=number.astype(np.uint8),
         position=np.array(atoms.positions, np.float64),
         title=next((info[key] for key in ("title", "name") if key in info), ""),
-        charge=int(charge or 0),
+        charge=charge or 0,
+        multiplicity=multiplicity or 0,
+        isotope=NATURAL if masses is None else isotope_of_mass(number, masses),
         properties=info,
     )
 
@@ -38,7 +47,12 @@ def to_ase(conformer: Conformer) -> Atoms:
     from ase import Atoms  # noqa: PLC0415
 
     info = {"title": conformer.title, "charge": conformer.charge, **conformer.properties}
-    return Atoms(numbers=conformer.atomic_number, positions=conformer.position, info=info)
+    if conformer.multiplicity:
+        info["multiplicity"] = conformer.multiplicity
+    atoms = Atoms(numbers=conformer.atomic_number, positions=conformer.position, info=info)
+    if conformer.isotope.any():
+        atoms.set_masses(np.where(conformer.isotope > 0, conformer.isotope, atoms.get_masses()))
+    return atoms
 
 
 def from_rdkit(mol: Mol, conf_id: int = -1) -> Conformer:
@@ -59,14 +73,32 @@ def from_rdkit(mol: Mol, conf_id: int = -1) -> Conformer:
         raise ConformerError(f"the molecule has no conformer {conf_id}; embed it first") from error
     number = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], np.int64)
     _check_elements(number)
+    bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]
+    radicals = [atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()]
     properties = mol.GetPropsAsDict(includePrivate=False, includeComputed=False)
     return Conformer(
         atomic_number=number.astype(np.uint8),
         position=np.array(position, np.float64),
         title=mol.GetProp("_Name") if mol.HasProp("_Name") else "",
         charge=Chem.GetFormalCharge(mol),
+        multiplicity=multiplicity_of(electrons + 1 for electrons in radicals if electrons),
+        isotope=np.array([atom.GetIsotope() for atom in mol.GetAtoms()], np.uint16),
+        bonds=normalised(np.array(bonds, np.int64).reshape(-1, 2)),
         properties={key: str(value) for key, value in properties.items()},
     )
+
+
+def isotope_of_mass(number: NDArray[np.integer], mass: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """Return mass numbers (n,) of atoms whose mass is not that of their element, 0 for the others.
+
+    Args:
+        number: (n,) atomic numbers.
+        mass: (n,) atomic masses, dalton.
+    """
+    from ase.data import atomic_masses  # noqa: PLC0415
+
+    apart = np.abs(mass - atomic_masses[number]) > NATURAL_MASS_RANGE
+    return np.where(apart & (mass > 0.5), np.rint(mass), 0).astype(np.uint16)
 
 
 def _check_elements(number: np.ndarray) -> None:

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.elements import ISOTOPE
 from molgiae.data.fields import clean, repair, shown
 from molgiae.data.sources import Cursor
-from molgiae.data.xyz_atoms import decode, decode_carefully, is_atom, may_be_atom
+from molgiae.data.xyz_atoms import (
+    decode,
+    decode_carefully,
+    further_columns,
+    is_atom,
+    may_be_atom,
+    split_isotope,
+)
 from molgiae.data.xyz_columns import decode_lines
 from molgiae.data.xyz_comment import Columns, Comment, parse_comment
 from molgiae.errors import ConformerError
@@ -28,6 +38,8 @@ ONE_BY_ONE = 1 << 16
 NEWLINE = ord("\n")
 QM9_TRAILER = 3
 """Lines of frequencies, SMILES and InChI at the end of a frame of QM9 itself (comment ``gdb ...``)."""
+
+_ISOTOPE_SYMBOLS = tuple(symbol.encode() for symbol in ISOTOPE)
 
 _FIXED_DECIMALS = re.compile(rb"\s*\w+(?=\s)(?:\s+-?\d+\.(\d{4,})(?=\s))(?:\s+-?\d+\.\d+){2}\s*")
 
@@ -102,13 +114,23 @@ def _in_one_go(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlo
         return None
     ends = [line_start[i + HEADER_LINES + n] for i, n in zip(starts, counts, strict=True)]
     bodies = [buffer[line_start[i + HEADER_LINES] : end] for i, end in zip(starts, ends, strict=True)]
-    atoms = decode_lines(b"".join(bodies), sum(counts), columns)
+    body = b"".join(bodies)
+    atoms = decode_lines(body, sum(counts), columns)
     if atoms is None:
         return None
-    return ConformerBlock(
+    try:
+        isotope, further = _further(body, atoms[0], columns)
+    except (ValueError, IndexError):
+        return None
+    offset = np.cumsum([0, *counts])
+    stretches = [slice(*ends) for ends in zip(offset[:-1].tolist(), offset[1:].tolist(), strict=True)]
+    return ConformerBlock.from_arrays(
         atomic_number=atoms[0],
         position=atoms[1],
-        offset=np.cumsum([0, *counts]),
+        offset=offset,
+        isotope=isotope,
+        atom_data=[{name: values[atoms] for name, values in further.items()} for atoms in stretches],
+        multiplicity=np.array([comment.multiplicity for comment in comments], np.int64),
         title=[comment.title for comment in comments],
         charge=np.array([comment.charge for comment in comments], np.int64),
         source=[cursor.source] * len(starts),
@@ -120,6 +142,25 @@ def _in_one_go(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlo
             for i, end in zip(starts, ends, strict=True)
         ],
     ), line_start[taken]
+
+
+def _further(
+    body: bytes, number: NDArray[np.uint8], columns: Columns
+) -> tuple[NDArray[np.uint16], dict[str, NDArray[Any]]]:
+    """Isotopes and further columns of atom lines that all have as many words.
+
+    Raises:
+        ValueError, IndexError: a column is not of the kind that it is said to be of.
+    """
+    n = len(number)
+    if not columns.further and not (number == 1).any():
+        return np.zeros(n, np.uint16), {}
+    if not columns.further and not any(mark in body for mark in _ISOTOPE_SYMBOLS):
+        return np.zeros(n, np.uint16), {}
+    words = body.decode("latin-1").split()
+    step = len(words) // n
+    by_column = [words[k::step] for k in range(step)]
+    return split_isotope(further_columns(by_column[columns.species], by_column, columns), n)
 
 
 def _regular_frames(text: str, line_start: list[int], final: bool) -> tuple[list[int], list[int], int]:
@@ -211,22 +252,26 @@ class _Frames:
     def _conformer(self, i: int, end: int, comment: Comment, record: int) -> Conformer | str:
         atoms = self.lines[i + HEADER_LINES : end]
         try:
-            number, position = decode(atoms, comment.columns)
+            number, position, further = decode(atoms, comment.columns)
         except (ValueError, KeyError):
             try:
                 first = self.cursor.line + i + HEADER_LINES
-                number, position = decode_carefully(atoms, comment.columns, first)
+                number, position, further = decode_carefully(atoms, comment.columns, first)
             except ConformerError as error:
                 return error.reason
+        isotope, further = split_isotope(further, len(number))
         return Conformer(
             atomic_number=number,
             position=position,
+            isotope=isotope,
             title=comment.title,
             charge=comment.charge,
+            multiplicity=comment.multiplicity,
             source=self.cursor.source,
             record=record,
             line=self.cursor.line + i,
             properties=comment.properties,
+            atom_data=further,
             text=_text(self.lines[i:end], self.cursor),
         )
 

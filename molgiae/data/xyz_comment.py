@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from molgiae.data.fields import clean, shown
+from molgiae.data.state import charge_and_multiplicity
 from molgiae.errors import ConformerError
 
 _QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
@@ -26,18 +27,34 @@ _PLAIN_PAIR = re.compile(
 _ESCAPED = re.compile(r"\\([\\\"'n])")
 _ESCAPES = {"n": "\n"}
 _EXTENDED = re.compile(r"(?:^|\s)(?:Properties|Lattice)\s*=", re.IGNORECASE | re.ASCII)
-_WHOLE = re.compile(r"([-+]?\d+)(?:\.0*)?[,;]?", re.ASCII)
-_CHARGE_KEYS = ("charge", "total_charge")
 TITLE_KEYS = ("title", "name", "config_type")
 """Keys whose value is the title of an extended frame, the best first."""
 
 
 @dataclass(frozen=True, slots=True)
+class Further:
+    """Further columns of the atom lines under one name.
+
+    Attributes:
+        name: as written.
+        kind: R for real numbers, I for integers, L for logical values, S for text.
+        start: first column.
+        width: number of columns.
+    """
+
+    name: str
+    kind: str
+    start: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
 class Columns:
-    """Where an atom line holds its element and the first of its three coordinates."""
+    """Where an atom line holds its element, the first of its three coordinates, and what else is named."""
 
     species: int = 0
     position: int = 1
+    further: tuple[Further, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +63,7 @@ class Comment:
 
     title: str = ""
     charge: int = 0
+    multiplicity: int = 0
     columns: Columns = Columns()
     properties: dict[str, str] = field(default_factory=dict)
 
@@ -53,7 +71,8 @@ class Comment:
 def parse_comment(line: str) -> Comment:
     """Read a comment line; extended XYZ if it has ``Properties=`` or ``Lattice=``, else the title.
 
-    ``charge=`` and ``total_charge=`` are heeded in both. Lattice and pbc are kept as properties, not used.
+    ``charge=``, ``total_charge=``, ``multiplicity=`` and ``spin_multiplicity=`` are heeded in
+    both. Lattice and pbc are kept as properties, not used.
 
     Raises:
         ConformerError: ``Properties=`` names no species or no positions.
@@ -61,14 +80,14 @@ def parse_comment(line: str) -> Comment:
     if "=" not in line:
         return Comment(clean(line))
     if not _EXTENDED.search(line):
-        return Comment(clean(line), _whole(plain_pairs(line, colons=False), _CHARGE_KEYS))
+        return Comment(clean(line), *_state(plain_pairs(line, colons=False)))
     found = _PAIR.findall(line)
     pairs = {unquoted(key): unquoted(value) for key, value in found if value}
     title = next((pairs[key] for key in TITLE_KEYS if key in pairs), "")
     layout = next((value for key, value in pairs.items() if key.lower() == "properties"), "")
     columns = columns_of(layout) if layout else Columns()
     pairs |= {unquoted(word): "T" for word, value in found if not value and word.strip(",;")}
-    return Comment(title, _whole(pairs, _CHARGE_KEYS), columns, pairs)
+    return Comment(title, *_state(pairs), columns, pairs)
 
 
 def plain_pairs(line: str, *, colons: bool = True) -> dict[str, str]:
@@ -84,10 +103,10 @@ def plain_pairs(line: str, *, colons: bool = True) -> dict[str, str]:
     }
 
 
-def _whole(pairs: Mapping[str, str], names: Collection[str]) -> int:
-    """The whole number that is the value of one of these keys, in any case; 0 if there is none."""
-    values = (_WHOLE.fullmatch(value) for key, value in pairs.items() if key.lower() in names)
-    return next((int(value[1]) for value in values if value), 0)
+def _state(pairs: Mapping[str, str]) -> tuple[int, int]:
+    """Charge and multiplicity; 0 where there is none."""
+    charge, multiplicity = charge_and_multiplicity(pairs)
+    return charge or 0, multiplicity or 0
 
 
 def unquoted(word: str) -> str:
@@ -106,15 +125,21 @@ def columns_of(layout: str) -> Columns:
         ConformerError: it cannot be read, or names no species or no positions.
     """
     words = layout.split(":")
-    names, widths = words[::3], words[2::3]
-    if len(words) % 3 or not all(width.isascii() and width.isdecimal() for width in widths):
+    names, kinds, widths = words[::3], words[1::3], words[2::3]
+    if (
+        len(words) % 3
+        or not set(kinds) <= set("RILS")
+        or not all(width.isascii() and width.isdecimal() for width in widths)
+    ):
         raise ConformerError(f"Properties cannot be read: {shown(layout)}")
-    start, column = 0, {}
-    for name, width in zip(names, widths, strict=True):
-        column[name.lower()] = start, int(width)
-        start += int(width)
-    species = column.get("species", column.get("z", (0, 0)))
-    position = column.get("pos", column.get("positions", (0, 0)))
-    if species[1] != 1 or position[1] != 3:
+    column: dict[str, Further] = {}
+    start = 0
+    for name, kind, width in zip(names, kinds, map(int, widths), strict=True):
+        column[name.lower()] = Further(name, kind, start, width)
+        start += width
+    species = next((column.pop(key) for key in ("species", "z") if key in column), None)
+    position = next((column.pop(key) for key in ("pos", "positions") if key in column), None)
+    if species is None or position is None or (species.width, position.width) != (1, 3):
         raise ConformerError(f"Properties needs species:S:1 and pos:R:3, found {shown(layout)}")
-    return Columns(species[0], position[0])
+    further = tuple(one for one in column.values() if one.width)
+    return Columns(species.start, position.start, further)

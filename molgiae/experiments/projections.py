@@ -10,7 +10,7 @@ digits see `molgiae.experiments.mnist`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ def run(config: Config, setting: Setting) -> Findings:
             f"{setting.data}: {len(block)} test molecules with properties, more than {config.known} are needed"
         )
     embedder = Embedder(config.model, device=setting.device)
-    mirror = ConformerBlock(**{**vars_of(block), "position": block.position * [1.0, 1.0, -1.0]})
+    mirror = replace(block, position=block.position * [1.0, 1.0, -1.0])
     learned = torch.from_numpy(embedder.embed(block)["embedding"]).double()
     reflected = torch.from_numpy(embedder.embed(mirror)["embedding"]).double()
     generator = torch.Generator().manual_seed(setting.seed)
@@ -189,11 +189,6 @@ def run(config: Config, setting: Setting) -> Findings:
 def distances(s: Tensor, pair: Tensor) -> NDArray[np.float64]:
     """(P,) of the pairs (2, P)."""
     return (s[pair[0]] - s[pair[1]]).norm(dim=1).numpy()
-
-
-def vars_of(block: ConformerBlock) -> dict[str, Any]:
-    """The fields of a block."""
-    return {name: getattr(block, name) for name in block.__dataclass_fields__}
 
 
 def bars(rows: list[dict[str, Any]]) -> tuple[Bar, ...]:

@@ -40,7 +40,7 @@ def match_atoms(z: Ints, x: Floats, y: Floats, starts: list[Floats]) -> tuple[In
     """The best matchings found.
 
     Args:
-        z: (n,) atomic numbers of both, sorted.
+        z: (n,) elements and isotopes of both, sorted.
         x: (P, n, 3) references, centroids at the origin, angstrom.
         y: (P, n, 3) probes, the same.
         starts: each (P, 3, 3), further rotations of the probes to start from.

@@ -1,4 +1,4 @@
-"""Bond graphs coloured by element: canonical labels, isomorphisms and automorphisms, many graphs at once.
+"""Bond graphs coloured by element and isotope: canonical labels, isomorphisms and automorphisms, many graphs at once.
 
 Colours are refined by those of the neighbours until nothing changes (Weisfeiler and Leman 1968); atoms still
 alike are told apart one at a time, with backtracking where a choice turns out to matter (McKay 1981).
@@ -45,14 +45,14 @@ class Graphs:
         return Graphs(_mixed(self.colour + mark * _MARK), self.neighbour)
 
 
-def graphs_of(z: Ints, bonds: list[Ints]) -> Graphs:
+def graphs_of(species: Ints, bonds: list[Ints]) -> Graphs:
     """Graphs of conformers of equal size.
 
     Args:
-        z: (M, n) atomic numbers, or other colours of the atoms.
+        species: (M, n) elements and isotopes, or other colours of the atoms.
         bonds: of each (K, 2), none twice.
     """
-    m, n = z.shape
+    m, n = species.shape
     graph = np.repeat(np.arange(m), [2 * len(pairs) for pairs in bonds])
     ends = np.concatenate([np.concatenate([pairs, pairs[:, ::-1]]) for pairs in bonds])
     row = graph * n + ends[:, 0]
@@ -61,7 +61,7 @@ def graphs_of(z: Ints, bonds: list[Ints]) -> Graphs:
     degree = np.bincount(row, minlength=m * n)
     neighbour = np.full((m * n, int(degree.max(initial=0))), n, np.int64)
     neighbour[row, np.arange(len(row)) - np.repeat(np.cumsum(degree) - degree, degree)] = other
-    return Graphs(_mixed(z.astype(np.uint64)), neighbour.reshape(m, n, -1))
+    return Graphs(_mixed(species.astype(np.uint64)), neighbour.reshape(m, n, -1))
 
 
 def refine(graphs: Graphs) -> Colours:

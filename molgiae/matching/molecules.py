@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.bonds import bonds_of, perceived_bonds
+from molgiae.data.bonds import known_bonds
 from molgiae.data.conformer import Conformer
 from molgiae.matching.graphs import (
     Graphs,
@@ -28,7 +28,7 @@ BATCH = 2048
 
 @dataclass(frozen=True, slots=True)
 class Molecules:
-    """Conformers by bond graph.
+    """Conformers by bond graph; elements and isotopes colour its atoms.
 
     Attributes:
         graph: of each molecule, atoms in the common order.
@@ -48,7 +48,7 @@ def molecules_of(conformers: Sequence[Conformer]) -> Molecules:
     like_first = []
     for m, conformer in enumerate(conformers):
         pairs = known_bonds(conformer)
-        like_first.append(first.setdefault((conformer.atomic_number.tobytes(), pairs.tobytes()), m))
+        like_first.append(first.setdefault((conformer.species.tobytes(), pairs.tobytes()), m))
         if like_first[m] == m:
             bonds[m] = pairs
     by_size = defaultdict(list)
@@ -60,17 +60,11 @@ def molecules_of(conformers: Sequence[Conformer]) -> Molecules:
     for members in by_size.values():
         for start in range(0, len(members), BATCH):
             part = members[start : start + BATCH]
-            z = np.stack([conformers[m].atomic_number for m in part]).astype(np.int64)
-            _label(found, known, like, part, graphs_of(z, [bonds[m] for m in part]))
+            species = np.stack([conformers[m].species for m in part])
+            _label(found, known, like, part, graphs_of(species, [bonds[m] for m in part]))
     for m, same in enumerate(like_first):
         found.molecule[m], found.order[m] = found.molecule[same], found.order[same]
     return found
-
-
-def known_bonds(conformer: Conformer) -> Ints:
-    """Bonds of the record, or perceived ones."""
-    bonds = bonds_of(conformer)
-    return perceived_bonds(conformer.atomic_number, conformer.position) if bonds is None else bonds
 
 
 def _label(

@@ -64,7 +64,7 @@ def superpose_pairs(
         reference: P conformers.
         probe: P conformers, in any order of their atoms.
         match: "bonds": atoms are matched so that bonds lie on bonds, whatever their order; they are taken from the
-            records, or perceived from distances. "atoms": any matching within elements.
+            records, or perceived from distances. "atoms": any matching within elements. Isotopes are never exchanged.
         allow_reflection: whether the probe may be mirrored.
         starts: (P, 3, 3) rotations of the probes onto the references to start from, beside others; only the search
             by atoms needs any.
@@ -140,8 +140,8 @@ def _by_atoms(
     result = _nothing(len(reference), sign)
     groups: dict[bytes, list[int]] = defaultdict(list)
     for k, (a, b) in enumerate(zip(reference, probe, strict=True)):
-        formula = np.sort(a.atomic_number).tobytes()
-        if formula == np.sort(b.atomic_number).tobytes():
+        formula = np.sort(a.species).tobytes()
+        if formula == np.sort(b.species).tobytes():
             groups[formula].append(k)
         else:
             result.reason[k] = "the formulas differ"
@@ -149,12 +149,10 @@ def _by_atoms(
         mine, theirs = [reference[k] for k in members], [probe[k] for k in members]
         bonded = _by_bonds(mine, theirs, sign)
         rotations = [bonded.rotation] if starts is None else [bonded.rotation, starts[members]]
-        first, second = (
-            [np.argsort(c.atomic_number, kind="stable") for c in side] for side in (mine, theirs)
-        )
+        first, second = ([np.argsort(c.species, kind="stable") for c in side] for side in (mine, theirs))
         _search(
             result, members, reference, probe, first, second, sign,
-            partial(match_atoms, np.frombuffer(formula, np.uint8).astype(np.int64), starts=rotations),
+            partial(match_atoms, np.frombuffer(formula, np.int64), starts=rotations),
         )  # fmt: skip
     return result
 

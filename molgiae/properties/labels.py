@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.blocks import concatenate
-from molgiae.data.bond_records import bond_record
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.inputs import listed, read_inputs
 from molgiae.data.npz import read_npz
 from molgiae.data.readers import Inputs
-from molgiae.errors import ConfigError, ConformerError
+from molgiae.errors import ConfigError
 from molgiae.properties.columns import COMMENT, ArrayColumns, Column, Columns, PropertyColumns, TableColumns
 from molgiae.properties.molecules import molecule_numbers
 from molgiae.targets import (
@@ -223,18 +222,10 @@ def _read(
     else:
         block = concatenate(list(read_inputs(names, format=format)) or [ConformerBlock.of([])])
         columns = PropertyColumns(block, ", ".join(names))
-        block = replace(block, text=[_bonds(block, m) for m in range(len(block))])
+        block = replace(block, text=[""] * len(block))  # its bonds are kept
     if table is not None:
         columns = TableColumns(table, block.title, title_column)
     return block, columns
-
-
-def _bonds(block: ConformerBlock, m: int) -> str:
-    """The bonds of a record alone, shared among conformers."""
-    try:
-        return bond_record(block[m])
-    except ConformerError:
-        return ""
 
 
 def _find_column(wanted: _Wanted, columns: Columns, alone: bool) -> tuple[str, str]:

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from molgiae.data.bonds import Bonds
-from molgiae.data.conformer import ConformerBlock
+from molgiae.data.bonds import known_bonds
+from molgiae.data.conformer import Bonds, ConformerBlock
 from molgiae.matching.graphs import graphs_of, refine
-from molgiae.matching.molecules import known_bonds
 
 Ints = NDArray[np.int64]
 

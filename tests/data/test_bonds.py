@@ -9,7 +9,7 @@ import pytest
 from ase.build import molecule as g2
 from scipy.spatial.transform import Rotation
 
-from molgiae.data.bonds import BOND_LENGTH_FACTOR, SURE_FACTOR, bonds_of, perceived_bonds
+from molgiae.data.bonds import BOND_LENGTH_FACTOR, SURE_FACTOR, perceived_bonds
 from molgiae.data.readers import read_conformers
 
 from .molfiles import molecule, sdf_record, v3000_record, xyz_frame
@@ -23,13 +23,13 @@ CHAIN = [[k, k + 1] for k in range(len(ATOMS) - 1)]
 def test_bonds_of_both_formats(tmp_path, record, newline):
     path = tmp_path / "a.sdf"
     path.write_bytes(record.replace("\n", newline).encode())
-    assert bonds_of(next(read_conformers(path))).tolist() == CHAIN
+    assert next(read_conformers(path)).bonds.tolist() == CHAIN
 
 
 def test_bonds_are_sorted_and_none_is_there_twice(tmp_path):
     path = tmp_path / "a.sdf"
     path.write_text(sdf_record(ATOMS, "a", [(5, 2), (2, 1), (1, 2)]))
-    assert bonds_of(next(read_conformers(path))).tolist() == [[0, 1], [1, 4]]
+    assert next(read_conformers(path)).bonds.tolist() == [[0, 1], [1, 4]]
 
 
 def test_labels_of_v3000_need_not_be_numbers_in_order(tmp_path):
@@ -37,13 +37,36 @@ def test_labels_of_v3000_need_not_be_numbers_in_order(tmp_path):
     text = text.replace("M  V30 1 C", "M  V30 7 C").replace("V30 1 1 1 2", "V30 1 1 7 2")
     path = tmp_path / "a.sdf"
     path.write_text(text)
-    assert bonds_of(next(read_conformers(path))).tolist() == [[0, 1], [1, 2]]
+    assert next(read_conformers(path)).bonds.tolist() == [[0, 1], [1, 2]]
+
+
+def test_a_table_without_a_version_stamp_keeps_its_bonds(tmp_path):
+    """CONCORD and GaussView leave the stamp out."""
+    path = tmp_path / "a.sdf"
+    path.write_text(sdf_record(ATOMS, "a").replace(" V2000", ""))
+    assert next(read_conformers(path)).bonds.tolist() == CHAIN
+
+
+@pytest.mark.parametrize("size", [1, 30])
+def test_bonds_of_many_records_are_those_of_each(tmp_path, size):
+    rng = np.random.default_rng(size)
+    path = tmp_path / "a.sdf"
+    expected, records = [], []
+    for k in range(size):
+        atoms = molecule(k)
+        pairs = rng.integers(1, len(atoms) + 1, (rng.integers(0, 12), 2))
+        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+        expected.append(sorted({tuple(sorted(pair)) for pair in (pairs - 1).tolist()}))
+        text = sdf_record(atoms, "a", [tuple(pair) for pair in pairs.tolist()])
+        records.append(text.replace(" V2000", "") if k % 5 == 2 else text)
+    path.write_text("".join(records))
+    assert [[tuple(b) for b in c.bonds.tolist()] for c in read_conformers(path)] == expected
 
 
 def test_a_record_without_a_table_has_none(tmp_path):
     path = tmp_path / "a.xyz"
     path.write_text(xyz_frame(ATOMS, "a"))
-    assert bonds_of(next(read_conformers(path))) is None
+    assert not len(next(read_conformers(path)).bonds)
 
 
 BONDS_OF_G2 = {
