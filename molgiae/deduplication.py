@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import pickle
 import tempfile
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.fields import parse_number
 from molgiae.data.hdf5 import Hdf5Writer
 from molgiae.data.inputs import is_hdf5, listed, read_inputs
@@ -147,12 +147,12 @@ def deduplicate(
         result = Deduplication(str(output), str(table_path))
         reasons = Reasons()
         with partial.reporting(), open(partial.temporary, "w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(TABLE_FIELDS)
+            table_rows = CsvWriter(file)
+            table_rows.row(TABLE_FIELDS)
             for first, block in records.blocks():
                 kept = verdicts.into[first : first + len(block)] < 0
                 _write(writer, block, kept)
-                rows.writerows(_rows(block, first, verdicts, records))
+                table_rows.rows(_rows(block, first, verdicts, records))
                 reasons.add(block.rejected)
                 result.kept += int(kept.sum())
                 result.merged += int((~kept).sum())

@@ -8,7 +8,6 @@ of zeros, so neither is ever written: a refused record ends the command, or is l
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ import numpy as np
 
 from molgiae import __version__
 from molgiae.data.conformer import Rejected
+from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.partial import PartialFile
 from molgiae.errors import ConformerError
 from molgiae.sinks import write_rejected
@@ -142,11 +142,11 @@ class MatrixSink:
         columns = {key: f"{key} (property)" if key in ROW_FIELDS else key for key in self._keys}
         self._rows.seek(0)
         with open(self._partial_rows.temporary, "w", newline="", encoding="utf-8", errors="replace") as file:
-            writer = csv.writer(file)
-            writer.writerow([*ROW_FIELDS, *columns.values()])
+            writer = CsvWriter(file)
+            writer.row([*ROW_FIELDS, *columns.values()])
             for line in self._rows:
                 own, properties = json.loads(line)
-                writer.writerow([*own, *(properties.get(key, "") for key in columns)])
+                writer.row([*own, *(properties.get(key, "") for key in columns)])
 
     def _write_matrix(self) -> None:
         header = {"descr": "<f4", "fortran_order": False, "shape": (self._count, self._dimension)}

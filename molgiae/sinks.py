@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from molgiae.data.conformer import Rejected
+from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.hdf5 import Hdf5Writer
 from molgiae.data.partial import PartialFile
 from molgiae.data.writers import StructureWriter, open_writer
@@ -172,6 +172,6 @@ class StructureSink:
 def write_rejected(partial: PartialFile, rejected: Iterable[Rejected]) -> None:
     """A table of refused records as CSV."""
     with partial.writing() as path, open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(REJECTED_FIELDS)
-        writer.writerows([getattr(record, name) for name in REJECTED_FIELDS] for record in rejected)
+        writer = CsvWriter(file)
+        writer.row(REJECTED_FIELDS)
+        writer.rows([getattr(record, name) for name in REJECTED_FIELDS] for record in rejected)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from molgiae.data.conformer import Rejected
+from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.partial import PartialFile
 from molgiae.sinks import write_rejected
 
@@ -55,8 +55,8 @@ class TableSink:
         with self._partial.reporting():
             disk = self._closing.enter_context(open(self._partial.temporary, "wb"))
             stream = self._closing.enter_context(_text(disk, self.path.name.lower().endswith(".gz")))
-            self._writer = csv.DictWriter(stream, self._columns, delimiter=delimiter_of(self.path))
-            self._writer.writeheader()
+            self._writer = CsvWriter(stream, delimiter_of(self.path))
+            self._writer.row(self._columns)
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -75,7 +75,9 @@ class TableSink:
     def write(self, result: Result) -> None:
         """Append."""
         with self._partial.reporting():
-            self._writer.writerows(self._row(result, m) for m in range(len(result)))
+            for m in range(len(result)):
+                cells = self._row(result, m)
+                self._writer.row(cells.get(name, "") for name in self._columns)
         self._rejected += result.block.rejected
 
     def rejected_in(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from molgiae.data.conformer import Rejected
+from molgiae.data.csv_cells import as_given
 from molgiae.data.fields import clean
 from molgiae.data.readers import CHUNK_SIZE, read_blocks
 from molgiae.data.sources import STDIN, ByteStream, Source
@@ -134,7 +135,7 @@ def _read_csv(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]
     lines = _lines(stream)
     heading = next(lines, "")
     delimiter = max(DELIMITERS, key=heading.count)
-    names = [clean(name) for name in next(csv.reader([heading], delimiter=delimiter), [])]
+    names = [clean(as_given(name)) for name in next(csv.reader([heading], delimiter=delimiter), [])]
     smiles_at = _column(source, names, columns.smiles, _smiles_column(names), "smiles")
     title_at = _title_column(names)
     if columns.title is not None:
@@ -163,7 +164,7 @@ def _read_csv(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]
 
 
 def _cell(row: list[str], column: int | None) -> str:
-    return row[column] if column is not None and column < len(row) else ""
+    return as_given(row[column]) if column is not None and column < len(row) else ""
 
 
 def _column(source: Source, names: list[str], wanted: str | None, found: int | None, what: str) -> int:

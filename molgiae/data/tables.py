@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 
 from molgiae import __version__
+from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.partial import PartialFile
 from molgiae.errors import ConfigError
 
@@ -96,9 +96,9 @@ def _suffix(path: str | os.PathLike[str]) -> str:
 
 def write_csv(file: TextIO, fields: Sequence[Field], rows: Sequence[Row], delimiter: str = ",") -> None:
     """Header and rows; numbers with six decimals at most, truth values as 1 and 0."""
-    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-    writer.writerow([field.name for field in fields])
-    writer.writerows([_shown(value) for value in row] for row in rows)
+    writer = CsvWriter(file, delimiter, "\n")
+    writer.row(field.name for field in fields)
+    writer.rows(map(_shown, row) for row in rows)
 
 
 def _shown(value: Any) -> Any:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.data.csv_cells import as_given
 from molgiae.data.fields import clean, parse_number, shown
 from molgiae.data.npz import open_npz
 from molgiae.data.readers import CHUNK_SIZE
@@ -211,7 +212,7 @@ def _read_rows(name: str) -> tuple[dict[int, list[str]], tuple[str, ...]]:
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
-                rows[reader.line_num] = row
+                rows[reader.line_num] = list(map(as_given, row))
     except csv.Error as error:
         raise ConfigError(f"{name}, line {reader.line_num}: not a row of a table: {error}") from error
     if not rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from molgiae import __version__, checkpoint
 from molgiae.choice import choose
 from molgiae.config import AUTO_MODEL, FinetuneConfig
 from molgiae.data.conformer import Rejected
+from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.inputs import listed
 from molgiae.data.partial import PartialFile
 from molgiae.data.readers import Inputs
@@ -303,10 +303,10 @@ def _write_test(path: Path, test: Labelled, value: Floats, std: Floats) -> None:
     """Predictions for the test set as CSV."""
     headings = [target.heading for target in test.targets]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         columns = [f"{heading}{what}" for heading in headings for what in ("", ", predicted", ", std")]
-        writer.writerow(["title", "source", "record", *columns])
+        writer.row(["title", "source", "record", *columns])
         for m in range(len(test)):
             cells = np.stack([test.values[m], value[m], std[m]], axis=1).flatten().tolist()
             block = test.block
-            writer.writerow([block.title[m], block.source[m], int(block.record[m]), *cells])
+            writer.row([block.title[m], block.source[m], int(block.record[m]), *cells])

@@ -1,0 +1,57 @@
+"""Cells of CSV files that a spreadsheet takes for text: titles such as ``=cmd|...`` are not run when a table is opened.
+
+A spreadsheet evaluates cells that start with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return (OWASP, CSV
+injection). Such a cell, unless it is a number, is written behind an apostrophe, and so is one that starts with
+apostrophes in front of one of these, so that `as_given` is the exact inverse of `inert`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+_LIVE = re.compile(r"'*[=+\-@\t\r].", re.DOTALL)
+
+
+def inert(cell: object) -> object:
+    """The cell as it is written: text that a spreadsheet would evaluate stands behind an apostrophe."""
+    return f"'{cell}" if isinstance(cell, str) and _LIVE.match(cell) and not _is_number(cell) else cell
+
+
+def as_given(cell: str) -> str:
+    """The text of which `inert` made this cell."""
+    return cell[1:] if cell.startswith("'") and _LIVE.match(cell) else cell
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+class CsvWriter:
+    """A `csv.writer` of inert cells; the one way in which text of the user gets into a CSV file.
+
+    Args:
+        file: to write to.
+        delimiter: between cells.
+        line_end: behind rows.
+    """
+
+    def __init__(self, file: SupportsWrite[str], delimiter: str = ",", line_end: str = "\r\n") -> None:
+        self._rows = csv.writer(file, delimiter=delimiter, lineterminator=line_end)
+
+    def row(self, cells: Iterable[object]) -> None:
+        """Write one row."""
+        self._rows.writerow(map(inert, cells))
+
+    def rows(self, rows: Iterable[Iterable[object]]) -> None:
+        """Write rows."""
+        self._rows.writerows(map(inert, cells) for cells in rows)
