@@ -1,7 +1,7 @@
 """Cells of CSV files that a spreadsheet takes for text: titles such as ``=cmd|...`` are not run when a table is opened.
 
 A spreadsheet evaluates cells that start with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return (OWASP, CSV
-injection). Such a cell, unless it is a number, is written behind an apostrophe, and so is one that starts with
+injection). Such a cell, unless it holds numbers alone, is written behind an apostrophe, and so is one that starts with
 apostrophes in front of one of these, so that `as_given` is the exact inverse of `inert`.
 """
 
@@ -20,7 +20,7 @@ _LIVE = re.compile(r"'*[=+\-@\t\r].", re.DOTALL)
 
 def inert(cell: object) -> object:
     """The cell as it is written: text that a spreadsheet would evaluate stands behind an apostrophe."""
-    return f"'{cell}" if isinstance(cell, str) and _LIVE.match(cell) and not _is_number(cell) else cell
+    return f"'{cell}" if isinstance(cell, str) and _LIVE.match(cell) and not _is_numbers(cell) else cell
 
 
 def as_given(cell: str) -> str:
@@ -28,12 +28,12 @@ def as_given(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _LIVE.match(cell) else cell
 
 
-def _is_number(cell: str) -> bool:
+def _is_numbers(cell: str) -> bool:
+    """Whether there is a number, or several with blanks between them, as of a rotation."""
     try:
-        float(cell)
+        return bool([float(word) for word in cell.split()])
     except ValueError:
         return False
-    return True
 
 
 class CsvWriter:
