@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer
 from molgiae.errors import ConfigError
-from molgiae.matching.atoms import match_atoms
+from molgiae.matching.atoms import EXACT, match_atoms
 from molgiae.matching.kabsch import kabsch
 from molgiae.matching.molecules import molecules_of
 from molgiae.matching.search import Search
@@ -34,7 +34,8 @@ class Matches:
         translation: (P, 3) angstrom.
         order: of each pair (n,), atom ``order[k]`` of the probe is matched with atom k of the reference.
         proven: (P,) whether no other match of the kind asked for has a lesser RMSD.
-        reflected: (P,) whether the probe is mirrored, every position x to -x, before it is turned.
+        reflected: (P,) whether the probe is mirrored, every position x to -x, before it is turned; never where
+            this gains no more than round-off.
         reason: why there is no match; empty where there is one.
     """
 
@@ -103,7 +104,8 @@ def _nothing(p: int, sign: int) -> Matches:
 
 
 def _better(first: Matches, second: Matches) -> Matches:
-    take = second.rmsd < first.rmsd
+    """The second where it is better by more than round-off: nothing planar is called reflected."""
+    take = second.rmsd < first.rmsd - EXACT
     for p in np.flatnonzero(take):
         first.order[p] = second.order[p]
         for name in ("rmsd", "rotation", "translation", "reflected"):
