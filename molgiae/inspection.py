@@ -19,12 +19,13 @@ def describe(name: str) -> dict[str, Any]:
     """Contents of an HDF5 file, or of a checkpoint given by path or by the name of a shipped model.
 
     Raises:
-        MolgiaeError: if it is neither.
+        MolgiaeError: if it is neither, or a value in the file is none that can be.
     """
     if name.lower().endswith((".h5", ".hdf5")):
         if not Path(name).is_file():
             raise MolgiaeError(f"{name}: no such file")
         with EmbeddingFile(name) as file:
+            file.verify()
             return {"kind": "embeddings", **file.summary()}
     path = locate(name)
     return {

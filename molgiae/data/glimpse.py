@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from molgiae.data.checks import reject_faulty
@@ -38,10 +40,13 @@ def glimpse(
         sources = [Source(name) for name in inputs]
     else:
         sources = find_sources(inputs, format)
-    for source, at in dict.fromkeys(_spread(sources, places)):
-        block = _rows(source.name, at) if is_hdf5(source.name) and not source.format else _stretch(source, at)
-        if len(block):
-            yield block
+    for source, places_there in groupby(dict.fromkeys(_spread(sources, places)), key=itemgetter(0)):
+        marks = [at for _, at in places_there]
+        if is_hdf5(source.name) and not source.format:
+            blocks = _rows(source.name, marks)
+        else:
+            blocks = (_stretch(source, at) for at in marks)
+        yield from (block for block in blocks if len(block))
 
 
 def _spread(sources: Sequence[Source], places: int) -> Iterator[tuple[Source, int]]:
@@ -72,7 +77,8 @@ def _stretch(source: Source, at: int) -> ConformerBlock:
     return reject_faulty(replace(block, rejected=[]))
 
 
-def _rows(name: str, at: int) -> ConformerBlock:
+def _rows(name: str, marks: Sequence[int]) -> Iterator[ConformerBlock]:
     with EmbeddingFile(name) as file:
-        first = len(file) * at // max(Path(name).stat().st_size, 1)
-        return file.block(first, first + ROWS)
+        for at in marks:
+            first = len(file) * at // max(Path(name).stat().st_size, 1)
+            yield file.block(first, first + ROWS)

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.schema import INPUT_COLUMNS, OTHER_PROPERTIES, SCHEMA, SCHEMA_VERSION
+from molgiae.data.hdf5_checks import SCAN_ROWS, DamagedError, layout_of, reading, values_of
+from molgiae.data.schema import LEAST_ROWS, OTHER_PROPERTIES, PROPERTY, SCHEMA
 from molgiae.errors import MolgiaeError
 
-SCAN_ROWS = 1 << 16
+BLOCK_ROWS = 1024
 
 
 class EmbeddingFile:
@@ -38,11 +39,14 @@ class EmbeddingFile:
         n_atoms: N, atoms of all conformers.
 
     Raises:
-        MolgiaeError: if the file is missing, not HDF5, incomplete, not from molgiae or of a newer schema.
+        MolgiaeError: if the file is missing, not HDF5, not from molgiae, of a newer schema or not what the schema says;
+            every method raises one, too, where it reads values that the schema forbids.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        if self.path.exists() and not self.path.is_file():
+            raise MolgiaeError(f"{path}: is no file; give an HDF5 file of molgiae")
         try:
             self._file = h5py.File(self.path, "r", locking="best-effort")
         except FileNotFoundError as error:
@@ -52,16 +56,15 @@ class EmbeddingFile:
         except (OSError, RuntimeError) as error:
             raise MolgiaeError(f"{path}: cannot be read as HDF5; it is damaged or another format") from error
         try:
-            self._check()
+            self._layout = layout_of(self._file, self.path)
         except MolgiaeError:
             self._file.close()
             raise
-        self.attributes: dict[str, Any] = {key: _plain(value) for key, value in self._file.attrs.items()}
-        predictions = tuple(f"predictions/{name}" for name in self._file.get("predictions", ()))
-        self.columns = tuple(name for name in SCHEMA if "/" not in name and name in self._file) + predictions
-        self.dimension = int(self._file["embedding"].shape[1]) if "embedding" in self.columns else 0
+        self.attributes = self._layout.attributes
+        self.columns = tuple(name for name in self._layout.datasets if not name.startswith("rejected/"))
+        self.dimension = self._layout.dimension
         self.shape_dimension = int(self.attributes.get("shape_dimension", 0))
-        self.n_atoms = len(self._file["position"])
+        self.n_atoms = self._layout.rows["atom"]
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +75,7 @@ class EmbeddingFile:
         self.close()
 
     def __len__(self) -> int:
-        return len(self._file["record"])
+        return self._layout.rows["conformer"]
 
     def close(self) -> None:
         """Close the file."""
@@ -89,13 +92,20 @@ class EmbeddingFile:
         if name not in self.columns:
             raise MolgiaeError(f"{self.path}: has no column {name}; it has {', '.join(self.columns)}")
         start, stop, _ = slice(first, last).indices(len(self))
-        per = SCHEMA[name].per if name in SCHEMA else "conformer"
-        if per in ("atom", "bond"):
-            offset = self._file[f"{per}_offset"]
-            start, stop = int(offset[start]), int(offset[max(start, stop)])
-        elif per == "boundary":
-            stop += 1
-        return _values(self._file[name], start, stop)
+        column, stop = self._layout.columns[name], max(start, stop)
+        with reading(self.path):
+            if column.per not in LEAST_ROWS:
+                return self._rows(name, start, stop + (column.per == "boundary"))
+            offset = self._rows(f"{column.per}_offset", start, stop + 1)
+            boundaries = None
+            if column.numbers_atoms:
+                atoms = offset if column.per == "atom" else self._rows("atom_offset", start, stop + 1)
+                boundaries = offset, np.diff(atoms)
+            return self._rows(name, int(offset[0]), int(offset[-1]), boundaries)
+
+    def _rows(self, name: str, start: int, stop: int, boundaries: Any = None) -> NDArray[Any]:
+        layout = self._layout
+        return values_of(name, layout.datasets[name], layout.columns[name], start, stop, boundaries)
 
     def block(self, first: int, last: int) -> ConformerBlock:
         """Conformers ``first:last`` as they were read, without the records' text and lines."""
@@ -119,7 +129,7 @@ class EmbeddingFile:
             **known,
         )
 
-    def blocks(self, block_size: int = 1024) -> Iterator[ConformerBlock]:
+    def blocks(self, block_size: int = BLOCK_ROWS) -> Iterator[ConformerBlock]:
         """All conformers, `block_size` at a time."""
         for first in range(0, len(self), block_size):
             yield self.block(first, first + block_size)
@@ -139,22 +149,34 @@ class EmbeddingFile:
         """The properties of conformers ``first:last``; those that are absent or empty are left out."""
         start, stop, _ = slice(first, last).indices(len(self))
         found: list[dict[str, str]] = [{} for _ in range(start, stop)]
-        for name, dataset in self._file["properties"].items():
-            key = str(dataset.attrs["key"])
-            for mapping, value in zip(found, _values(dataset, start, stop), strict=True):
-                if value and name == OTHER_PROPERTIES:
-                    mapping.update(json.loads(value))
-                elif value:
-                    mapping[key] = value
+        for name, (key, dataset) in self._layout.properties.items():
+            with reading(self.path):
+                values = values_of(f"properties/{name}", dataset, PROPERTY, start, stop)
+                for mapping, value in zip(found, values, strict=True):
+                    if value:
+                        mapping.update(_pairs(value) if name == OTHER_PROPERTIES else {key: value})
         return list(found)
 
     def rejected(self) -> Iterator[Rejected]:
         """The refused records, one by one."""
-        group = self._file["rejected"]
         fields = ("source", "record", "title", "line", "reason")
-        for start in range(0, len(group["record"]), SCAN_ROWS):
-            rows = (_values(group[field], start, start + SCAN_ROWS).tolist() for field in fields)
+        for start in range(0, self._layout.rows["rejected"], SCAN_ROWS):
+            with reading(self.path):
+                rows = [self._rows(f"rejected/{name}", start, start + SCAN_ROWS).tolist() for name in fields]
             yield from (Rejected(*row) for row in zip(*rows, strict=True))
+
+    def verify(self) -> None:
+        """Read all there is, in bounded memory.
+
+        Raises:
+            MolgiaeError: for the first value that the schema forbids.
+        """
+        for first in range(0, len(self), BLOCK_ROWS):
+            self.properties(first, first + BLOCK_ROWS)
+            for name in self.columns:
+                self.column(name, first, first + BLOCK_ROWS)
+        for _ in self.rejected():
+            pass
 
     def summary(self) -> dict[str, Any]:
         """What is in the file, as plain data.
@@ -166,7 +188,7 @@ class EmbeddingFile:
         """
         sizes = np.diff(self.column("atom_offset"))
         reasons = Counter(refused.kind for refused in self.rejected())
-        keys = {name: str(dataset.attrs["key"]) for name, dataset in self._file["properties"].items()}
+        keys = {name: key for name, (key, _) in self._layout.properties.items()}
         tallies: dict[str, Any] = {
             name: self._tally(name)
             for name in ("pose_defined", "order_defined", "point_group", "in_domain")
@@ -177,7 +199,7 @@ class EmbeddingFile:
             "bytes": self.path.stat().st_size,
             **self.attributes,
             "conformers": len(self),
-            "rejected": len(self._file["rejected/record"]),
+            "rejected": self._layout.rows["rejected"],
             "rejected_reasons": dict(reasons.most_common()),
             "dimension": self.dimension,
             "columns": list(self.columns),
@@ -191,32 +213,14 @@ class EmbeddingFile:
 
     def _tally(self, name: str) -> dict[str, int]:
         counts: Counter[str] = Counter()
-        dataset = self._file[name]
-        for start in range(0, len(dataset), SCAN_ROWS):
-            values, times = np.unique(_values(dataset, start, start + SCAN_ROWS), return_counts=True)
-            counts.update(dict(zip(map(str, values.tolist()), times.tolist(), strict=True)))
+        with reading(self.path):
+            for start in range(0, self._layout.rows[SCHEMA[name].per], SCAN_ROWS):
+                values, times = np.unique(self._rows(name, start, start + SCAN_ROWS), return_counts=True)
+                counts.update(dict(zip(map(str, values.tolist()), times.tolist(), strict=True)))
         return dict(counts)
 
-    def _check(self) -> None:
-        version = self._file.attrs.get("schema_version")
-        if version is None or "molgiae_version" not in self._file.attrs:
-            raise MolgiaeError(f"{self.path}: is HDF5, but was not written by molgiae: no schema_version")
-        if int(version) > SCHEMA_VERSION:
-            raise MolgiaeError(
-                f"{self.path}: has schema version {int(version)}, this molgiae reads up to {SCHEMA_VERSION}; "
-                f"install molgiae {self._file.attrs['molgiae_version']}, which wrote it, or a newer one"
-            )
-        required = (name for name in INPUT_COLUMNS if SCHEMA[name].required)
-        missing = [name for name in (*required, "properties", "rejected") if name not in self._file]
-        if missing:
-            raise MolgiaeError(f"{self.path}: is damaged: {', '.join(missing)} missing")
-        offset = self._file["atom_offset"]
-        atoms = int(offset[-1]) if len(offset) else -1
-        if len(offset) != len(self) + 1 or atoms != len(self._file["position"]):
-            raise MolgiaeError(f"{self.path}: is damaged: atom_offset does not fit record and position")
 
-
-def read_hdf5_blocks(path: str | os.PathLike[str], block_size: int = 1024) -> Iterator[ConformerBlock]:
+def read_hdf5_blocks(path: str | os.PathLike[str], block_size: int = BLOCK_ROWS) -> Iterator[ConformerBlock]:
     """Conformers of a molgiae HDF5 file, in the order and pose they were first read in.
 
     Args:
@@ -233,17 +237,12 @@ def read_hdf5_blocks(path: str | os.PathLike[str], block_size: int = 1024) -> It
         yield from file.blocks(block_size)
 
 
-def _values(dataset: h5py.Dataset, start: int, stop: int) -> NDArray[Any]:
-    dtype = h5py.check_string_dtype(dataset.dtype)
-    if dtype is None:
-        return np.asarray(dataset[start:stop])
-    if dtype.length is None:
-        return np.asarray(dataset.asstr(errors="replace")[start:stop], dtype=object)
-    return np.asarray(dataset[start:stop]).astype(str)
-
-
-def _plain(value: Any) -> Any:
-    """A root attribute as str, int or float."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value.item() if isinstance(value, np.generic) else value
+def _pairs(text: str) -> dict[str, str]:
+    """Return the keys and values that share one dataset."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise DamagedError(f"properties/{OTHER_PROPERTIES}", f"has {text[:60]!r}", "texts by key as JSON")
+    return found

@@ -21,10 +21,33 @@ CONVENTION = (
     "position[s][permutation[s]] == canonical_position[s] @ rotation[m].T + translation[m]"
 )
 
+ATTRIBUTES: dict[str, type] = {
+    "schema_version": int,
+    "molgiae_version": str,
+    "model": str,
+    "model_sha256": str,
+    "model_choice": str,
+    "command": str,
+    "created": str,
+    "convention": str,
+    "shape_dimension": int,
+}
+"""Attributes of the root and what they are."""
+
+REQUIRED_ATTRIBUTES = ("schema_version", "molgiae_version", "model", "model_sha256")
+
 STRING = "string"
+
+HEAVIEST = 118
+"""Atomic number of the last element."""
+COUNTS = (0, np.iinfo(np.int64).max)
+"""What is counted from 1; 0 stands for unknown, as of conformers made in Python."""
 
 Axis = Literal["conformer", "boundary", "atom", "bond", "rejected"]
 Origin = Literal["input", "embedding", "command"]
+
+LEAST_ROWS = {"atom": 1, "bond": 0}
+"""Axes whose rows belong to conformers, and how many a conformer has at least; dataset ``AXIS_offset`` divides them."""
 
 LENGTH: dict[Axis, str] = {"conformer": "M", "boundary": "M + 1", "atom": "N", "bond": "B", "rejected": "K"}
 
@@ -43,6 +66,9 @@ class Column:
         origin: copied from the input, computed by every embedding, or added by one command.
         values: the only values allowed; empty for any.
         required: whether files without it are damaged; otherwise molgiae 0.1 did not write it.
+        finite: whether a float must be a finite number.
+        limits: least and greatest whole number; None for those of the type.
+        numbers_atoms: whether its values are atoms, from 0 within their conformer.
     """
 
     name: str
@@ -54,10 +80,27 @@ class Column:
     origin: Origin = "input"
     values: tuple[str | int, ...] = ()
     required: bool = True
+    finite: bool = True
+    limits: tuple[int, int] | None = None
+    numbers_atoms: bool = False
 
     def trailing(self, dimension: int) -> tuple[int, ...]:
         """Trailing axes with ``"D"`` replaced by the size of the embedding."""
         return tuple(dimension if axis == "D" else int(axis) for axis in self.shape)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Least and greatest whole number that may stand there."""
+        of_type = np.iinfo(self.dtype)
+        return self.limits or (int(of_type.min), int(of_type.max))
+
+    @property
+    def type_name(self) -> str:
+        """The type in words."""
+        if self.dtype == STRING:
+            return "UTF-8 string"
+        dtype = np.dtype(self.dtype)
+        return f"fixed string of {dtype.itemsize}" if dtype.kind == "S" else dtype.name
 
     def stored_dtype(self) -> np.dtype[np.generic]:
         """The type as h5py wants it."""
@@ -92,9 +135,18 @@ _COLUMNS = (
         "1",
         "input atom (from 0, within its conformer) that stands at this place of the canonical order",
         "embedding",
+        numbers_atoms=True,
     ),
     Column("atom_offset", "i8", "boundary", (), "1", "first atom row of each conformer; the last entry is N"),
-    Column("atomic_number", "u1", "atom", (), "1", "atomic number, in the order of the input"),
+    Column(
+        "atomic_number",
+        "u1",
+        "atom",
+        (),
+        "1",
+        "atomic number, in the order of the input",
+        limits=(1, HEAVIEST),
+    ),
     Column(
         "isotope",
         "u2",
@@ -120,7 +172,7 @@ _COLUMNS = (
     Column(
         "source", STRING, "conformer", (), "text", "file the conformer was read from; - is standard input"
     ),
-    Column("record", "i8", "conformer", (), "1", "number of the record in its source, from 1"),
+    Column("record", "i8", "conformer", (), "1", "number of the record in its source, from 1", limits=COUNTS),
     Column("charge", "i4", "conformer", (), "elementary charge", "total charge of the record"),
     Column(
         "multiplicity",
@@ -130,6 +182,7 @@ _COLUMNS = (
         "1",
         "spin multiplicity of the record; 0 where it does not say",
         required=False,
+        limits=(0, np.iinfo(np.int32).max),
     ),
     Column(
         "bond_offset",
@@ -148,6 +201,7 @@ _COLUMNS = (
         "1",
         "atoms of each bond of the record (from 0, within its conformer), the lesser first; none where it lists none",
         required=False,
+        numbers_atoms=True,
     ),
     Column(
         "pose_defined",
@@ -177,6 +231,7 @@ _COLUMNS = (
         "1",
         "rotations that leave the conformer as it is, up to 0.02 A; 0: infinitely many",
         "embedding",
+        limits=(0, np.iinfo(np.int32).max),
     ),
     Column(
         "point_group",
@@ -195,6 +250,7 @@ _COLUMNS = (
         "angstrom",
         "about the noise on the coordinates that makes the canonical pose or order jump",
         "embedding",
+        finite=False,
     ),
     Column(
         "in_domain",
@@ -223,6 +279,7 @@ _COLUMNS = (
         "1",
         "atomic number as predicted from the embedding, in the order of the input",
         "command",
+        limits=(0, HEAVIEST),
     ),
     Column(
         "aligned_position",
@@ -293,12 +350,26 @@ _COLUMNS = (
     ),
     Column("rejected/source", STRING, "rejected", (), "text", "file of the refused record"),
     Column(
-        "rejected/record", "i8", "rejected", (), "1", "number of the refused record in its source, from 1"
+        "rejected/record",
+        "i8",
+        "rejected",
+        (),
+        "1",
+        "number of the refused record in its source, from 1",
+        limits=COUNTS,
     ),
     Column(
         "rejected/title", STRING, "rejected", (), "text", "title of the refused record, if it was legible"
     ),
-    Column("rejected/line", "i8", "rejected", (), "1", "line where the refused record starts, from 1"),
+    Column(
+        "rejected/line",
+        "i8",
+        "rejected",
+        (),
+        "1",
+        "line where the refused record starts, from 1",
+        limits=COUNTS,
+    ),
     Column("rejected/reason", STRING, "rejected", (), "text", "why the record was refused"),
 )
 
@@ -321,6 +392,7 @@ PREDICTION = Column(
     (),
     "of the property",
     "a property as a fine-tuned model predicts it; the attribute unit of the dataset says in which unit",
+    finite=False,
 )
 PREDICTION_STD = replace(
     PREDICTION,
@@ -383,14 +455,7 @@ def schema_table(
     rows = ["| dataset | shape | type | unit | meaning |", "|---|---|---|---|---|"]
     rows += [
         f"| `{c.name}` | ({', '.join(map(str, (LENGTH[c.per], *c.shape)))}{'' if c.shape else ','}) "
-        f"| {_type_name(c)} | {c.unit} | {c.description} |"
+        f"| {c.type_name} | {c.unit} | {c.description} |"
         for c in columns
     ]
     return "\n".join(rows) + "\n"
-
-
-def _type_name(column: Column) -> str:
-    if column.dtype == STRING:
-        return "UTF-8 string"
-    dtype = np.dtype(column.dtype)
-    return f"fixed string of {dtype.itemsize}" if dtype.kind == "S" else dtype.name
