@@ -77,7 +77,13 @@ def dedup(
         ),
     ] = None,
     energy: Annotated[
-        str | None, typer.Option("--energy", help="Property that holds the energy.", show_default="none")
+        str | None,
+        typer.Option(
+            "--energy",
+            help="Property that holds the energy: SD data, extended XYZ, or energy=... in any XYZ comment. energy also "
+            "finds what CREST, GOAT, xtb and ORCA write there (hartree), 'comment line' a number alone.",
+            show_default="none",
+        ),
     ] = None,
     energy_window: Annotated[
         float | None,

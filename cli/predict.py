@@ -58,14 +58,17 @@ def predict(
     energy: Annotated[
         str | None,
         typer.Option(
-            help="Property of the records that holds the energies for Boltzmann weights.",
+            help="Property of the records that holds the energies for Boltzmann weights. energy also finds what CREST, "
+            "GOAT, xtb and ORCA write into XYZ comments; frames without another title are of the molecule that their "
+            "file is named after.",
             show_default="the energy that the model predicts",
         ),
     ] = None,
     energy_unit: Annotated[
         str | None,
         typer.Option(
-            help="Unit of that property: eV, Ha, kJ/mol ...", show_default="by its name, else kcal/mol"
+            help="Unit of that property: eV, Ha, kJ/mol ...",
+            show_default="by its name or values; Ha for numbers in XYZ comments; else kcal/mol",
         ),
     ] = None,
     unit: Annotated[

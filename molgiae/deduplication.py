@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.csv_cells import CsvWriter
-from molgiae.data.fields import parse_number
 from molgiae.data.hdf5 import Hdf5Writer
 from molgiae.data.inputs import is_hdf5, listed, read_inputs
 from molgiae.data.partial import PartialFile
@@ -29,11 +28,12 @@ from molgiae.duplicates import THRESHOLD, Match, Rule, Verdicts, find_duplicates
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.matching.formula import Distinction, ignoring
 from molgiae.pipeline import Options, Reasons, output_path, stop_at_refusal
+from molgiae.properties.columns import energy_of, properties_of
 
 Keep = Literal["first", "lowest"]
 Mirror = Literal["distinct", "same"]
 
-MAX_KEYS, MAX_SHOWN = 1000, 40
+MAX_KEYS = 1000
 
 TABLE_FIELDS = (
     "source",
@@ -109,7 +109,7 @@ def deduplicate(
         threshold: largest symmetric RMSD of copies, all atoms, angstrom.
         mirror: whether mirror images are copies ("same") or not ("distinct").
         match: as in `molgiae.duplicates.Rule`; with "bonds", unknown bonds are perceived from distances.
-        energy: name of the property (SD data or extended XYZ) that holds the energy.
+        energy: name of the property that holds the energy, see `molgiae.properties.columns.energy_of`.
         energy_window: copies differ in energy by at most this, in the unit of the property.
         keep: of copies, the "first" of the input or the "lowest" in energy; "lowest" if `energy` is given.
         ignore: differences that do not make two conformers distinct: isotopes, charge, multiplicity.
@@ -135,7 +135,7 @@ def deduplicate(
         partial = PartialFile(table_path, overwrite=options.overwrite)
         stack.callback(partial.discard)
         records = stack.enter_context(Records(energy, match, ignore))
-        records.read(_read(names, options, output, match), options)
+        records.read(_read(names, options, output, match, energy), options)
         with tqdm(total=len(records), desc="dedup", unit=" conformers", disable=_silent(options)) as bar:
             verdicts = find_duplicates(
                 records,
@@ -191,6 +191,7 @@ class Records(Sequence[Conformer]):
         self.record: list[int] = []
         self.title: list[str] = []
         self._key, self._match, self._ignore = energy, match, ignore
+        self._units: set[str] = set()
         self._parts: list[ConformerBlock] = []
         self._starts: list[int] = []
         self._length = 0
@@ -214,12 +215,12 @@ class Records(Sequence[Conformer]):
         with tqdm(desc="read", unit=" conformers", disable=_silent(options)) as bar:
             for block in blocks:
                 if self._key is not None and len(keys) < MAX_KEYS:
-                    keys.update(key for mapping in block.properties for key in mapping)
+                    keys.update(key for conformer in block for key in properties_of(conformer))
                 taken = block if self._key is None else self._with_energy(block, self._key)
                 stop_at_refusal(taken, options)
                 self._add(taken)
                 bar.update(len(block) + len(block.rejected))
-        if self._key is not None and self._key not in keys:
+        if self._key is not None and self._key not in keys and not self.energy:
             found = ", ".join(sorted(keys)) or "none at all"
             raise ConfigError(
                 f"no record has a property '{self._key}' for --energy; properties found: {found}"
@@ -249,16 +250,19 @@ class Records(Sequence[Conformer]):
 
     def _with_energy(self, block: ConformerBlock, key: str) -> ConformerBlock:
         """The conformers whose energy is a number; the others are rejected."""
-        values, refused = [], []
-        for m, properties in enumerate(block.properties):
+        values: list[float] = []
+        refused: list[tuple[int, str]] = []
+        for m, conformer in enumerate(block):
             try:
-                values.append(parse_number(properties[key]))
-            except KeyError:
-                refused.append((m, f"has no property '{key}' for the energy"))
-            except ConformerError:
-                refused.append(
-                    (m, f"property '{key}' is '{properties[key][:MAX_SHOWN]}', expected an energy")
-                )
+                energy = energy_of(conformer, key)
+            except ConformerError as error:
+                refused.append((m, error.reason))
+                continue
+            values.append(energy.value)
+            self._units.add(energy.unit)
+        if len(self._units) > 1:
+            found = ", ".join(unit or "none" for unit in sorted(self._units))
+            raise ConfigError(f"energies of '{key}' have unlike units: {found}; bring them to one")
         self.energy += values
         bad = dict(refused)
         rejected = [
@@ -299,8 +303,10 @@ def _silent(options: Options) -> bool | None:
     return None if options.progress else True
 
 
-def _read(names: list[str], options: Options, output: Path, match: Match | None) -> Iterator[ConformerBlock]:
-    keep_text = match != "atoms" or not is_hdf5(output)
+def _read(
+    names: list[str], options: Options, output: Path, match: Match | None, energy: str | None
+) -> Iterator[ConformerBlock]:
+    keep_text = energy is not None or match != "atoms" or not is_hdf5(output)
     return read_inputs(names, format=options.format, on_error=options.on_error, keep_text=keep_text)
 
 

@@ -269,9 +269,11 @@ def run(
     return summary
 
 
-def read(inputs: Inputs, options: Options, output: Path) -> Iterator[ConformerBlock]:
-    """Blocks of conformers, with the text of their records if the output takes bonds from it."""
-    keep_text = structure_suffix(output) is not None
+def read(
+    inputs: Inputs, options: Options, output: Path, *, keep_text: bool = False
+) -> Iterator[ConformerBlock]:
+    """Blocks of conformers, with the text of their records if that is wanted or the output takes bonds from it."""
+    keep_text = keep_text or structure_suffix(output) is not None
     return read_inputs(inputs, format=options.format, on_error=options.on_error, keep_text=keep_text)
 
 

@@ -256,6 +256,57 @@ def test_energies_choose_and_keep_apart(tmp_path):
         deduplicate(path, output=tmp_path / "o.sdf", overwrite=True, energy="energy", on_error="stop")
 
 
+COMMENTS = {
+    "CREST": "        {:.8f}",
+    "CREST rotamers": " {:.8f}        !t1",
+    "GOAT": "{:.10f} converged=true",
+    "xtb": " energy: {:.12f} gnorm: 0.000412 xtb: 6.6.1 (8d0f1dd)",
+    "ORCA": "Coordinates from ORCA-job butane E {:.12f}",
+    "key=value": "energy={:.12f} charge=0",
+    "key: value": "step 3; energy: {:.12f}",
+    "extended": "Properties=species:S:1:pos:R:3 energy={:.12f}",
+    "with its unit": 'Properties=species:S:1:pos:R:3 energy="{:.12f} Eh"',
+}
+
+
+@pytest.mark.parametrize("program", COMMENTS)
+@pytest.mark.parametrize("output", ["o.xyz", "o.h5"])
+def test_energies_of_comment_lines(program, output, tmp_path):
+    """What fine-tuning learns from in comment lines serves de-duplication, too."""
+    energies = [-268.90012, -268.90123, -268.8990]
+    path = tmp_path / "in.xyz"
+    path.write_text("".join(xyz_frame(molecule(0), COMMENTS[program].format(e)) for e in energies))
+
+    def kept(energy, **how):
+        result = deduplicate(
+            path, output=tmp_path / output, overwrite=True, match="atoms", energy=energy, **how
+        )
+        assert result.rejected == 0
+        return [int(row["record"]) for row in rows_of(Path(result.table)) if row["status"] == "kept"]
+
+    assert kept("energy") == [2]
+    assert kept("energy", energy_window=0.0015) == [2, 3]
+    if program in ("CREST", "CREST rotamers", "GOAT"):
+        assert kept("comment line") == [2]
+    with pytest.raises(ConfigError, match="no record has a property 'free' for --energy; properties found: "):
+        kept("free")
+
+
+@pytest.mark.parametrize("comment", ["7", "step 12", "-268.9 kJ of something", "1.5 mM solution", "C=C", ""])
+def test_comments_that_are_no_energies(comment, tmp_path):
+    path = tmp_path / "in.xyz"
+    path.write_text(xyz_frame(molecule(0), comment))
+    with pytest.raises(ConfigError, match="no record has a property 'energy'"):
+        deduplicate(path, output=tmp_path / "o.xyz", energy="energy")
+
+
+def test_energies_in_unlike_units_are_refused(tmp_path):
+    path = tmp_path / "in.sdf"
+    path.write_text(record(0, "-1.0 Ha") + record(0, "-1.0"))
+    with pytest.raises(ConfigError, match="unlike units: none, Ha"):
+        deduplicate(path, output=tmp_path / "o.sdf", energy="energy")
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

@@ -18,7 +18,7 @@ _PAIR = re.compile(
     rf"({_QUOTED}(?=\s*=|\s|$)|[^\s=]+)(?:\s*=\s*((?:{_QUOTED}|{_ARRAY}){_END}|\S+))?", re.ASCII
 )
 """A key, and its value unless it is a bare word."""
-_PLAIN_PAIR = re.compile(
+PLAIN_PAIR = re.compile(
     rf"(?:^|(?<=[\s;,|]))([^\s=:;,|\"']+)\s*(?:=\s*({_QUOTED}|[^\s;,|]+)|:\s*([^\s;,|=]+)(?=[\s;,|]|$))"
     rf"|(?:^|(?<=[\s;,|=])){_QUOTED}",
     re.ASCII,
@@ -97,7 +97,7 @@ def plain_pairs(line: str, *, colons: bool = True) -> dict[str, str]:
         line: words.
         colons: whether ``key: value`` is a pair, too.
     """
-    found = _PLAIN_PAIR.findall(line)
+    found = PLAIN_PAIR.findall(line)
     return {
         clean(key): unquoted(value or other) for key, value, other in found if value or (colons and other)
     }

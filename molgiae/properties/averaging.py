@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.fields import parse_number, shown
+from molgiae.data.fields import shown
 from molgiae.data.partial import PartialFile
 from molgiae.data.schema import property_name
 from molgiae.data.tables import Field, check_table, write_table
 from molgiae.errors import ConfigError, ConformerError
+from molgiae.pipeline import stem_of
+from molgiae.properties.columns import ENERGY, energy_of, is_energy_alone
 from molgiae.sinks import write_rejected
-from molgiae.targets import KNOWN, Target, conversion, split_heading
+from molgiae.targets import KNOWN, Target, canonical_unit, conversion, split_heading
 
 if TYPE_CHECKING:
     from molgiae.inference import Result
@@ -46,13 +48,17 @@ class Energies:
 
     Attributes:
         name: key of the property, or symbol of the target.
-        factor: eV per unit.
+        factor: eV per unit, where records say no other.
         target: column of the target among those of the model; None for a property.
+        unit: of the property, as the user or its name says; empty if neither does.
+        taken: units in which energies of records were read so far.
     """
 
     name: str
     factor: float
     target: int | None = None
+    unit: str = ""
+    taken: set[str] = field(default_factory=set, compare=False)
 
     @classmethod
     def choose(cls, targets: Sequence[Target], name: str | None, unit: str | None) -> Energies:
@@ -61,14 +67,16 @@ class Energies:
         Args:
             targets: of the model.
             name: of a property of the records.
-            unit: of it; None for what its name says, as in ``energy_kj_per_mol``, else kcal/mol.
+            unit: of it; None for what its name or its values say, as in ``energy_kj_per_mol``, else kcal/mol, but
+                hartree for numbers in front of comment lines of XYZ, as CREST and GOAT write them.
 
         Raises:
             ConfigError: if there are no energies, or the unit is none of energy.
         """
         if name is not None:
-            unit = unit or split_heading(name)[1] or DEFAULT_ENERGY_UNIT
-            return cls(name, conversion(unit, "eV"))
+            said = unit or split_heading(name)[1]
+            factor = conversion(said or DEFAULT_ENERGY_UNIT, "eV")
+            return cls(name, factor, unit=canonical_unit(said) if said else "")
         names = [target.name for target in targets]
         own = [known for known in OWN_ENERGIES if known in names]
         own += [t.name for t in targets if t.name not in KNOWN and t.energy and t.extensive]
@@ -84,14 +92,25 @@ class Energies:
         """Why a conformer has none; empty if it has."""
         if self.target is not None:
             return ""
-        value = conformer.properties.get(self.name)
-        if value is None:
-            return f"no property {self.name!r} to weigh it by"
         try:
-            parse_number(value)
-        except ConformerError:
-            return f"property {self.name!r} is {shown(value)}, no energy to weigh it by"
+            self._energy(conformer)
+        except (ConfigError, ConformerError) as error:
+            return error.reason if isinstance(error, ConformerError) else str(error)
         return ""
+
+    def _energy(self, conformer: Conformer) -> float:
+        """Energy that a record says, eV."""
+        energy = energy_of(conformer, self.name)
+        if energy.unit and self.unit and energy.unit != self.unit:
+            raise ConformerError(f"units disagree: its {self.name} is in {energy.unit}, not in {self.unit}")
+        unit = energy.unit or self.unit or energy.default_unit or DEFAULT_ENERGY_UNIT
+        factor = conversion(unit, "eV")
+        self.taken.add(unit)
+        return energy.value * factor
+
+    def described(self) -> str:
+        """The name, and the units in which energies of records were read."""
+        return " in ".join(filter(None, [self.name, ", ".join(sorted(self.taken))]))
 
     def of(self, block: ConformerBlock, value: Floats) -> Floats:
         """(M,) energies, eV.
@@ -102,7 +121,7 @@ class Energies:
         """
         if self.target is not None:
             return value[:, self.target] * self.factor
-        return np.array([parse_number(p[self.name]) for p in block.properties], np.float64) * self.factor
+        return np.array([self._energy(conformer) for conformer in block], np.float64)
 
 
 class Titles:
@@ -120,6 +139,24 @@ class Titles:
         if self._formula.setdefault(title, formula) != formula:
             return f"its formula is not that of the first conformer titled {shown(title)}"
         return ""
+
+
+def named_by_file(blocks: Iterable[ConformerBlock], energies: Energies | None) -> Iterator[ConformerBlock]:
+    """The blocks, in which frames whose comment line tells but an energy have the name of their file for a title.
+
+    Args:
+        blocks: as read, with their text.
+        energies: to weigh by; None for none.
+    """
+    names = {ENERGY} if energies is None or energies.target is not None else {ENERGY, energies.name}
+    for block in blocks:
+        title = [
+            stem_of([conformer.source])
+            if any(is_energy_alone(conformer, name) for name in names)
+            else conformer.title
+            for conformer in block
+        ]
+        yield replace(block, title=title)
 
 
 def without(

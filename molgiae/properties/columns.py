@@ -25,11 +25,16 @@ from molgiae.data.fields import clean, parse_number, shown
 from molgiae.data.npz import open_npz
 from molgiae.data.readers import CHUNK_SIZE
 from molgiae.data.sources import ByteStream, Source
+from molgiae.data.xyz_comment import PLAIN_PAIR, plain_pairs
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.targets import canonical_unit, dimension_of
 
 COMMENT = "comment line"
-"""Column of numbers that stand alone in the comment lines of XYZ frames."""
+"""Column of numbers that stand in front of the comment lines of XYZ frames, alone or before ``key=value`` pairs."""
+ENERGY = "energy"
+"""Name of an energy in comment lines; where none has it, what stands for it is the number in front."""
+PROGRAM_UNIT = "Ha"
+"""Unit of the energies that CREST, GOAT (ORCA) and xtb write into comment lines: hartree."""
 TITLE_COLUMNS = ("title", "name", "id", "index", "molecule", "compound")
 """Names of the column of titles of a table, or their last word after ``_``, the best first; else it is the first."""
 DELIMITERS = ",\t;"
@@ -38,7 +43,8 @@ QM9_COLUMNS = (
 )  # fmt: skip
 """What stands behind ``gdb`` and a number in the comment lines of QM9's own XYZ files (Sci. Data 1, 140022, 2014)."""
 
-_PAIR = re.compile(r"(?:^|[\s;,|])([^\s=:;,|]+)\s*[=:]\s*([^\s;,|]+)")
+_ORCA = re.compile(r"Coordinates from ORCA-job \S+ E\s+(\S+)")
+_XTB_KEYS = frozenset(("energy", "gnorm", "xtb"))
 _WHOLE = re.compile(r"[-+]?\d+", re.ASCII)
 
 
@@ -79,7 +85,7 @@ class PropertyColumns:
 
     def __init__(self, block: ConformerBlock, where: str) -> None:
         self.where = where
-        self._rows = [_properties(conformer) for conformer in block]
+        self._rows = [properties_of(conformer) for conformer in block]
 
     @cached_property
     def headings(self) -> tuple[str, ...]:
@@ -96,21 +102,86 @@ class PropertyColumns:
         return _numbers(self.words(heading), f"has no {what}")
 
 
-def _properties(conformer: Conformer) -> Mapping[str, str]:
+def properties_of(conformer: Conformer) -> Mapping[str, str]:
     """Properties of a record; where an XYZ frame has none, those that its comment line says in other ways."""
-    title = conformer.title
-    if (
-        conformer.properties
-        or not title
-        or not conformer.text.lstrip()[:12].split("\n")[0].strip().isdecimal()
-    ):
+    comment = "" if conformer.properties else _comment_of(conformer)
+    if not comment:
         return conformer.properties
-    words = title.split()
+    words = comment.split()
     if words[0] == "gdb" and len(words) == 2 + len(QM9_COLUMNS):
         return dict(zip(QM9_COLUMNS, words[2:], strict=True))
-    if _is_number(title):
-        return {} if _WHOLE.fullmatch(title) else {COMMENT: title}  # whole numbers number the frames
-    return dict(_PAIR.findall(title))
+    return _in_comment(comment)
+
+
+def _comment_of(conformer: Conformer) -> str:
+    """The comment line of an XYZ frame, by its text; empty for other records."""
+    header, _, rest = conformer.text.lstrip().partition("\n")
+    return clean(rest.partition("\n")[0]) if header.strip().isdecimal() else ""
+
+
+def _in_comment(comment: str) -> dict[str, str]:
+    """Pairs of a comment line, the number in front of them, energies of xtb and ORCA with their unit."""
+    if found := _ORCA.fullmatch(comment):
+        return {ENERGY: f"{found[1]} {PROGRAM_UNIT}"}
+    pairs = plain_pairs(comment)
+    if pairs.keys() >= _XTB_KEYS:
+        return pairs | {ENERGY: f"{pairs[ENERGY]} {PROGRAM_UNIT}"}
+    number = comment.split(maxsplit=1)[0]
+    alone = not _beside_pairs(comment.removeprefix(number))
+    if alone and _is_number(number) and not _WHOLE.fullmatch(number):  # whole numbers number the frames
+        return {COMMENT: number, **pairs}
+    return pairs
+
+
+def _beside_pairs(comment: str) -> bool:
+    """Whether a comment has words that belong to no pair; but for numbers and the marks of CREST, as ``!t1``."""
+    words = PLAIN_PAIR.sub(" ", comment).split()
+    return any(any(map(str.isalnum, word)) and word[0] != "!" and not _is_number(word) for word in words)
+
+
+def is_energy_alone(conformer: Conformer, name: str = ENERGY) -> bool:
+    """Whether the comment line of an XYZ frame tells an energy and not what the molecule is called."""
+    comment = "" if conformer.properties else _comment_of(conformer)
+    row = _in_comment(comment) if comment else {}
+    if COMMENT in row or _ORCA.fullmatch(comment):
+        return True
+    return bool(row.keys() & {name, ENERGY}) and not _beside_pairs(comment)
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Energy of one record.
+
+    Attributes:
+        value: as it stands.
+        unit: that stands with it; empty if none does.
+        default_unit: what programs that write such a line mean; empty if that is open.
+    """
+
+    value: float
+    unit: str = ""
+    default_unit: str = ""
+
+
+def energy_of(conformer: Conformer, name: str) -> Energy:
+    """Read the energy of a record: the property, or what the comment line of XYZ says.
+
+    Args:
+        conformer: as read, with its text.
+        name: of a property; "energy" is also the number in front of a comment line, `COMMENT` that alone.
+
+    Raises:
+        ConformerError: there is none, or it is no number.
+    """
+    row = properties_of(conformer)
+    heading = COMMENT if name not in row and name == ENERGY else name
+    if heading not in row:
+        raise ConformerError(f"has no property '{name}' for the energy")
+    try:
+        value, unit = _quantity(row[heading])
+    except ConformerError:
+        raise ConformerError(f"property '{name}' is {shown(row[heading])}, expected an energy") from None
+    return Energy(value, unit, PROGRAM_UNIT if heading == COMMENT else "")
 
 
 def _is_number(text: str) -> bool:
@@ -266,14 +337,23 @@ def _numbers(words: Sequence[str | None], absent: str) -> Column:
         if word is None:
             reasons[m] = absent
             continue
-        number, _, unit = word.strip().partition(" ")
         try:
-            if unit and dimension_of(unit) is None:
-                raise ConformerError("words behind the number")
-            values[m] = parse_number(number)
-            units.add(canonical_unit(unit) if unit else "")
+            values[m], unit = _quantity(word)
+            units.add(unit)
         except ConformerError:
             reasons[m] = (
                 f"its value {shown(word)} is not a finite number" if word.strip() else "its value is empty"
             )
     return Column(values, reasons, frozenset(units))
+
+
+def _quantity(word: str) -> tuple[float, str]:
+    """A number and the unit behind it, empty if there is none.
+
+    Raises:
+        ConformerError: it is no finite number, or something else stands behind it.
+    """
+    number, _, unit = word.strip().partition(" ")
+    if unit and dimension_of(unit) is None:
+        raise ConformerError("words behind the number")
+    return parse_number(number), canonical_unit(unit) if unit else ""

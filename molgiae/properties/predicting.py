@@ -27,6 +27,7 @@ from molgiae.properties.averaging import (
     MoleculeSink,
     Titles,
     check_temperature,
+    named_by_file,
     without,
 )
 from molgiae.sinks import Hdf5Sink, Named, Sink, StructureSink
@@ -160,7 +161,8 @@ def predict(
         average: "none", "mean" or "boltzmann".
         temperature: of Boltzmann weights, kelvin.
         energy: property of the records that holds energies for Boltzmann weights; None for those of the model.
-        energy_unit: of that property; None for what its name says, else kcal/mol.
+        energy_unit: of that property; None for what its name or its values say, else kcal/mol, but hartree for what
+            CREST, GOAT, xtb and ORCA write into the comment lines of XYZ.
         unit: of the results of its dimension; None for the units of the model.
         **changes: fields of `Options` by name, as in ``predict("enthalpy", "a.sdf", output="a.csv")``.
 
@@ -177,9 +179,10 @@ def predict(
     predictor, workers = _opened(model, options)
     properties = Properties.in_unit(predictor.targets, unit)
     energies = Energies.choose(predictor.targets, energy, energy_unit) if average == "boltzmann" else None
-    blocks = read(names, options, output)
+    blocks = read(names, options, output, keep_text=average != "none")
     if average != "none":
         titles = Titles()
+        blocks = named_by_file(blocks, energies)
         blocks = without(blocks, [titles.reason, *([energies.reason] if energies else [])])
 
     def compute(block: ConformerBlock) -> Result:
@@ -193,7 +196,11 @@ def predict(
     sink = _sink(output, properties, energies, average, temperature, in_use, options)
     summary = run(blocks, compute, sink, in_use, options, verb="predict")
     if isinstance(sink, MoleculeSink):
-        how = f"Boltzmann weights at {temperature:g} K by {energies.name}" if energies else "equal weights"
+        how = (
+            f"Boltzmann weights at {temperature:g} K by {energies.described()}"
+            if energies
+            else "equal weights"
+        )
         summary.notes.append(f"averaged over the conformers of {sink.molecules} molecules, {how}")
         summary.notes += filter(None, [sink.doubt()])
     return summary

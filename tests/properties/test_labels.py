@@ -44,11 +44,24 @@ def test_sd_data_in_any_heading(tmp_path, heading):
         " H: {:.8f} gnorm: 0.1",
         "Properties=species:S:1:pos:R:3 H={:.8f}",
         "{:.8f}",
+        "  {:.8f} converged=true",
+        "{:.8f}   !t1",
     ],
 )
 def test_comment_lines_of_xyz(tmp_path, comment):
     path = write_xyz(tmp_path / "a.xyz", [comment.format(e) for e in ENERGIES])
     assert read_labelled(path, ["H"]).values[:, 0] == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "comment", [" energy: {:.8f} gnorm: 0.1 xtb: 6.6.1", "Coordinates from ORCA-job m E {:.8f}"]
+)
+def test_comment_lines_of_programs_have_a_unit(tmp_path, comment):
+    path = write_xyz(tmp_path / "a.xyz", [comment.format(e) for e in ENERGIES])
+    found = read_labelled(path, target_columns=["energy"])
+    assert found.targets[0].unit == "Ha" and found.values[:, 0] == pytest.approx(ENERGIES)
+    with pytest.raises(ConfigError, match="units disagree: Ha, eV"):
+        read_labelled(path, target_columns=["energy"], unit="eV")
 
 
 def test_comment_lines_of_qm9_itself(tmp_path):

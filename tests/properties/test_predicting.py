@@ -24,7 +24,7 @@ from molgiae.properties.averaging import BOLTZMANN, Energies, average_over
 from molgiae.properties.predicting import predict
 from molgiae.targets import KNOWN, Target, find
 
-from ..data.molfiles import molecule, sdf_record, v3000_record
+from ..data.molfiles import molecule, sdf_record, v3000_record, xyz_frame
 
 HARTREE, KCAL_PER_EV = 27.211386245988, 23.060547830619
 H, MU = find("H").to("eV"), find("mu")
@@ -287,9 +287,73 @@ def test_molecules_are_averaged_by_title(suffix, ensemble, tmp_path):
         assert float(rows[0]["largest_weight"]) == pytest.approx(1 / p.sum(), abs=1e-6)
         assert float(rows[0]["H_std [eV]"]) == pytest.approx(0.25) and float(rows[0]["H_spread [eV]"]) > 0
     assert summary.notes == [
-        "averaged over the conformers of 2 molecules, Boltzmann weights at 298.15 K by E"
+        "averaged over the conformers of 2 molecules, Boltzmann weights at 298.15 K by E in kcal/mol"
     ]
     assert (summary.read, summary.written) == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("comment", "unit", "taken"),
+    [
+        ("        {:.8f}", None, "Ha"),  # CREST
+        ("{:.10f} converged=true", None, "Ha"),  # GOAT
+        ("{:.10f} converged=true", "eV", "eV"),
+        (" energy: {:.12f} gnorm: 0.000412 xtb: 6.6.1", None, "Ha"),
+        ("Coordinates from ORCA-job propanol E {:.12f}", None, "Ha"),
+        ("energy={:.12f} charge=0", "Ha", "Ha"),
+        ("energy={:.12f} charge=0", None, "kcal/mol"),
+        ('Properties=species:S:1:pos:R:3 energy="{:.12f} eV"', None, "eV"),
+    ],
+)
+def test_comment_lines_of_programs_weigh(comment, unit, taken, tmp_path):
+    """One file for one molecule: where the comment line is but an energy the file names it."""
+    energies = np.array([-268.90012, -268.90123, -268.8990])
+    head = "title=propanol " if "Properties" in comment else ""
+    frames = [
+        xyz_frame(stretched(k), comment.format(e).replace("Properties", f"{head}Properties"))
+        for k, e in enumerate(energies)
+    ]
+    path = tmp_path / "propanol.xyz"
+    path.write_text("".join(frames))
+    summary = predict(
+        FAKE, path, output=tmp_path / "a.csv", average="boltzmann", energy="energy", energy_unit=unit
+    )
+    assert summary.rejected == 0
+    assert summary.notes[0].endswith(f"of 1 molecules, Boltzmann weights at 298.15 K by energy in {taken}")
+    ev = (energies - energies.min()) * {"Ha": HARTREE, "eV": 1, "kcal/mol": 1 / KCAL_PER_EV}[taken]
+    p = np.exp(-ev / (BOLTZMANN * 298.15))
+    (row,) = table(tmp_path / "a.csv")
+    assert row["title"] == "propanol" and float(row["largest_weight"]) == pytest.approx(
+        (p / p.sum()).max(), abs=1e-6
+    )
+
+
+def test_energies_that_are_not_there_or_of_another_unit_are_listed(tmp_path):
+    path = tmp_path / "a.xyz"
+    path.write_text("".join(xyz_frame(stretched(k), "-26.5 converged=true") for k in range(2)))
+    for options, reason in (
+        ({"energy": "free"}, "has no property 'free' for the energy"),
+        ({"energy": "comment line", "energy_unit": "D"}, "units disagree"),
+    ):
+        try:
+            summary = predict(
+                FAKE, path, output=tmp_path / "a.csv", overwrite=True, average="boltzmann", **options
+            )
+        except ConfigError as error:
+            assert reason in str(error)
+        else:
+            assert summary.rejected == 2 and list(summary.reasons) == [reason]
+    path.write_text(xyz_frame(molecule(0), " energy: -1.0 gnorm: 0.1 xtb: 6.6"))
+    summary = predict(
+        FAKE,
+        path,
+        output=tmp_path / "a.csv",
+        overwrite=True,
+        average="boltzmann",
+        energy="energy",
+        energy_unit="eV",
+    )
+    assert list(summary.reasons) == ["units disagree: its energy is in Ha, not in eV"]
 
 
 def test_plain_means(ensemble, tmp_path):
@@ -344,8 +408,9 @@ def test_conformers_that_cannot_be_averaged_are_listed(tmp_path):
     reasons = {row["record"]: row["reason"] for row in table(Path(f"{output}.rejected.csv"))}
     assert reasons["2"] == "no title by which it could be averaged with others of its molecule"
     assert reasons["3"] == "its formula is not that of the first conformer titled 'a'"
-    assert reasons["4"] == "no property 'E' to weigh it by"
-    assert "'low', no energy" in reasons["5"] and "'nan', no energy" in reasons["6"]
+    assert reasons["4"] == "has no property 'E' for the energy"
+    assert reasons["5"] == "property 'E' is 'low', expected an energy"
+    assert reasons["6"] == "property 'E' is 'nan', expected an energy"
     (row,) = table(output)
     assert row["conformers"] == "1" and float(row["H_spread [eV]"]) == 0
 
