@@ -146,6 +146,11 @@ def _describe(summary: GenerationSummary) -> list[str]:
     ]
     if summary.resumed:
         lines.append(f"{summary.resumed} molecules were done by the run that was continued")
+    if summary.extended:
+        lines.append(
+            f"{summary.extended} have a CXSMILES extension, read as RDKit does; coordinates and enhanced stereo groups "
+            "in it play no part"
+        )
     if summary.rejected:
         lines.append(f"{summary.rejected} rejected, listed in {summary.rejected_in}:")
         shown = list(summary.reasons.items())[:SHOWN_REASONS]

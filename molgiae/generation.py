@@ -48,6 +48,7 @@ class GenerationSummary:
         reasons: how many were rejected for what reason; reasons that differ in numbers alone count as one.
         rejected_in: where these are listed; empty if there are none.
         resumed: molecules that an interrupted run had done.
+        extended: molecules whose SMILES has a CXSMILES extension.
         seconds: wall time of this run.
     """
 
@@ -59,6 +60,7 @@ class GenerationSummary:
     reasons: dict[str, int] = field(default_factory=dict)
     rejected_in: str = ""
     resumed: int = 0
+    extended: int = 0
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,6 +141,7 @@ def generate_conformers(
         reasons=tally.reasons(),
         rejected_in=rejected_in,
         resumed=len(unfinished.done),
+        extended=tally.extended,
         seconds=time.monotonic() - started,
     )
 
@@ -149,11 +152,12 @@ class Tally:
     Attributes:
         done: molecules.
         conformers: written.
+        extended: molecules with a CXSMILES extension.
         rejected: molecules without conformers.
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        self.done = self.conformers = 0
+        self.done = self.conformers = self.extended = 0
         self.rejected: list[Rejected] = []
         for entry in entries:
             self.add(entry.note)
@@ -162,6 +166,7 @@ class Tally:
         """Count one molecule."""
         self.done += 1
         self.conformers += note.get("written", 0)
+        self.extended += note.get("extended", False)
         if "rejected" in note:
             self.rejected.append(Rejected(**note["rejected"]))
 
@@ -190,10 +195,11 @@ def _answers(
                 answer = workers.ask(question)
             except NoAnswerError as error:
                 answer = {"reason": str(error)}
+            kind = {"extended": True} if molecule.is_extended else {}
             if "reason" not in answer:
-                return answer["sdf"], {"written": answer["written"]}
+                return answer["sdf"], {"written": answer["written"], **kind}
             bad = Rejected(molecule.source, molecule.record, molecule.title, molecule.line, answer["reason"])
-            return "", {"rejected": asdict(bad)}
+            return "", {"rejected": asdict(bad), **kind}
 
         with closing(in_flight(pool, work, molecules, AHEAD * jobs)) as answers:
             yield from answers

@@ -459,3 +459,34 @@ def test_bonds_and_stereocentres_of_an_sdf_are_taken(tmp_path, in_process):
     assert (first.title, first.charge) == ("alaninate", -1)
     assert stereo(first) == Chem.MolToSmiles(mol) == first.properties["smiles"]
     assert np.ptp(first.position[:, 2]) > 1
+
+
+CXSMILES = [
+    "CNO |(0.0,0,;1.0,0,;2.0,0,)| my name",
+    "C[C@H](O)F |o1:1|",
+    "CC=CC |t:1|\talkene",
+    "CCO |$a;b;c$|\tlabelled molecule",
+    "CCN | not closed",
+    "CCF |$;;$| of | bars",
+    "CCCl",
+]
+
+
+def test_cxsmiles_extensions_are_no_titles(tmp_path, in_process):
+    """A title stands behind the extension, as RDKit reads it; what plays no part is said once."""
+    (tmp_path / "a.smi").write_text("\n".join(CXSMILES) + "\n")
+    (tmp_path / "a.csv").write_text('smiles,name\n"C[C@H](O)F |o1:1|",table\n')
+    molecules = list(read_molecules([tmp_path / "a.smi", tmp_path / "a.csv"]))
+    titles = ["my name", "a 2", "alkene", "labelled molecule", "| not closed", "of | bars", "a 7", "table"]
+    assert [m.title for m in molecules] == titles
+    assert [m.is_extended for m in molecules] == [True] * 4 + [False, True, False, True]
+    words = ["conformers", str(tmp_path / "a.smi"), "-n", "1", "-j", "1"]
+    result = CliRunner().invoke(app, [*words, "-o", str(tmp_path / "a.sdf")])
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("5 have a CXSMILES extension, read as RDKit does") == 1
+    found = list(read_conformers(tmp_path / "a.sdf"))
+    assert [c.title for c in found] == titles[:-1]
+    assert all("V2000" in c.text for c in found)
+    for line, conformer in zip(CXSMILES[:2], found, strict=False):
+        assert conformer.properties["smiles"] == Chem.CanonSmiles(line.partition(" ")[0])
+    assert generate_conformers(tmp_path / "a.csv", tmp_path / "b.sdf", number=1).extended == 1

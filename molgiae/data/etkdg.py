@@ -64,13 +64,16 @@ def be_silent() -> None:
 
 
 def read_smiles(smiles: str) -> Chem.Mol:
-    """The molecule of a SMILES.
+    """The molecule of a SMILES; of a CXSMILES extension coordinates and enhanced stereo groups are left out.
 
     Raises:
         ConformerError: it is no SMILES, or no molecule.
     """
     if molecule := Chem.MolFromSmiles(smiles):
-        return molecule
+        molecule.RemoveAllConformers()
+        single = Chem.RWMol(molecule)
+        single.SetStereoGroups([])
+        return single.GetMol()
     raise _fault(Chem.MolFromSmiles(smiles, sanitize=False), "the SMILES cannot be parsed")
 
 

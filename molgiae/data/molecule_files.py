@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ TITLE_COLUMNS = ("title", "name", "id", "index", "molecule", "compound")
 DELIMITERS = ",\t;"
 EMPTY = "no SMILES"
 
+_EXTENSION = re.compile(r"\s*(\|[^|]*\|)(?=\s|$)")
+"""Of CXSMILES, between bars behind the SMILES (ChemAxon); in front of the title, as RDKit has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Molecule:
@@ -37,7 +41,7 @@ class Molecule:
         record: number in its source, from 1.
         line: line where it starts, from 1.
         title: as given, or the name of the file and the number of the record.
-        text: SMILES, or a connection table.
+        text: SMILES, with its CXSMILES extension if there is one, or a connection table.
         is_smiles: which of them.
     """
 
@@ -47,6 +51,11 @@ class Molecule:
     title: str
     text: str
     is_smiles: bool = True
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether it is a SMILES with a CXSMILES extension."""
+        return self.is_smiles and bool(_EXTENSION.match(self.text.partition(" ")[2]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +125,13 @@ def _default_title(source: Source, record: int) -> str:
 
 
 def _read_smi(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]:
-    """A SMILES and, behind a blank, a title in each line; comments start with ``#``."""
+    """A SMILES, perhaps a CXSMILES extension, and a title in each line, blanks between; comments start with ``#``."""
     stream = ByteStream(source, CHUNK_SIZE)
     record = number = 0
     for number, line in enumerate(_lines(stream), 1):
         smiles, _, title = line.strip().partition("\t") if "\t" in line else line.strip().partition(" ")
+        if extension := _EXTENSION.match(title):
+            smiles, title = f"{smiles} {extension[1]}", title[extension.end() :]
         heading = not record and smiles.lower() in ("smiles", "canonical_smiles")
         if not smiles or smiles.startswith("#") or heading:
             continue
