@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molgiae.config import AUTO_MODEL, BATCH_SIZE
+from molgiae.config import AUTO_MODEL, BATCH_SIZE, parse_ignored
 
 from .boundary import REJECTED
 from .options import (
@@ -18,6 +18,7 @@ from .options import (
     Device,
     DeviceName,
     Format,
+    Ignore,
     Inputs,
     Json,
     Model,
@@ -197,6 +198,7 @@ def align(
     allow_reflection: Annotated[
         bool, typer.Option("--allow-reflection", help="Mirror a conformer where that lowers the RMSD.")
     ] = False,
+    ignore: Ignore = "",
     model: Model = AUTO_MODEL,
     device: Device = DeviceName.auto,
     batch_size: BatchSize = BATCH_SIZE,
@@ -209,7 +211,8 @@ def align(
     """Superpose conformers on a reference of the same molecule, whatever their atom order.
 
     The result is the least RMSD over all rotations and all matchings of equivalent atoms, and says for each
-    conformer whether this is proven. Written as SDF, XYZ, HDF5 or CSV, by the name of the output.
+    conformer whether this is proven. Written as SDF, XYZ, HDF5 or CSV, by the name of the output. A conformer
+    with other isotopes, charge or multiplicity than the reference is refused, unless --ignore names the difference.
 
     \b
     molgiae align ensemble.sdf -o aligned.sdf
@@ -226,6 +229,7 @@ def align(
         to=to.value,
         match=None if match is None else match.value,
         allow_reflection=allow_reflection,
+        ignore=parse_ignored(ignore),
     )
     finish(summary, "aligned", quiet, as_json)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molgiae.config import BATCH_SIZE
+from molgiae.config import BATCH_SIZE, parse_ignored
 
 from .boundary import REJECTED
 from .options import (
@@ -18,6 +18,7 @@ from .options import (
     Device,
     DeviceName,
     Format,
+    Ignore,
     Inputs,
     Json,
     OnError,
@@ -95,6 +96,7 @@ def dedup(
             help="Of copies, the first or the lowest in energy.", show_default="lowest with --energy"
         ),
     ] = None,
+    ignore: Ignore = "",
     format: Format = None,
     on_error: OnError = OnErrorName.skip,
     overwrite: Overwrite = False,
@@ -105,7 +107,8 @@ def dedup(
 
     Each conformer, in the order of the input or by energy, is kept unless its symmetric RMSD to one that is
     kept is within the threshold. No copy can be missed by the search; the table says of every record what
-    became of it, and whether the RMSD is proven.
+    became of it, and whether the RMSD is proven. Conformers that differ in isotopes, charge or multiplicity are
+    no copies, unless --ignore names the difference.
 
     \b
     molgiae dedup ensemble.sdf -o unique.sdf
@@ -131,6 +134,7 @@ def dedup(
         energy=energy,
         energy_window=energy_window,
         keep=keep.value if keep else None,
+        ignore=parse_ignored(ignore),
         table=table,
     )
     if as_json:
@@ -172,6 +176,7 @@ def search(
     match: Annotated[
         MatchName, typer.Option(help="RMSD with atoms matched by bonds, or any of one element.")
     ] = MatchName.bonds,
+    ignore: Ignore = "",
     model: Annotated[
         str | None,
         typer.Option(
@@ -214,6 +219,7 @@ def search(
         k=hits,
         model=model,
         match=match.value,
+        ignore=parse_ignored(ignore),
     )
     if as_json:
         typer.echo(json.dumps(result.to_dict()))

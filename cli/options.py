@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from molgiae.config import parse_ignored
+from molgiae.errors import ConfigError
+
 Inputs = Annotated[
     list[str],
     typer.Argument(
@@ -60,4 +63,24 @@ OnError = Annotated[OnErrorName, typer.Option(help="List bad records and go on, 
 Format = Annotated[
     FormatName | None,
     typer.Option("--format", help="Format of the input.", show_default="by name and content"),
+]
+
+
+def _known_distinctions(text: str) -> str:
+    try:
+        parse_ignored(text)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
+Ignore = Annotated[
+    str,
+    typer.Option(
+        "--ignore",
+        callback=_known_distinctions,
+        help="Differences that do not make two molecules distinct: any of isotopes, charge, multiplicity, "
+        "with commas between them.",
+        show_default="none",
+    ),
 ]

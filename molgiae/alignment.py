@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.inputs import is_hdf5, listed, read_inputs
 from molgiae.data.readers import Inputs
@@ -20,7 +21,7 @@ from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Columns, Embedder, Result, reject_meaningless
 from molgiae.matching import Matches, rmsd, superpose_pairs
-from molgiae.matching.formula import Distinction, difference, ignoring
+from molgiae.matching.formula import difference, ignoring
 from molgiae.pipeline import Options, Summary, open_model, output_path, run
 from molgiae.sinks import Hdf5Sink, Sink, StructureSink
 from molgiae.tables import TableSink, is_table
@@ -359,6 +360,7 @@ def _aligned_record(writer: StructureWriter, result: Result, m: int) -> None:
         result.block[m],
         order=result["permutation"][atoms],
         position=result["aligned_position"][atoms],
+        rotation=(-1.0 if result["reflected"][m] else 1.0) * result["rotation"][m].T,
         properties={f"molgiae_{name}": value for name, value in values.items()},
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from molgiae.errors import ConfigError
 
@@ -255,3 +255,21 @@ class ConformerSearch(_Plain):
             raise ConfigError(f"seed={self.seed}: expected 0 to {MAX_SEED}")
         if self.time_limit <= 0:
             raise ConfigError(f"time_limit={self.time_limit}: must be positive")
+
+
+Distinction = Literal["isotopes", "charge", "multiplicity"]
+"""What tells molecules of the same elements and bonds apart, and is ignored on request."""
+
+
+def parse_ignored(text: str) -> tuple[Distinction, ...]:
+    """Return the distinctions that a list with commas names.
+
+    Raises:
+        ConfigError: if it names something else.
+    """
+    known: tuple[Distinction, ...] = get_args(Distinction)
+    named = [word.strip() for word in text.split(",") if word.strip()]
+    unknown = [word for word in named if word not in known]
+    if unknown:
+        raise ConfigError(f"{', '.join(unknown)} cannot be ignored; name any of {', '.join(known)}")
+    return tuple(word for word in known if word in named)

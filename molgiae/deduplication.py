@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.hdf5 import Hdf5Writer
@@ -26,7 +27,7 @@ from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter, open_writer, structure_suffix
 from molgiae.duplicates import THRESHOLD, Match, Rule, Verdicts, find_duplicates
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
-from molgiae.matching.formula import Distinction, ignoring
+from molgiae.matching.formula import ignoring
 from molgiae.pipeline import Options, Reasons, output_path, stop_at_refusal
 from molgiae.properties.columns import energy_of, properties_of
 

@@ -122,6 +122,10 @@ class MatrixSink:
         """The table beside the file."""
         return str(self.table)
 
+    def notes(self) -> list[str]:
+        """Where its rows are described."""
+        return [f"its rows are described one by one in {self.rows_table}"]
+
     def _spool(self) -> IO[bytes]:
         """A nameless file beside the output, where there is room for it."""
         return self._closing.enter_context(tempfile.TemporaryFile(dir=self._partial.final.parent))

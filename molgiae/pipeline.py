@@ -155,10 +155,7 @@ def embed(
             overwrite=options.overwrite,
             predictions=() if projecting is None else (projecting.column,),
         )
-    summary = run(blocks, (projecting or embedder).embed, sink, embedder, options, verb="embed")
-    if isinstance(sink, MatrixSink):
-        summary.notes.append(f"its rows are described one by one in {sink.rows_table}")
-    return summary
+    return run(blocks, (projecting or embedder).embed, sink, embedder, options, verb="embed")
 
 
 def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
@@ -264,7 +261,7 @@ def run(
     summary.read = summary.written + summary.rejected
     summary.reasons = reasons.most_common()
     summary.rejected_in = sink.rejected_in() if summary.rejected else ""
-    summary.notes = embedder.watch.advice() if embedder.watch is not None else []
+    summary.notes = [*(embedder.watch.advice() if embedder.watch is not None else []), *sink.notes()]
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -358,7 +355,8 @@ def _atoms(result: Result, m: int) -> tuple[Conformer, slice]:
 def _canonical_record(writer: StructureWriter, result: Result, m: int) -> None:
     conformer, atoms = _atoms(result, m)
     position = result["canonical_position"][atoms]
-    writer.write(conformer, order=result["permutation"][atoms], position=position)
+    rotation = result["rotation"][m].T
+    writer.write(conformer, order=result["permutation"][atoms], position=position, rotation=rotation)
 
 
 def _reconstructed_record(writer: StructureWriter, result: Result, m: int) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer
 from molgiae.data.hdf5 import EmbeddingFile
 from molgiae.data.inputs import listed, read_inputs
@@ -22,7 +23,7 @@ from molgiae.errors import ConfigError
 from molgiae.identity import model_of
 from molgiae.inference import Embedder
 from molgiae.matching import superpose_pairs
-from molgiae.matching.formula import Distinction, difference, ignoring
+from molgiae.matching.formula import difference, ignoring
 from molgiae.pipeline import Options, Reasons, stop_at_refusal
 
 Floats = NDArray[np.float64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from molgiae.choice import Watch
     from molgiae.data.schema import Column
     from molgiae.inference import Result
+
+MAX_SHOWN = 5
+"""Names in a note."""
 
 REJECTED_FIELDS = ("source", "record", "title", "line", "reason")
 
@@ -74,6 +78,9 @@ class Sink(Protocol):
     def rejected_in(self) -> str:
         """Where refused records are listed."""
 
+    def notes(self) -> list[str]:
+        """What the user should know of the output, a line each."""
+
 
 class Hdf5Sink:
     """Results to an HDF5 file, refused records to its group ``rejected``.
@@ -126,6 +133,10 @@ class Hdf5Sink:
         """The group of the file."""
         return f"{self.path}: group rejected"
 
+    def notes(self) -> list[str]:
+        """None: everything is kept as it was read."""
+        return []
+
 
 class StructureSink:
     """Results to an SDF or XYZ file, refused records to a CSV table beside it.
@@ -148,6 +159,7 @@ class StructureSink:
 
     def __enter__(self) -> StructureSink:
         self._open = self._writer.__enter__()
+        self._dropped: Counter[str] = self._open.dropped
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -167,6 +179,15 @@ class StructureSink:
     def rejected_in(self) -> str:
         """The table beside the file."""
         return str(self.table)
+
+    def notes(self) -> list[str]:
+        """Data that could not follow the atoms."""
+        if not self._dropped:
+            return []
+        shown = ", ".join(f"{name} ({count})" for name, count in self._dropped.most_common(MAX_SHOWN))
+        more = len(self._dropped) - MAX_SHOWN
+        rest = f" and {more} more" if more > 0 else ""
+        return [f"left out, for it is not known how to turn or reorder them with the atoms: {shown}{rest}"]
 
 
 def write_rejected(partial: PartialFile, rejected: Iterable[Rejected]) -> None:

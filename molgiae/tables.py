@@ -84,6 +84,10 @@ class TableSink:
         """The table beside the file."""
         return str(self.table)
 
+    def notes(self) -> list[str]:
+        """None: a table has no room for data of the input."""
+        return []
+
 
 def _text(disk: BinaryIO, compress: bool) -> TextIO:
     packed = gzip.GzipFile("", "wb", 6, disk, mtime=0) if compress else disk

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.data.conformer import Conformer
 from molgiae.data.elements import ATOMIC_NUMBER, SYMBOLS
 
 HEADER_LINES = 3
@@ -36,8 +37,7 @@ Renumber = Callable[[str], int]
 def write_ctab(
     text: str,
     title: str,
-    atomic_number: NDArray[np.uint8],
-    position: NDArray[np.float64],
+    conformer: Conformer,
     order: NDArray[np.integer] | None,
 ) -> tuple[str, bool]:
     """A connection table, from the title to ``M  END``.
@@ -45,20 +45,20 @@ def write_ctab(
     Args:
         text: the record as read; where it is no connection table of these atoms, one without bonds is made.
         title: first line.
-        atomic_number: (n,) of the atoms to write.
-        position: (n, 3) of the atoms to write, angstrom.
+        conformer: elements, isotopes and positions of the atoms to write.
         order: (n,) atom of the record, from 0, that each atom to write was; None for the same order.
 
     Returns:
         Lines with their ends; whether bonds and charges are those of the record.
     """
-    n = len(atomic_number)
+    n = len(conformer)
     old = np.arange(n) if order is None else np.asarray(order)
     lines = text.replace("\r", "").split("\n")
     try:
-        body, comment, kept = _edited(lines, atomic_number, position, old), lines[2].rstrip(), True
+        body = _edited(lines, conformer.atomic_number, conformer.position, old)
+        comment, kept = lines[2].rstrip(), True
     except (ValueError, KeyError, IndexError):
-        body, comment, kept = _plain(atomic_number, position), "", False
+        body, comment, kept = _plain(conformer), "", False
     return "\n".join([title, PROGRAM_LINE, comment, *body, "M  END", ""]), kept
 
 
@@ -77,16 +77,26 @@ def _edited(
     return edit(lines, atomic_number, position, old)
 
 
-def _plain(atomic_number: NDArray[np.uint8], position: NDArray[np.float64]) -> list[str]:
+def _plain(conformer: Conformer) -> list[str]:
     """A table without bonds."""
-    n = len(atomic_number)
-    symbols = [SYMBOLS[z] for z in atomic_number]
+    n, position = len(conformer), conformer.position
+    symbols = [SYMBOLS[z] for z in conformer.atomic_number]
     if n <= V2000_LIMIT and np.all(np.abs(position) < 9999):
         atoms = [f"{xyz} {s:<3}{_ATOM_TAIL}" for s, xyz in zip(symbols, _columns(position), strict=True)]
-        return [f"{n:3d}  0  0  0  0  0  0  0  0  0999 V2000", *atoms]
+        return [f"{n:3d}  0  0  0  0  0  0  0  0  0999 V2000", *atoms, *_isotope_lines(conformer)]
     lines = ["BEGIN CTAB", f"COUNTS {n} 0 0 0 0", "BEGIN ATOM"]
-    lines += [f"{k} {s} {_words(xyz)} 0" for k, (s, xyz) in enumerate(zip(symbols, position, strict=True), 1)]
+    masses = [f" MASS={mass}" if mass else "" for mass in conformer.isotope.tolist()]
+    rows = zip(symbols, position, masses, strict=True)
+    lines += [f"{k} {symbol} {_words(xyz)} 0{mass}" for k, (symbol, xyz, mass) in enumerate(rows, 1)]
     return [_V3000_COUNTS, *(_V30 + line for line in (*lines, "END ATOM", "END CTAB"))]
+
+
+def _isotope_lines(conformer: Conformer) -> Iterator[str]:
+    """``M  ISO`` lines, eight atoms each."""
+    atoms = np.flatnonzero(conformer.isotope)
+    for start in range(0, len(atoms), 8):
+        part = atoms[start : start + 8].tolist()
+        yield f"M  ISO{len(part):3d}" + "".join(f" {k + 1:3d} {int(conformer.isotope[k]):3d}" for k in part)
 
 
 def _columns(position: NDArray[np.float64]) -> list[str]:

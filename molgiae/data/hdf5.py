@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -15,10 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from molgiae import __version__
-from molgiae.data.conformer import ConformerBlock, Rejected
+from molgiae.data.conformer import AtomData, ConformerBlock, Rejected
 from molgiae.data.hdf5_reader import EmbeddingFile, read_hdf5_blocks
 from molgiae.data.partial import PartialFile, SteadyFile
 from molgiae.data.schema import (
+    ATOM_DATA,
     CONVENTION,
     EMBEDDING_COLUMNS,
     INPUT_COLUMNS,
@@ -32,6 +34,7 @@ from molgiae.data.schema import (
     property_name,
     schema_table,
 )
+from molgiae.data.xyz_comment import KINDS
 from molgiae.errors import ConfigError, ShapeError
 
 __all__ = ["EmbeddingFile", "Hdf5Writer", "read_hdf5_blocks", "schema_table"]
@@ -110,6 +113,7 @@ class Hdf5Writer:
         self._partial = PartialFile(path, overwrite=overwrite)
         self._pending: dict[str, list[NDArray[Any]]] = {}
         self._pending_properties: list[Mapping[str, str]] = []
+        self._pending_atom_data: list[tuple[AtomData, int]] = []
         self._pending_rejected: list[Rejected] = []
         self._pending_atoms = 0
 
@@ -159,6 +163,7 @@ class Hdf5Writer:
         for name, array in arrays.items():
             self._pending.setdefault(name, []).append(array)
         self._pending_properties += block.properties
+        self._pending_atom_data += zip(block.atom_data, block.n_atoms.tolist(), strict=True)
         self._pending_rejected += block.rejected
         self._pending_atoms += len(block.atomic_number)
         self.rows += len(block)
@@ -179,13 +184,14 @@ class Hdf5Writer:
             for name, parts in self._pending.items():
                 _extend(self._file[name], np.concatenate(parts))
             self._properties.write(self._pending_properties)
+            self._atom_data.write(self._pending_atom_data)
             for name in REJECTED_COLUMNS:
                 values = [getattr(r, name.removeprefix("rejected/")) for r in self._pending_rejected]
                 text = SCHEMA[name].dtype == STRING
                 _extend(self._file[name], _strings(values) if text else np.array(values))
             self._disk.check()
         self._pending, self._pending_properties, self._pending_rejected = {}, [], []
-        self._pending_atoms = 0
+        self._pending_atom_data, self._pending_atoms = [], 0
 
     def _input_arrays(self, block: ConformerBlock) -> dict[str, NDArray[Any]]:
         return {
@@ -212,6 +218,7 @@ class Hdf5Writer:
         for name in ("atom_offset", "bond_offset"):
             _extend(self._file[name], np.zeros(1, np.int64))
         self._properties = _PropertyColumns(self._file.create_group("properties"))
+        self._atom_data = _AtomDataColumns(self._file)
 
     @contextlib.contextmanager
     def _discarding_on_error(self) -> Iterator[None]:
@@ -271,6 +278,54 @@ class _PropertyColumns:
         for start in range(0, self._rows, FLUSH_ROWS):
             _extend(dataset, _empty_strings(min(FLUSH_ROWS, self._rows - start)))
         self._datasets[name] = dataset
+
+
+class _AtomDataColumns:
+    """One dataset for each further column of the atoms, made when the first record has it; as long as the atoms."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        self._datasets: dict[str, h5py.Dataset] = {}
+        self._rows = 0
+
+    def write(self, records: Sequence[tuple[AtomData, int]]) -> None:
+        """Add the rows of records, each with its data and number of atoms, to every dataset."""
+        size = sum(n for _, n in records)
+        start, values = 0, dict[str, NDArray[Any]]()
+        for data, n in records:
+            for key, column in data.items():
+                name = self._dataset(key, column)
+                if name is not None:
+                    rows = values.setdefault(name, self._missing(name, size))
+                    rows[start : start + n] = column
+            start += n
+        for name, dataset in self._datasets.items():
+            _extend(dataset, values[name] if name in values else self._missing(name, size))
+        self._rows += size
+
+    def _dataset(self, key: str, column: NDArray[Any]) -> str | None:
+        """Name of the dataset of a column; None if there are too many."""
+        kind, trailing = KINDS[column.dtype.kind], column.shape[1:]
+        name = property_name(key)
+        found = self._datasets.get(name)
+        if found is not None and (found.attrs["kind"], found.shape[1:]) != (kind, trailing):
+            name = f"{name}%{kind}{'x'.join(map(str, trailing))}"  # as no escaped name ends
+        if name not in self._datasets:
+            if len(self._datasets) >= MAX_PROPERTIES or len(name) > MAX_KEY_LENGTH:
+                return None
+            group = self._file.require_group("atom_data")
+            dtype = STRING if kind == "S" else ATOM_DATA.dtype
+            dataset = _create_dataset(group, name, replace(ATOM_DATA, dtype=dtype), trailing)
+            dataset.attrs["key"], dataset.attrs["kind"] = _clean(key), kind
+            self._datasets[name] = dataset
+            for start in range(0, self._rows, FLUSH_ATOMS):
+                _extend(dataset, self._missing(name, min(FLUSH_ATOMS, self._rows - start)))
+        return name
+
+    def _missing(self, name: str, rows: int) -> NDArray[Any]:
+        dataset = self._datasets[name]
+        shape = (rows, *dataset.shape[1:])
+        return np.full(shape, "", object) if dataset.attrs["kind"] == "S" else np.full(shape, np.nan)
 
 
 def _create_dataset(group: h5py.Group, name: str, column: Column, trailing: tuple[int, ...]) -> h5py.Dataset:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.schema import (
+    ATOM_DATA,
     ATTRIBUTES,
     LEAST_ROWS,
     PREDICTION,
@@ -30,12 +31,14 @@ from molgiae.data.schema import (
     STRING,
     Column,
 )
+from molgiae.data.xyz_comment import KINDS as XYZ_KINDS
 from molgiae.errors import MolgiaeError
 
 SCAN_ROWS = 1 << 16
 MAX_CHUNK_BYTES = 1 << 26
 """A chunk is read as a whole; those of molgiae have 128 KiB, those of programs that rewrite files up to some MiB."""
 
+GROUPS = ("rejected", "properties", "predictions", "atom_data")
 REMEDY = "make the file again with the command that wrote it"
 KINDS = {"f": "f", "i": "iu", "u": "iu"}
 """Kind of a type in the schema to the kinds that may stand for it; values that do not fit are refused when read."""
@@ -69,6 +72,23 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
+class AtomColumn:
+    """A dataset of the group ``atom_data``.
+
+    Attributes:
+        key: name of the column as it stood.
+        kind: R, I, L or S, as in extended XYZ.
+        dataset: one row for each atom.
+        column: its schema.
+    """
+
+    key: str
+    kind: str
+    dataset: h5py.Dataset
+    column: Column
+
+
+@dataclass(frozen=True)
 class Layout:
     """What is in a file.
 
@@ -77,6 +97,7 @@ class Layout:
         datasets: by path in the file, those of the schema and of the group ``predictions``.
         columns: the schema of each of them.
         properties: the datasets of this group by name, and the keys they are of.
+        atom_data: the datasets of this group by name.
         rows: M conformers, M + 1 boundaries and so on, by axis.
     """
 
@@ -84,6 +105,7 @@ class Layout:
     datasets: dict[str, h5py.Dataset]
     columns: dict[str, Column]
     properties: dict[str, tuple[str, h5py.Dataset]]
+    atom_data: dict[str, AtomColumn]
     rows: dict[str, int]
 
     @property
@@ -100,7 +122,7 @@ def layout_of(file: h5py.File, path: Path) -> Layout:
     """
     with reading(path):
         attributes = _attributes(file, path)
-        groups = {name: _member(file, name, h5py.Group) for name in ("rejected", "properties", "predictions")}
+        groups = {name: _member(file, name, h5py.Group) for name in GROUPS}
         missing = [name for name in ("rejected", "properties") if groups[name] is None]
         columns: dict[str, Column] = {}
         datasets: dict[str, h5py.Dataset] = {}
@@ -124,7 +146,10 @@ def layout_of(file: h5py.File, path: Path) -> Layout:
         for name, dataset in datasets.items():
             _check_rows(name, dataset, rows, columns[name].per)
         properties = {name: _property(groups["properties"], name, rows) for name in groups["properties"]}
-        found = Layout(attributes, datasets, columns, properties, rows)
+        atom_data = {
+            name: _atom_column(groups["atom_data"], name, rows) for name in groups["atom_data"] or ()
+        }
+        found = Layout(attributes, datasets, columns, properties, atom_data, rows)
         if "embedding" in datasets and not 0 <= attributes.get("shape_dimension", 0) <= found.dimension:
             expected = f"0 to {found.dimension}, the size of the embedding"
             raise DamagedError("attribute shape_dimension", f"is {attributes['shape_dimension']}", expected)
@@ -319,6 +344,26 @@ def _property(group: h5py.Group, name: str, rows: dict[str, int]) -> tuple[str, 
     if "key" not in dataset.attrs:
         raise DamagedError(f"attribute key of {shown}", "is missing", "the key of the property")
     return _attribute(dataset, "key", str), dataset
+
+
+def _atom_column(group: h5py.Group, name: str, rows: dict[str, int]) -> AtomColumn:
+    shown, dataset = f"atom_data/{_legible(name)}", _member(group, name, h5py.Dataset)
+    missing = [attribute for attribute in ("key", "kind") if attribute not in dataset.attrs]
+    if missing:
+        raise DamagedError(
+            f"attribute {', '.join(missing)} of {shown}", "is missing", "name and kind of the column"
+        )
+    key, kind = (_attribute(dataset, attribute, str) for attribute in ("key", "kind"))
+    if kind not in XYZ_KINDS.values():
+        raise DamagedError(f"attribute kind of {shown}", f"is {kind}", ", ".join(XYZ_KINDS.values()))
+    column = replace(
+        ATOM_DATA,
+        dtype=STRING if kind == "S" else ATOM_DATA.dtype,
+        shape=ATOM_DATA.shape if len(dataset.shape or ()) > 1 else (),
+    )
+    _check_dataset(shown, dataset, column)
+    _check_rows(shown, dataset, rows, "atom")
+    return AtomColumn(key, kind, dataset, column)
 
 
 def _check(name: str, found: NDArray[Any], right: NDArray[np.bool_], expected: str, start: int) -> None:

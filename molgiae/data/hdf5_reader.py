@@ -14,12 +14,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.conformer import AtomData, Conformer, ConformerBlock, Rejected
 from molgiae.data.hdf5_checks import SCAN_ROWS, DamagedError, layout_of, reading, values_of
 from molgiae.data.schema import LEAST_ROWS, OTHER_PROPERTIES, PROPERTY, SCHEMA
 from molgiae.errors import MolgiaeError
 
 BLOCK_ROWS = 1024
+NUMPY_TYPES = {"R": np.float64, "I": np.int64, "L": np.bool_}
+"""Kinds of columns of extended XYZ, text aside."""
 
 
 class EmbeddingFile:
@@ -126,6 +128,7 @@ class EmbeddingFile:
             title=self.column("title", start, stop).tolist(),
             source=self.column("source", start, stop).tolist(),
             properties=self.properties(start, stop),
+            atom_data=self._atom_data(start, stop),
             **known,
         )
 
@@ -157,6 +160,26 @@ class EmbeddingFile:
                         mapping.update(_pairs(value) if name == OTHER_PROPERTIES else {key: value})
         return list(found)
 
+    def _atom_data(self, start: int, stop: int) -> list[AtomData]:
+        """Further columns of the atoms of conformers ``start:stop``; those without a value are left out."""
+        found: list[dict[str, NDArray[Any]]] = [{} for _ in range(start, stop)]
+        if not self._layout.atom_data:
+            return list(found)
+        offset = self.column("atom_offset", start, stop)
+        for name, one in self._layout.atom_data.items():
+            shown = f"atom_data/{name}"
+            with reading(self.path):
+                values = values_of(shown, one.dataset, one.column, int(offset[0]), int(offset[-1]))
+                for data, first, last in zip(found, offset - offset[0], offset[1:] - offset[0], strict=False):
+                    rows = values[first:last]
+                    if one.kind == "S" and rows.any():
+                        data[one.key] = rows.astype(str)
+                    elif one.kind != "S" and not np.isnan(rows).all():
+                        if one.kind != "R" and not np.isfinite(rows).all():
+                            raise DamagedError(shown, "lacks values of some atoms", "values of all or none")
+                        data[one.key] = rows.astype(NUMPY_TYPES[one.kind])
+        return list(found)
+
     def rejected(self) -> Iterator[Rejected]:
         """The refused records, one by one."""
         fields = ("source", "record", "title", "line", "reason")
@@ -172,7 +195,7 @@ class EmbeddingFile:
             MolgiaeError: for the first value that the schema forbids.
         """
         for first in range(0, len(self), BLOCK_ROWS):
-            self.properties(first, first + BLOCK_ROWS)
+            self.block(first, first + BLOCK_ROWS)
             for name in self.columns:
                 self.column(name, first, first + BLOCK_ROWS)
         for _ in self.rejected():

@@ -385,6 +385,18 @@ PROPERTY = Column(
 )
 """Pattern of the datasets in the group ``properties``; the attribute ``key`` holds the key as it stood."""
 
+ATOM_DATA = Column(
+    "atom_data/NAME",
+    "f8",
+    "atom",
+    ("w",),
+    "as in the input",
+    "further column of the atom lines of extended XYZ, in the order and pose of the input, text as UTF-8 strings; the "
+    "attribute kind is R, I, L or S as there; NaN or empty where a record has none; w is left out where it is 1",
+    finite=False,
+)
+"""Pattern of the datasets in the group ``atom_data``; the attribute ``key`` holds the name as it stood."""
+
 PREDICTION = Column(
     "predictions/SYMBOL",
     "f8",
@@ -449,7 +461,7 @@ def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column
 
 
 def schema_table(
-    columns: Iterable[Column] = (*_COLUMNS, PROPERTY, PREDICTION, PREDICTION_STD, PROJECTION),
+    columns: Iterable[Column] = (*_COLUMNS, PROPERTY, ATOM_DATA, PREDICTION, PREDICTION_STD, PROJECTION),
 ) -> str:
     """The schema as a markdown table: M conformers, N atoms and B bonds in all, K refused records, D embedding."""
     rows = ["| dataset | shape | type | unit | meaning |", "|---|---|---|---|---|"]

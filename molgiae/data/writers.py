@@ -8,19 +8,24 @@ import io
 import os
 import re
 import sys
+import textwrap
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import BinaryIO, Self, TextIO
+from typing import Any, BinaryIO, Self, TextIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from molgiae.data.conformer import Conformer
+from molgiae.data.attached import LIST_WIDTH, Motion, moved_atom_data, moved_properties
+from molgiae.data.conformer import AtomData, Conformer
 from molgiae.data.ctab_writer import write_ctab
-from molgiae.data.elements import SYMBOLS
+from molgiae.data.elements import ISOTOPE, SYMBOLS
 from molgiae.data.partial import PartialFile
 from molgiae.data.sd_items import LINE_END, UNNAMED, free_name, item_name, render_items
-from molgiae.data.xyz_comment import TITLE_KEYS
+from molgiae.data.state import charge_and_multiplicity
+from molgiae.data.xyz_atoms import ISOTOPE_COLUMN
+from molgiae.data.xyz_comment import KINDS, TITLE_KEYS
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError, ShapeError
 
 Order = NDArray[np.int64] | None
@@ -29,6 +34,11 @@ STALE_KEYS = frozenset(("properties", "lattice", "origin", "pbc"))
 """Keys of an extended XYZ comment that describe the columns and the cell of the file that was read."""
 
 XYZ_COLUMNS = "Properties=species:S:1:pos:R:3"
+
+ATOM_LISTS = {"f": "dprop", "i": "iprop", "b": "bprop", "U": "prop"}
+"""Kinds of numpy arrays to kinds of atom lists in SDF, as RDKit names them."""
+
+_HEAVY_HYDROGEN = {(1, 2): "D", (1, 3): "T"}
 
 _PLAIN_KEY = re.compile(r"[^\s=,;\"'\\{}\[\]]+")
 _PLAIN_VALUE = re.compile(r"[\w.+:;/()-]+")
@@ -40,45 +50,99 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": " "})
 def sdf_record(conformer: Conformer, order: Order, text: str) -> str:
     """One SDF record; coordinates have four decimals in V2000 and six in V3000.
 
-    Where no formal charges are known, as from XYZ, a total charge other than 0 becomes a property.
+    Where no formal charges are known, as from XYZ, a total charge other than 0 becomes a property, and so does a
+    multiplicity that the table does not tell.
 
     Args:
         conformer: what to write: atoms, coordinates, title and properties.
         order: (n,) atom of `text`, from 0, that each of its atoms was; None for the same order.
         text: record as read, from which bonds, formal charges, isotopes and groups are taken.
     """
-    properties = dict(conformer.properties)
+    properties = {key: value for key, value in conformer.properties.items() if key.lower() not in STALE_KEYS}
     title = _sdf_line(conformer.title)
-    table, kept = write_ctab(text, title, conformer.atomic_number, conformer.position, order)
-    if conformer.charge and not kept and "charge" not in map(str.lower, properties):
-        properties["charge"] = str(conformer.charge)
+    table, kept = write_ctab(text, title, conformer, order)
+    if not kept:
+        stated = charge_and_multiplicity(properties)
+        if conformer.charge != (stated[0] or 0):
+            properties["charge"] = str(conformer.charge)
+        if conformer.multiplicity != (stated[1] or 0):
+            properties["multiplicity"] = str(conformer.multiplicity)
+    for name, values in conformer.atom_data.items():
+        if values.ndim == 1:
+            properties[f"atom.{ATOM_LISTS[values.dtype.kind]}.{name}"] = _atom_list(values)
+        else:
+            properties[name] = "\n".join(" ".join(map(_word, row)) for row in values.tolist())
     return "".join([table, render_items(properties), "$$$$\n"])
 
 
 def xyz_record(conformer: Conformer, order: Order, text: str) -> str:
     """One frame of extended XYZ with ten decimals; charge, title and properties stand in the comment line.
 
+    Deuterium and tritium are D and T; other isotopes stand in a column of mass numbers.
+
     Args:
         conformer: what to write.
         order: not needed, for there are no bonds.
         text: not needed.
     """
-    pairs = {"charge": str(conformer.charge), "title": conformer.title}
+    pairs = {"charge": str(conformer.charge)}
+    if conformer.multiplicity:
+        pairs["multiplicity"] = str(conformer.multiplicity)
+    pairs["title"] = conformer.title
     for key, value in conformer.properties.items():
-        if key.lower() not in STALE_KEYS and pairs.get(key) != value:
+        if key.lower() not in STALE_KEYS and pairs.get(key.lower()) != value:
             pairs[free_name(key or UNNAMED, pairs)] = value
     if not conformer.title and not pairs.keys() & set(TITLE_KEYS[1:]):
         del pairs["title"]
     items = sorted(
         pairs.items(), key=lambda item: not item[1]
     )  # ASE takes the pair behind for an empty value
-    words = [XYZ_COLUMNS, *(f"{_xyz_key(key)}={_xyz_value(value)}" for key, value in items)]
+    symbols, columns = _symbols_and_columns(conformer)
+    words = [
+        XYZ_COLUMNS + _layout(columns),
+        *(f"{_xyz_key(key)}={_xyz_value(value)}" for key, value in items),
+    ]
     comment = " ".join(words)
     atoms = [
-        f"{SYMBOLS[z]:<2} {x:18.10f} {y:18.10f} {w:18.10f}\n"
-        for z, (x, y, w) in zip(conformer.atomic_number.tolist(), conformer.position.tolist(), strict=True)
+        f"{symbol:<2} {x:18.10f} {y:18.10f} {w:18.10f}"
+        for symbol, (x, y, w) in zip(symbols, conformer.position.tolist(), strict=True)
     ]
-    return "".join([f"{len(conformer)}\n{comment}\n", *atoms])
+    for values in columns.values():
+        rows = values.reshape(len(conformer), -1).tolist()
+        atoms = [" ".join([atom, *map(_word, row)]) for atom, row in zip(atoms, rows, strict=True)]
+    return "\n".join([str(len(conformer)), comment, *atoms, ""])
+
+
+def _symbols_and_columns(conformer: Conformer) -> tuple[list[str], dict[str, NDArray[Any]]]:
+    """Symbols of the atoms, and the columns behind their coordinates."""
+    symbols = [
+        _HEAVY_HYDROGEN.get((z, mass), SYMBOLS[z])
+        for z, mass in zip(conformer.atomic_number.tolist(), conformer.isotope.tolist(), strict=True)
+    ]
+    named = [ISOTOPE.get(symbol, 0) for symbol in symbols]
+    columns = {name: values for name, values in conformer.atom_data.items() if name != ISOTOPE_COLUMN}
+    if named != conformer.isotope.tolist():
+        columns[ISOTOPE_COLUMN] = conformer.isotope.astype(np.int64)
+    return symbols, columns
+
+
+def _layout(columns: AtomData) -> str:
+    """How the layout of an extended XYZ frame goes on for these columns."""
+    return "".join(
+        f":{name}:{KINDS[values.dtype.kind]}:{1 if values.ndim == 1 else values.shape[1]}"
+        for name, values in columns.items()
+    )
+
+
+def _atom_list(values: NDArray[Any]) -> str:
+    line = " ".join(map(_word, values.tolist()))
+    return "\n".join(textwrap.wrap(line, LIST_WIDTH, break_long_words=False, break_on_hyphens=False))
+
+
+def _word(value: float | int | bool | str) -> str:
+    if isinstance(value, bool):
+        return "T" if value else "F"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 Renderer = Callable[[Conformer, Order, str], str]
@@ -104,10 +168,12 @@ class StructureWriter:
 
     Attributes:
         written: number of records so far.
+        dropped: names of properties and columns that could not be turned with the atoms, and how many records had them.
     """
 
     def __init__(self, path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -> None:
         self.written = 0
+        self.dropped: Counter[str] = Counter()
         self._suffix, self._render = suffix, WRITERS[suffix]
         self._compress = os.fspath(path).lower().endswith(".gz")
         self._partial = None if os.fspath(path) == "-" else PartialFile(path, overwrite=overwrite)
@@ -144,6 +210,7 @@ class StructureWriter:
         *,
         order: ArrayLike | None = None,
         position: ArrayLike | None = None,
+        rotation: ArrayLike | None = None,
         atomic_number: ArrayLike | None = None,
         title: str | None = None,
         properties: Mapping[str, str] | None = None,
@@ -154,6 +221,8 @@ class StructureWriter:
             conformer: as read; bonds, formal charges and isotopes come from its `text`.
             order: (n,) permutation: atom k of the output is atom ``order[k]`` of the conformer, from 0.
             position: (n, 3) coordinates of the atoms of the output, already in that order, angstrom.
+            rotation: (3, 3) orthogonal matrix by which vectors of the conformer are turned into its new pose; None
+                if the pose is as it was read.
             atomic_number: (n,) elements of the atoms of the output, already in that order.
             title: another title.
             properties: added to those of the conformer, or in place of those of the same key.
@@ -167,12 +236,21 @@ class StructureWriter:
         index = np.arange(n) if order is None else np.asarray(order, np.int64)
         if not np.array_equal(np.sort(index), np.arange(n)):
             raise ShapeError(f"order is no permutation of {n} atoms")
+        motion = Motion(index, None if rotation is None else np.asarray(rotation, np.float64))
+        kept, lost = moved_properties(conformer.properties, motion)
+        atom_data, lost_data = moved_atom_data(conformer.atom_data, motion)
+        self.dropped.update([*lost, *lost_data])
+        z = conformer.atomic_number[index]
+        number = _fitting("atomic_number", atomic_number, z)
         record = Conformer(
-            atomic_number=_fitting("atomic_number", atomic_number, conformer.atomic_number[index]),
+            atomic_number=number,
             position=_fitting("position", position, conformer.position[index]),
+            isotope=np.where(number == z, conformer.isotope[index], 0).astype(np.uint16),
             title=conformer.title if title is None else title,
             charge=conformer.charge,
-            properties={**conformer.properties, **(properties or {})},
+            multiplicity=conformer.multiplicity,
+            properties={**kept, **(properties or {})},
+            atom_data=atom_data,
         )
         if not np.isfinite(record.position).all():
             raise ConformerError(
@@ -230,7 +308,7 @@ class StructureWriter:
 def _is_of_format(text: str, suffix: str, n_atoms: int) -> bool:
     """Whether a record as it was read can stand in a file with this suffix."""
     lines = text.split("\n", 4)
-    if len(lines) > 4 and lines[3].rstrip().endswith(("V2000", "V3000")):
+    if len(lines) > 4 and ("\nM  END" in text or lines[3].rstrip().endswith(("V2000", "V3000"))):
         return WRITERS[suffix] is sdf_record
     return WRITERS[suffix] is xyz_record and lines[0].strip() == str(n_atoms)
 

@@ -31,6 +31,10 @@ TITLE_KEYS = ("title", "name", "config_type")
 """Keys whose value is the title of an extended frame, the best first."""
 
 
+KINDS = {"f": "R", "i": "I", "b": "L", "U": "S"}
+"""Kinds of numpy arrays to those of columns."""
+
+
 @dataclass(frozen=True, slots=True)
 class Further:
     """Further columns of the atom lines under one name.

@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Literal, get_args
 
 import numpy as np
 
+from molgiae.config import Distinction
 from molgiae.data.conformer import NATURAL, Conformer
 from molgiae.data.elements import SYMBOLS
-from molgiae.errors import ConfigError
 
 Formula = tuple[bytes, tuple[int, int]]
 """Sorted elements and isotopes; charge and multiplicity."""
-
-Distinction = Literal["isotopes", "charge", "multiplicity"]
-"""What tells molecules apart that have the same elements, and can be ignored on request."""
-
-DISTINCTIONS: tuple[Distinction, ...] = get_args(Distinction)
 
 
 def formula_of(conformer: Conformer) -> Formula:
@@ -37,19 +31,6 @@ def ignoring(conformer: Conformer, ignored: Collection[Distinction]) -> Conforme
         charge=0 if "charge" in ignored else conformer.charge,
         multiplicity=1 if "multiplicity" in ignored else conformer.state[1],
     )
-
-
-def parse_ignored(text: str) -> tuple[Distinction, ...]:
-    """Return the distinctions that a list with commas names.
-
-    Raises:
-        ConfigError: if it names another thing.
-    """
-    named = [word.strip() for word in text.split(",") if word.strip()]
-    unknown = [word for word in named if word not in DISTINCTIONS]
-    if unknown:
-        raise ConfigError(f"cannot ignore {', '.join(unknown)}; choose from {', '.join(DISTINCTIONS)}")
-    return tuple(word for word in DISTINCTIONS if word in named)
 
 
 def difference(conformer: Conformer, reference: Conformer, ignored: Collection[Distinction] = ()) -> str:

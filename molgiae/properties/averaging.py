@@ -287,6 +287,10 @@ class MoleculeSink:
         """The table beside the file."""
         return str(self.table)
 
+    def notes(self) -> list[str]:
+        """None: what averages say of themselves stands in `doubt`."""
+        return []
+
     def doubt(self) -> str:
         """A line if the energies of the model are too uncertain to weigh conformers; else empty."""
         if self._energies is None or self._energies.target is None or not self._number:

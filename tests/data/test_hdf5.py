@@ -242,9 +242,15 @@ def test_schema_table_has_a_row_for_every_dataset() -> None:
     table = schema_table()
     assert all(
         f"| `{name}` |" in table
-        for name in (*SCHEMA, "properties/KEY", "predictions/SYMBOL", "predictions/SYMBOL_std")
+        for name in (
+            *SCHEMA,
+            "properties/KEY",
+            "atom_data/NAME",
+            "predictions/SYMBOL",
+            "predictions/SYMBOL_std",
+        )
     )
-    assert len(table.splitlines()) == len(SCHEMA) + 2 + 4  # two lines of heading, four patterns
+    assert len(table.splitlines()) == len(SCHEMA) + 2 + 5  # two lines of heading, five patterns
     assert "| `predictions/SYMBOL` | (M,) | float64 | of the property |" in table
     assert "| `embedding` | (M, D) | float32 |" in table and "| `atom_offset` | (M + 1,) | int64 |" in table
 
