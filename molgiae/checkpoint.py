@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,6 +23,11 @@ from molgiae.models import build
 
 FORMAT_VERSION = 4
 
+FLOATS = ("F64", "F32", "F16", "BF16")
+"""Types of stored weights, as safetensors names them."""
+FAULTS = (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
+"""What reading a damaged file may raise."""
+
 AUTOENCODER, PROPERTY = "autoencoder", "property"
 KINDS = {
     AUTOENCODER: "an autoencoder, which predicts no property; train one from it with molgiae finetune --model",
@@ -35,6 +40,19 @@ def _without_atoms(header: dict[str, Any]) -> dict[str, Any]:
     """Version 3, of autoencoders alone, knew no network of atoms."""
     return header | {"kind": AUTOENCODER, "config": {**header["config"], "atom_width": 0}}
 
+
+PARTS: dict[str, dict[str, type]] = {
+    AUTOENCODER: {"config": dict, "domain": dict},
+    PROPERTY: {
+        "config": dict,
+        "domain": dict,
+        "targets": list,
+        "references": dict,
+        "spread": list,
+        "calibration": list,
+    },
+}
+"""What the header of each kind has to hold, as JSON."""
 
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {3: _without_atoms}
 """Version n to the function that turns its header into that of version n + 1.
@@ -174,10 +192,39 @@ def read_header(path: Path, kind: str | None = AUTOENCODER) -> dict[str, Any]:
             raise CheckpointError(
                 f"{path}: checkpoint format {version} is no longer read; train the model again"
             )
-        header = UPGRADES[old](header)
-    if kind is not None and header["kind"] != kind:
-        raise CheckpointError(f"{path}: holds {KINDS.get(header['kind'], 'a model of an unknown kind')}")
+        try:
+            header = UPGRADES[old](header)
+        except FAULTS as error:
+            raise damaged(path, f"its header of format {old} lacks {error}") from error
+    found = header.get("kind")
+    if not isinstance(found, str) or found not in KINDS:
+        raise damaged(path, f"its header has kind {found!r:.60}, expected one of {', '.join(KINDS)}")
+    if kind is not None and found != kind:
+        raise CheckpointError(f"{path}: holds {KINDS[found]}")
+    for part, wanted in PARTS[found].items():
+        if not isinstance(header.get(part), wanted):
+            raise damaged(
+                path, f"its header has {part} {header.get(part)!r:.60}, expected a {wanted.__name__}"
+            )
     return header
+
+
+def provenance_of(header: dict[str, Any]) -> dict[str, Any]:
+    """Return where a model comes from.
+
+    Raises:
+        ConfigError: if the header does not say.
+    """
+    found = header.get("provenance")
+    if not isinstance(found, dict):
+        raise ConfigError(f"provenance is {found!r:.60}, expected a dict")
+    return found
+
+
+def damaged(path: Path, fault: object) -> CheckpointError:
+    """Return the error that says in one line what is wrong with a file, and what to do."""
+    text = " ".join(str(fault).split())
+    return CheckpointError(f"{path}: is damaged: {text}; take another copy, or train the model again")
 
 
 def _decoded(path: Path, text: str) -> tuple[dict[str, Any], int]:
@@ -185,11 +232,52 @@ def _decoded(path: Path, text: str) -> tuple[dict[str, Any], int]:
     try:
         header = json.loads(text)
         version = header["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its header is damaged ({error})") from error
-    if not isinstance(version, int) or version < 1:
-        raise CheckpointError(f"{path}: its header is damaged (format version {version!r})")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise CheckpointError(f"{path}: its header is damaged (format version {version!r:.60})")
     return header, version
+
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def with_weights(path: Path, make: Callable[[], Model]) -> Model:
+    """Return a model, ready for inference, with the weights of a file.
+
+    Names, types and shapes are compared before the model takes any memory: a header can ask for any size.
+
+    Args:
+        path: of a checkpoint.
+        make: makes the model, with any weights.
+
+    Raises:
+        CheckpointError: if the weights are not those of the model, or not finite numbers.
+    """
+    with torch.device("meta"):
+        expected = {name: tuple(t.shape) for name, t in make().state_dict().items()}
+    with safe_open(path, framework="pt") as file:
+        names = set(file.keys())
+        if names != set(expected):
+            odd = sorted(names ^ set(expected))
+            raise damaged(
+                path, f"weights and configuration do not fit ({', '.join(odd)[:200]} in one of them only)"
+            )
+        for name, shape in expected.items():
+            part = file.get_slice(name)
+            found, dtype = tuple(part.get_shape()), part.get_dtype()
+            if found != shape or dtype not in FLOATS:
+                raise damaged(
+                    path,
+                    f"weights and configuration do not fit ({name} is {dtype} of shape {found}, expected floats of "
+                    f"shape {shape})",
+                )
+        weights = {name: file.get_tensor(name).float() for name in expected}
+    if wrong := [name for name, t in weights.items() if not t.isfinite().all()]:
+        raise damaged(path, f"{wrong[0]} is not finite everywhere")
+    model = make()
+    model.load_state_dict(weights)
+    return model.eval().requires_grad_(False)
 
 
 def load(name: str) -> Checkpoint:
@@ -201,16 +289,12 @@ def load(name: str) -> Checkpoint:
     path = locate(name)
     header = read_header(path)
     try:
-        model = build(ModelConfig.from_dict(dict(header["config"])))
-        domain = Domain.from_dict(dict(header["domain"]))
-        with safe_open(path, framework="pt") as file:
-            weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
-        model.load_state_dict(weights)
-        provenance = dict(header["provenance"])
-    except (ConfigError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: weights and configuration do not fit ({reason})") from error
-    model.eval().requires_grad_(False)
+        config = ModelConfig.from_dict(header["config"])
+        domain = Domain.from_dict(header["domain"])
+        model = with_weights(path, lambda: build(config))
+        provenance = provenance_of(header)
+    except (ConfigError, *FAULTS) as error:
+        raise damaged(path, f"weights and configuration do not fit ({error})") from error
     return Checkpoint(name, model, domain, provenance, sha256_of(path))
 
 

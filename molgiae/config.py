@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self, get_args
+from types import UnionType
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from molgiae.errors import ConfigError
 
@@ -18,6 +20,13 @@ TEMPERATURE = 298.15
 
 MOST_ATOMS = 1_000_000
 """More than any conformer has."""
+
+
+HEAVIEST = 118
+"""Atomic number of the last element."""
+
+MOST_LAYERS = 1000
+"""More than any network here has: a file that asks for more is damaged, and building them would take for ever."""
 
 
 MAX_SEED = 1_000_000
@@ -36,14 +45,46 @@ class _Plain:
         """The inverse of `to_dict`.
 
         Raises:
-            ConfigError: if a key is unknown.
+            ConfigError: if a key is unknown or missing, or a value of the wrong type or not finite.
         """
         known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
         if unknown := sorted(set(data) - known):
             raise ConfigError(
                 f"{cls.__name__} has no {', '.join(unknown)}; known are {', '.join(sorted(known))}"
             )
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in data.items()})
+        kinds = get_type_hints(cls)
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        for key, value in values.items():
+            if not _fits(value, kinds[key]):
+                raise ConfigError(f"{cls.__name__} has {key}={value!r:.60}; expected {_named(kinds[key])}")
+        try:
+            return cls(**values)
+        except TypeError as error:  # a value that has no default is missing
+            raise ConfigError(f"{cls.__name__}: {error}") from error
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Whether a value is of an annotated type; whole numbers are floats, too."""
+    options = get_args(kind)
+    if isinstance(kind, UnionType):
+        return any(_fits(value, option) for option in options)
+    if get_origin(kind) is tuple:
+        wanted = options[:1] * len(value) if isinstance(value, tuple) and options[-1] is ... else options
+        return isinstance(value, tuple) and len(value) == len(wanted) and all(map(_fits, value, wanted))
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _named(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+
+
+def _check_elements(elements: tuple[int, ...]) -> None:
+    if list(elements) != sorted(set(elements)) or any(not 1 <= z <= HEAVIEST for z in elements):
+        raise ConfigError(
+            f"elements={elements}: give distinct atomic numbers, 1 to {HEAVIEST}, in ascending order"
+        )
 
 
 @dataclass(frozen=True)
@@ -79,6 +120,8 @@ class ModelConfig(_Plain):
         for name in ("max_atoms", "embedding_dim", "width", "layers", "atom_layers"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
+        if max(self.layers, self.atom_layers) > MOST_LAYERS:
+            raise ConfigError(f"{max(self.layers, self.atom_layers)} layers: must be at most {MOST_LAYERS}")
         for name in ("frame_width", "atom_width"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be at least 0")
@@ -86,8 +129,28 @@ class ModelConfig(_Plain):
             raise ConfigError(
                 f"shape_dim={self.shape_dim}: must be at least 0 and below embedding_dim={self.embedding_dim}"
             )
-        if not self.elements or list(self.elements) != sorted(set(self.elements)) or self.elements[0] < 1:
-            raise ConfigError(f"elements={self.elements}: give distinct atomic numbers in ascending order")
+        if not self.elements:
+            raise ConfigError("elements=(): give at least one atomic number")
+        _check_elements(self.elements)
+
+
+@dataclass(frozen=True)
+class AtomConfig(_Plain):
+    """The network of atoms in a model of properties.
+
+    Attributes:
+        width: features of an atom.
+        layers: rounds of messages.
+    """
+
+    width: int
+    layers: int
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or not 1 <= self.layers <= MOST_LAYERS:
+            raise ConfigError(
+                f"width={self.width}, layers={self.layers}: must be at least 1, layers at most {MOST_LAYERS}"
+            )
 
 
 @dataclass(frozen=True)
@@ -109,6 +172,9 @@ class Domain(_Plain):
     nearest: tuple[float, float]
     charge: tuple[int, int] = (0, 0)
     n_heavy: tuple[int, int] = (0, MOST_ATOMS)
+
+    def __post_init__(self) -> None:
+        _check_elements(self.elements)
 
 
 @dataclass(frozen=True)

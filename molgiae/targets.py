@@ -164,7 +164,15 @@ class Target:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`.
+
+        Raises:
+            ConfigError: if a value is of the wrong type.
+        """
+        for name, value in data.items():
+            kind = bool if name in ("extensive", "energy") else str
+            if name != "references" and not isinstance(value, kind):
+                raise ConfigError(f"target with {name}={value!r:.60}: expected a {kind.__name__}")
         atoms = data.get("references")
         return cls(**{**data, "references": atoms and {int(z): float(value) for z, value in atoms.items()}})
 

@@ -14,6 +14,8 @@ from typing import Literal
 import h5py
 import numpy as np
 
+from molgiae.config import HEAVIEST
+
 SCHEMA_VERSION = 1
 
 CONVENTION = (
@@ -38,8 +40,6 @@ REQUIRED_ATTRIBUTES = ("schema_version", "molgiae_version", "model", "model_sha2
 
 STRING = "string"
 
-HEAVIEST = 118
-"""Atomic number of the last element."""
 COUNTS = (0, np.iinfo(np.int64).max)
 """What is counted from 1; 0 stands for unknown, as of conformers made in Python."""
 

@@ -22,7 +22,7 @@ from molgiae.errors import CheckpointError
 from molgiae.inference import batches_by_size
 from molgiae.properties.model import PropertyModel
 from molgiae.training.batches import shuffled, trimmed, whole
-from molgiae.training.state import log, read_state, write_state
+from molgiae.training.state import log, read_state, restoring, write_state
 
 EVALUATE_BATCH = 256
 VALIDATIONS = 25
@@ -217,12 +217,13 @@ class Fit:
             raise CheckpointError(
                 f"{self.last}: written with other data or settings; use those or another directory"
             )
-        self.model.load_state_dict(state["model"])
-        self.mean.load_state_dict(state["mean"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.best_weights = state["best_weights"]
-        self.step, self.stale = state["step"], state["stale"]
-        self.best, self.seconds = state["best"], state["seconds"]
+        with restoring(self.last):
+            self.model.load_state_dict(state["model"])
+            self.mean.load_state_dict(state["mean"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.best_weights = dict(state["best_weights"])
+            self.step, self.stale = int(state["step"]), int(state["stale"])
+            self.best, self.seconds = float(state["best"]), float(state["seconds"])
 
 
 def property_loss(value: Tensor, doubt: Tensor, target: Tensor) -> Tensor:

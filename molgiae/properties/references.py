@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.config import HEAVIEST
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import SYMBOLS
 from molgiae.errors import ConfigError
@@ -75,14 +76,20 @@ class References:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        elements = tuple(int(z) for z in data["elements"])
+        """The inverse of `to_dict`.
+
+        Raises:
+            ConfigError: if an element is none.
+        """
+        elements, seen = (tuple(int(z) for z in data[name]) for name in ("elements", "seen"))
+        if unknown := [z for z in (*elements, *seen) if not 1 <= z <= HEAVIEST]:
+            raise ConfigError(f"references of atomic number {unknown[0]}: expected 1 to {HEAVIEST}")
         return cls(
             tuple(data["kind"]),
             elements,
             np.array(data["coefficient"], np.float64).reshape(len(elements), len(data["kind"])),
             np.array(data["offset"], np.float64),
-            tuple(int(z) for z in data["seen"]),
+            seen,
         )
 
 

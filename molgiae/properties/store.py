@@ -8,11 +8,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 
-from molgiae.checkpoint import PROPERTY, locate, read_header, sha256_of, shipped, write
-from molgiae.config import Domain
-from molgiae.errors import CheckpointError
+from molgiae.checkpoint import (
+    FAULTS,
+    PROPERTY,
+    damaged,
+    locate,
+    provenance_of,
+    read_header,
+    sha256_of,
+    shipped,
+    with_weights,
+    write,
+)
+from molgiae.config import AtomConfig, Domain
+from molgiae.errors import CheckpointError, ConfigError, ShapeError, check_shape
 from molgiae.properties.model import PropertyModel, Scale
 from molgiae.properties.references import References
 from molgiae.targets import Target
@@ -44,7 +54,7 @@ class PropertyCheckpoint:
 def save(path: Path, model: PropertyModel, scale: Scale, domain: Domain, provenance: dict[str, Any]) -> None:
     """Write a model of properties, under a temporary name until it is complete."""
     header = {
-        "config": {"width": model.atoms.element.embedding_dim, "layers": len(model.atoms.layers)},
+        "config": AtomConfig(model.atoms.element.embedding_dim, len(model.atoms.layers)).to_dict(),
         "targets": [target.to_dict() for target in scale.targets],
         "references": scale.references.to_dict(),
         "spread": scale.spread.tolist(),
@@ -71,18 +81,36 @@ def load(name: str) -> PropertyCheckpoint:
     header = read_header(path, PROPERTY)
     try:
         targets = tuple(Target.from_dict(target) for target in header["targets"])
-        model = PropertyModel(**header["config"], extensive=[target.extensive for target in targets])
-        with safe_open(path, framework="pt") as file:
-            model.load_state_dict({key: file.get_tensor(key).float() for key in file.keys()})  # noqa: SIM118
+        if not targets:
+            raise ConfigError("the list of targets is empty")
+        config = AtomConfig.from_dict(header["config"])
+        extensive = [target.extensive for target in targets]
+        model = with_weights(path, lambda: PropertyModel(config.width, config.layers, extensive))
         scale = Scale(
             targets,
             References.from_dict(header["references"]),
             np.array(header["spread"], np.float64),
             np.array(header["calibration"], np.float64),
         )
-        domain, provenance = Domain.from_dict(dict(header["domain"])), dict(header["provenance"])
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: weights and header do not fit ({reason})") from error
-    model.eval().requires_grad_(False)
+        _check(scale)
+        domain, provenance = Domain.from_dict(header["domain"]), provenance_of(header)
+    except (ConfigError, ShapeError, *FAULTS) as error:
+        raise damaged(path, f"weights and header do not fit ({error})") from error
     return PropertyCheckpoint(name, model, scale, domain, provenance, sha256_of(path))
+
+
+def _check(scale: Scale) -> None:
+    """That there is a number, and a finite one, for every target."""
+    size, references = len(scale.targets), scale.references
+    arrays = {
+        "spread": scale.spread,
+        "calibration": scale.calibration,
+        "offset of the references": references.offset,
+    }
+    for name, values in arrays.items():
+        check_shape(name, values.shape, (size,))
+    arrays["coefficient of the references"] = references.coefficient
+    check_shape("coefficient", references.coefficient.shape, (len(references.elements), size))
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise ConfigError(f"{name} is not finite everywhere")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
 import torch
 
+from molgiae.checkpoint import FAULTS
 from molgiae.data.partial import PartialFile
-from molgiae.errors import CheckpointError
+from molgiae.errors import CheckpointError, ConfigError
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
@@ -26,13 +29,27 @@ def read_state(path: Path, device: str) -> dict[str, Any]:
     Raises:
         CheckpointError: if it is damaged or something else.
     """
-    try:
+    with restoring(path):
         state = torch.load(path, map_location=device, weights_only=True) if is_zipfile(path) else None
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
-        state = None
-    if not isinstance(state, dict) or "training" not in state:
-        raise CheckpointError(f"{path}: is damaged or not from a run; start again in another directory")
+        if not isinstance(state, dict) or "training" not in state:
+            raise ValueError("no state of a run")
     return state
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Name the file in what goes wrong while a run is resumed from it.
+
+    Raises:
+        CheckpointError: in place of what damaged files raise.
+    """
+    try:
+        yield
+    except (ConfigError, EOFError, IndexError, OSError, pickle.UnpicklingError, *FAULTS) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise CheckpointError(
+            f"{path}: is damaged or not from a run ({reason}); start again in another directory"
+        ) from error
 
 
 def log(path: Path, row: dict[str, Any]) -> None:

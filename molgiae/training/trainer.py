@@ -26,7 +26,7 @@ from molgiae.models import build
 from molgiae.training.batches import by_size, shuffled
 from molgiae.training.run import Data, Metrics, Run, check_fit
 from molgiae.training.stages import EVALUATE_BATCH, Stage, Task, stages_of
-from molgiae.training.state import log, read_state, write_state
+from molgiae.training.state import log, read_state, restoring, write_state
 
 
 def train(
@@ -231,16 +231,19 @@ class Trainer:
             CheckpointError: if it is damaged or was written with other settings or data.
         """
         state = read_state(path, self.run.device)
-        theirs = replace(TrainConfig.from_dict(state["training"]), steps=self.config.steps)
-        if ModelConfig.from_dict(state["config"]) != self.model.config or theirs != self.config:
+        with restoring(path):
+            theirs = replace(TrainConfig.from_dict(state["training"]), steps=self.config.steps)
+            model = ModelConfig.from_dict(state["config"])
+        if model != self.model.config or theirs != self.config:
             raise CheckpointError(f"{path}: written with other settings; use those or another directory")
         if state.get("data", self._data_id()) != self._data_id():
             raise CheckpointError(f"{path}: written with other data; use those or another directory")
-        self.model.load_state_dict(state["model"])
-        self.mean.load_state_dict(state["mean"])
-        self.optimizer_state = state["optimizer"]
-        self.stage, self.step = state["stage"], state["step"]
-        self.best, self.seconds = state["best"], state["seconds"]
+        with restoring(path):
+            self.model.load_state_dict(state["model"])
+            self.mean.load_state_dict(state["mean"])
+            self.optimizer_state = state["optimizer"]
+            self.stage, self.step = int(state["stage"]), int(state["step"])
+            self.best, self.seconds = float(state["best"]), float(state["seconds"])
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
