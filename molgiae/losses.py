@@ -94,7 +94,8 @@ def shape_loss(
     """How far distances of shape parts are from symmetric RMSDs (smooth L1, angstrom).
 
     Conformers that are given alone are compared with distorted copies of themselves, whose RMSD is that of the
-    displacements after superposition, which takes six of their 3 n degrees of freedom.
+    displacements after superposition, which takes six of their 3 n degrees of freedom, five where n is two and all
+    where it is one.
 
     Args:
         shape: the network.
@@ -108,7 +109,7 @@ def shape_loss(
     scale = DISTORTION * torch.rand(len(x), 1, 1, generator=generator, device=device, dtype=dtype)
     shift = scale * torch.randn(x.pos.shape, generator=generator, device=device, dtype=dtype)
     shift = shift * x.mask[..., None]
-    left = (1 - 2 / count).clamp(min=0)
+    left = (3 * count - 6 + (count == 2)).clamp(min=0) / (3 * count)
     target = (shift.square().sum(dim=(1, 2)) / count * left).sqrt()
     apart = shape(x.z, x.pos, classes) - shape(x.z, x.pos + shift, classes)
     if pairs is not None:

@@ -1,6 +1,7 @@
 """The best matching within elements that can be found: many rotations, the promising ones refined.
 
-No bond restricts the matching, so there is no exhaustive search of reasonable cost. Starts are rotations that bring
+Where the matchings are few, all are tried. Otherwise no bond restricts them, so there is no exhaustive search of
+reasonable cost. Starts are rotations that bring
 principal axes onto principal axes, two atoms of rare elements onto two like them, and an even sample of all
 rotations; their merit is the cost of matching every atom with its nearest of the same element. The best of them
 alternate between exact assignment and Kabsch until nothing changes.
@@ -8,6 +9,7 @@ alternate between exact assignment and Kabsch until nothing changes.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -16,13 +18,16 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
 from molgiae.matching.bounds import radial_bound
-from molgiae.matching.kabsch import kabsch
+from molgiae.matching.kabsch import best_overlap, kabsch
+from molgiae.matching.symmetry import all_permutations
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 EXACT = 1e-6
 """RMSD in angstrom that cannot be told from zero, the least there is."""
+FEW = 5040
+"""Matchings that are tried one by one, which costs no more than the search: seven atoms of one element, or ethanol."""
 SAMPLES = 64
 """Rotations that sample all of them."""
 FRAMES = 48
@@ -47,10 +52,12 @@ def match_atoms(z: Ints, x: Floats, y: Floats, starts: list[Floats]) -> tuple[In
 
     Returns:
         (P, n) atom of y for each of x; (P,) whether no other matching has a lesser RMSD, which is known where it is
-        zero or equal to the bound by distances from the centroid.
+        zero or equal to the bound by distances from the centroid, or all were tried.
     """
     p, n = x.shape[:2]
     blocks = [slice(*np.flatnonzero(z == element)[[0, -1]] + (0, 1)) for element in np.unique(z)]
+    if math.prod(math.factorial(block.stop - block.start) for block in blocks) <= FEW:
+        return np.array([_best_of_all(blocks, *pair) for pair in zip(x, y, strict=True)]), np.ones(p, bool)
     orders, proven = np.empty((p, n), np.int64), np.zeros(p, bool)
     for k in range(p):
         rotations = np.concatenate(
@@ -64,6 +71,17 @@ def match_atoms(z: Ints, x: Floats, y: Floats, starts: list[Floats]) -> tuple[In
         bound = float(np.linalg.norm(radial_bound(z, x[k]) - radial_bound(z, y[k])))
         proven[k] = found <= max(EXACT, bound + EXACT)
     return orders, proven
+
+
+def _best_of_all(blocks: list[slice], x: Floats, y: Floats) -> Ints:
+    """(n,) the order with the largest overlap."""
+    c = np.zeros((9, 1))
+    tables = [all_permutations(block.stop - block.start) for block in blocks]
+    for block, table in zip(blocks, tables, strict=True):
+        added = np.einsum("ki,fkj->ijf", x[block], y[block][table]).reshape(9, 1, -1)
+        c = (c[:, :, None] + added).reshape(9, -1)
+    chosen = np.unravel_index(best_overlap(c).argmax(), [len(table) for table in tables])
+    return np.concatenate([t[k] + b.start for t, k, b in zip(tables, chosen, blocks, strict=True)])
 
 
 def principal_rotations(x: Floats, y: Floats) -> Floats:

@@ -326,13 +326,18 @@ def _look(pairs: Pairs, nodes: Nodes, best: Incumbents) -> Nodes:
 
     for _ in range(CONTRACTIONS):
         left = excess()
-        turn = 2 * np.arcsin(np.sqrt(np.clip(left / np.maximum(fall, 1e-300), 0, 1)))
+        turn = largest_turn(left, fall)
         for view in views:
             view.contract(left, turn)
     possible = np.all([np.all(view.alive.any(axis=2), axis=1) for view in views], axis=0)
     unfinished = np.any([view.open.any(axis=1) for view in views], axis=0)
     keep = np.flatnonzero((excess() > 0) & possible & unfinished)
     return _decide(nodes.take(keep), [view.take(keep) for view in views])
+
+
+def largest_turn(excess: Floats, fall: Floats) -> Floats:
+    """(N,) angles, radian, beyond which a rotation costs more than the excess (N,), see `best_rotations`."""
+    return 2 * np.arcsin(np.sqrt(np.clip(excess / np.maximum(fall, 1e-300), 0, 1)))
 
 
 @dataclass

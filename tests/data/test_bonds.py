@@ -10,6 +10,7 @@ from ase.build import molecule as g2
 from scipy.spatial.transform import Rotation
 
 from molgiae.data.bonds import BOND_LENGTH_FACTOR, SURE_FACTOR, perceived_bonds
+from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.data.readers import read_conformers
 
 from .molfiles import molecule, sdf_record, v3000_record, xyz_frame
@@ -134,3 +135,12 @@ def test_a_carbon_with_four_neighbours_has_no_long_bond():
     assert len(perceived_bonds(z, pos)) == 14
     z, pos = cage(with_hydrogens=False)
     assert [0, 1] in perceived_bonds(z, pos).tolist()
+
+
+@pytest.mark.parametrize("pair", [(6, 6), (9, 9), (14, 17), (6, 35), (11, 17)])
+def test_two_atoms_are_bonded_up_to_1_3_times_their_radii(pair):
+    """On both sides of the limit, to the second decimal."""
+    radii = sum(COVALENT_RADIUS[z] for z in pair)
+    for factor, number in ((1.29, 1), (1.31, 0)):
+        pos = np.array([[0.0, 0, 0], [0.0, factor * radii, 0]])
+        assert len(perceived_bonds(np.array(pair), pos)) == number

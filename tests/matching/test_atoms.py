@@ -12,6 +12,8 @@ from molgiae.matching.bounds import radial_bound
 
 from .enumeration import GEOMETRIES, least_rmsd, matchings, pair, rmsd_of
 
+SEARCHED = 0
+"""In place of `FEW`: small formulas are searched like large ones."""
 FORMULAS = ([18] * 5, [1, 1, 1, 1, 6], [1, 1, 1, 6, 6, 8], [1, 1, 1, 1, 8, 8], [6, 7], [6], [1, 6, 7, 8])
 
 
@@ -33,8 +35,9 @@ def test_the_radial_bound_is_never_above_the_least_of_all_matchings(formula):
 
 @pytest.mark.parametrize("formula", FORMULAS, ids=str)
 @pytest.mark.parametrize("factor", [1.05, 2.0])
-def test_the_radial_bound_of_a_scaled_copy_is_its_rmsd(formula, factor):
+def test_the_radial_bound_of_a_scaled_copy_is_its_rmsd(formula, factor, monkeypatch):
     """The bound is sharp: any larger one would be wrong here."""
+    monkeypatch.setattr(atoms_module, "FEW", SEARCHED)
     z = np.array(formula)
     maps = matchings(z, z)
     x, y = pair("exact copy", maps, np.random.default_rng(1))
@@ -45,8 +48,10 @@ def test_the_radial_bound_of_a_scaled_copy_is_its_rmsd(formula, factor):
     assert_allclose(rmsd_of(x, y[orders[0]]), bound_of(z, x, y), atol=1e-9)
 
 
+@pytest.mark.parametrize("few", [SEARCHED, atoms_module.FEW])
 @pytest.mark.parametrize("formula", FORMULAS, ids=str)
-def test_what_is_proven_is_the_least_of_all_and_copies_are(formula):
+def test_what_is_proven_is_the_least_of_all_and_copies_are(formula, few, monkeypatch):
+    monkeypatch.setattr(atoms_module, "FEW", few)
     z = np.array(formula)
     maps = matchings(z, z)
     rng = np.random.default_rng(2)
@@ -58,6 +63,7 @@ def test_what_is_proven_is_the_least_of_all_and_copies_are(formula):
         found = [rmsd_of(a, b[order]) for a, b, order in zip(x, y, orders, strict=True)]
         assert_allclose(np.array(found)[proven], np.array(least)[proven], rtol=0, atol=3e-6)
         assert geometry != "exact copy" or proven.all()
+        assert not few or proven.all()
 
 
 @pytest.mark.parametrize("apart", [1e-5, 1e-3, 0.1])
@@ -70,6 +76,7 @@ def test_a_matching_that_is_not_the_best_is_not_proven(apart, monkeypatch):
     swapped = np.array([1, 0, 2, 3, 4])
     worse = rmsd_of(x, x[swapped])
     assert 1e-6 < worse < apart
+    monkeypatch.setattr(atoms_module, "FEW", SEARCHED)
     monkeypatch.setattr(atoms_module, "_refined", lambda *_: (swapped, worse))
     assert not match_atoms(z, x[None], x[None], [])[1][0]
     longer = 1.01 * x  # not near to zero, but to the bound
@@ -79,7 +86,7 @@ def test_a_matching_that_is_not_the_best_is_not_proven(apart, monkeypatch):
 
 
 def test_misses_of_a_poor_search_are_not_proven(monkeypatch):
-    for name, value in (("SAMPLES", 1), ("FRAMES", 0), ("REFINED", 1)):
+    for name, value in (("FEW", SEARCHED), ("SAMPLES", 1), ("FRAMES", 0), ("REFINED", 1)):
         monkeypatch.setattr(atoms_module, name, value)
     atoms_module.sampled_rotations.cache_clear()
     z = np.array([18] * 6)

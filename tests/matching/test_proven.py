@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.spatial.transform import Rotation
 
 from molgiae.matching import search as search_module
 from molgiae.matching import symmetry as symmetry_module
 from molgiae.matching.chain import _bounds as chain_bounds
 from molgiae.matching.chain import promising
 from molgiae.matching.graphs import Graphs, graphs_of, isomorphism, products, transversals
+from molgiae.matching.kabsch import best_rotations
 from molgiae.matching.molecules import reordered
-from molgiae.matching.search import Incumbents, Nodes, Pairs, Search, branch_and_bound
+from molgiae.matching.search import Incumbents, Nodes, Pairs, Search, View, branch_and_bound, largest_turn
 from molgiae.matching.symmetry import Symmetry, symmetry_of
 
 from .enumeration import (
@@ -88,7 +92,7 @@ def searches(name: str, monkeypatch: pytest.MonkeyPatch) -> list[Search]:
 def test_what_is_proven_is_the_least_of_all(name, monkeypatch):
     for search in searches(name, monkeypatch):
         for seed, geometry in enumerate(GEOMETRIES):
-            assert_right(name, search, geometry, 1 if len(automorphisms(name)) > 5000 else 3, seed)
+            assert_right(name, search, geometry, 1 if len(automorphisms(name)) > 5000 else 4, seed)
 
 
 @pytest.mark.slow
@@ -151,13 +155,7 @@ def test_the_best_survives_all_bounds_of_the_search(name, monkeypatch):
     x, y = (np.array(side) for side in zip(*(pair(g, maps, rng) for g in geometries), strict=True))
     best = np.array([overlaps(a, b, maps).max() for a, b in zip(x, y, strict=True)])
     bar = best - 1e-9 * (np.square(x).sum(axis=(1, 2)) + np.square(y).sum(axis=(1, 2)))
-    offer = Incumbents.offer
-
-    def of_finished(self, nodes: Nodes, overlap, choices):
-        finished = np.all([~is_open.any(axis=1) for is_open in nodes.open], axis=0)
-        offer(self, nodes, np.where(finished, overlap, -np.inf), choices)
-
-    monkeypatch.setattr(Incumbents, "offer", of_finished)
+    finished_only(monkeypatch)
     monkeypatch.setattr(Incumbents, "sufficient", lambda self, pair: bar[pair])
     monkeypatch.setattr(search_module, "BUDGET", 1 << 40)
     pairs = Pairs.of(symmetry, x, y)
@@ -167,6 +165,125 @@ def test_the_best_survives_all_bounds_of_the_search(name, monkeypatch):
     found = np.array([overlaps(a, b, order[None])[0] for a, b, order in zip(x, y, orders, strict=True)])
     lost = [g for g, reached in zip(geometries, found > bar, strict=True) if not reached]
     assert not lost
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("name", ["cubane", "butyne", "tert-butanol", "four waters"])
+def test_of_some_core_automorphisms_the_best_is_found(name, count):
+    """Any of them, not only lists that begin with the identity: what a chain leaves."""
+    symmetry, rng = symmetry_of(graph_of(GRAPHS[name])), np.random.default_rng(0)
+    for geometry in GEOMETRIES:
+        core = rng.permutation(symmetry.core)[:count]
+        some = symmetry.with_core(core)
+        x, y = pair(geometry, automorphisms(name), rng)
+        maps = automorphisms(name)
+        within = maps[same_but_for_leaves(symmetry, core, maps)]
+        for direct in (True, False):
+            search = Search(some)
+            search.direct = direct or not some.bunches
+            [order], [proven] = search(x[None], y[None])
+            assert proven
+            assert_allclose(rmsd_of(x, y[order]), least_rmsd(x, y, within), atol=ROUND_OFF)
+
+
+def test_turning_by_more_than_the_largest_turn_costs_more_than_the_excess():
+    rng = np.random.default_rng(0)
+    c = rng.normal(size=(9, 2000))
+    overlap, rotation, fall = best_rotations(c)
+    excess = rng.uniform(0, 1, 2000) * fall
+    turn = largest_turn(excess, fall)
+    best = rotation.T.reshape(-1, 3, 3)
+    axes = np.linalg.svd(c.T.reshape(-1, 3, 3))[0]
+    cost = [
+        overlap - np.einsum("nij,nij->n", Rotation.from_rotvec(turn[:, None] * axes[:, :, k]).as_matrix() @ best,
+                            c.T.reshape(-1, 3, 3))
+        for k in range(3)
+    ]  # fmt: skip
+    assert (np.min(cost, axis=0) >= excess - 1e-9).all()
+    assert (largest_turn(fall * 2, fall) == np.pi).all()
+    assert (largest_turn(np.ones(3), np.zeros(3)) == np.pi).all(), (
+        "nothing is known of a rotation that is not defined"
+    )
+    assert (largest_turn(-fall, fall) == 0).all()
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("name", ["water", "methane", "pentafluoride", "tert-butanol"])
+def test_no_permutation_is_excluded_that_is_best_within_the_turn(name, geometry):
+    """At rotations about axes of all kinds, by the whole turn and less: values stay below the bounds."""
+    symmetry, maps, rng = symmetry_of(graph_of(GRAPHS[name])), automorphisms(name), np.random.default_rng(0)
+    excluded = 0
+    for angle, excess in itertools.product((0.02, 0.3, 1.2, 2.5), (0.05, 0.5, 1e9)):
+        x, y = pair(geometry, maps, rng)
+        pairs = Pairs.of(symmetry, x[None], y[None])
+        [leaves] = pairs.leaves
+        shape = (1, *leaves.bunches.atoms.shape[:1], len(leaves.bunches.permutations))
+        alive, is_open = np.ones(shape, bool), np.ones(shape[:2], bool)
+        nodes = Nodes(np.zeros(1, int), np.zeros(1, int), pairs.core[:, 0, :1], [alive], [is_open])
+        rotation = Rotation.random(random_state=7)
+        view = View.of(leaves, nodes, alive, is_open, rotation.as_matrix().reshape(9, 1))
+        before = view.bound.copy()
+        view.contract(np.array([excess]), np.array([angle]))
+        excluded += (~view.alive).sum()
+        turned = rotation.apply(leaves.y[0].reshape(-1, 3)).reshape(leaves.y[0].shape)
+        towards = np.cross(turned, leaves.x[0]).reshape(-1, 3)
+        towards = np.vstack(
+            [towards, np.cross(turned, -leaves.x[0]).reshape(-1, 3), rng.normal(size=(40, 3))]
+        )
+        towards /= np.maximum(np.linalg.norm(towards, axis=1, keepdims=True), 1e-12)
+        for axis, part in itertools.product(towards, (1.0, 0.5)):
+            there = (
+                Rotation.from_rotvec(part * angle * axis).apply(turned.reshape(-1, 3)).reshape(turned.shape)
+            )
+            value = np.einsum("gki,gpki->gp", leaves.x[0], there[:, leaves.bunches.permutations])
+            best = value.max(axis=1)
+            possible = best > before[0] - excess  # less cannot make a better solution
+            among = np.where(view.alive[0], value, -np.inf).max(axis=1)
+            assert (among >= best - 1e-9)[possible].all()
+            assert (best <= view.bound[0] + 1e-9)[possible].all()
+    assert excluded
+
+
+@pytest.mark.parametrize("budget", [0, 1, 3, 10, 30, 100, 300])
+def test_a_search_given_up_is_not_proven(budget, monkeypatch):
+    """Solutions are taken from finished nodes alone, so that what was not looked at is not known by chance."""
+    finished_only(monkeypatch)
+    monkeypatch.setattr(search_module, "BUDGET", budget)
+    wrong = 0
+    for name in ("propane", "butyne", "four waters", "tert-butanol"):
+        search, maps, rng = (
+            Search(symmetry_of(graph_of(GRAPHS[name]))),
+            automorphisms(name),
+            np.random.default_rng(1),
+        )
+        search.direct = False
+        for geometry in GEOMETRIES:
+            x, y = pair(geometry, maps, rng)
+            [order], [proven] = search(x[None], y[None])
+            worse = rmsd_of(x, y[order]) - least_rmsd(x, y, maps)
+            assert not (proven and worse > ROUND_OFF)
+            wrong += worse > ROUND_OFF
+    assert wrong or budget > 30
+
+
+def finished_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let incumbents come from nodes with all bunches decided."""
+    offer = Incumbents.offer
+
+    def of_finished(self, nodes: Nodes, overlap, choices):
+        finished = np.all([~is_open.any(axis=1) for is_open in nodes.open], axis=0)
+        offer(self, nodes, np.where(finished, overlap, -1e3), choices)
+
+    monkeypatch.setattr(Incumbents, "offer", of_finished)
+
+
+def same_but_for_leaves(symmetry: Symmetry, core: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """(K,) whether automorphisms differ from one of the core by permutations of leaves alone."""
+    place = np.arange(maps.shape[1])
+    for bunches in symmetry.bunches:
+        place[bunches.atoms] = bunches.atoms[:, :1]
+    known = {row.tobytes() for row in place[core]}
+    return np.array([row.tobytes() in known for row in place[maps]], bool)
 
 
 def chain_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Symmetry:
@@ -200,27 +317,20 @@ def test_no_bound_of_the_chain_is_less_than_what_it_leads_to(name, monkeypatch):
 @pytest.mark.parametrize("name", CHAINED)
 def test_a_chain_keeps_all_that_may_be_better_or_says_that_it_does_not(name, monkeypatch):
     symmetry, maps = chain_of(name, monkeypatch), automorphisms(name)
-    place = np.arange(maps.shape[1])
-    for bunches in symmetry.bunches:
-        place[bunches.atoms] = bunches.atoms[:, :1]
-
-    def within(core: np.ndarray) -> np.ndarray:
-        """Which of all automorphisms differ from one of some by permutations of leaves."""
-        known = {row.tobytes() for row in place[core]}
-        return np.array([row.tobytes() in known for row in place[maps]], bool)
-
     rng = np.random.default_rng(1)
     cut = 0
     for geometry in GEOMETRIES:
         x, y = pair(geometry, maps, rng)
         overlap = overlaps(x, y, maps)
         everything, complete = promising(symmetry.levels, x, y, -np.inf, 1 << 20)
-        assert complete and within(everything).all()
+        assert complete and same_but_for_leaves(symmetry, everything, maps).all()
         scale = np.square(x).sum() + np.square(y).sum()
         for least in (overlap.max() - 1e-9 * scale, *np.quantile(overlap, [0.5, 0.9])):
             for width in (1 << 20, 1):
                 core, complete = promising(symmetry.levels, x, y, least, width)
-                left_out = ((overlap > least + 1e-12 * scale) & ~within(core)).any()
+                left_out = (
+                    (overlap > least + 1e-12 * scale) & ~same_but_for_leaves(symmetry, core, maps)
+                ).any()
                 assert not (complete and left_out), f"{geometry}, width {width}"
                 assert complete or width == 1
                 cut += left_out
@@ -244,3 +354,25 @@ def test_a_chain_that_was_cut_proves_nothing_wrong(name, monkeypatch):
             assert not (proven and worse > ROUND_OFF)
             missed += worse > ROUND_OFF
     assert missed
+
+
+def test_a_chain_whose_last_search_was_given_up_proves_nothing(monkeypatch):
+    search = Search(chain_of("four waters", monkeypatch))
+    x, y = pair("unrelated", automorphisms("four waters"), np.random.default_rng(0))
+    assert search(x[None], y[None])[1][0]
+    monkeypatch.setattr(search_module, "BUDGET", 0)
+    assert not search(x[None], y[None])[1][0]
+
+
+def test_the_first_solution_of_a_chain_stays_where_no_other_is_better(monkeypatch):
+    """What may be better by its bound need not be."""
+    symmetry, maps = chain_of("cubane", monkeypatch), automorphisms("cubane")
+    x, y = pair("copy", maps, np.random.default_rng(0))
+    worst = maps[[overlaps(x, y, maps).argmin()]]
+
+    def then_the_worst(levels, x, y, least, width):
+        return promising(levels, x, y, least, width) if least == -np.inf else (worst, True)
+
+    monkeypatch.setattr(search_module, "promising", then_the_worst)
+    [order], _ = Search(symmetry)(x[None], y[None])
+    assert_allclose(rmsd_of(x, y[order]), least_rmsd(x, y, maps), atol=ROUND_OFF)
