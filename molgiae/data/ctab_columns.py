@@ -148,10 +148,13 @@ def _normalised(bonds: Bonds, owner: Index, n_atoms: Index, ok: Mask) -> tuple[B
     """The bonds of those records that are `ok`, each list as `Bonds` has it, and how many each of them has."""
     size = int(n_atoms.max(initial=0)) + 1
     keep = ok[owner]
-    low, high = np.sort(bonds[keep], axis=1).T
-    pair, atom = np.divmod(np.unique((owner[keep] * size + low) * size + high), size)
-    record, first = np.divmod(pair, size)
-    return np.stack([first, atom], axis=1), np.bincount(record, minlength=len(ok))[ok]
+    first, second = bonds[keep].T
+    key = (owner[keep] * size + np.minimum(first, second)) * size + np.maximum(first, second)
+    key.sort()
+    key = key[np.diff(key, prepend=-1) > 0]
+    pair, high = np.divmod(key, size)
+    record, low = np.divmod(pair, size)
+    return np.stack([low, high], axis=1), np.bincount(record, minlength=len(ok))[ok]
 
 
 def _counts(lines: Lines, line: Index) -> tuple[Index, Index, Mask]:
