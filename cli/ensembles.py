@@ -154,7 +154,7 @@ def describe_deduplication(result: Deduplication) -> list[str]:
     ]
     if result.unproven:
         lines.append(f"{result.unproven} kept ones are not proven to be no copies (proven is 0 in the table)")
-    return lines + describe_rejected(result.reasons)
+    return lines + result.notes + describe_rejected(result.reasons)
 
 
 def search(
@@ -250,6 +250,7 @@ def describe_search(result: Search) -> list[str]:
     return [
         f"searched {result.conformers} conformers for {result.queries} of {result.read} queries "
         f"in {result.seconds:.1f} s{where}",
+        *result.notes,
         *describe_rejected(result.reasons),
     ]
 

@@ -125,7 +125,7 @@ def align(
         ConformerError: if there is no reference.
         ConfigError: if an option is wrong.
     """
-    options = replace(options or Options(), **changes)
+    options = (options or Options()).for_a_run(**changes)
     if to not in ("first", "title"):
         raise ConfigError(f"to {to!r} is unknown; use first or title")
     names, others = listed(inputs), [] if reference is None else listed(reference)
@@ -159,16 +159,18 @@ def align(
 def _references(
     names: list[str], others: list[str], to: To, options: Options
 ) -> tuple[References, Iterator[ConformerBlock]]:
-    blocks = read_inputs(names, format=options.format, on_error=options.on_error)
+    blocks = read_inputs(names, format=options.format, on_error=options.on_error, notes=options.notes)
     if to == "first":
         if others:
-            return First(first_conformer(read_inputs(others), others, skip=False)[0]), blocks
+            return First(
+                first_conformer(read_inputs(others, notes=options.notes), others, skip=False)[0]
+            ), blocks
         target, blocks = first_conformer(blocks, names)
         return First(target), blocks
     by_title = ByTitle(others or names)
     if not others:
         return by_title, by_title.adding(blocks)
-    for block in read_inputs(others, on_error="stop"):
+    for block in read_inputs(others, on_error="stop", notes=options.notes):
         by_title.add(block)
     return by_title, blocks
 

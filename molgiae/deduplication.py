@@ -9,7 +9,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -67,6 +67,7 @@ class Deduplication:
         reasons: how many were refused for what reason.
         unproven: conformers kept although it is not proven that they are no copies.
         seconds: wall time.
+        notes: what the readers had to decide or to leave out, a line each.
     """
 
     output: str
@@ -78,6 +79,7 @@ class Deduplication:
     reasons: dict[str, int] = field(default_factory=dict)
     unproven: int = 0
     seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -122,7 +124,7 @@ def deduplicate(
         MolgiaeError: whatever else keeps the output from being written.
     """
     started = time.monotonic()
-    options = replace(options or Options(), **changes)
+    options = (options or Options()).for_a_run(**changes)
     _check(threshold, energy, energy_window, keep)
     names = listed(inputs)
     suffix = ".h5" if names and is_hdf5(names[0]) else (structure_suffix(names[0]) if names else None)
@@ -162,6 +164,7 @@ def deduplicate(
     result.read = result.kept + result.merged + result.rejected
     result.reasons = reasons.most_common()
     result.unproven = int(((verdicts.into < 0) & ~verdicts.proven).sum())
+    result.notes = options.notes.lines()
     result.seconds = time.monotonic() - started
     return result
 
@@ -308,7 +311,9 @@ def _read(
     names: list[str], options: Options, output: Path, match: Match | None, energy: str | None
 ) -> Iterator[ConformerBlock]:
     keep_text = energy is not None or match != "atoms" or not is_hdf5(output)
-    return read_inputs(names, format=options.format, on_error=options.on_error, keep_text=keep_text)
+    return read_inputs(
+        names, format=options.format, on_error=options.on_error, keep_text=keep_text, notes=options.notes
+    )
 
 
 def _identity(block: ConformerBlock, *, bonds: bool) -> ConformerBlock:

@@ -19,7 +19,7 @@ from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.inputs import is_hdf5, listed, read_inputs
 from molgiae.data.readers import Inputs, OnError
 from molgiae.data.schema import EMBEDDING_COLUMNS
-from molgiae.data.sources import STDIN
+from molgiae.data.sources import STDIN, Notes
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Embedder, Result
@@ -91,6 +91,7 @@ class Options:
         progress: show a bar on stderr.
         command: the command line, for provenance.
         tell: called with a line that the user should see at once; None for nobody.
+        notes: what the readers of a run had to decide or to leave out.
     """
 
     output: str | os.PathLike[str] | None = None
@@ -103,6 +104,11 @@ class Options:
     progress: bool = False
     command: str = "python"
     tell: Callable[[str], object] | None = None
+    notes: Notes = field(default_factory=Notes)
+
+    def for_a_run(self, **changes: Any) -> Options:
+        """The options with changes, and with notes of their own."""
+        return replace(self, **{"notes": Notes(), **changes})
 
 
 def embed(
@@ -127,7 +133,7 @@ def embed(
     Raises:
         MolgiaeError: whatever keeps the output from being written.
     """
-    options = replace(options or Options(), **changes)
+    options = (options or Options()).for_a_run(**changes)
     names = listed(inputs)
     output = output_path(names, options, ".npz" if npz else ".h5", structures=False, matrices=True)
     if npz and not is_matrix(output):
@@ -163,7 +169,7 @@ def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any)
 
     Arguments as of `embed`.
     """
-    options = replace(options or Options(), **changes)
+    options = (options or Options()).for_a_run(**changes)
     names = listed(inputs)
     output = output_path(names, options, "_canonical.h5")
     embedder, blocks = open_model(names, options, read(names, options, output))
@@ -181,7 +187,7 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
 
     Arguments as of `embed`.
     """
-    options = replace(options or Options(), **changes)
+    options = (options or Options()).for_a_run(**changes)
     names = listed(inputs)
     output = output_path(names, options, "_reconstructed.h5")
     embedder, blocks = open_model(names, options, read(names, options, output))
@@ -261,7 +267,8 @@ def run(
     summary.read = summary.written + summary.rejected
     summary.reasons = reasons.most_common()
     summary.rejected_in = sink.rejected_in() if summary.rejected else ""
-    summary.notes = [*(embedder.watch.advice() if embedder.watch is not None else []), *sink.notes()]
+    advice = embedder.watch.advice() if embedder.watch is not None else []
+    summary.notes = [*options.notes.lines(), *advice, *sink.notes()]
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -271,7 +278,9 @@ def read(
 ) -> Iterator[ConformerBlock]:
     """Blocks of conformers, with the text of their records if that is wanted or the output takes bonds from it."""
     keep_text = keep_text or structure_suffix(output) is not None
-    return read_inputs(inputs, format=options.format, on_error=options.on_error, keep_text=keep_text)
+    return read_inputs(
+        inputs, format=options.format, on_error=options.on_error, keep_text=keep_text, notes=options.notes
+    )
 
 
 def open_model(

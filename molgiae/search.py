@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,7 @@ class Search:
         model: name of the model of the file.
         model_sha256: of its checkpoint.
         seconds: wall time.
+        notes: what the readers had to decide or to leave out, a line each.
         hits: those of the first query by rank, then those of the second, and so on.
     """
 
@@ -99,6 +100,7 @@ class Search:
     model: str = ""
     model_sha256: str = ""
     seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def search(
         MolgiaeError: if a file cannot be read or written.
     """
     started = time.monotonic()
-    options = replace(options or Options(), **changes)
+    options = (options or Options()).for_a_run(**changes)
     if k < 1:
         raise ConfigError(f"{k} hits: ask for at least 1")
     if options.output is not None:
@@ -160,6 +162,7 @@ def search(
     result.queries, result.reasons = len(wanted), reasons.most_common()
     result.rejected = reasons.total
     result.read = result.queries + result.rejected
+    result.notes = options.notes.lines()
     result.seconds = time.monotonic() - started
     if options.output is not None:
         about = {"command": options.command, "model": result.model, "model_sha256": result.model_sha256}
@@ -241,7 +244,13 @@ def _embedded(
     """The queries that the model takes, and their embeddings (Q, D)."""
     conformers: list[Conformer] = []
     embeddings = [np.empty((0, embedder.dimension), np.float32)]
-    blocks = read_inputs(listed(queries), format=options.format, on_error=options.on_error, keep_text=False)
+    blocks = read_inputs(
+        listed(queries),
+        format=options.format,
+        on_error=options.on_error,
+        keep_text=False,
+        notes=options.notes,
+    )
     for block in blocks:
         result = embedder.embed(block)
         stop_at_refusal(result.block, options)

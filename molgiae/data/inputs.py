@@ -9,6 +9,7 @@ from pathlib import Path
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5_reader import read_hdf5_blocks
 from molgiae.data.readers import Inputs, OnError, read_blocks
+from molgiae.data.sources import Notes
 from molgiae.errors import ConfigError, ConformerError
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -26,7 +27,12 @@ def listed(inputs: Inputs) -> list[str]:
 
 
 def read_inputs(
-    inputs: Inputs, *, format: str | None = None, on_error: OnError = "skip", keep_text: bool = True
+    inputs: Inputs,
+    *,
+    format: str | None = None,
+    on_error: OnError = "skip",
+    keep_text: bool = True,
+    notes: Notes | None = None,
 ) -> Iterator[ConformerBlock]:
     """Blocks of conformers from SDF and XYZ, or from HDF5 files.
 
@@ -35,6 +41,7 @@ def read_inputs(
         format: of structure files, "sdf" or "xyz"; None to go by name and content.
         on_error: as in `molgiae.data.readers.read_blocks`.
         keep_text: keep each record as it was read; HDF5 has none.
+        notes: gets what the readers had to decide or to leave out.
 
     Raises:
         ConfigError: an input is missing, or HDF5 is mixed with other formats.
@@ -44,7 +51,7 @@ def read_inputs(
     names = listed(inputs)
     hdf5 = [name for name in names if format is None and is_hdf5(name) and not os.path.isdir(name)]
     if not hdf5:
-        return read_blocks(names, format=format, on_error=on_error, keep_text=keep_text)
+        return read_blocks(names, format=format, on_error=on_error, keep_text=keep_text, notes=notes)
     if len(hdf5) < len(names):
         other = next(name for name in names if name not in hdf5)
         raise ConfigError(f"{hdf5[0]} is HDF5 and {other} is not; give them to separate runs")

@@ -11,7 +11,7 @@ from molgiae.data.blocks import part, rebatch
 from molgiae.data.checks import reject_faulty
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.sdf import read_sdf
-from molgiae.data.sources import ByteStream, Cursor, Source, find_sources, sniff
+from molgiae.data.sources import ByteStream, Cursor, Notes, Source, find_sources, sniff
 from molgiae.data.xyz import read_xyz
 from molgiae.errors import ConfigError, ConformerError
 
@@ -44,6 +44,7 @@ def read_blocks(
     keep_text: bool = True,
     check_geometry: bool = True,
     chunk_size: int = CHUNK_SIZE,
+    notes: Notes | None = None,
 ) -> Iterator[ConformerBlock]:
     """Read conformers in constant memory.
 
@@ -59,6 +60,7 @@ def read_blocks(
         keep_text: keep each record as it was read.
         check_geometry: reject impossible geometry, see `molgiae.data.checks`.
         chunk_size: bytes read at a time.
+        notes: gets what the readers had to decide or to leave out.
 
     Raises:
         ConfigError: an input is missing or cannot be opened, or an option has no such value.
@@ -74,7 +76,9 @@ def read_blocks(
     if not names:
         raise ConfigError("no input was named")
     sources = find_sources(names, format)
-    blocks = _limited((_read_source(source, keep_text, chunk_size) for source in sources), limit)
+    blocks = _limited(
+        (_read_source(source, keep_text, chunk_size, notes or Notes()) for source in sources), limit
+    )
     batched = rebatch(blocks, block_size)
     checked = (reject_faulty(block) if check_geometry else block for block in batched)
     return _watched(checked, on_error)
@@ -107,9 +111,9 @@ def read_conformers(
         yield from block
 
 
-def _read_source(source: Source, keep_text: bool, chunk_size: int) -> Iterator[ConformerBlock]:
+def _read_source(source: Source, keep_text: bool, chunk_size: int, notes: Notes) -> Iterator[ConformerBlock]:
     stream = ByteStream(source, chunk_size)
-    cursor = Cursor(source.name, keep_text=keep_text)
+    cursor = Cursor(source.name, keep_text=keep_text, notes=notes)
     chunks = iter(stream)
     rest, following = b"", next(chunks, b"")
     reader = READERS[source.format] if source.format else None

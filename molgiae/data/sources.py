@@ -9,7 +9,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import IO
@@ -36,6 +36,8 @@ HEAD = 1 << 16
 SHORT_HEAD = 256
 """Bytes that tell UTF-16, even with a title in another script."""
 
+MAX_NOTES = 100
+
 _SDF_MARK = re.compile(rb"V[23]000[ \r]*$|^M  END|^\$\$\$\$|^M  V30 ", re.MULTILINE)
 _XYZ_MARK = re.compile(rb"\s*\d+[ \t\r]*\n")
 
@@ -54,6 +56,30 @@ class Source:
 
 
 @dataclass(slots=True)
+class Notes:
+    """What readers had to decide or to leave out, each kind with its count and first place.
+
+    Attributes:
+        found: for each sentence how many records it is about, and the source and number of the first.
+    """
+
+    found: dict[str, tuple[int, str, int]] = field(default_factory=dict)
+
+    def add(self, source: str, record: int, note: str) -> None:
+        """Count one record."""
+        if note in self.found or len(self.found) < MAX_NOTES:
+            count, first_source, first_record = self.found.get(note, (0, source, record))
+            self.found[note] = (count + 1, first_source, first_record)
+
+    def lines(self) -> list[str]:
+        """A line for each kind."""
+        return [
+            f"{note} ({count} {'records, the first' if count > 1 else 'record'}: {source}, record {record})"
+            for note, (count, source, record) in self.found.items()
+        ]
+
+
+@dataclass(slots=True)
 class Cursor:
     """Where the reading of a source stands.
 
@@ -62,12 +88,14 @@ class Cursor:
         record: records seen so far.
         line: number of the next line, from 1.
         keep_text: whether records keep their text.
+        notes: where the reader says what it had to decide or to leave out.
     """
 
     source: str
     record: int = 0
     line: int = 1
     keep_text: bool = True
+    notes: Notes = field(default_factory=Notes)
 
 
 def find_sources(inputs: Iterable[str | os.PathLike[str]], format: str | None = None) -> list[Source]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from molgiae.data.xyz_atoms import (
 )
 from molgiae.data.xyz_columns import decode_lines
 from molgiae.data.xyz_comment import Columns, Comment, parse_comment
+from molgiae.data.xyz_species import any_may_be_types
 from molgiae.errors import ConformerError
 
 HEADER_LINES = 2
@@ -116,13 +118,13 @@ def _in_one_go(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlo
     bodies = [buffer[line_start[i + HEADER_LINES] : end] for i, end in zip(starts, ends, strict=True)]
     body = b"".join(bodies)
     atoms = decode_lines(body, sum(counts), columns)
-    if atoms is None:
+    offset = np.cumsum([0, *counts])
+    if atoms is None or any_may_be_types(atoms[0], offset):
         return None
     try:
         isotope, further = _further(body, atoms[0], columns)
     except (ValueError, IndexError):
         return None
-    offset = np.cumsum([0, *counts])
     stretches = [slice(*ends) for ends in zip(offset[:-1].tolist(), offset[1:].tolist(), strict=True)]
     return ConformerBlock.from_arrays(
         atomic_number=atoms[0],
@@ -256,7 +258,8 @@ class _Frames:
         except (ValueError, KeyError):
             try:
                 first = self.cursor.line + i + HEADER_LINES
-                number, position, further = decode_carefully(atoms, comment.columns, first)
+                note = partial(self.cursor.notes.add, self.cursor.source, record)
+                number, position, further = decode_carefully(atoms, comment.columns, first, note)
             except ConformerError as error:
                 return error.reason
         isotope, further = split_isotope(further, len(number))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.elements import ATOMIC_NUMBER, ISOTOPE, SYMBOLS, atomic_number
+from molgiae.data.elements import ISOTOPE
 from molgiae.data.fields import parse_number, shown
 from molgiae.data.xyz_comment import Columns, Further
+from molgiae.data.xyz_species import SPECIES, elements_of, meanings, types_fault
 from molgiae.errors import ConformerError
-
-_SPECIES = ATOMIC_NUMBER | {str(number): number for number in range(1, len(SYMBOLS))}
 
 ISOTOPE_COLUMN = "isotope"
 """Column of mass numbers, 0 for natural atoms, which molgiae writes where symbols cannot name the isotopes."""
@@ -31,8 +30,9 @@ def decode(lines: Sequence[str], columns: Columns) -> Atoms:
         (n,) atomic numbers, (n, 3) positions, angstrom, and further columns.
 
     Raises:
-        ValueError: a number is not plain and finite, or lines differ in their number of columns.
-        KeyError: an unknown element.
+        ValueError: a number is not plain and finite, lines differ in their number of columns, or types stand for
+            elements.
+        KeyError: an unknown element, or an atom name.
     """
     step = len(lines[0].split()) + 1
     text = " ; ".join(lines)
@@ -43,7 +43,7 @@ def decode(lines: Sequence[str], columns: Columns) -> Atoms:
     if step - 1 < _width(columns):
         raise ValueError("too few columns")
     species = words[columns.species :: step]
-    number = np.fromiter(map(_SPECIES.__getitem__, species), np.uint8, len(lines))
+    number = np.fromiter(map(SPECIES.__getitem__, species), np.uint8, len(lines))
     position = np.empty((len(lines), 3))
     for axis in range(3):
         position[:, axis] = np.fromiter(
@@ -52,23 +52,30 @@ def decode(lines: Sequence[str], columns: Columns) -> Atoms:
     if not np.isfinite(position).all():
         raise ValueError("a coordinate is not finite")
     position += 0.0  # no negative zero
+    if types_fault(species, number, position):
+        raise ValueError("types, not elements")
     return number, position, further_columns(species, [words[k::step] for k in range(step - 1)], columns)
 
 
-def decode_carefully(lines: Sequence[str], columns: Columns, first_line: int) -> Atoms:
-    """As `decode`, line by line; says what is wrong."""
-    number = np.zeros(len(lines), np.uint8)
+def decode_carefully(
+    lines: Sequence[str], columns: Columns, first_line: int, note: Callable[[str], object] = str
+) -> Atoms:
+    """As `decode`, line by line, also with atom names; says what is wrong, and by `note` what was decided."""
     position = np.zeros((len(lines), 3))
     for i, line in enumerate(lines):
         try:
-            number[i], position[i] = _atom(line, columns)
+            position[i] = _atom(line, columns)
         except ConformerError as error:
             reason = f"line {first_line + i}: atom {i + 1} of {len(lines)}: {error.reason}"
             raise ConformerError(reason) from error
     words = [line.split() for line in lines]
     by_column = [[row[k] for row in words] for k in range(_width(columns))]
+    species = by_column[columns.species]
+    number = elements_of(species, position, note)
+    if fault := types_fault(species, number, position):
+        raise ConformerError(fault)
     try:
-        return number, position, further_columns(by_column[columns.species], by_column, columns)
+        return number, position, further_columns(species, by_column, columns)
     except ValueError as error:
         raise ConformerError(f"from line {first_line} on: {error}") from error
 
@@ -129,23 +136,23 @@ def _width(columns: Columns) -> int:
     return max(columns.species + 1, columns.position + 3, *ends)
 
 
-def _atom(line: str, columns: Columns) -> tuple[int, list[float]]:
+def _atom(line: str, columns: Columns) -> list[float]:
     words = line.split()
     if len(words) < _width(columns):
         kind = "an element and three coordinates" if not columns.further else f"{_width(columns)} columns"
         raise ConformerError(f"expected {kind}, found {shown(line)}")
-    species = words[columns.species]
-    number = _SPECIES.get(species) or atomic_number(species)
-    return number, [parse_number(word) for word in words[columns.position : columns.position + 3]]
+    meanings(words[columns.species])
+    return [parse_number(word) for word in words[columns.position : columns.position + 3]]
 
 
 def is_atom(line: str, columns: Columns) -> bool:
-    """Whether a line has an element and three coordinates."""
+    """Whether a line has an element and three coordinates; words that may be names of atoms are not enough."""
     try:
         _atom(line, columns)
+        _, symbol = meanings(line.split()[columns.species])
     except ConformerError:
         return False
-    return True
+    return symbol > 0
 
 
 def may_be_atom(line: str) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.elements import ATOMIC_NUMBER
 from molgiae.data.xyz_comment import Columns
+from molgiae.data.xyz_species import SPECIES
 
 Index = NDArray[np.int64]
 Words = NDArray[np.uint64]
@@ -28,9 +28,10 @@ _TAIL = np.array([(2 ** (8 * n) - 1) << (8 * (8 - n)) for n in range(9)], np.uin
 def _species_table() -> NDArray[np.uint8]:
     """(65536,) atomic number of the two bytes of a symbol or a number; 0 for none."""
     table = np.zeros(1 << 16, np.uint8)
-    for name, number in [*ATOMIC_NUMBER.items(), *((str(n), n) for n in range(1, 100))]:
-        first, second = name.ljust(2).encode()
-        table[first | second << 8] = number
+    for name, number in SPECIES.items():
+        if len(name) <= 2:
+            first, second = name.ljust(2).encode()
+            table[first | second << 8] = number
     return table
 
 

@@ -16,6 +16,7 @@ from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.inputs import listed, read_inputs
 from molgiae.data.npz import read_npz
 from molgiae.data.readers import Inputs
+from molgiae.data.sources import Notes
 from molgiae.errors import ConfigError
 from molgiae.properties.columns import COMMENT, ArrayColumns, Column, Columns, PropertyColumns, TableColumns
 from molgiae.properties.molecules import molecule_numbers
@@ -130,7 +131,8 @@ def read_labelled(
     """
     wanted = _wanted(targets, target_columns or (), unit, result_unit, extensive)
     names = listed(inputs)
-    block, columns = _read(names, table, title_column, format)
+    notes = Notes()
+    block, columns = _read(names, table, title_column, format, notes)
     if not len(block):
         first = f": {block.rejected[0].reason}" if block.rejected else ""
         raise ConfigError(f"{', '.join(names)}: no record could be read{first}")
@@ -151,6 +153,7 @@ def read_labelled(
         split_column = SPLIT_ARRAY
     split = None if split_column is None else _read_split(columns, split_column)
     labelled = _without_missing(block, values, tuple(target for target, _ in goal), read, split)
+    labelled = replace(labelled, notes=tuple(notes.lines()))
     _check_enough(labelled, columns.where, values.shape[0])
     labelled = _checked_scale(labelled, [unit for _, unit in goal], columns.where)
     if isinstance(columns, TableColumns) and columns.unused:
@@ -211,7 +214,11 @@ def _by_target(units: str | Sequence[str] | None, wanted: list[_Wanted]) -> dict
 
 
 def _read(
-    names: list[str], table: str | os.PathLike[str] | None, title_column: str | None, format: str | None
+    names: list[str],
+    table: str | os.PathLike[str] | None,
+    title_column: str | None,
+    format: str | None,
+    notes: Notes,
 ) -> tuple[ConformerBlock, Columns]:
     npz = [name for name in names if Path(name).suffix.lower() == ".npz"]
     if npz and len(names) > 1:
@@ -220,7 +227,7 @@ def _read(
         block = read_npz(Path(npz[0]))
         columns: Columns = ArrayColumns(npz[0], len(block))
     else:
-        block = concatenate(list(read_inputs(names, format=format)) or [ConformerBlock.of([])])
+        block = concatenate(list(read_inputs(names, format=format, notes=notes)) or [ConformerBlock.of([])])
         columns = PropertyColumns(block, ", ".join(names))
         block = replace(block, text=[""] * len(block))  # its bonds are kept
     if table is not None:

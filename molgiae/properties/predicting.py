@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -171,7 +171,7 @@ def predict(
         ConfigError: if an option is wrong.
         MolgiaeError: whatever else keeps the output from being written.
     """
-    options = replace(options or Options(), **changes)
+    options = (options or Options()).for_a_run(**changes)
     _check(average, energy, energy_unit)
     check_temperature(temperature)
     names = listed(inputs)
