@@ -30,8 +30,15 @@ from molgiae.errors import ConfigError, ConformerError, MolgiaeError, ShapeError
 
 Order = NDArray[np.int64] | None
 
-STALE_KEYS = frozenset(("properties", "lattice", "origin", "pbc"))
-"""Keys of an extended XYZ comment that describe the columns and the cell of the file that was read."""
+STALE_KEYS = frozenset(("properties",))
+"""Keys of an extended XYZ comment that describe the columns of the file that was read."""
+
+CELL_KEYS = {
+    "lattice": re.compile(r"\s*(?:[-+.\deE]+[\s,]*){9}"),
+    "origin": re.compile(r"\s*(?:[-+.\deE]+[\s,]*){3}"),
+    "pbc": re.compile(r"\s*(?:[TF][\s,]*){3}"),
+}
+"""Keys of an extended XYZ comment that programs take for the cell, and how they have to look for that."""
 
 XYZ_COLUMNS = "Properties=species:S:1:pos:R:3"
 
@@ -90,8 +97,11 @@ def xyz_record(conformer: Conformer, order: Order, text: str) -> str:
         pairs["multiplicity"] = str(conformer.multiplicity)
     pairs["title"] = conformer.title
     for key, value in conformer.properties.items():
-        if key.lower() not in STALE_KEYS and pairs.get(key.lower()) != value:
-            pairs[free_name(key or UNNAMED, pairs)] = value
+        if key.lower() in STALE_KEYS or pairs.get(key.lower()) == value:
+            continue
+        cell = CELL_KEYS.get(key.lower())
+        name = f"{key}_" if cell is not None and not cell.fullmatch(value) else key
+        pairs[free_name(name or UNNAMED, pairs)] = value
     if not conformer.title and not pairs.keys() & set(TITLE_KEYS[1:]):
         del pairs["title"]
     items = sorted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ase.io
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -157,3 +158,22 @@ def test_further_columns_must_be_of_their_kind(tmp_path):
     rejected: list = []
     assert not list(read_conformers(tmp_path / "a.xyz", on_error="skip", rejected=rejected))
     assert "column q" in rejected[0].reason
+
+
+def test_the_cell_turns_with_the_atoms(tmp_path):
+    """Where a neighbour stands in the next cell, in units of the cell, is the same before and after."""
+    cell = np.array([[9.0, 0, 0], [1, 8, 0], [0.5, 0.25, 7]])
+    c = Conformer(
+        np.array([1, 6, 7, 8, 9], np.uint8),
+        PLACES,
+        properties={"Lattice": words(cell), "pbc": "T T F", "Origin": "0 0 1"},
+    )
+    with open_writer(tmp_path / "a.xyz") as writer:
+        writer.write(c)
+    summary = molgiae.canonicalize(tmp_path / "a.xyz", output=tmp_path / "b.xyz", model="qm9")
+    assert any("Origin (1)" in note for note in summary.notes)
+    before, after = (ase.io.read(tmp_path / name, format="extxyz") for name in ("a.xyz", "b.xyz"))
+    assert_array_equal(after.pbc, [True, True, False])
+    order = [before.numbers.tolist().index(z) for z in after.numbers]
+    shift = after.get_scaled_positions(wrap=False) - before.get_scaled_positions(wrap=False)[order]
+    assert_allclose(shift, shift[:1].repeat(5, 0), atol=1e-6)

@@ -512,6 +512,7 @@ def test_xyz_is_read_by_ase(tmp_path: Path) -> None:
     assert first.get_chemical_symbols() == ["H", "C"] and second.get_chemical_symbols() == ["C", "H"]
     assert np.array_equal(first.positions, conformer.position[[1, 0]])
     assert not first.pbc.any() and first.info["rmsd"] == 0.5
+    assert np.array_equal(first.info["Lattice_"], [1, 0, 0])
     assert first.info["title"] == "a b" and second.info["title"] == "second"
     assert first.info["smiles"] == 'C="x"' and first.info["two_lines"] == "other" and first.info["1st"] == "a"
 
