@@ -110,7 +110,7 @@ def _better(first: Matches, second: Matches) -> Matches:
         first.order[p] = second.order[p]
         for name in ("rmsd", "rotation", "translation", "reflected"):
             getattr(first, name)[p] = getattr(second, name)[p]
-    first.proven[:] &= second.proven
+    first.proven[:] = first.proven & second.proven | (first.rmsd <= EXACT)  # nothing is nearer than zero
     return first
 
 
