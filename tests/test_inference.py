@@ -287,3 +287,13 @@ def test_the_shipped_model_remembers_molecules():
     assert result["rmsd"].max() < 0.05
     assert (result["reconstructed_atomic_number"] == result.block.atomic_number).all()
     assert result["in_domain"].all()
+
+
+def test_the_size_of_batches_changes_round_off_alone():
+    """As the help says: matrix products of another size add up in another order."""
+    block = ConformerBlock.of([random_conformer(4 + seed % 8, seed) for seed in range(40)])
+    first, *others = (Embedder("qm9", device="cpu", batch_size=size).embed(block) for size in (256, 7, 1))
+    for other in others:
+        assert np.abs(other["embedding"] - first["embedding"]).max() < 1e-5
+        assert np.abs(other["canonical_position"] - first["canonical_position"]).max() < 1e-12
+        assert np.array_equal(other["permutation"], first["permutation"])

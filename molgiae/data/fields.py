@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 from molgiae.errors import ConformerError
 
@@ -31,12 +32,12 @@ def parse_number(word: str) -> float:
 
 
 def repair(latin: str) -> str:
-    """Text that was decoded as Latin-1 byte by byte, read again as UTF-8 where it is that."""
+    """Text that was decoded as Latin-1 byte by byte, read again as UTF-8 where it is that; other text as it is."""
     if latin.isascii():
         return latin
     try:
         return latin.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
+    except UnicodeError:
         return latin
 
 
@@ -49,6 +50,16 @@ def verbatim(latin: str) -> str:
 def clean(latin: str) -> str:
     """One line for titles and names: decoded, without surrounding space or control characters."""
     return verbatim(latin).strip()
+
+
+def nul_fault(lines: Iterable[str], first_line: int) -> str:
+    """Return where lines hold a NUL byte, which no text has: it was damaged, or never was text. Empty if none does."""
+    for number, line in enumerate(lines, first_line):
+        if "\0" in line:
+            return (
+                f"line {number}: has a NUL byte, which no text has; the file is damaged, or of another format"
+            )
+    return ""
 
 
 def shown(line: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from molgiae.data.conformer import Rejected
 from molgiae.data.csv_cells import as_given
-from molgiae.data.fields import clean
+from molgiae.data.fields import clean, nul_fault
 from molgiae.data.readers import CHUNK_SIZE, read_blocks
 from molgiae.data.sources import STDIN, ByteStream, Source
 from molgiae.errors import ConfigError
@@ -136,7 +136,11 @@ def _read_smi(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]
         if not smiles or smiles.startswith("#") or heading:
             continue
         record += 1
-        yield Molecule(source.name, record, number, clean(title) or _default_title(source, record), smiles)
+        title = clean(title) or _default_title(source, record)
+        if fault := nul_fault([line], number):
+            yield Rejected(source.name, record, title, number, fault)
+        else:
+            yield Molecule(source.name, record, number, title, smiles)
     yield from _damage(stream, record, number + 1)
 
 
@@ -167,7 +171,8 @@ def _read_csv(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]
         record += 1
         title = " ".join(clean(_cell(row, title_at)).split()) or _default_title(source, record)
         smiles = _cell(row, smiles_at).strip()
-        if smiles:
+        fault = fault or nul_fault(["".join(row)], line)
+        if smiles and not fault:
             yield Molecule(source.name, record, line, title, smiles)
         else:
             yield Rejected(source.name, record, title, line, fault or EMPTY)

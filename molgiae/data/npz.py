@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.elements import SYMBOLS
-from molgiae.data.qm9 import open_npz, read_qm9
+from molgiae.data.qm9 import Shape, check_arrays, open_npz, read_qm9
 from molgiae.errors import ConfigError, MolgiaeError
 
 UNIT = {"position": 1.0, "position_mA": 1e-3}
 """Angstrom per unit of the arrays that may hold coordinates."""
-
-Arrays = dict[str, NDArray[Any]]
 
 
 def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
@@ -47,7 +42,13 @@ def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
             f"{path}: has no array {', '.join(missing)}; expected n_atoms, atomic_number and "
             f"{' or '.join(UNIT)}, found {', '.join(arrays) or 'nothing'}"
         )
-    _check(path, arrays, coordinates)
+    expected: dict[str, tuple[str, Shape]] = {
+        "n_atoms": ("iu", ("M",)),
+        "atomic_number": ("iu", ("N",)),
+        coordinates: ("iuf", ("N", 3)),
+        **{name: ("iuf", ("M",)) for name in ("molecule", "formal_charge") if name in arrays},
+    }
+    check_arrays(path, arrays, expected)
     size = len(arrays["n_atoms"])
     return ConformerBlock.from_arrays(
         atomic_number=arrays["atomic_number"].astype(np.uint8),
@@ -58,37 +59,6 @@ def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
         source=[str(path)] * size,
         record=np.arange(1, size + 1),
     )
-
-
-def _check(path: Path, arrays: Arrays, coordinates: str) -> None:
-    """That shapes fit each other, and numbers make sense."""
-    sizes, elements = arrays["n_atoms"], arrays["atomic_number"]
-    for name in ("n_atoms", "atomic_number"):
-        if arrays[name].ndim != 1 or arrays[name].dtype.kind not in "iu":
-            raise MolgiaeError(
-                f"{path}: {name} is {_described(arrays[name])}, expected a row of whole numbers"
-            )
-    if not len(sizes) or sizes.min() < 1:
-        raise MolgiaeError(f"{path}: n_atoms needs at least one conformer, each of at least one atom")
-    atoms = int(sizes.sum(dtype=np.int64))
-    expected = {"atomic_number": (atoms,), coordinates: (atoms, 3)}
-    expected |= {name: (len(sizes),) for name in ("molecule", "formal_charge") if name in arrays}
-    for name, shape in expected.items():
-        if arrays[name].shape != shape or arrays[name].dtype.kind not in "iuf":
-            raise MolgiaeError(
-                f"{path}: {name} is {_described(arrays[name])}, expected numbers of shape {shape}: n_atoms has "
-                f"{len(sizes)} conformers with {atoms} atoms"
-            )
-    if elements.min() < 1 or elements.max() >= len(SYMBOLS):
-        wrong = int(np.flatnonzero((elements < 1) | (elements >= len(SYMBOLS)))[0])
-        raise MolgiaeError(f"{path}: atomic_number {elements[wrong]} of atom {wrong} is no element")
-    if not np.isfinite(arrays[coordinates]).all():
-        wrong = int(np.flatnonzero(~np.isfinite(arrays[coordinates]).all(axis=1))[0])
-        raise MolgiaeError(f"{path}: {coordinates} of atom {wrong} is not a finite number")
-
-
-def _described(array: NDArray[Any]) -> str:
-    return f"{array.dtype} of shape {array.shape}"
 
 
 def has_splits(path: Path) -> bool:

@@ -15,11 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.errors import MolgiaeError
+from molgiae.data.elements import SYMBOLS
+from molgiae.errors import ConfigError, MolgiaeError
 
 SPLITS = ("train", "validation", "test")
+
+
+Arrays = dict[str, NDArray[Any]]
+Shape = tuple[str | int, ...]
+
+ARRAYS: dict[str, tuple[str, Shape]] = {
+    "gdb_index": ("iu", ("M",)),
+    "n_atoms": ("iu", ("M",)),
+    "atomic_number": ("iu", ("N",)),
+    "position_high": ("i", ("N", 3)),
+    "position_low": ("u", ("N", 3)),
+    "split": ("iu", ("M",)),
+}
+"""Kinds of numbers and shape of each array: M conformers with N atoms in all."""
 
 
 @contextlib.contextmanager
@@ -34,8 +50,61 @@ def open_npz(path: Path) -> Iterator[Any]:
             yield file
     except FileNotFoundError:
         raise MolgiaeError(f"{path}: no such file") from None
-    except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise MolgiaeError(f"{path}: cannot be read as npz, or lacks an array ({error})") from error
+    except MemoryError as error:
+        raise MolgiaeError(f"{path}: has an array that does not fit into memory ({error})") from error
+    except (*_OF_NUMPY, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise MolgiaeError(f"{path}: cannot be read as npz, or lacks an array ({reason})") from error
+
+
+_OF_NUMPY = (AttributeError, EOFError, KeyError, OSError, OverflowError, RuntimeError, TypeError, ValueError)
+"""What numpy and zipfile raise over damaged files, encrypted ones and archives of other things."""
+
+
+def check_arrays(path: Path, arrays: Arrays, expected: dict[str, tuple[str, Shape]]) -> None:
+    """Look whether arrays are of the expected kinds, their shapes fit each other, and atoms are elements.
+
+    Args:
+        path: of their file.
+        arrays: by name.
+        expected: kinds and shape of each array; ``n_atoms`` (M,) and ``atomic_number`` (N,) are among them.
+
+    Raises:
+        MolgiaeError: naming the array, what was found and what was expected.
+    """
+    sizes, elements = arrays["n_atoms"], arrays["atomic_number"]
+    for name in ("n_atoms", "atomic_number"):
+        if (
+            not isinstance(arrays[name], np.ndarray)
+            or arrays[name].ndim != 1
+            or arrays[name].dtype.kind not in "iu"
+        ):
+            raise MolgiaeError(
+                f"{path}: {name} is {_described(arrays[name])}, expected a row of whole numbers"
+            )
+    if not len(sizes) or sizes.min() < 1:
+        raise MolgiaeError(f"{path}: n_atoms needs at least one conformer, each of at least one atom")
+    atoms = sum(sizes.tolist())  # in numbers that do not overflow
+    for name, (kinds, pattern) in expected.items():
+        array, letters = arrays[name], {"M": len(sizes), "N": atoms}
+        shape = tuple(letters[axis] if isinstance(axis, str) else axis for axis in pattern)
+        if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype.kind not in kinds:
+            words = "numbers" if "f" in kinds else "whole numbers"
+            raise MolgiaeError(
+                f"{path}: {name} is {_described(array)}, expected {words} of shape {shape}: n_atoms has "
+                f"{len(sizes)} conformers with {atoms} atoms"
+            )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            wrong = int(np.argwhere(~np.isfinite(array))[0][0])
+            of = "atom" if pattern[0] == "N" else "conformer"
+            raise MolgiaeError(f"{path}: {name} of {of} {wrong} is not a finite number")
+    if elements.min() < 1 or elements.max() >= len(SYMBOLS):
+        wrong = int(np.flatnonzero((elements < 1) | (elements >= len(SYMBOLS)))[0])
+        raise MolgiaeError(f"{path}: atomic_number {elements[wrong]} of atom {wrong} is no element")
+
+
+def _described(array: object) -> str:
+    return f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "no array"
 
 
 def read_qm9(path: Path, split: str | None = None) -> ConformerBlock:
@@ -46,18 +115,22 @@ def read_qm9(path: Path, split: str | None = None) -> ConformerBlock:
         split: name in `SPLITS`; None for every molecule.
 
     Raises:
-        MolgiaeError: if the file is missing or lacks a key.
+        MolgiaeError: if the file is missing, lacks a key, or its arrays do not fit each other.
+        ConfigError: if there is no such split.
     """
+    if split is not None and split not in SPLITS:
+        raise ConfigError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
     with open_npz(path) as file:
-        index, n_atoms, number = file["gdb_index"], file["n_atoms"].astype(np.int64), file["atomic_number"]
-        high, low, splits = file["position_high"], file["position_low"], file["split"]
-    size = len(index)
+        arrays = {name: file[name] for name in ARRAYS}
+    check_arrays(path, arrays, ARRAYS)
+    size = len(arrays["n_atoms"])
+    high, low = arrays["position_high"].astype(np.int32), arrays["position_low"].astype(np.uint8)
     block = ConformerBlock.from_arrays(
-        atomic_number=number.astype(np.uint8),
-        position=((high.astype(np.int32) << 8) | low) * 1e-4,
-        offset=np.concatenate([[0], np.cumsum(n_atoms)]),
-        title=[f"gdb {i}" for i in index],
+        atomic_number=arrays["atomic_number"].astype(np.uint8),
+        position=((high << 8) | low) * 1e-4,
+        offset=np.concatenate([[0], np.cumsum(arrays["n_atoms"], dtype=np.int64)]),
+        title=[f"gdb {i}" for i in arrays["gdb_index"]],
         source=[str(path)] * size,
         record=np.arange(1, size + 1),
     )
-    return block if split is None else block.take(splits == SPLITS.index(split))
+    return block if split is None else block.take(arrays["split"] == SPLITS.index(split))

@@ -14,7 +14,7 @@ from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.ctab import HEADER_LINES, Listed, multiplicity_of, read_ctab, scattered
 from molgiae.data.ctab_columns import Index, Lines, Tables, read_tables
-from molgiae.data.fields import clean, repair
+from molgiae.data.fields import clean, nul_fault, repair
 from molgiae.data.sd_items import parse_items
 from molgiae.data.sources import Cursor
 from molgiae.data.state import charge_and_multiplicity
@@ -101,7 +101,7 @@ class _Buffer:
 
     def read(self, first: Index, last: Index) -> ConformerBlock:
         """Conformers of the records between these lines; clean tables first, then the rest, put in order."""
-        some = len(first) if len(first) > FEW else 0
+        some = len(first) if len(first) > FEW and "\0" not in self.text else 0
         tables = read_tables(self.lines, first[:some], last[:some])
         entries = self._entries(tables, first, last)
         clean_ones = np.array([entry is not None for entry in entries], bool)
@@ -207,6 +207,8 @@ class _Buffer:
         return conformers, rejected
 
     def _parse(self, lines: list[str], record: int, first_line: int) -> Conformer:
+        if fault := nul_fault(lines, first_line):
+            raise ConformerError(fault)
         if not any(line.strip() for line in lines):
             raise ConformerError("the record is empty")
         table = read_ctab(lines, first_line)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.elements import ISOTOPE
-from molgiae.data.fields import clean, repair, shown
+from molgiae.data.fields import clean, nul_fault, repair, shown
 from molgiae.data.sources import Cursor
 from molgiae.data.xyz_atoms import (
     decode,
@@ -105,7 +105,7 @@ def _in_one_go(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlo
     text = buffer.decode("latin-1")
     line_start = [0, *(np.flatnonzero(np.frombuffer(buffer, np.uint8) == NEWLINE) + 1).tolist()]
     starts, counts, taken = _regular_frames(text, line_start, final)
-    if not starts:
+    if not starts or "\0" in text:
         return None
     try:
         comments = [parse_comment(text[line_start[i + 1] : line_start[i + 2] - 1]) for i in starts]
@@ -221,6 +221,7 @@ class _Frames:
                 end, frame = self._frame(i, record)
             except _UnfinishedError:
                 break
+            frame = nul_fault(self.lines[i:end], self.cursor.line + i) or frame
             if isinstance(frame, Conformer):
                 conformers.append(frame)
             else:

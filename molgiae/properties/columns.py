@@ -310,7 +310,7 @@ class ArrayColumns:
         self._arrays = {
             name: array
             for name, array in arrays.items()
-            if array.shape == (size,) and array.dtype.kind in "iuf"
+            if isinstance(array, np.ndarray) and array.shape == (size,) and array.dtype.kind in "iuf"
         }
 
     @property

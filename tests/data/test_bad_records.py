@@ -40,7 +40,11 @@ SQUARE = [("C", 0.0, 0.0, 0.0), ("C", 1.5, 0.0, 0.0), ("C", 2.25, 1.3, 0.0), ("O
 SDF_CASES = {
     "garbage text": ("some text\nthat is no molecule\nnor ever was\nat all\n$$$$\n", "counts line"),
     "garbage without an end": ("some text\nthat is no molecule\nnor ever was\nat all\n", "counts line"),
-    "binary garbage": ("\x00\x01\x02\xff\n\xfe\n\n\n\n$$$$\n", "counts line"),
+    "binary garbage": ("\x00\x01\x02\xff\n\xfe\n\n\n\n$$$$\n", "has a NUL byte"),
+    "NUL in the title": (replace_line(GOOD, 0, "bad\0 one"), "has a NUL byte"),
+    "NUL beside an atom": (replace_line(GOOD, 5, lambda line: line + "\0"), "has a NUL byte"),
+    "NUL in a value": (sdf_record(ATOMS, "bad one", data=[("k", "a\0b")]), "has a NUL byte"),
+    "NULs alone": ("\0" * 700 + "\n$$$$\n", "has a NUL byte"),
     "truncated atom block": (drop_line(GOOD, 6, 7), "line"),
     "truncated record": ("\n".join(GOOD.split("\n")[:7]) + "\n$$$$\n", "ends after"),
     "truncated without an end": ("\n".join(GOOD.split("\n")[:7]) + "\n", "ends after"),
@@ -91,7 +95,11 @@ FRAME = xyz_frame(ATOMS, "bad one")
 N = len(ATOMS)
 XYZ_CASES = {
     "garbage text": ("some text\nthat is no molecule\nnor ever was\n", "number of atoms"),
-    "binary garbage": ("\x00\x01\xff\n\xfe\n", "number of atoms"),
+    "binary garbage": ("\x00\x01\xff\n\xfe\n", "has a NUL byte"),
+    "NUL in the count": (replace_line(FRAME, 0, f"{N}\0"), "has a NUL byte"),
+    "NUL in the comment": (replace_line(FRAME, 1, "bad\0 one"), "has a NUL byte"),
+    "NUL beside an atom": (replace_line(FRAME, 4, lambda line: line + " \0"), "has a NUL byte"),
+    "NULs alone": ("\0" * 700 + "\n", "has a NUL byte"),
     "count too big": (replace_line(FRAME, 0, str(N + 1)), f"{N + 1} atoms announced"),
     "count much too big": (replace_line(FRAME, 0, "12345678"), "announced"),
     "count swallows a frame": (replace_line(FRAME, 0, str(2 * N + 3)), "announced"),

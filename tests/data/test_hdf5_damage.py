@@ -515,7 +515,9 @@ def test_several_faults_at_once_are_one_error(
     path = folder / "bad.h5"
     shutil.copy(good, path)
     with h5py.File(path, "r+") as file:
-        for kind in kinds:
+        for kind in sorted(
+            kinds, key=lambda kind: "10^10" in kind
+        ):  # what declares much is not to be read here
             try:
                 SPOILS[kind](file, folder)
             except (KeyError, ValueError, TypeError, OSError, AttributeError, IndexError, RuntimeError):

@@ -235,7 +235,7 @@ def test_data_items() -> None:
 def test_titles_may_be_latin1_or_utf8_and_hold_no_control_characters() -> None:
     records = [
         xyz_frame(molecule(0), title).encode(code)
-        for title, code in [("träger", "utf-8"), ("träger", "latin-1"), ("a\x00b\tc", "utf-8")]
+        for title, code in [("träger", "utf-8"), ("träger", "latin-1"), ("a\x01b\tc", "utf-8")]
     ]
     block = xyz.read_xyz(b"".join(records), True, Cursor("-"))[0]
     assert block.title == ["träger", "träger", "ab\tc"]
