@@ -150,7 +150,10 @@ def _read_csv(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]
     lines = _lines(stream)
     heading = next(lines, "")
     delimiter = max(DELIMITERS, key=heading.count)
-    names = [clean(as_given(name)) for name in next(csv.reader([heading], delimiter=delimiter), [])]
+    try:
+        names = [clean(as_given(name)) for name in next(csv.reader([heading], delimiter=delimiter), [])]
+    except csv.Error as error:
+        raise ConfigError(f"{source.name}, line 1: not a row of a table: {error}") from error
     smiles_at = _column(source, names, columns.smiles, _smiles_column(names), "smiles")
     title_at = _title_column(names)
     if columns.title is not None:

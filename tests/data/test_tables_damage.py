@@ -102,6 +102,19 @@ def test_no_such_split(tmp_path: Path) -> None:
         read_npz(tmp_path / "a.npz", "exam")
 
 
+@pytest.mark.parametrize("heading", ["имя,smiles", "\rsmiles\n,smiles", "smiles" + "s" * 200_000])
+def test_headings_of_any_kind(heading: str, tmp_path: Path) -> None:
+    """Beyond Latin-1 and read; with line ends of their own or longer than csv takes, and refused."""
+    path = tmp_path / "a.csv"
+    path.write_text(heading + "\nключ,CCO\n", encoding="utf-8", newline="")
+    if heading.startswith("имя"):
+        (found,) = read_molecules([str(path)])
+        assert not isinstance(found, Rejected) and found.text == "CCO"
+        return
+    with pytest.raises(ConfigError, match=r"a\.csv, line 1: "):
+        list(read_molecules([str(path)]))
+
+
 VALUES = st.sampled_from(
     [0, 1, -1, 7, 255, 2**31, 2**62, -(2**63), 0.5, float("nan"), float("inf"), "x", True]
 )
