@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
@@ -58,9 +59,9 @@ def replaced(name: str, make: Callable[[np.ndarray], Any], **options: Any) -> Sp
     """Another dataset in place of one, made of its values; attributes are kept."""
 
     def spoil(file: h5py.File, folder: Path) -> None:
-        before, attributes = file[name][()], dict(file[name].attrs)
+        values, attributes = make(file[name][()]), dict(file[name].attrs)
         del file[name]
-        file.create_dataset(name, data=make(before), **options)
+        file.create_dataset(name, data=values, **options)
         file[name].attrs.update(attributes)
 
     return spoil
@@ -514,17 +515,20 @@ def test_several_faults_at_once_are_one_error(
     folder = tmp_path_factory.mktemp("fuzz")
     path = folder / "bad.h5"
     shutil.copy(good, path)
-    with h5py.File(path, "r+") as file:
-        for kind in sorted(
-            kinds, key=lambda kind: "10^10" in kind
-        ):  # what declares much is not to be read here
+    with h5py.File(path, "r+") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numpy, over complex numbers made real
+        for kind in sorted(kinds, key=lambda kind: "10^10" in kind):  # nothing reads what that declares
             try:
                 SPOILS[kind](file, folder)
             except (KeyError, ValueError, TypeError, OSError, AttributeError, IndexError, RuntimeError):
                 continue  # an earlier fault left nothing to spoil
-    with pytest.raises(MolgiaeError) as error, EmbeddingFile(path) as file:
-        file.verify()
-    assert "\n" not in str(error.value)
+    try:
+        with EmbeddingFile(path) as file:
+            file.verify()
+    except MolgiaeError as error:
+        assert "\n" not in str(error)
+    else:  # without both it is a file of molgiae 0.1
+        assert {"bonds without offsets", "offsets without bonds"} <= set(kinds)
 
 
 BYTES = """
