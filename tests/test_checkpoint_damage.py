@@ -267,3 +267,15 @@ def test_states_of_runs_are_whole_or_refused(
         assert "training" in read_state(path, "cpu")
     except CheckpointError as error:
         assert "\n" not in str(error)
+
+
+def test_no_model_takes_memory_before_the_weights_fit_it(files: dict[str, Path]) -> None:
+    devices = []
+
+    def make() -> torch.nn.Module:
+        devices.append(torch.empty(0).device.type)
+        return torch.nn.Linear(2, 2)
+
+    with pytest.raises(CheckpointError, match="do not fit"):
+        checkpoint.with_weights(files["autoencoder"], make)
+    assert devices == ["meta"]
