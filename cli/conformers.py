@@ -259,14 +259,21 @@ def describe(summary: Summary, done: str) -> list[str]:
     lines += summary.notes
     if summary.out_of_domain:
         lines.append(
-            f"{summary.out_of_domain} are outside of what model {summary.model} was trained on (in_domain is 0)"
+            f"{summary.out_of_domain} are outside of what model {summary.model} was trained on (in_domain is 0):"
         )
+        lines += _counted(summary.domain_reasons)
     if summary.rejected:
         lines.append(f"{summary.rejected} rejected, listed in {summary.rejected_in}:")
-        shown = list(summary.reasons.items())[:SHOWN_REASONS]
-        lines += [f"  {count} x {'such as: ' if count > 1 else ''}{reason}" for reason, count in shown]
-        if len(summary.reasons) > len(shown):
-            lines.append(f"  and {len(summary.reasons) - len(shown)} other reasons")
+        lines += _counted(summary.reasons)
+    return lines
+
+
+def _counted(reasons: dict[str, int]) -> list[str]:
+    """The most frequent reasons, a line each."""
+    shown = list(reasons.items())[:SHOWN_REASONS]
+    lines = [f"  {count} x {'such as: ' if count > 1 else ''}{reason}" for reason, count in shown]
+    if len(reasons) > len(shown):
+        lines.append(f"  and {len(reasons) - len(shown)} other reasons")
     return lines
 
 

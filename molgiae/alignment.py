@@ -31,7 +31,15 @@ Match = Literal["bonds", "atoms"]
 
 PER_ATOM = ("permutation", "aligned_position")
 SCALARS = ("rmsd_before", "rmsd_group_action", "rmsd", "match", "proven", "reflected")
-ALIGNED_COLUMNS = ("rotation", "translation", "permutation", "aligned_position", "in_domain", *SCALARS)
+ALIGNED_COLUMNS = (
+    "rotation",
+    "translation",
+    "permutation",
+    "aligned_position",
+    "in_domain",
+    "domain_reason",
+    *SCALARS,
+)
 TABLE_COLUMNS = ("source", "record", "title", *SCALARS, "rotation", "translation", "permutation")
 
 
@@ -256,7 +264,8 @@ def align_block(
     matched = np.array([not reason for reason in matches.reason], dtype=bool)
     kept, _ = _without(block, targets, matches.reason)
     columns = _allocated(kept)
-    columns["in_domain"] = actions[1]["in_domain"][matched]
+    for name in ("in_domain", "domain_reason"):
+        columns[name] = actions[1][name][matched]
     columns["match"] = np.array(kinds, dtype="S5")[matched]
     for m, k in enumerate(np.flatnonzero(matched).tolist()):
         target, x = targets[k].position, block[k].position

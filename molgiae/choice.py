@@ -1,5 +1,8 @@
 """Which shipped model fits conformers: the smallest of those whose domain covers most of them, all if it can be.
 
+One file gets one model, as embeddings of different models are not compared. Conformers that another model would hold
+as well or alone are counted, and the user is told how to embed them with it (`Choice.elsewhere`).
+
 Conformers pass once and a file may be huge, so the choice is made by a look: the first `LOOK` conformers, which are
 kept until it is made, and if more follow a glimpse of places all over the files.
 """
@@ -14,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.catalogue import ShippedModel, by_default, catalogue
-from molgiae.clouds import pack
+from molgiae.data.bonding import Bonding
 from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.data.elements import SYMBOLS
 from molgiae.data.glimpse import glimpse
-from molgiae.domain import accepted, composition_in_domain, extent, extent_in_domain
+from molgiae.domain import accepted, composition_in_domain, in_domain
 from molgiae.errors import CheckpointError, MolgiaeError
-from molgiae.inference import as_block, batches_by_size, reject_meaningless
+from molgiae.inference import as_block, reject_meaningless
 
 LOOK = 4096
-BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Choice:
         complete: whether there are no others.
         covered: how many of them lie in the domain of each candidate, smallest candidate first.
         accepted: how many of them each candidate can embed at all.
+        beyond: how many of them lie in the domain of each candidate and not in that of the chosen one.
+        limits: what the chosen model takes.
     """
 
     model: str
@@ -42,6 +47,8 @@ class Choice:
     complete: bool
     covered: dict[str, int]
     accepted: dict[str, int]
+    beyond: dict[str, int]
+    limits: str
 
     @property
     def reason(self) -> str:
@@ -55,13 +62,38 @@ class Choice:
             which = "the smallest shipped model" if others else "the shipped model"
             return f"auto chose {self.model}, {which} whose domain covers all {of}"
         if not here:
-            return f"auto chose {self.model}, which takes {self.accepted[self.model]} of {of}; no domain covers any"
+            takes = f"auto chose {self.model}, which takes {self.accepted[self.model]} of {of}"
+            return f"{takes} ({self.limits}); no domain covers any"
         beside = f" ({others})" if others else ""
         return f"auto chose {self.model}, whose domain covers most: {here} of {of}{beside}"
 
+    def elsewhere(self) -> list[str]:
+        """Return a line for each other candidate that holds conformers better: of a smaller domain, or alone."""
+        names = list(self.covered)
+        smaller = names[: names.index(self.model)]
+        lines = []
+        for name in names:
+            held, alone = self.covered[name], self.beyond[name]
+            if name == self.model or not (alone or (held and name in smaller)):
+                continue
+            of = f"{self.seen} conformers" + ("" if self.complete else " looked at")
+            line = f"{held} of {of} are in the domain of {name}"
+            line += f", {alone} of them outside of that of {self.model}" if alone else ""
+            line += ", which is narrower and keeps them better" if name in smaller else ""
+            lines.append(
+                f"{line}: for these run again with --model {name} and another --output; its in_domain tells which"
+            )
+        return lines
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {"reason": self.reason, "seen": self.seen, "complete": self.complete, "covered": self.covered}
+        return {
+            "reason": self.reason,
+            "seen": self.seen,
+            "complete": self.complete,
+            "covered": self.covered,
+            "beyond": self.beyond,
+        }
 
 
 class Watch:
@@ -171,24 +203,29 @@ def _choice(
     candidates: Sequence[ShippedModel], blocks: Iterable[ConformerBlock], *, complete: bool
 ) -> Choice:
     meaningful = [block for block in map(reject_meaningless, blocks) if len(block)]
-    covered, takes = ({model.name: 0 for model in candidates} for _ in range(2))
-    for block in meaningful:
-        inside = _in_domains(candidates, block)
-        for model, flags in zip(candidates, inside, strict=True):
-            covered[model.name] += int(flags.sum())
-            takes[model.name] += int(accepted(model.config, block).sum())
-    # max takes the first of equals, the smallest
-    best = max(covered, key=lambda name: (covered[name], takes[name]))
-    return Choice(best, sum(map(len, meaningful)), complete, covered, takes)
+    inside = [_in_domains(candidates, block) for block in meaningful]
+    flags = np.concatenate([np.empty((len(candidates), 0), bool), *inside], axis=1)
+    covered = flags.sum(axis=1).tolist()
+    takes = [sum(int(accepted(model.config, block).sum()) for block in meaningful) for model in candidates]
+    # max takes the first of equals, the smallest; where no model takes any, the limits of the largest say most
+    best = max(range(len(candidates)), key=lambda k: (covered[k], takes[k]))
+    if flags.shape[1] and not takes[best]:
+        best = len(candidates) - 1
+    names = [model.name for model in candidates]
+    beyond = (flags & ~flags[best]).sum(axis=1).tolist()
+    config = candidates[best].config
+    return Choice(
+        model=names[best],
+        seen=flags.shape[1],
+        complete=complete,
+        covered=dict(zip(names, covered, strict=True)),
+        accepted=dict(zip(names, takes, strict=True)),
+        beyond=dict(zip(names, beyond, strict=True)),
+        limits=f"{' '.join(SYMBOLS[z] for z in config.elements)}, up to {config.max_atoms} atoms",
+    )
 
 
 def _in_domains(models: Sequence[ShippedModel], block: ConformerBlock) -> NDArray[np.bool_]:
-    """(models, M) as `molgiae.domain.in_domain`, with distances taken once, of conformers that may pass."""
-    inside = np.stack([composition_in_domain(model.domain, block) for model in models])
-    possible = np.flatnonzero(inside.any(axis=0))
-    for rows in batches_by_size(block.n_atoms[possible], BATCH):
-        part = block.take(possible[rows])
-        extents = extent(pack(part.atomic_number, part.position, part.offset))
-        for model, flags in zip(models, inside, strict=True):
-            flags[possible[rows]] &= extent_in_domain(model.domain, extents)
-    return inside
+    """(models, M) as `molgiae.domain.in_domain`, with bonds perceived once."""
+    bonding = Bonding.of(block)
+    return np.stack([in_domain(model.domain, block, bonding) for model in models])

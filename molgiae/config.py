@@ -53,7 +53,7 @@ class _Plain:
                 f"{cls.__name__} has no {', '.join(unknown)}; known are {', '.join(sorted(known))}"
             )
         kinds = get_type_hints(cls)
-        values = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        values = {key: _frozen(value) for key, value in data.items()}
         for key, value in values.items():
             if not _fits(value, kinds[key]):
                 raise ConfigError(f"{cls.__name__} has {key}={value!r:.60}; expected {_named(kinds[key])}")
@@ -85,6 +85,11 @@ def _check_elements(elements: tuple[int, ...]) -> None:
         raise ConfigError(
             f"elements={elements}: give distinct atomic numbers, 1 to {HEAVIEST}, in ascending order"
         )
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as they come from JSON, and those within them, as tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,13 @@ class Domain(_Plain):
         n_heavy: fewest and most atoms other than hydrogen.
         radius: largest distance of an atom from the centroid, angstrom.
         nearest: least and largest distance of an atom from its nearest neighbour, angstrom.
+            Described, not judged by: lengths are, by pairs of elements.
         charge: least and largest total charge.
+        fragments: most pieces of a conformer that no bond connects.
+        flat_centres: whether there was an atom in a plane with its four neighbours that should not be.
+        bonds: two elements, least and largest length in angstrom, of bonds that were beyond what
+            `molgiae.data.training_ranges` holds; other pairs go by that.
+        shares: elements and their largest share of heavy atoms, where it was beyond that, too.
     """
 
     elements: tuple[int, ...]
@@ -172,9 +183,15 @@ class Domain(_Plain):
     nearest: tuple[float, float]
     charge: tuple[int, int] = (0, 0)
     n_heavy: tuple[int, int] = (0, MOST_ATOMS)
+    fragments: int = 1
+    flat_centres: bool = False
+    bonds: tuple[tuple[int, int, float, float], ...] = ()
+    shares: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         _check_elements(self.elements)
+        named = {z for *pair, _, _ in self.bonds for z in pair} | {z for z, _ in self.shares}
+        _check_elements(tuple(sorted(named)))
 
 
 @dataclass(frozen=True)

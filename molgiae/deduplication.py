@@ -156,7 +156,7 @@ def deduplicate(
                 kept = verdicts.into[first : first + len(block)] < 0
                 _write(writer, block, kept)
                 table_rows.rows(_rows(block, first, verdicts, records))
-                reasons.add(block.rejected)
+                reasons.add(refused.reason for refused in block.rejected)
                 result.kept += int(kept.sum())
                 result.merged += int((~kept).sum())
                 result.rejected += len(block.rejected)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from molgiae.canonicalization import POSES, GroupAction
+from molgiae.catalogue import ShippedModel, by_default, catalogue
 from molgiae.checkpoint import Checkpoint, load
 from molgiae.clouds import Cloud, pack
-from molgiae.config import BATCH_SIZE, ModelConfig
+from molgiae.config import BATCH_SIZE, Domain, ModelConfig
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected, rows_of
 from molgiae.data.elements import SYMBOLS
-from molgiae.domain import accepted, in_domain
+from molgiae.domain import accepted, domain_reasons
 from molgiae.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -120,9 +121,8 @@ class Embedder:
         refused = ~accepted(config, block)
         if not refused.any():
             return block
-        rejected = [
-            _refuse(block[m], config.elements, config.max_atoms) for m in np.flatnonzero(refused).tolist()
-        ]
+        shipped = by_default(catalogue())
+        rejected = [_refuse(block[m], config, shipped) for m in np.flatnonzero(refused).tolist()]
         return block.take(~refused, rejected)
 
     @torch.no_grad()
@@ -133,7 +133,8 @@ class Embedder:
             part = block.take(chosen)
             x = pack(part.atomic_number, part.position, part.offset, part.isotope).to(self.device)
             rows = rows_of(block.offset[chosen], sizes[chosen])
-            self._fill(columns, chosen, rows, x=x, part=part, embed=embed, reconstruct=reconstruct)
+            self._fill(columns, chosen, rows, x=x, embed=embed, reconstruct=reconstruct)
+        columns |= domain_columns(self.checkpoint.domain, block)
         return Result(block, columns)
 
     def _fill(
@@ -143,7 +144,6 @@ class Embedder:
         rows: NDArray[np.int64],
         *,
         x: Cloud,
-        part: ConformerBlock,
         embed: bool,
         reconstruct: bool,
     ) -> None:
@@ -163,7 +163,6 @@ class Embedder:
         columns["symmetry_number"][chosen] = action.symmetry_number.numpy()
         columns["point_group"][chosen] = np.array(action.point_group, dtype="S4")
         columns["stability"][chosen] = action.stability.numpy()
-        columns["in_domain"][chosen] = in_domain(self.checkpoint.domain, part, x)
         columns["permutation"][rows] = g.permutation.index[mask].cpu().numpy()
         columns["canonical_position"][rows] = self.model.undo(action, x).pos[mask].cpu().numpy()
         if reconstruct:
@@ -172,6 +171,12 @@ class Embedder:
             columns["reconstructed_atomic_number"][rows] = predicted.z[mask].cpu().numpy()
             square = (predicted.pos - x.pos).square().sum(dim=(1, 2)) / mask.sum(dim=1)
             columns["rmsd"][chosen] = square.sqrt().cpu().numpy()
+
+
+def domain_columns(domain: Domain, block: ConformerBlock) -> Columns:
+    """Return the columns that say whether conformers are within a domain, and if not, why."""
+    reasons = domain_reasons(domain, block)
+    return {"in_domain": (reasons == "").astype(np.uint8), "domain_reason": reasons}
 
 
 def shape_dimension(config: ModelConfig) -> int:
@@ -231,16 +236,21 @@ def choose_device(name: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
-def _refuse(conformer: Conformer, elements: tuple[int, ...], max_atoms: int) -> Rejected:
-    unknown = sorted(set(conformer.atomic_number.tolist()) - set(elements))
+def _refuse(conformer: Conformer, config: ModelConfig, shipped: Sequence[ShippedModel]) -> Rejected:
+    """The conformer with the limit that it exceeds, and a shipped model that takes it if there is one."""
+    unknown = sorted(set(conformer.atomic_number.tolist()) - set(config.elements))
     if unknown:
         names = ", ".join(SYMBOLS[z] for z in unknown)
-        knows = " ".join(SYMBOLS[z] for z in elements)
+        knows = " ".join(SYMBOLS[z] for z in config.elements)
         reason = f"element {names} is unknown to the model, which knows {knows}"
     else:
-        reason = f"{len(conformer)} atoms, the model takes up to {max_atoms}"
-    reason += "; use another model or train one with molgiae pretrain"
-    return _rejected(conformer, reason)
+        reason = f"{len(conformer)} atoms, the model takes up to {config.max_atoms}"
+    alone = ConformerBlock.of([conformer])
+    takers = [model.name for model in shipped if accepted(model.config, alone)[0]]
+    remedy = (
+        f"use --model {takers[0]}" if takers else "no shipped model takes it, train one with molgiae pretrain"
+    )
+    return _rejected(conformer, f"{reason}; {remedy}")
 
 
 def _rejected(conformer: Conformer, reason: str) -> Rejected:
@@ -258,7 +268,6 @@ def _allocate(conformers: int, atoms: int, dimension: int, reconstruct: bool) ->
         "symmetry_number": np.empty(conformers, dtype=np.int32),
         "point_group": np.empty(conformers, dtype="S4"),
         "stability": np.empty(conformers),
-        "in_domain": np.empty(conformers, dtype=np.uint8),
     }
     if dimension:
         columns["embedding"] = np.empty((conformers, dimension), dtype=np.float32)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".npz"
 ROWS_ENDING, REJECTED_ENDING = ".rows.csv", ".rejected.csv"
-ROW_FIELDS = ("source", "record", "title", "in_domain")
+ROW_FIELDS = ("source", "record", "title", "in_domain", "domain_reason")
 
 
 def is_matrix(path: str | os.PathLike[str]) -> bool:
@@ -43,8 +43,9 @@ class MatrixSink:
     """Embeddings to an npz file, and a table of its rows; memory does not grow with them.
 
     The npz holds ``arr_0`` (M, D) float32, and as texts model, model_sha256, command and molgiae_version. The table
-    ``NAME.npz.rows.csv`` has the same M rows: source, record, title, in_domain and the properties of the record; it
-    can serve chemprop as its data table. With `drop_rejected` refused records are listed in ``NAME.npz.rejected.csv``.
+    ``NAME.npz.rows.csv`` has the same M rows: source, record, title, in_domain, domain_reason and the properties of
+    the record; it can serve chemprop as its data table. With `drop_rejected`
+    refused records are listed in ``NAME.npz.rejected.csv``.
 
     Args:
         path: name that ends in ``.npz``.
@@ -111,7 +112,8 @@ class MatrixSink:
         with self._partial.reporting():
             self._matrix.write(np.ascontiguousarray(result["embedding"], dtype="<f4").tobytes())
             for m in range(len(result)):
-                own = [block.source[m], int(block.record[m]), block.title[m], int(result["in_domain"][m])]
+                domain = int(result["in_domain"][m]), result["domain_reason"][m]
+                own = [block.source[m], int(block.record[m]), block.title[m], *domain]
                 properties = dict(block.properties[m])
                 self._keys.update(dict.fromkeys(properties))
                 self._rows.write(json.dumps([own, properties]).encode() + b"\n")

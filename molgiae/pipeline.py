@@ -15,12 +15,13 @@ from tqdm import tqdm
 
 from molgiae.choice import choose_by_look
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
-from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.conformer import Conformer, ConformerBlock, kind_of
 from molgiae.data.inputs import is_hdf5, listed, read_inputs
 from molgiae.data.readers import Inputs, OnError
 from molgiae.data.schema import EMBEDDING_COLUMNS
 from molgiae.data.sources import STDIN, Notes
 from molgiae.data.writers import StructureWriter, structure_suffix
+from molgiae.domain import rule_of
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Embedder, Result
 from molgiae.latents import ProjectingEmbedder
@@ -52,6 +53,7 @@ class Summary:
         model_sha256: of its file.
         model_choice: why this model, where it was chosen by itself.
         out_of_domain: conformers written although outside of what the model was trained on.
+        domain_reasons: how many of these for what reason, named by the rule of `molgiae.domain` and the first case.
         seconds: wall time.
         metrics: figures of the command, angstrom.
         notes: what else the command has to say, a line each.
@@ -67,6 +69,7 @@ class Summary:
     model_sha256: str = ""
     model_choice: dict[str, Any] | None = None
     out_of_domain: int = 0
+    domain_reasons: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -161,7 +164,9 @@ def embed(
             overwrite=options.overwrite,
             predictions=() if projecting is None else (projecting.column,),
         )
-    return run(blocks, (projecting or embedder).embed, sink, embedder, options, verb="embed")
+    summary = run(blocks, (projecting or embedder).embed, sink, embedder, options, verb="embed")
+    summary.notes += _elsewhere(embedder)
+    return summary
 
 
 def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
@@ -205,29 +210,41 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
         return result
 
     summary = run(blocks, compute, sink, embedder, options, verb="reconstruct")
+    summary.notes += _elsewhere(embedder)
     if errors:
         summary.metrics = {"rmsd_mean": float(np.mean(errors)), "rmsd_median": float(np.median(errors))}
     return summary
 
 
-class Reasons:
-    """How many records were refused for what reason, in bounded memory."""
+def _elsewhere(embedder: Embedder) -> list[str]:
+    """Which conformers another model would hold better, where the model was chosen by itself."""
+    return embedder.watch.choice.elsewhere() if embedder.watch is not None else []
 
-    def __init__(self) -> None:
+
+class Reasons:
+    """How many records there are for what reason, in bounded memory.
+
+    Args:
+        kind_of: reasons that it maps to the same text count as one, which the first of them names.
+    """
+
+    def __init__(self, kind_of: Callable[[str], str] = kind_of) -> None:
+        self._kind_of = kind_of
         self._count: Counter[str] = Counter()
         self._first: dict[str, str] = {}
 
-    def add(self, rejected: Iterable[Rejected]) -> None:
-        """Count refused records."""
-        for record in rejected:
-            known = record.kind in self._first or len(self._first) < MAX_REASONS
-            kind, reason = (record.kind, record.reason) if known else (OTHER_REASONS, OTHER_REASONS)
+    def add(self, reasons: Iterable[str]) -> None:
+        """Count the reasons of so many records."""
+        for reason in reasons:
+            kind = self._kind_of(reason)
+            known = kind in self._first or len(self._first) < MAX_REASONS
+            kind, first = (kind, reason) if known else (OTHER_REASONS, OTHER_REASONS)
             self._count[kind] += 1
-            self._first.setdefault(kind, reason)
+            self._first.setdefault(kind, first)
 
     @property
     def total(self) -> int:
-        """Records refused."""
+        """Records counted."""
         return self._count.total()
 
     def most_common(self) -> dict[str, int]:
@@ -254,18 +271,19 @@ def run(
     summary = Summary(str(sink.path), model=embedder.checkpoint.name, model_sha256=embedder.checkpoint.sha256)
     if embedder.watch is not None:
         summary.model_choice = embedder.watch.choice.to_dict()
-    reasons = Reasons()
+    reasons, outside = Reasons(), Reasons(rule_of)
     with sink, tqdm(desc=verb, unit=" conformers", disable=None if options.progress else True) as bar:
         for result in ordered_map(compute, blocks, embedder.workers):
             stop_at_refusal(result.block, options)
             sink.write(result)
             summary.written += len(result)
             summary.rejected += len(result.block.rejected)
-            summary.out_of_domain += len(result) - int(result["in_domain"].sum())
-            reasons.add(result.block.rejected)
+            outside.add(filter(None, result["domain_reason"].tolist()))
+            reasons.add(refused.reason for refused in result.block.rejected)
             bar.update(len(result) + len(result.block.rejected))
     summary.read = summary.written + summary.rejected
     summary.reasons = reasons.most_common()
+    summary.out_of_domain, summary.domain_reasons = outside.total, outside.most_common()
     summary.rejected_in = sink.rejected_in() if summary.rejected else ""
     advice = embedder.watch.advice() if embedder.watch is not None else []
     summary.notes = [*options.notes.lines(), *advice, *sink.notes()]

@@ -254,7 +254,7 @@ def _embedded(
     for block in blocks:
         result = embedder.embed(block)
         stop_at_refusal(result.block, options)
-        reasons.add(result.block.rejected)
+        reasons.add(refused.reason for refused in result.block.rejected)
         conformers += result.block
         embeddings.append(result["embedding"])
     return conformers, np.concatenate(embeddings)

@@ -32,3 +32,14 @@ def moved(c: Conformer, seed: int, reach: float = 10.0) -> Conformer:
 
 def mirrored(c: Conformer) -> Conformer:
     return Conformer(c.atomic_number, c.position * [1.0, 1.0, -1.0], title=f"{c.title} mirrored")
+
+
+def any_bonds(elements: tuple[int, ...]) -> dict[str, object]:
+    """Fields of a `Domain` that random conformers lie in: bonds of 0.7 angstrom and more, many pieces, any shares."""
+    pairs = [(a, b) for a in elements for b in elements if a <= b]
+    return {
+        "fragments": 100,
+        "flat_centres": True,
+        "bonds": tuple((*pair, 0.7, 4.0) for pair in pairs),
+        "shares": tuple((z, 1.0) for z in elements),
+    }

@@ -29,13 +29,19 @@ from molgiae.errors import CheckpointError, ConformerError
 from molgiae.inference import Embedder
 from molgiae.models import build
 
-from .conformers import conformer, random_conformer
+from .conformers import any_bonds, conformer, random_conformer
 from .data.molfiles import molecule, sdf_record
 
 SMALL = ModelConfig(
     elements=(1, 6, 7, 8, 9), max_atoms=12, embedding_dim=8, width=16, layers=1, shape_dim=3, frame_width=0
 )
-SMALL_DOMAIN = Domain(elements=(1, 6, 7, 8), n_atoms=(2, 12), radius=20.0, nearest=(0.5, 3.0))
+SMALL_DOMAIN = Domain(
+    elements=(1, 6, 7, 8),
+    n_atoms=(2, 12),
+    radius=20.0,
+    nearest=(0.5, 3.0),
+    **any_bonds((1, 6, 7, 8, 16, 17)),
+)
 MODELS = {
     "small": (SMALL, SMALL_DOMAIN),
     "compact": (replace(SMALL, embedding_dim=4), SMALL_DOMAIN),
@@ -111,13 +117,54 @@ class TestChoose:
 
     def test_among_equals_the_smaller(self, shipped):
         assert choose([small(0), random_conformer(40, 2)]).model == "small"
-        stretched = conformer([6, 6], [[0, 0, 0], [9, 0, 0]])
+        stretched = conformer([6, 6], [[0, 0, 0], [50, 0, 0]])
         assert choose([stretched]).model == "small"
 
     def test_outside_of_all_domains_the_one_that_takes_most(self, shipped):
-        stretched = conformer([16, 16], [[0, 0, 0], [9, 0, 0]])
+        stretched = conformer([16, 16], [[0, 0, 0], [50, 0, 0]])
         found = choose([stretched])
-        assert found.model == "big" and "takes 1 of 1 conformers; no domain covers any" in found.reason
+        assert found.model == "big"
+        assert found.reason.endswith(
+            "takes 1 of 1 conformers (H C N O F S Cl, up to 30 atoms); no domain covers any"
+        )
+
+    def test_where_no_model_takes_any_the_largest_tells_its_limits(self, shipped):
+        found = choose([random_conformer(40, 2), conformer([35, 35], [[0, 0, 0], [2.3, 0, 0]])])
+        assert (
+            found.model == "big"
+            and "takes 0 of 2 conformers (H C N O F S Cl, up to 30 atoms)" in found.reason
+        )
+        assert found.elsewhere() == []
+
+    def test_a_narrower_model_that_holds_some_is_named_with_the_remedy(self, shipped):
+        found = choose([*map(small, range(6)), big(1)])
+        assert (found.model, found.covered) == ("big", {"small": 6, "big": 7})
+        [line] = found.elsewhere()
+        assert line.startswith(
+            "6 of 7 conformers are in the domain of small, which is narrower and keeps them better: "
+        )
+        assert "run again with --model small" in line
+        assert choose([small(0)]).elsewhere() == [], "the wider one is no better"
+
+    def test_a_model_that_holds_what_the_chosen_one_does_not_is_named(self, shipped):
+        found = choose([*map(small, range(6)), random_conformer(12, 0), big(1), random_conformer(40, 2)])
+        assert found.model == "big" and found.beyond == {"small": 0, "big": 0}
+        alone = replace(found, model="small", beyond={"small": 0, "big": 1})
+        [line] = alone.elsewhere()
+        said = "8 of 9 conformers are in the domain of big, 1 of them outside of that of small: "
+        assert line.startswith(said)
+
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_beyond_is_counted_by_brute_force(self, shipped, order):
+        conformers = [
+            *map(small, range(6)),
+            *(replace(small(k), charge=5) for k in range(3)),
+            *map(big, range(3)),
+        ]
+        found = choose(conformers[::order])
+        flags = {name: [choose([c]).covered[name] for c in conformers] for name in ("small", "big")}
+        mine = np.array(flags[found.model], bool)
+        assert found.beyond == {name: int((np.array(f, bool) & ~mine).sum()) for name, f in flags.items()}
 
     def test_nothing_legible(self, shipped):
         assert "no conformer was legible" in choose([conformer([], [])]).reason
@@ -163,8 +210,8 @@ class TestFiles:
         summary = molgiae.embed(path, output=tmp_path / "a.h5")
         assert summary.model == "big" and summary.written == 180 and summary.out_of_domain == 0
         assert summary.model_choice["complete"] is False
+        assert ["looked at are in the domain of small" in note for note in summary.notes] == [True]
         assert "conformers looked at" in summary.model_choice["reason"]
-        assert summary.notes == []
         again = molgiae.embed(tmp_path / "a.h5", output=tmp_path / "b.h5")
         assert again.model == "big" and not again.model_choice["complete"]
 
@@ -255,6 +302,21 @@ class TestCommands:
         with h5py.File("a.h5") as file:
             assert file.attrs["model"] == "big" and file.attrs["model_choice"] == reason
             assert file.attrs["model_sha256"] == checkpoint.sha256_of(shipped / "big.safetensors")
+
+    @pytest.mark.parametrize(("command", "said"), [("embed", 1), ("reconstruct", 1), ("canonicalize", 0)])
+    def test_what_another_model_holds_is_said_where_the_model_matters(self, shipped, command, said):
+        written(Path("a.xyz"), [*map(small, range(5)), big(0)])
+        summary = json.loads(run(command, "a.xyz", "-o", "a.h5", "--json").stdout)
+        assert summary["model"] == "big" and summary["model_choice"]["covered"] == {"small": 5, "big": 6}
+        assert len(summary["notes"]) == said
+
+    def test_who_is_refused_hears_which_model_takes_him(self, shipped):
+        written(Path("a.xyz"), [small(0), big(0), conformer([35, 35], [[0, 0, 0], [2.3, 0, 0]])])
+        summary = json.loads(run("embed", "a.xyz", "-o", "a.h5", "--json", "--model", "small").stdout)
+        assert sorted(reason.rpartition("; ")[2] for reason in summary["reasons"]) == [
+            "no shipped model takes it, train one with molgiae pretrain",
+            "use --model big",
+        ]
 
     def test_a_named_model_needs_no_reason(self, shipped):
         written(Path("a.xyz"), [small(0)])

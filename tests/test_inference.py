@@ -88,7 +88,9 @@ def test_batch_mates_do_not_matter(embedder):
 def test_the_same_input_twice_gives_the_same_bits(embedder):
     first, second = (embedder.embed(MIXED, reconstruct=True) for _ in range(2))
     for name, column in first.columns.items():
-        assert column.tobytes() == second[name].tobytes(), name
+        assert (column.tolist() if column.dtype == object else column.tobytes()) == (
+            second[name].tolist() if column.dtype == object else second[name].tobytes()
+        ), name
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -125,11 +127,10 @@ def test_strangers_are_refused_by_name_and_the_others_kept(embedder):
     silane = conformer([14, 1, 53], [[0, 0, 0], [0, 0, 1.5], [2.0, 0, -0.5]], title="silane")
     big = Conformer(
         *(getattr(random_conformer(17, 1), n) for n in ("atomic_number", "position")),
-        "big",
-        0,
-        "a.sdf",
-        7,
-        90,
+        title="big",
+        source="a.sdf",
+        record=7,
+        line=90,
     )
     result = embedder.embed([silane, chloride, big, *MIXED])
     assert result.block.title == ["known", *MIXED.title]
@@ -207,7 +208,7 @@ def test_poses_that_are_not_defined_are_said_to_be(embedder):
     assert result["pose_defined"].tolist()[:5] == [b"axis", b"none", b"none", b"none", b"none"]
     assert result["order_defined"].tolist() == [0, 0, 0, 0, 1, 1]
     for column in result.columns.values():
-        assert column.dtype.kind == "S" or np.isfinite(column).all()
+        assert column.dtype.kind in "SO" or np.isfinite(column).all()
 
 
 def test_reconstructions_are_those_of_the_model(embedder):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -19,7 +20,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import molgiae
-from molgiae.data.conformer import Rejected
+from molgiae import checkpoint
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.hdf5 import EmbeddingFile
 from molgiae.data.readers import CHUNK_SIZE, read_conformers
@@ -27,7 +28,8 @@ from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.inference import Embedder
 from molgiae.pipeline import Reasons
 
-from .conftest import N_MOLECULES
+from .conformers import any_bonds
+from .conftest import N_MOLECULES, TINY, TINY_DOMAIN
 from .data.molfiles import molecule, sdf_record, xyz_frame
 from .data.test_bad_records import SDF_ACCEPTED, SDF_CASES, XYZ_ACCEPTED, XYZ_CASES
 
@@ -358,7 +360,7 @@ def test_the_file_holds_what_the_embedder_says(command, sdf, tmp_path, model_pat
     assert_convention(tmp_path / "out.h5")
     with EmbeddingFile(tmp_path / "out.h5") as file:
         for name, column in expected.columns.items():
-            if column.dtype.kind == "S":
+            if column.dtype.kind in "SO":
                 assert file.column(name).tolist() == column.astype(str).tolist()
             else:
                 assert_allclose(file.column(name), column, rtol=1e-6, atol=1e-5, err_msg=name)
@@ -478,13 +480,18 @@ def test_counts_add_up_over_many_blocks(tmp_path, model_path, threads):
         assert sorted(r.record for r in file.rejected()) == [k + 1 for k in range(2500) if kinds[k] != "good"]
 
 
-def test_out_of_domain_conformers_are_counted(sdf, tmp_path, model_path):
-    summary = molgiae.embed(sdf, output=tmp_path / "out.h5", model=model_path)
+def test_out_of_domain_conformers_are_counted_and_named(sdf, tmp_path, embedder):
+    domain = replace(TINY_DOMAIN, **any_bonds(TINY.elements))
+    checkpoint.save(tmp_path / "m.safetensors", embedder.model, domain, {"data": "none"})
+    summary = molgiae.embed(sdf, output=tmp_path / "out.h5", model=tmp_path / "m.safetensors")
     with EmbeddingFile(tmp_path / "out.h5") as file:
-        flags = file.column("in_domain")
+        flags, reasons = file.column("in_domain"), file.column("domain_reason")
     with_chlorine = [any(atom[0] == "Cl" for atom in molecule(k)) for k in range(N_MOLECULES)]
     assert flags.tolist() == [not chlorine for chlorine in with_chlorine]
+    reason = "element: Cl is not among H C N O"
+    assert reasons.tolist() == [reason if chlorine else "" for chlorine in with_chlorine]
     assert summary.out_of_domain == sum(with_chlorine) > 0
+    assert summary.domain_reasons == {reason: sum(with_chlorine)}
 
 
 # Runs that are cut off
@@ -546,5 +553,5 @@ def test_reasons_are_counted_by_kind_in_bounded_memory(monkeypatch):
         "atom 2 lost",
         "line 6: bad",
     ):
-        reasons.add([Rejected("a.sdf", 1, "", 1, reason)])
+        reasons.add([reason])
     assert reasons.most_common() == {"line 4: bad": 3, "atom 1 lost": 2, "other reasons": 2}

@@ -1,13 +1,18 @@
-"""Geometry that no molecule has: out of range, all zero, atoms on top of each other, 2D drawings."""
+"""Geometry that no molecule has: out of range, all zero, atoms on top of each other, 2D drawings.
+
+A drawing has all of its atoms at one height and shows by something else that it is none of the planar molecules:
+an atom with four neighbours, which is not flat; bonds of one length whatever the elements; hydrogens left out; or,
+where the header of the record says 2D, any bond of a length that it never has.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from molgiae.data.bonding import Bonding, nearest, owners, remedy, unit_of
 from molgiae.data.conformer import ConformerBlock, Rejected
-from molgiae.data.elements import COVALENT_RADIUS
+from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
 
 MAX_COORDINATE = 1e6
 """Angstrom; float32 coordinates beyond it are coarser than 0.06."""
@@ -19,13 +24,30 @@ _OBLIQUE = np.array([0.5377, 0.6218, 0.5694])
 """A direction on which the atoms of planar and lattice-like molecules do not fall together."""
 
 _NEIGHBOURS = 5
+"""Nearest atoms that are looked at."""
 _NEIGHBOUR_CUTOFF = 1.25
+"""Neighbours are bonded if nearer than this times the median, by radii, of the distances of nearest neighbours."""
 _LINEAR = 150.0
 _MULTIPLE_BOND = 0.88
+"""A bond is a multiple one if its length is less than this times the sum of the radii: C=C 0.88, C=O 0.85."""
+_ORDER_DECAY = 0.173
+"""Of the order of a bond, exp((1 - ratio) / decay) by Pauling's rule: 2 at `_MULTIPLE_BOND`."""
+_FEWEST_BONDS = 3.5
+"""Sum of the orders of its bonds below which carbon lacks a hydrogen: 4, less the error of Pauling's rule."""
+_HALOGEN = np.isin(np.arange(256), (9, 17, 35, 53))
 _SQUEEZED = 0.75
 _DRAWN_LENGTH = (1.47, 1.53)
-_DRAWN_SPREAD = 1.02
+_UNIFORM = 1.02
+"""Lengths that differ by no more than this factor were drawn alike."""
 _GRAPHITE_LENGTH = (1.36, 1.46)
+_OTHER_RADII = 1.3
+"""Bonds whose radii differ by this factor never have one length: C-H and C-C, O-H and C-O. C=C and C-F may."""
+_MOST = 2 / 3
+"""Share of the atoms of a drawing that have their neighbour at the drawn length; others are crowded."""
+
+DRAWING = (
+    "a 2D drawing: all atoms at one height, and {}; make 3D coordinates first, e.g. with molgiae conformers"
+)
 
 
 def reject_faulty(block: ConformerBlock) -> ConformerBlock:
@@ -52,18 +74,17 @@ def geometry_faults(block: ConformerBlock) -> dict[int, str]:
     nonzero = np.bincount(owner, block.position.any(axis=1), len(block))
     for m in np.flatnonzero((nonzero == 0) & (size > 1)).tolist():
         faults.setdefault(m, f"all coordinates of the {size[m]} atoms are zero")
-    for m, reason in _overlaps(block, owner, faults).items():
-        faults.setdefault(m, reason)
-    flat = np.bincount(owner, block.position[:, 2] != 0, len(block)) == 0
-    hydrogen = np.bincount(owner, block.atomic_number == 1, len(block)) > 0
-    carbon = np.bincount(owner, block.atomic_number == 6, len(block)) > 0
-    for m in np.flatnonzero(flat & ~hydrogen & carbon).tolist():
-        conformer = slice(block.offset[m], block.offset[m + 1])
-        if m not in faults and is_drawing(block.atomic_number[conformer], block.position[conformer]):
-            faults[m] = (
-                "a 2D drawing: flat, without hydrogen; make 3D coordinates first, e.g. with RDKit ETKDG"
-            )
-    return faults
+    overlaps = _overlaps(block, owner, faults)
+    units = unit_of(block.take(np.array(list(overlaps), np.int64)))
+    for (m, reason), unit in zip(overlaps.items(), units, strict=True):
+        faults.setdefault(m, f"{reason}; {remedy(unit)}" if unit else reason)
+    flat = np.ones(len(block), bool)
+    flat[owner[block.position[:, 2] != block.position[block.offset[owner], 2]]] = False
+    flat[list(faults)] = False
+    flat &= size >= 3
+    drawings = _drawings(block.take(flat)) if flat.any() else {}
+    where = np.flatnonzero(flat).tolist()
+    return faults | {where[k]: DRAWING.format(found) for k, found in drawings.items()}
 
 
 def _out_of_range(block: ConformerBlock) -> dict[int, str]:
@@ -103,49 +124,91 @@ def _overlaps(block: ConformerBlock, owner: NDArray[np.int64], faults: dict[int,
     return found
 
 
-def is_drawing(atomic_number: NDArray[np.uint8], position: NDArray[np.float64]) -> bool:
-    """Whether a flat set of atoms without hydrogen is a 2D drawing and not a planar molecule such as C2Cl4.
+class _Flat:
+    """Conformers whose atoms are all at one height, and the nearest neighbours of each atom.
 
-    A drawing leaves out hydrogen, so that some carbon has too few neighbours for its angle and bond lengths,
-    or four in a plane; or its bonds are all of one length (1.5) whatever the elements, or far too short
-    (units of the paper). Sheets of carbon with the bonds of graphite and up to two atoms are no drawings.
-
-    Args:
-        atomic_number: (n,) uint8.
-        position: (n, 3) angstrom.
+    Attributes:
+        owner: (N,) conformer of each atom.
+        distance: (N, k) to the nearest atoms, inf where there are fewer.
+        neighbour: (N, k) which these are.
+        ratio: (N, k) distances over sums of covalent radii.
+        usual: (M,) median ratio of the nearest neighbours of each conformer.
     """
-    n = len(atomic_number)
-    if n < 3:
-        return False
-    distance, neighbour = cKDTree(position).query(position, min(_NEIGHBOURS + 1, n))
-    distance, neighbour = distance[:, 1:], neighbour[:, 1:]
-    ratio = distance / (_RADIUS[atomic_number][:, None] + _RADIUS[atomic_number][neighbour])
-    nearest = distance[:, 0]
-    if (atomic_number == 6).all() and _within(nearest, _GRAPHITE_LENGTH):
-        return False
-    if np.median(ratio[:, 0]) < _SQUEEZED:
-        return True
-    if _within(nearest, _DRAWN_LENGTH) and nearest.max() < _DRAWN_SPREAD * nearest.min():
-        return True
-    bonded = ratio < _NEIGHBOUR_CUTOFF * np.median(ratio[:, 0])
-    return any(
-        _lacks_hydrogen(position[i], position[neighbour[i, bonded[i]]], ratio[i, bonded[i]])
-        for i in np.flatnonzero(atomic_number == 6)
-    )
+
+    def __init__(self, block: ConformerBlock) -> None:
+        self.block, self.z, self.owner = block, block.atomic_number, owners(block)
+        self.distance, self.neighbour = nearest(block.position, self.owner, _NEIGHBOURS)
+        self.radii = _RADIUS[self.z][:, None] + _RADIUS[self.z[self.neighbour]]
+        self.ratio = self.distance / self.radii
+        self.usual = self.median(self.ratio[:, 0])
+
+    def median(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (M,) the median over the atoms of each conformer."""
+        ordered = values[np.lexsort((values, self.owner))]
+        size, start = self.block.n_atoms, self.block.offset[:-1]
+        return np.asarray((ordered[start + (size - 1) // 2] + ordered[start + size // 2]) / 2)
+
+    def extreme(self, function: np.ufunc, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (M,) the least or largest of the values of each conformer's atoms."""
+        return np.asarray(function.reduceat(values, self.block.offset[:-1]))
+
+    def any(self, atoms: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return (M,) whether an atom of each conformer is marked."""
+        return np.bincount(self.owner[atoms], minlength=len(self.block)) > 0
+
+    def name(self, atom: int) -> str:
+        """Return element and number of an atom, as in C3."""
+        return f"{SYMBOLS[self.z[atom]]}{atom - int(self.block.offset[self.owner[atom]]) + 1}"
 
 
-def _within(length: NDArray[np.float64], bounds: tuple[float, float]) -> bool:
-    return bool(bounds[0] <= length.min() and length.max() <= bounds[1])
+def _drawings(block: ConformerBlock) -> dict[int, str]:
+    """What shows that flat conformers, of three atoms or more, are drawings, by their index."""
+    x = _Flat(block)
+    found: dict[int, str] = {}
+    crowded = Bonding.of(block).flat_centres
+    lacking = _lacks_hydrogen(x) & ~x.any(x.z == 1)[x.owner] & ~_graphite(x)[x.owner]
+    for atoms, what in (
+        (crowded, "{} has four neighbours, which are never in a plane with it"),
+        (lacking, "hydrogen is missing at {}"),
+    ):
+        for atom in np.flatnonzero(atoms).tolist():
+            found.setdefault(int(x.owner[atom]), what.format(x.name(atom)))
+    for m in np.flatnonzero(_drawn_alike(x)).tolist():
+        found.setdefault(m, "bonds have one length whatever the elements")
+    return found
 
 
-def _lacks_hydrogen(
-    carbon: NDArray[np.float64], neighbours: NDArray[np.float64], ratio: NDArray[np.float64]
-) -> bool:
-    """Whether a carbon of a flat molecule has a number of neighbours that its bonds do not explain."""
-    if len(neighbours) == 1:
-        return bool(ratio[0] > _MULTIPLE_BOND)
-    if len(neighbours) == 2:
-        a, b = neighbours - carbon
-        cosine = a @ b / np.sqrt((a @ a) * (b @ b))
-        return bool(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))) < _LINEAR)
-    return len(neighbours) > 3
+def _graphite(x: _Flat) -> NDArray[np.bool_]:
+    """(M,) conformers of carbon alone whose bonds are those of graphite."""
+    low, high = (x.extreme(function, x.distance[:, 0]) for function in (np.minimum, np.maximum))
+    return ~x.any(x.z != 6) & (_GRAPHITE_LENGTH[0] <= low) & (high <= _GRAPHITE_LENGTH[1])
+
+
+def _drawn_alike(x: _Flat) -> NDArray[np.bool_]:
+    """(M,) conformers with bonds of one length where the elements ask for others, or in units of the paper."""
+    low, high = (x.extreme(function, x.distance[:, 0]) for function in (np.minimum, np.maximum))
+    bare = ~x.any(x.z == 1) & x.any(x.z == 6) & ~_graphite(x)
+    drawn = (_DRAWN_LENGTH[0] <= low) & (high <= _DRAWN_LENGTH[1]) & (high < _UNIFORM * low)
+    usual = x.median(x.distance[:, 0])[x.owner][:, None]
+    alike = (x.distance < _UNIFORM * usual) & (x.distance > usual / _UNIFORM)
+    share = np.bincount(x.owner, alike.any(axis=1), len(x.block)) / x.block.n_atoms
+    largest = x.extreme(np.maximum, np.where(alike, x.radii, 0.0).max(axis=1))
+    least = x.extreme(np.minimum, np.where(alike, x.radii, np.inf).min(axis=1))
+    mixed = (share > _MOST) & (largest > _OTHER_RADII * least)
+    return mixed | (bare & (drawn | (x.usual < _SQUEEZED)))
+
+
+def _lacks_hydrogen(x: _Flat) -> NDArray[np.bool_]:
+    """(N,) carbons with a number of neighbours that their bonds do not explain. Carbenes of halogens exist."""
+    bonded = x.ratio < _NEIGHBOUR_CUTOFF * x.usual[x.owner][:, None]
+    count = bonded.sum(axis=1)
+    order = np.exp((1 - x.ratio) / _ORDER_DECAY, where=bonded, out=np.zeros_like(x.ratio))
+    first = np.argsort(~bonded, axis=1, kind="stable")[:, :2]
+    row = np.arange(len(x.owner))[:, None]
+    a, b = np.moveaxis(x.block.position[x.neighbour[row, first]] - x.block.position[:, None], 1, 0)
+    with np.errstate(invalid="ignore"):
+        cosine = (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    carbene = _HALOGEN[x.z[x.neighbour[row, first]]].all(axis=1)
+    bent = (cosine > np.cos(np.radians(_LINEAR))) & (order.sum(axis=1) < _FEWEST_BONDS) & ~carbene
+    single = np.where(bonded, x.ratio, 0.0).max(axis=1) > _MULTIPLE_BOND
+    return (x.z == 6) & (((count == 1) & single) | ((count == 2) & bent) | (count > 3))

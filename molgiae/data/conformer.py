@@ -114,7 +114,12 @@ class Rejected:
     @property
     def kind(self) -> str:
         """The reason with ``#`` for every number, by which refused records are counted together."""
-        return _NUMBER.sub("#", self.reason)
+        return kind_of(self.reason)
+
+
+def kind_of(reason: str) -> str:
+    """Return a reason with ``#`` for every number."""
+    return _NUMBER.sub("#", reason)
 
 
 def species(atomic_number: NDArray[np.uint8], isotope: NDArray[np.uint16]) -> NDArray[np.int64]:

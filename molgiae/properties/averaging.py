@@ -255,6 +255,7 @@ class MoleculeSink:
         self._number: dict[str, int] = {}
         self._molecule: list[NDArray[np.int64]] = []
         self._parts: dict[str, list[Floats]] = {}
+        self._reasons: list[str] = []
         self._rejected: list[Rejected] = []
 
     def __enter__(self) -> MoleculeSink:
@@ -279,7 +280,10 @@ class MoleculeSink:
         """Append the conformers of a block."""
         number = [self._number.setdefault(title, len(self._number)) for title in result.block.title]
         self._molecule.append(np.array(number, np.int64))
+        self._reasons += result["domain_reason"].tolist()
         for name, column in result.columns.items():
+            if name == "domain_reason":
+                continue
             self._parts.setdefault(name, []).append(np.asarray(column, np.float64))
         self._rejected += result.block.rejected
 
@@ -328,7 +332,11 @@ class MoleculeSink:
             ]
         if self._energies is not None:
             fields.append(Field("largest_weight", float, "1", "share of the conformer that counts most"))
-        return [*fields, Field("in_domain", bool, "1", "1: all conformers are within what was trained on")]
+        return [
+            *fields,
+            Field("in_domain", bool, "1", "1: all conformers are within what was trained on"),
+            Field("domain_reason", str, "text", "why the first one that is not within is not"),
+        ]
 
     def _rows(self) -> list[list[Any]]:
         if not self._number:
@@ -339,13 +347,16 @@ class MoleculeSink:
         std = np.stack([self._column(f"{name}_std") for name in names], axis=1)
         energy = None if self._energies is None else self._column("energy")
         found = average_over(molecule, value, std, energy, self._temperature)
-        outside = np.bincount(molecule, self._column("in_domain") == 0)
+        outside: dict[int, str] = {}
+        for k, reason in zip(molecule.tolist(), self._reasons, strict=True):
+            if reason:
+                outside.setdefault(k, reason)
         rows: list[list[Any]] = []
         for k, title in enumerate(self._number):
             triples = zip(found.value[k], found.std[k], found.spread[k], strict=True)
             row = [title, int(found.conformers[k]), *(float(x) for triple in triples for x in triple)]
             row += [] if energy is None else [float(found.largest_weight[k])]
-            rows.append([*row, bool(outside[k] == 0)])
+            rows.append([*row, k not in outside, outside.get(k, "")])
         return rows
 
 

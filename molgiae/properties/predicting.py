@@ -56,8 +56,8 @@ class Predicted(Protocol):
         """(M, T) uncertainties, in the same units."""
 
     @property
-    def in_domain(self) -> NDArray[np.bool_]:
-        """(M,) whether they are within what the model was trained on."""
+    def domain_reason(self) -> NDArray[np.object_]:
+        """(M,) why they are not within what the model was trained on; empty where they are."""
 
 
 class Predicting(Protocol):
@@ -132,7 +132,8 @@ class Properties:
         columns = pairs.reshape(-1, 2 * len(self.targets)).T  # a block may have lost all its conformers
         return {
             **dict(zip(self.columns, columns, strict=True)),
-            "in_domain": prediction.in_domain.astype(np.uint8),
+            "in_domain": (prediction.domain_reason == "").astype(np.uint8),
+            "domain_reason": prediction.domain_reason,
         }
 
 
@@ -152,7 +153,8 @@ def predict(
 
     Of conformers the output is CSV, TSV, HDF5, SDF or XYZ by its name; of molecules CSV, TSV, JSON or HDF5. SDF
     and XYZ keep their records and properties and get ``molgiae_SYMBOL``, ``molgiae_SYMBOL_std``,
-    ``molgiae_SYMBOL_unit`` and ``molgiae_in_domain``, so that measured and predicted values stand side by side.
+    ``molgiae_SYMBOL_unit``, ``molgiae_in_domain`` and, where that is 0, ``molgiae_domain_reason``, so that measured and
+    predicted values stand side by side.
 
     Args:
         model: directory or file that `molgiae finetune` wrote, or a model in use.
@@ -259,7 +261,7 @@ def _sink(
         columns = [column for target in targets for column in _columns_of(target)]
         return Hdf5Sink(
             output,
-            ("in_domain",),
+            ("in_domain", "domain_reason"),
             in_use,
             command=options.command,
             overwrite=overwrite,
@@ -276,7 +278,7 @@ def _columns_of(target: Target) -> tuple[Any, Any]:
 
 def _headings(targets: Sequence[Target]) -> tuple[str, ...]:
     pairs = [heading for target in targets for heading in (target.heading, _std_heading(target))]
-    return ("source", "record", "title", *pairs, "in_domain")
+    return ("source", "record", "title", *pairs, "in_domain", "domain_reason")
 
 
 def _std_heading(target: Target) -> str:
@@ -297,6 +299,7 @@ class _Rows:
             "record": int(block.record[m]),
             "title": block.title[m],
             "in_domain": int(result["in_domain"][m]),
+            "domain_reason": result["domain_reason"][m],
         }
         for target, (value, std) in zip(self.properties.targets, self._texts(result, m), strict=True):
             row |= {target.heading: value, _std_heading(target): std}
@@ -309,6 +312,8 @@ class _Rows:
             key = f"molgiae_{target.symbol}"
             found |= {key: value, f"{key}_std": std, f"{key}_unit": target.unit}
         found["molgiae_in_domain"] = str(int(result["in_domain"][m]))
+        if result["domain_reason"][m]:
+            found["molgiae_domain_reason"] = result["domain_reason"][m]
         writer.annotate(result.block[m], found)
 
     def _texts(self, result: Result, m: int) -> list[tuple[str, str]]:

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.clouds import batches
 from molgiae.data.conformer import Conformer, ConformerBlock
-from molgiae.domain import in_domain
-from molgiae.inference import as_block, batches_by_size, choose_device, reject_meaningless
-from molgiae.properties.fitting import EVALUATE_BATCH, run
+from molgiae.domain import domain_reasons
+from molgiae.inference import as_block, choose_device, reject_meaningless
+from molgiae.properties.fitting import run
 from molgiae.properties.store import PropertyCheckpoint, load
 from molgiae.targets import Target
 
@@ -30,13 +29,19 @@ class Prediction:
         value: (M, T) in the units of the targets.
         std: (M, T) half-widths, in the same units, of intervals that hold the value in about 68 % of cases; learned
             on the training set and calibrated on the validation set, so of no meaning out of domain.
-        in_domain: (M,) bool, whether elements, size, charge and distances are within those of the training set.
+        domain_reason: (M,) text, why elements, size, charge or bonds are not within those of the training set, see
+            `molgiae.domain.domain_reasons`; empty where they are.
     """
 
     block: ConformerBlock
     value: Floats
     std: Floats
-    in_domain: NDArray[np.bool_]
+    domain_reason: NDArray[np.object_]
+
+    @property
+    def in_domain(self) -> NDArray[np.bool_]:
+        """(M,) whether conformers are within what the model was trained on."""
+        return np.asarray(self.domain_reason == "")
 
 
 class Predictor:
@@ -72,10 +77,8 @@ class Predictor:
         block = reject_meaningless(as_block(conformers))
         scale = self.checkpoint.scale
         value, doubt = run(self.model, block)
-        inside = np.empty(len(block), dtype=bool)
-        for chosen in batches_by_size(block.n_atoms, EVALUATE_BATCH):
-            part = block.take(chosen)
-            (x,) = batches(part.atomic_number, part.position, part.offset, len(part))
-            inside[chosen] = in_domain(self.checkpoint.domain, part, x)
-        inside &= ~scale.references.unseen(block)
-        return Prediction(block, scale.value(block, value), scale.std(doubt), inside)
+        reasons = domain_reasons(self.checkpoint.domain, block)
+        reasons[scale.references.unseen(block) & (reasons == "")] = (
+            "element: one was in no training conformer"
+        )
+        return Prediction(block, scale.value(block, value), scale.std(doubt), reasons)

@@ -76,11 +76,12 @@ def test_drawings_are_rejected(name: str) -> None:
     assert "2D drawing" in faults[0]
 
 
-def test_a_drawing_lifted_out_of_the_plane_passes() -> None:
+def test_a_drawing_is_one_at_any_height_but_not_if_an_atom_leaves_the_plane() -> None:
     symbols, position = DRAWINGS["urea"]
-    assert not geometry_faults(
-        ConformerBlock.of([conformer(symbols, np.array(position) + np.array([0, 0, 0.1]))])
-    )
+    lifted = np.array(position) + np.array([0, 0, 0.1])
+    assert geometry_faults(ConformerBlock.of([conformer(symbols, lifted)]))
+    lifted[0, 2] += 0.1
+    assert not geometry_faults(ConformerBlock.of([conformer(symbols, lifted)]))
 
 
 @settings(deadline=None, max_examples=60)

@@ -75,6 +75,7 @@ def embed(block: ConformerBlock, seed: int = 0) -> dict[str, np.ndarray]:
         "point_group": np.full(len(block), "C1"),
         "stability": np.full(len(block), 0.1),
         "in_domain": np.arange(len(block)) % 2,
+        "domain_reason": ["" if m % 2 else f"atoms: {m}" for m in range(len(block))],
     }
 
 

@@ -41,7 +41,7 @@ class Prediction:
     block: ConformerBlock
     value: np.ndarray
     std: np.ndarray
-    in_domain: np.ndarray
+    domain_reason: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Fake:
         ]
         block = block.take(~silicon, refused)
         value = np.array([self.values(c) for c in block]).reshape(len(block), len(self.targets))
-        inside = np.array([7 not in c.atomic_number for c in block], bool)
-        return Prediction(block, value, np.full_like(value, self.std), inside)
+        reasons = np.array([NITROGEN if 7 in c.atomic_number else "" for c in block], object)
+        return Prediction(block, value, np.full_like(value, self.std), reasons)
 
     def values(self, conformer) -> list[float]:
         size = float(np.linalg.norm(conformer.position - conformer.position.mean(axis=0)))
@@ -71,6 +71,7 @@ class Fake:
 
 
 FAKE = Fake()
+NITROGEN = "element: N was in no training conformer"
 
 
 def expected(path: Path, t: int = 0) -> list[float]:
@@ -114,7 +115,17 @@ def test_a_table_names_units_and_gives_an_uncertainty_and_a_flag_for_every_confo
     output = tmp_path / f"out{suffix}"
     summary = predict(FAKE_TWO, sdf, output=output)
     rows = table(output, delimiter)
-    head = ["source", "record", "title", "H [eV]", "H_std [eV]", "mu [D]", "mu_std [D]", "in_domain"]
+    head = [
+        "source",
+        "record",
+        "title",
+        "H [eV]",
+        "H_std [eV]",
+        "mu [D]",
+        "mu_std [D]",
+        "in_domain",
+        "domain_reason",
+    ]
     assert list(rows[0]) == head
     assert [row["title"] for row in rows] == [f"m{k}" for k in range(20)]
     assert_allclose([float(row["H [eV]"]) for row in rows], expected(sdf), atol=1e-6)
@@ -419,14 +430,16 @@ def test_a_molecule_is_in_domain_if_all_of_its_conformers_are(tmp_path):
     class Far(Fake):
         def predict(self, conformers):
             found = super().predict(conformers)
-            return replace(found, in_domain=np.array([p["far"] == "0" for p in found.block.properties]))
+            reasons = ["" if p["far"] == "0" else f"radius: {p['far']}" for p in found.block.properties]
+            return replace(found, domain_reason=np.array(reasons, object))
 
     path = tmp_path / "a.sdf"
     flags = [("a", "0"), ("a", "1"), ("b", "0"), ("b", "0")]
     path.write_text("".join(sdf_record(stretched(k), t, data=[("far", f)]) for k, (t, f) in enumerate(flags)))
     summary = predict(Far(), path, output=tmp_path / "a.csv", average="mean")
-    assert [row["in_domain"] for row in table(tmp_path / "a.csv")] == ["0", "1"]
-    assert summary.out_of_domain == 1
+    rows = [(row["in_domain"], row["domain_reason"]) for row in table(tmp_path / "a.csv")]
+    assert rows == [("0", "radius: 1"), ("1", "")]
+    assert (summary.out_of_domain, summary.domain_reasons) == (1, {"radius: 1": 1})
 
 
 @pytest.mark.parametrize(
