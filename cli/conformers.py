@@ -139,6 +139,9 @@ def canonicalize(
 
     Works for every element and size: equal conformers get equal coordinates whatever pose and order they had.
 
+    Copies of an SDF record become one text, whatever the order and direction of their bond lines. Kekulé forms and the
+    places of charges are not rewritten; titles and properties are copied.
+
     \b
     molgiae canonicalize conformers.sdf -o canonical.sdf
     molgiae canonicalize trajectory.xyz -o canonical.h5

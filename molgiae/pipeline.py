@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from molgiae.choice import choose_by_look
@@ -20,8 +21,9 @@ from molgiae.data.inputs import is_hdf5, listed, read_inputs
 from molgiae.data.readers import Inputs, OnError
 from molgiae.data.schema import EMBEDDING_COLUMNS
 from molgiae.data.sources import STDIN, Notes
-from molgiae.data.writers import StructureWriter, structure_suffix
+from molgiae.data.writers import StructureWriter, sdf_record, structure_suffix
 from molgiae.domain import rule_of
+from molgiae.equivalents import least_table
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.inference import Embedder, Result
 from molgiae.latents import ProjectingEmbedder
@@ -171,6 +173,10 @@ def embed(
 
 def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
     """Write every conformer in its canonical pose and order, as HDF5, SDF or XYZ by the name of the output.
+
+    Records of SDF that differ in pose, in the order of atoms or in the order and direction of bond lines alone become
+    one text, wherever coordinates round to the same decimals. What is drawn otherwise stays so: mesomeric
+    formulas with charges or double bonds at other atoms, V2000 and V3000. Titles and properties are copied.
 
     Arguments as of `embed`.
     """
@@ -381,9 +387,17 @@ def _atoms(result: Result, m: int) -> tuple[Conformer, slice]:
 
 def _canonical_record(writer: StructureWriter, result: Result, m: int) -> None:
     conformer, atoms = _atoms(result, m)
-    position = result["canonical_position"][atoms]
+    order, position = result["permutation"][atoms].astype(np.int64), result["canonical_position"][atoms]
     rotation = result["rotation"][m].T
-    writer.write(conformer, order=result["permutation"][atoms], position=position, rotation=rotation)
+    if writer.keeps_tables and not result["order_defined"][m]:
+        z, isotope = conformer.atomic_number[order], conformer.isotope[order]
+
+        def render(order: NDArray[np.int64], position: NDArray[np.float64]) -> str:
+            return sdf_record(Conformer(z, position, isotope=isotope), order, conformer.text)
+
+        order, position, turn = least_table(conformer.species[order], order, position, render)
+        rotation = turn @ rotation
+    writer.write(conformer, order=order, position=position, rotation=rotation)
 
 
 def _reconstructed_record(writer: StructureWriter, result: Result, m: int) -> None:

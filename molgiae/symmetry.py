@@ -30,6 +30,21 @@ _STEEP = 5.0
 """Clouds whose waves differ by more than so much per angstrom and root of the number of atoms are different."""
 
 
+@dataclass(frozen=True, eq=False)
+class Operations:
+    """Operations that put the atoms of a conformer upon atoms of their class.
+
+    Attributes:
+        matrix: (m, 3, 3) orthogonal, about the centroid.
+        image: (m, n) the atom that each atom falls upon.
+        proper: (m,) whether they are rotations.
+    """
+
+    matrix: Floats
+    image: Ints
+    proper: NDArray[np.bool_]
+
+
 @dataclass(frozen=True, slots=True)
 class Symmetry:
     """What leaves a conformer as it is.
@@ -98,6 +113,23 @@ def symmetry_of(classes: Ints, pos: Floats) -> Symmetry:
     return Symmetry(schoenflies(proper, improper), pose, not exchanges, len(proper))
 
 
+def operations(classes: Ints, pos: Floats) -> Operations:
+    """All operations that put the atoms upon atoms of their class, up to `SYMMETRIC`; the identity comes first.
+
+    Args:
+        classes: (n,) of the atoms, from 0.
+        pos: (n, 3) angstrom, from the centroid, not all on a line.
+    """
+    frames = candidates(classes, pos, None)
+    proper, images = _operations(classes, pos, frames)
+    improper, mirrored = _operations(classes, pos, frames * [1.0, 1.0, -1.0])
+    return Operations(
+        np.concatenate([proper, improper]),
+        np.concatenate([images, mirrored]),
+        np.arange(len(proper) + len(improper)) < len(proper),
+    )
+
+
 def _operations(classes: Ints, pos: Floats, frames: Floats) -> tuple[Floats, Ints]:
     """All operations from the frames (C, 3, 3) to the first that put the atoms upon atoms, each once.
 
@@ -113,8 +145,8 @@ def _operations(classes: Ints, pos: Floats, frames: Floats) -> tuple[Floats, Int
         if image is not None:
             # two atoms may point the same way; only on a line do rotations move no atom
             found[image.tobytes()] = (right @ frames[k].T, image)
-    operations = np.array([operation for operation, _ in found.values()]).reshape(-1, 3, 3)
-    return operations, np.array([image for _, image in found.values()]).reshape(-1, len(pos))
+    matrices = np.array([operation for operation, _ in found.values()]).reshape(-1, 3, 3)
+    return matrices, np.array([image for _, image in found.values()], np.int64).reshape(-1, len(pos))
 
 
 def schoenflies(proper: Floats, improper: Floats) -> str:

@@ -60,10 +60,12 @@ class Motion:
     Attributes:
         order: (n,) atom k was atom ``order[k]``, from 0.
         rotation: (3, 3) orthogonal; vectors v became rotation v. None where the pose stayed.
+        sorts_bonds: whether bonds changed their numbers even if no atom did.
     """
 
     order: NDArray[np.int64]
     rotation: Floats | None = None
+    sorts_bonds: bool = False
 
     @property
     def reorders(self) -> bool:
@@ -73,7 +75,7 @@ class Motion:
 
 def moved_properties(properties: Mapping[str, str], motion: Motion) -> tuple[dict[str, str], list[str]]:
     """Return properties as they hold after a motion, and the keys of those left out."""
-    if motion.rotation is None and not motion.reorders:
+    if motion.rotation is None and not motion.reorders and not motion.sorts_bonds:
         return dict(properties), []
     found, dropped = {}, []
     for key, text in properties.items():
@@ -129,7 +131,9 @@ def _moved_text(key: str, text: str, motion: Motion) -> str | None:
         return _reordered_list(text, motion)
     if key in _NUMBERED:
         return _renumbered(text, motion, _NUMBERED[key])
-    if (_BOND_LIST.match(key) and motion.reorders) or (key.lower() in FIXED and motion.rotation is not None):
+    if _BOND_LIST.match(key):
+        return None if motion.reorders or motion.sorts_bonds else text
+    if key.lower() in FIXED and motion.rotation is not None:
         return None
     words = _NUMBER.findall(text)
     if len(words) < 2 or _SEPARATORS.fullmatch(_NUMBER.sub("", text)) is None:

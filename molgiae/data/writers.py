@@ -117,6 +117,7 @@ def xyz_record(conformer: Conformer, order: Order, text: str) -> str:
         f"{symbol:<2} {x:18.10f} {y:18.10f} {w:18.10f}"
         for symbol, (x, y, w) in zip(symbols, conformer.position.tolist(), strict=True)
     ]
+    atoms = [atom.replace("-0.0000000000", " 0.0000000000") for atom in atoms]
     for values in columns.values():
         rows = values.reshape(len(conformer), -1).tolist()
         atoms = [" ".join([atom, *map(_word, row)]) for atom, row in zip(atoms, rows, strict=True)]
@@ -190,6 +191,11 @@ class StructureWriter:
         self._stream: TextIO = sys.stdout
         self._closing = contextlib.ExitStack()
 
+    @property
+    def keeps_tables(self) -> bool:
+        """Whether bonds, charges and all else that the table of a record says are written."""
+        return self._render is sdf_record
+
     def __enter__(self) -> Self:
         if self._partial is not None:
             with self._partial.reporting():
@@ -229,7 +235,8 @@ class StructureWriter:
 
         Args:
             conformer: as read; bonds, formal charges and isotopes come from its `text`.
-            order: (n,) permutation: atom k of the output is atom ``order[k]`` of the conformer, from 0.
+            order: (n,) permutation: atom k of the output is atom ``order[k]`` of the conformer, from 0. Where it is
+                given, bonds are sorted, too.
             position: (n, 3) coordinates of the atoms of the output, already in that order, angstrom.
             rotation: (3, 3) orthogonal matrix by which vectors of the conformer are turned into its new pose; None
                 if the pose is as it was read.
@@ -246,7 +253,8 @@ class StructureWriter:
         index = np.arange(n) if order is None else np.asarray(order, np.int64)
         if not np.array_equal(np.sort(index), np.arange(n)):
             raise ShapeError(f"order is no permutation of {n} atoms")
-        motion = Motion(index, None if rotation is None else np.asarray(rotation, np.float64))
+        turn = None if rotation is None else np.asarray(rotation, np.float64)
+        motion = Motion(index, turn, sorts_bonds=order is not None)
         kept, lost = moved_properties(conformer.properties, motion)
         atom_data, lost_data = moved_atom_data(conformer.atom_data, motion)
         self.dropped.update([*lost, *lost_data])

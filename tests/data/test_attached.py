@@ -100,6 +100,12 @@ def test_nothing_changes_where_nothing_moves():
     assert (found, dropped) == (given, [])
 
 
+def test_lists_of_bonds_are_left_out_where_bonds_are_sorted():
+    given = {"bond.dprop.length": "1 2 3 4", "atom.dprop.q": "0.5  1 2 3 4"}
+    _, dropped = moved_properties(given, Motion(np.arange(N), sorts_bonds=True))
+    assert dropped == ["bond.dprop.length"]
+
+
 def test_items_of_pubchem_name_the_same_atoms():
     place = np.argsort(ORDER) + 1
     given = {

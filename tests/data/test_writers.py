@@ -161,16 +161,16 @@ def test_everything_else_in_a_v2000_table_is_kept_or_renumbered(tmp_path: Path) 
         "    0.0000    2.0000    0.0000 O   0  0  0  0  0  0  0  0  0  0  0  0\n"
         "    1.0000    0.0000    0.0000 C   0  3  0  0  0  4  0  0  0  7  0  0\n"
         "    0.0000    0.0000    3.0000 D   0  0  0  0  0  0  0  0  0  0  0  0\n"
-        "  3  2  1  0\n"
+        "  1  4  2  3\n"
+        "  2  3  1  0\n"
         "  2  4  8  0\n"
-        "  4  1  2  3\n"
         "A    2\n"
         "an alias\n"
         "V    4 a value\n"
-        "M  ISO  2   3  13   1  15\n"
+        "M  ISO  2   1  15   3  13\n"
         "M  STY  1   1 SUP\n"
-        "M  SAL   1  2   3   2\n"
-        "M  SBL   1  1   2\n"
+        "M  SAL   1  2   2   3\n"
+        "M  SBL   1  1   3\n"
         "M  SMT   1 foo\n"
         "M  SAP   1  1   3   4  1\n"
         "M  END\n"
@@ -228,12 +228,12 @@ def test_everything_else_in_a_v3000_table_is_kept_or_renumbered(tmp_path: Path) 
         "4 H 0.000000 0.000000 3.000000 0 MASS=2",
         "END ATOM",
         "BEGIN BOND",
-        "1 1 3 2",
-        "2 8 2 4 CFG=2",
-        "3 9 4 1 ENDPTS=(2 3 2) ATTACH=ANY",
+        "1 9 4 1 ENDPTS=(2 2 3) ATTACH=ANY",
+        "2 1 2 3",
+        "3 8 2 4 CFG=2",
         "END BOND",
         "BEGIN SGROUP",
-        '1 SUP 0 ATOMS=(2 3 2) XBONDS=(1 2) LABEL="a (b) c" SAP=(3 3 4 1)',
+        '1 SUP 0 ATOMS=(2 2 3) XBONDS=(1 3) LABEL="a (b) c" SAP=(3 3 4 1)',
         "END SGROUP",
         "BEGIN COLLECTION",
         "MDLV30/STEABS ATOMS=(1 3)",
@@ -265,7 +265,7 @@ def test_shifted_columns_are_written_in_their_places(tmp_path: Path) -> None:
     [mol] = by_rdkit(tmp_path / "out.sdf")
     [bond] = mol.GetBonds()
     assert [a.GetSymbol() for a in mol.GetAtoms()] == ["O", "C"]
-    assert (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondTypeAsDouble()) == (1, 0, 3)
+    assert (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondTypeAsDouble()) == (0, 1, 3)
 
 
 @pytest.mark.parametrize("text", ["", "not a table", V2000, "2\nwater\nC 0 0 0\nO 1 0 0\n", V3000])
