@@ -23,20 +23,24 @@ import torch
 from torch import Tensor
 
 from molgiae.clouds import Cloud
+from molgiae.frames import complete
 from molgiae.groups import SE3, SO3, Permutation, SE3xSn, Translation
 from molgiae.ordering import tolerant_lexsort
 from molgiae.shapes import Points, Scores, Vectors
-from molgiae.symmetry import POSES, SYMMETRIC, complete, symmetry_of
+from molgiae.symmetry import POSES, SYMMETRIC, symmetry_of
 from molgiae.walk import bonded, by_isotope, refined, walk
 
 FLOOR = 0.1
 """Shortest learned vector that defines a direction, angstrom: noise s on the atoms turns it by about s / FLOOR."""
 
-GAP = 0.5
-"""Least difference between the singular values of sums over classes that defines their axes, angstrom."""
+GAP = 0.50013
+"""Least difference between the singular values of sums over classes that defines their axes, angstrom.
 
-SIGN = 0.1
-"""Shortest projection on an axis that defines its sign, angstrom."""
+Not at the round number, which made-up structures meet, by more than coordinates of four decimals move a value.
+"""
+
+SIGN = 0.10013
+"""Shortest projection on an axis that defines its sign, angstrom; not round for the same reason."""
 
 SAME = 0.01
 """Scores closer than this do not tell atoms apart; neither do distances from an axis, in angstrom."""

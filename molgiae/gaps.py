@@ -18,17 +18,18 @@ by up to twice that.
 """
 
 
-def at_least(values: NDArray[np.float64], cut: float) -> NDArray[np.bool_]:
-    """Tell which values reach a cut, or follow one that does in steps of at most `SAME_LENGTH` downwards.
+def at_least(values: NDArray[np.float64], cut: float, step: float = SAME_LENGTH) -> NDArray[np.bool_]:
+    """Tell which values reach a cut, or follow downwards, in small steps, one that does.
 
     Args:
         values: (n,) finite, angstrom.
         cut: angstrom.
+        step: the largest that is small, angstrom.
     """
     reaches = values >= cut
     if reaches.all() or not reaches.any():
         return reaches
     below = np.sort(values[~reaches])[::-1]
     steps = -np.diff(below, prepend=values[reaches].min())
-    follow = int((np.append(steps, np.inf) > SAME_LENGTH).argmax())
+    follow = int((np.append(steps, np.inf) > step).argmax())
     return reaches | (values >= below[follow - 1]) if follow else reaches

@@ -18,6 +18,7 @@ from molgiae.clouds import Cloud, pack
 from molgiae.config import BATCH_SIZE, Domain, ModelConfig
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected, rows_of
 from molgiae.data.elements import SYMBOLS
+from molgiae.data.schema import SCHEMA
 from molgiae.domain import accepted, domain_reasons
 from molgiae.errors import ConfigError
 
@@ -161,7 +162,7 @@ class Embedder:
         columns["pose_defined"][chosen] = np.array(POSES, dtype="S4")[action.pose_defined.numpy()]
         columns["order_defined"][chosen] = action.order_defined.numpy()
         columns["symmetry_number"][chosen] = action.symmetry_number.numpy()
-        columns["point_group"][chosen] = np.array(action.point_group, dtype="S4")
+        columns["point_group"][chosen] = action.point_group
         columns["stability"][chosen] = action.stability.numpy()
         columns["permutation"][rows] = g.permutation.index[mask].cpu().numpy()
         columns["canonical_position"][rows] = self.model.undo(action, x).pos[mask].cpu().numpy()
@@ -266,7 +267,7 @@ def _allocate(conformers: int, atoms: int, dimension: int, reconstruct: bool) ->
         "pose_defined": np.empty(conformers, dtype="S4"),
         "order_defined": np.empty(conformers, dtype=np.uint8),
         "symmetry_number": np.empty(conformers, dtype=np.int32),
-        "point_group": np.empty(conformers, dtype="S4"),
+        "point_group": np.empty(conformers, dtype=SCHEMA["point_group"].dtype),
         "stability": np.empty(conformers),
     }
     if dimension:

@@ -1,16 +1,19 @@
-"""Frames from the atoms of a conformer, and the symmetry that such frames show: stabilizer and point group.
+"""The symmetry of a conformer: its stabilizer and point group.
 
-Atoms of the rarest class give candidate frames. Rotations between those that give one cloud are the proper
-stabilizer; those between the conformer and its mirror image are the improper operations (Schoenflies symbols as in
-Cotton, Chemical Applications of Group Theory, chapter 3).
+Pairs of atoms propose operations, which put a pair upon a pair like it. What such an operation makes of the other
+atoms is a permutation, and the best fit to this permutation, by all atoms, is judged. Of those judged good as many
+are kept as form a group. Symbol (Schoenflies, as in Cotton, Chemical Applications of Group Theory, chapter 3),
+symmetry number and what they leave undefined are all read off this group.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -18,31 +21,17 @@ Ints = NDArray[np.int64]
 POSES = ("none", "axis", "full")
 """`pose_defined` by the number of directions that every proper symmetry leaves alone: 0, 1, 3."""
 
-SYMMETRIC = 0.02
-"""An operation is a symmetry if it puts every atom within this of where one of its class was, angstrom."""
+SYMMETRIC = 0.0201
+"""An operation is a symmetry if its best fit puts every atom within this of where one of its class was, angstrom.
 
-REACH = (1.0, 0.5, 0.02, 1e-7)
-"""Distances from the centroid or the axis at which atoms define a direction, angstrom; the first that any does."""
+A little more than the round number, as distortions may be round, by more than four decimals move an atom.
+"""
 
-_WAVES = np.array([[1.31, 0.47, 0.73], [-0.53, 1.17, 0.91], [0.37, -0.83, 1.43]])
-_PHASES = np.array([0.4, 1.3, 2.2])
-_STEEP = 5.0
-"""Clouds whose waves differ by more than so much per angstrom and root of the number of atoms are different."""
+_APART = 1e4
+"""Between classes in the fourth coordinate of `Places`, angstrom."""
 
-
-@dataclass(frozen=True, eq=False)
-class Operations:
-    """Operations that put the atoms of a conformer upon atoms of their class.
-
-    Attributes:
-        matrix: (m, 3, 3) orthogonal, about the centroid.
-        image: (m, n) the atom that each atom falls upon.
-        proper: (m,) whether they are rotations.
-    """
-
-    matrix: Floats
-    image: Ints
-    proper: NDArray[np.bool_]
+_POLYHEDRAL = {12: "T", 24: "O", 60: "I"}
+"""Groups with several axes of the highest order, by their number of rotations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +52,55 @@ class Symmetry:
     symmetry_number: int
 
 
-def complete(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Floats, float]:
-    """The best of all frames that the conformer itself singles out.
+@dataclass(frozen=True, eq=False)
+class Operations:
+    """Operations that put the atoms of a conformer upon atoms of their class.
+
+    Attributes:
+        matrix: (m, 3, 3) orthogonal, about the centroid.
+        image: (m, n) int32, the atom that each atom falls upon.
+        proper: (m,) whether they are rotations.
+        error: (m,) how far from it an atom falls at most, angstrom.
+    """
+
+    matrix: Floats
+    image: NDArray[np.int32]
+    proper: NDArray[np.bool_]
+    error: Floats
+
+    def __getitem__(self, chosen: NDArray[np.bool_] | Ints | slice) -> Operations:
+        return Operations(self.matrix[chosen], self.image[chosen], self.proper[chosen], self.error[chosen])
+
+    def __len__(self) -> int:
+        return len(self.error)
+
+    @property
+    def keys(self) -> list[bytes]:
+        """What tells operations of a conformer apart: the permutation, and whether they are rotations."""
+        return [bytes([bool(p)]) + image.tobytes() for p, image in zip(self.proper, self.image, strict=True)]
+
+
+class Places:
+    """Where the atoms of a conformer are, to be found by others of their class.
 
     Args:
         classes: (n,) of the atoms, from 0.
-        pos: (n, 3) angstrom, from the point that translations are measured from.
-        first: (3,) first axis, or None if that has to come from the atoms too.
-
-    Returns:
-        (2, 3) first and second axis, and the noise on the atoms, angstrom, that would make another candidate
-        with another cloud win; infinite without one.
+        pos: (n, 3) angstrom.
     """
-    frames = candidates(classes, pos, first)
-    clouds = pos @ frames
-    waves = _waves(classes, clouds)
-    value = waves.sum(axis=1)
-    best = int(value.argmin())
-    for k in _similar(waves, waves[best], len(pos)):
-        if _image(classes, clouds[k], clouds[best]) is not None:
-            value[k] = np.inf
-    wins_by = float(value.min() - waves[best].sum()) / _slope(classes, clouds[best]) / 2**0.5
-    return frames[best].T[:2], wins_by
+
+    def __init__(self, classes: Ints, pos: Floats) -> None:
+        self.size, self.label = len(pos), (_APART * classes)[:, None]
+        self.tree = cKDTree(np.hstack([pos, self.label]))
+
+    def nearest(self, cloud: Floats) -> Ints:
+        """(n,) the nearest atom of its class to each atom of a cloud (n, 3) of the same atoms."""
+        return np.asarray(self.tree.query(np.hstack([cloud, self.label]))[1], dtype=np.int64)
+
+    def image(self, cloud: Floats) -> Ints | None:
+        """(n,) the atom that each of a cloud falls upon, within `SYMMETRIC`; None if the clouds are not the same."""
+        near, image = self.tree.query(np.hstack([cloud, self.label]), distance_upper_bound=SYMMETRIC)
+        one_to_one = np.isfinite(near).all() and np.bincount(image, minlength=self.size).max() == 1
+        return np.asarray(image, dtype=np.int64) if one_to_one else None
 
 
 def symmetry_of(classes: Ints, pos: Floats) -> Symmetry:
@@ -92,25 +108,21 @@ def symmetry_of(classes: Ints, pos: Floats) -> Symmetry:
 
     Args:
         classes: (n,) of the atoms, from 0; no symmetry may exchange atoms of different classes.
-        pos: (n, 3) angstrom, from the centroid.
+        pos: (n, 3) angstrom.
     """
-    radius = np.linalg.norm(pos, axis=1)
-    if radius.max() <= SYMMETRIC:
+    pos = pos - pos.mean(axis=0)
+    if np.linalg.norm(pos, axis=1).max() <= SYMMETRIC:
         return Symmetry("Kh", "none", True, 0)
-    axis = pos[radius.argmax()] / radius.max()
+    axis = np.linalg.svd(pos, full_matrices=False)[2][0]
     height = pos @ axis
     if np.linalg.norm(pos - height[:, None] * axis, axis=1).max() <= SYMMETRIC / 2:
-        line = np.stack([height, 0 * height, 0 * height], axis=1)
-        turned = _image(classes, line * [-1.0, 1.0, 1.0], line) is not None
+        line = height[:, None] * np.eye(3)[0]
+        turned = Places(classes, line).image(-line) is not None
         return Symmetry(*(("D*h", "none", False) if turned else ("C*v", "axis", True)), 0)
-    frames = candidates(classes, pos, None)
-    proper, images = _operations(classes, pos, frames)
-    improper, _ = _operations(classes, pos, frames * [1.0, 1.0, -1.0])
-    # the mean over a group projects on what the group fixes, so its trace is the number of directions
-    fixed = round(float(np.trace(proper, axis1=1, axis2=2).mean()))
-    pose = {3: "full", 1: "axis"}.get(fixed, "none")
-    exchanges = (images != np.arange(len(pos))).any()
-    return Symmetry(schoenflies(proper, improper), pose, not exchanges, len(proper))
+    group = point_group_of(operations(classes, pos))
+    number = int(group.proper.sum())
+    symbol, axial = schoenflies(group)
+    return Symmetry(symbol, "full" if number == 1 else "axis" if axial else "none", number == 1, number)
 
 
 def operations(classes: Ints, pos: Floats) -> Operations:
@@ -120,146 +132,163 @@ def operations(classes: Ints, pos: Floats) -> Operations:
         classes: (n,) of the atoms, from 0.
         pos: (n, 3) angstrom, from the centroid, not all on a line.
     """
-    frames = candidates(classes, pos, None)
-    proper, images = _operations(classes, pos, frames)
-    improper, mirrored = _operations(classes, pos, frames * [1.0, 1.0, -1.0])
+    places = Places(classes, pos)
+    found: dict[bytes, Operations] = {}
+    n = len(pos)
+    identity = Operations(np.eye(3)[None], np.arange(n, dtype=np.int32)[None], np.ones(1, bool), np.zeros(1))
+    found[identity.keys[0]] = identity
+    for matrix in _proposed(classes, pos):
+        image = places.nearest(pos @ matrix.T)
+        if np.bincount(image, minlength=n).max() > 1:
+            continue
+        fitted = _fitted(pos, image, proper=bool(np.linalg.det(matrix) > 0))
+        if fitted.error[0] <= SYMMETRIC:
+            found.setdefault(fitted.keys[0], fitted)
+    return _joined(list(found.values()))
+
+
+def _joined(parts: list[Operations]) -> Operations:
     return Operations(
-        np.concatenate([proper, improper]),
-        np.concatenate([images, mirrored]),
-        np.arange(len(proper) + len(improper)) < len(proper),
+        np.concatenate([part.matrix for part in parts]),
+        np.concatenate([part.image for part in parts]),
+        np.concatenate([part.proper for part in parts]),
+        np.concatenate([part.error for part in parts]),
     )
 
 
-def _operations(classes: Ints, pos: Floats, frames: Floats) -> tuple[Floats, Ints]:
-    """All operations from the frames (C, 3, 3) to the first that put the atoms upon atoms, each once.
+def _proposed(classes: Ints, pos: Floats) -> Iterator[Floats]:
+    """Orthogonal matrices, among them one near to every symmetry.
 
-    Returns:
-        (m, 3, 3) operations, and (m, n) which atom falls upon which.
+    A symmetry puts an atom upon one of its class at the same distance from the centroid, and keeps distances. So
+    the images of two atoms say what it is; two that stand far out, so that atoms fall near where they should, and
+    have few like them.
     """
-    clouds = pos @ frames
-    right = frames[0] * [1.0, 1.0, np.linalg.det(frames[0]).round()]
-    reference = pos @ right
-    found = {}
-    for k in _similar(_waves(classes, clouds), _waves(classes, reference[None])[0], len(pos)):
-        image = _image(classes, clouds[k], reference)
-        if image is not None:
-            # two atoms may point the same way; only on a line do rotations move no atom
-            found[image.tobytes()] = (right @ frames[k].T, image)
-    matrices = np.array([operation for operation, _ in found.values()]).reshape(-1, 3, 3)
-    return matrices, np.array([image for _, image in found.values()], np.int64).reshape(-1, len(pos))
+    radius = np.linalg.norm(pos, axis=1)
+    alike = _number_alike(classes, radius)
+    a = _fewest(alike, radius >= radius.max() / 2)
+    across = np.linalg.norm(np.cross(pos, pos[a] / radius[a]), axis=1)
+    b = _fewest(alike, across >= across.max() / 2)
+    of_a, of_b = (
+        np.flatnonzero((classes == classes[atom]) & (np.abs(radius - radius[atom]) <= SYMMETRIC))
+        for atom in (a, b)
+    )
+    base = _frame(pos[a], pos[b])
+    apart = np.linalg.norm(pos[a] - pos[b])
+    for first in of_a:
+        distance = np.linalg.norm(pos[of_b] - pos[first], axis=1)
+        for second in of_b[np.abs(distance - apart) <= 2 * SYMMETRIC]:
+            frame = _frame(pos[first], pos[second])
+            yield frame @ base.T
+            yield frame * [1.0, 1.0, -1.0] @ base.T
 
 
-def schoenflies(proper: Floats, improper: Floats) -> str:
-    """The symbol of a finite point group.
+def _number_alike(classes: Ints, radius: Floats) -> Ints:
+    """(n,) the number of atoms of the same class at the same distance, up to `SYMMETRIC`."""
+    number = np.empty_like(classes)
+    for one in np.unique(classes):
+        own = classes == one
+        ordered = np.sort(radius[own])
+        last = np.searchsorted(ordered, radius[own] + SYMMETRIC, side="right")
+        first = np.searchsorted(ordered, radius[own] - SYMMETRIC, side="left")
+        number[own] = last - first
+    return number
+
+
+def _fewest(alike: Ints, allowed: NDArray[np.bool_]) -> int:
+    return int(np.where(allowed, alike, len(alike) + 1).argmin())
+
+
+def _frame(first: Floats, second: Floats) -> Floats:
+    """(3, 3) rotation with the first axis along one vector and the second in the plane of both, as columns."""
+    x = first / np.linalg.norm(first)
+    y = second - (second @ x) * x
+    y /= np.linalg.norm(y)
+    return np.stack([x, y, np.cross(x, y)], axis=1)
+
+
+def _fitted(pos: Floats, image: Ints, proper: bool) -> Operations:
+    """The operation that puts the atoms nearest to their images (Kabsch, 1976)."""
+    left, _, right = np.linalg.svd(pos[image].T @ pos)
+    sign = (1.0 if proper else -1.0) * np.sign(np.linalg.det(left @ right))
+    matrix = left * [1.0, 1.0, sign] @ right
+    error = np.linalg.norm(pos @ matrix.T - pos[image], axis=1).max()
+    return Operations(matrix[None], image.astype(np.int32)[None], np.array([proper]), np.array([error]))
+
+
+def point_group_of(found: Operations) -> Operations:
+    """The operations that form a group, the best first: each is kept if what it generates has been found.
+
+    Near-symmetric conformers may show operations whose products are just beyond the tolerance.
 
     Args:
-        proper: (m, 3, 3) its rotations, the identity included.
-        improper: (m or 0, 3, 3) its other operations.
+        found: the identity first.
     """
+    index = {key: k for k, key in enumerate(found.keys)}
+    group, generators = {0}, list[int]()
+    for k in found.error.argsort(kind="stable").tolist():
+        if k not in group:
+            grown = _generated(found, index, [*generators, k])
+            if grown is not None:
+                group, generators = grown, [*generators, k]
+    return found[np.array(sorted(group))]
+
+
+def _generated(found: Operations, index: dict[bytes, int], generators: list[int]) -> set[int] | None:
+    """The group of some operations, or None if one of its elements has not been found."""
+    group, fresh = {0}, [0]
+    while fresh:
+        a = fresh.pop()
+        for b in generators:
+            proper = bool(found.proper[a] == found.proper[b])
+            product = index.get(bytes([proper]) + found.image[a][found.image[b]].tobytes())
+            if product is None:
+                return None
+            if product not in group:
+                group.add(product)
+                fresh.append(product)
+    return group
+
+
+def schoenflies(group: Operations) -> tuple[str, bool]:
+    """The symbol of a finite point group, and whether its rotations leave one axis alone.
+
+    Args:
+        group: of operations, the identity first.
+    """
+    proper, improper = group[group.proper], group[~group.proper]
     order = len(proper)
-    folds = np.array([_fold(rotation) for rotation in proper])
+    folds = _folds(proper.matrix)
     top = int(folds.max())
-    trace = np.trace(improper, axis1=1, axis2=2).round(1)
-    mirrors = [_axis(-mirror) for mirror in improper[trace > 0.8] if _fold(-mirror) == 2]
+    twice = np.take_along_axis(improper.image, improper.image, axis=1)
+    trace = np.trace(improper.matrix, axis1=1, axis2=2)
+    # an involution has the trace 1 or -3
+    involution = (twice == np.arange(twice.shape[1])).all(axis=1)
+    mirrors = [_axis(-mirror) for mirror in improper.matrix[involution & (trace > -1)]]
     if order == 1:
-        return "Cs" if mirrors else "Ci" if len(improper) else "C1"
-    main = [_axis(rotation) for rotation in proper[folds == top]]
+        return "Cs" if mirrors else "Ci" if len(improper) else "C1", False
+    main = [_axis(rotation) for rotation in proper.matrix[folds == top]]
     across = any(abs(normal @ axis) > 0.9 for normal in mirrors for axis in main)
     if order == top:
         if not len(improper):
-            return f"C{top}"
-        return f"C{top}h" if across else f"C{top}v" if mirrors else f"S{2 * top}"
+            return f"C{top}", True
+        return f"C{top}h" if across else f"C{top}v" if mirrors else f"S{2 * top}", True
     if order == 2 * top:
-        return f"D{top}" + (("h" if across else "d") if len(improper) else "")
-    # near-symmetric conformers may show operations that are no group up to the tolerance
-    letter = {12: "T", 24: "O", 60: "I"}.get(order, "C1")
-    if len(improper) and letter != "C1":
-        return letter + ("d" if letter == "T" and (trace > -2.8).all() else "h")
-    return letter
+        return f"D{top}" + (("h" if across else "d") if len(improper) else ""), False
+    letter = _POLYHEDRAL[order]
+    if not len(improper):
+        return letter, False
+    return letter + ("d" if letter == "T" and not (involution & (trace < -1)).any() else "h"), False
 
 
-def _fold(rotation: Floats) -> int:
-    """Order of a rotation: the smallest number of times that make a whole turn."""
-    cosine = np.clip((np.trace(rotation) - 1) / 2, -1.0, 1.0)
-    turn = np.arccos(cosine) / (2 * np.pi)
-    if turn < 0.01:
-        return 1
-    whole = np.arange(2, 31) * turn
-    return 2 + int((np.abs(whole - whole.round()) < 0.02).argmax())
+def _folds(rotations: Floats) -> Ints:
+    """(m,) orders of the rotations (m, 3, 3) of a group: angles are multiples of a whole turn over m."""
+    order = len(rotations)
+    cosine = np.clip((np.trace(rotations, axis1=1, axis2=2) - 1) / 2, -1.0, 1.0)
+    steps = (np.arccos(cosine) / (2 * np.pi) * order).round().astype(np.int64)
+    return order // np.gcd(steps, order)
 
 
 def _axis(rotation: Floats) -> Floats:
     """Unit vector (3,) along the axis of a rotation other than the identity."""
     value, vectors = np.linalg.eigh((rotation + rotation.T) / 2)
     return vectors[:, value.argmax()]
-
-
-def candidates(classes: Ints, pos: Floats, first: Floats | None) -> Floats:
-    """(m, 3, 3) rotations with axes towards atoms of one class each, as columns; arguments as of `complete`."""
-    starts = directions(classes, pos) if first is None else first[None]
-    if not len(starts):
-        starts = np.eye(3)[:1]
-    return np.concatenate([_frames(classes, pos, start) for start in starts])
-
-
-def directions(classes: Ints, offset: Floats) -> Floats:
-    """Unit vectors (m, 3) towards the atoms of one class, none if no offset (n, 3) reaches far enough.
-
-    The class is the smallest of those with an atom that reaches, by the first `REACH` that any does; the first
-    class of these. Graph and rank decide, so that noise seldom does.
-    """
-    length = np.linalg.norm(offset, axis=1)
-    size = np.bincount(classes)
-    for reach in REACH:
-        far = length >= reach
-        if far.any():
-            found = np.unique(classes[far])
-            chosen = far & (classes == found[size[found].argmin()])
-            return offset[chosen] / length[chosen, None]
-    return np.empty((0, 3))
-
-
-def _frames(classes: Ints, pos: Floats, first: Floats) -> Floats:
-    """(m, 3, 3) rotations with this first axis, the second towards atoms of one class, any if all lie on it."""
-    second = directions(classes, pos - (pos @ first)[:, None] * first)
-    if not len(second):
-        second = np.eye(3)[np.abs(first).argmin()][None]
-    # once more, for offsets as short as round-off
-    second = second - (second @ first)[:, None] * first
-    second = second / np.linalg.norm(second, axis=1, keepdims=True)
-    return np.stack([np.broadcast_to(first, second.shape), second, np.cross(first, second)], axis=2)
-
-
-def _waves(classes: Ints, clouds: Floats) -> Floats:
-    """(C, 3) continuous functions of clouds (C, n, 3) that tell poses apart; the order of atoms does not enter.
-
-    Candidates are compared by their sum.
-    """
-    weight = _weight(classes)
-    phases = (clouds @ wave + phase for wave, phase in zip(_WAVES, _PHASES, strict=True))
-    return np.stack([np.cos(phase) @ weight for phase in phases], axis=1)
-
-
-def _similar(waves: Floats, reference: Floats, n: int) -> list[int]:
-    """The clouds that may be the same as a reference, up to `SYMMETRIC`, by their waves (C, 3)."""
-    near = np.abs(waves - reference).max(axis=1) <= _STEEP * n**0.5 * SYMMETRIC
-    return np.flatnonzero(near).tolist()
-
-
-def _slope(classes: Ints, cloud: Floats) -> float:
-    """Length of the gradient of the sum of `_waves` at a cloud (n, 3)."""
-    gradient = _weight(classes)[:, None] * (np.sin(cloud @ _WAVES.T + _PHASES) @ _WAVES)
-    return float(np.linalg.norm(gradient)) + 1e-12
-
-
-def _weight(classes: Ints) -> Floats:
-    return 1.0 + np.modf(0.618034 * (classes + 1))[0]
-
-
-def _image(classes: Ints, cloud: Floats, reference: Floats) -> Ints | None:
-    """(n,) which atom of the reference each atom of the cloud falls upon, or None if one falls on none."""
-    square = (cloud**2).sum(axis=1)[:, None] + (reference**2).sum(axis=1) - 2 * cloud @ reference.T
-    square[classes[:, None] != classes] = np.inf
-    image = square.argmin(axis=1)
-    fits = square[np.arange(len(cloud)), image] <= SYMMETRIC**2
-    return image if fits.all() and len(np.unique(image)) == len(image) else None

@@ -29,7 +29,10 @@ UPRIGHT = 0.42
 """Sine of the least angle at which a frame axis serves as reference; between those of 19.5 and 30 degrees."""
 
 TOGETHER = 0.3
-"""Torsions that follow each other by less, radian, are one: the height along the bond decides."""
+"""Torsions that follow each other by less, radian, are one: the height along the bond decides.
+
+Where heights are equal too, the projection on `DIRECTION` does, which no symmetry makes equal.
+"""
 
 DIRECTION = (1.0, 0.5437, 0.2331)
 """Roots that the graph cannot tell apart start where this direction of the canonical frame points; no
@@ -183,6 +186,13 @@ class _Walk:
         by_value = value.argsort(stable=True)
         return by_value[key[by_value].argsort(stable=True)]
 
+    def _split(self, key: Tensor, value: Tensor, step: float) -> Tensor:
+        """Number the groups of equal keys anew, in order, split where sorted values differ by more than a step."""
+        order = self._in_order(key, value)
+        new = (key[order].diff() != 0) | (value[order].diff() > step)
+        number = torch.nn.functional.pad(new.long().cumsum(dim=0), (1, 0))
+        return torch.empty_like(number).scatter_(0, order, number)
+
     def run(self) -> Walk:
         frontier = torch.zeros_like(self.mask)
         while True:
@@ -250,10 +260,10 @@ class _Walk:
         if tied.any():
             atoms, sibling = children[tied], key[tied]
             angle, height = self._torsions(atoms, of[tied], children[~tied])
-            order = self._in_order(sibling, angle)
-            new = (sibling[order].diff() != 0) | (angle[order].diff() > TOGETHER)
-            group = torch.nn.functional.pad(new.long().cumsum(dim=0), (1, 0))
-            order = order[self._in_order(group, -height[order])]
+            # equal torsions, then equal heights, as a symmetry makes them, leave the choice to the next key
+            group = self._split(sibling, angle, TOGETHER)
+            group = self._split(group, -height, SAME_LENGTH)
+            order = self._in_order(group, -self.projection[atoms])
             children = torch.cat([atoms[order], children[~tied]])
             key = torch.cat([sibling[order], key[~tied]])
         return children[key.argsort(stable=True)]
@@ -288,7 +298,9 @@ class _Walk:
         sine = across.norm(dim=-1) / offset.norm(dim=-1).clamp_min(1e-9)
         known = (sibling | (place < self.unseen)) & (others != of[:, None]) & (others != start[:, None])
         rank = torch.where(self.bonds[torch.where(at_root, of, start)], place, place + self.unseen)
-        rank = torch.where(sibling, classes - self.n - 1, rank).masked_fill(~known, 4 * self.unseen)
+        # a ring may close at children told apart by several parents, and of one class
+        by_parent = (classes - self.n - 1) * (self.unseen + 1) + self.place[self.parent[others]]
+        rank = torch.where(sibling, by_parent, rank).masked_fill(~known, 4 * self.unseen)
         best, which = rank.masked_fill(sine < STRAIGHT, 4 * self.unseen).min(dim=1)
         wavering = (sine - STRAIGHT).abs() * offset.norm(dim=-1)
         wavering = wavering.masked_fill((rank > best[:, None]) | ~known, torch.inf)

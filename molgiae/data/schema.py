@@ -235,7 +235,7 @@ _COLUMNS = (
     ),
     Column(
         "point_group",
-        "S4",
+        "S8",
         "conformer",
         (),
         "text",

@@ -495,3 +495,21 @@ def test_the_check_passes_good_files_and_finds_each_fault(tmp_path: Path) -> Non
     assert "molgiae" not in {
         line.split()[1] for line in CHECK.read_text().splitlines() if line.startswith("import")
     }
+
+
+def test_point_groups_of_five_letters_are_kept_and_files_with_four_are_read(tmp_path: Path) -> None:
+    """Columns of the first files were as narrow as C12v."""
+    path = tmp_path / "a.h5"
+    block = ConformerBlock.of(make_conformers(1))
+    with Hdf5Writer(path, dimension=DIMENSION) as writer:
+        writer.append(block, {**embed(block), "point_group": np.array(["C137v"])})
+    with h5py.File(path, "r+") as file:
+        assert file["point_group"][()].tolist() == [b"C137v"]
+        file["point_group"][...] = b"C12v"
+        attributes = dict(file["point_group"].attrs)
+        narrow = file["point_group"][()].astype("S4")
+        del file["point_group"]
+        file.create_dataset("point_group", data=narrow).attrs.update(attributes)
+    with EmbeddingFile(path) as file:
+        file.verify()
+        assert file.summary()["point_group"] == {"C12v": 1}
