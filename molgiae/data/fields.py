@@ -49,7 +49,8 @@ def verbatim(latin: str) -> str:
 
 def clean(latin: str) -> str:
     """One line for titles and names: decoded, without surrounding space or control characters."""
-    return verbatim(latin).strip()
+    line = repair(latin).strip()
+    return line if line.isprintable() else _CONTROL.sub("", line).strip()
 
 
 def nul_fault(lines: Iterable[str], first_line: int) -> str:

@@ -248,7 +248,8 @@ def _wide_encoding(head: bytes) -> str:
     for mark, encoding in _WIDE_MARKS.items():
         if head.startswith(mark):
             return encoding
-    zeros = [part.count(0) / max(len(part), 1) for part in (head[0::2], head[1::2])]
+    halves = head[:SHORT_HEAD:2], head[1:SHORT_HEAD:2]
+    zeros = [half.count(0) / max(len(half), 1) for half in halves]
     if min(zeros) == 0 and max(zeros) > _MOSTLY:
         return "utf-16-le" if zeros[1] else "utf-16-be"
     return ""
