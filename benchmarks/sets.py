@@ -29,7 +29,7 @@ from scipy.spatial.transform import Rotation
 from molgiae.config import ConformerSearch
 from molgiae.conformer_worker import selected
 from molgiae.data.bonds import perceived_bonds
-from molgiae.data.conformer import Conformer
+from molgiae.data.conformer import Conformer, normalised
 from molgiae.data.ctab_writer import write_ctab
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.etkdg import embed_and_minimise
@@ -49,12 +49,16 @@ DRUG_SIZE = (30, 60)
 
 def conformer_of(mol: Chem.Mol, conf_id: int = -1, title: str = "") -> Conformer:
     """One conformer of an RDKit molecule, with its bonds."""
-    return Conformer(
-        atomic_number=np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], np.uint8),
-        position=mol.GetConformer(conf_id).GetPositions(),
-        title=title,
-        charge=Chem.GetFormalCharge(mol),
-        text=title + "\n" + Chem.MolToMolBlock(mol, includeStereo=False, confId=conf_id).split("\n", 1)[1],
+    return bonded(
+        Conformer(
+            atomic_number=np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], np.uint8),
+            position=mol.GetConformer(conf_id).GetPositions(),
+            title=title,
+            charge=Chem.GetFormalCharge(mol),
+            text=title
+            + "\n"
+            + Chem.MolToMolBlock(mol, includeStereo=False, confId=conf_id).split("\n", 1)[1],
+        )
     )
 
 
@@ -67,6 +71,11 @@ def to_rdkit(c: Conformer) -> Chem.Mol:
         Chem.FastFindRings(mol)
     mol.GetConformer().SetPositions(np.ascontiguousarray(c.position))
     return mol
+
+
+def bonded(c: Conformer) -> Conformer:
+    """The conformer with the bonds of its text."""
+    return dataclasses.replace(c, bonds=normalised(bonds_of(c).astype(np.int64)))
 
 
 def bonds_of(c: Conformer) -> Ints:
@@ -123,8 +132,10 @@ def scrambled(c: Conformer, rng: np.random.Generator, reach: float = 10.0) -> Co
     text, kept = write_ctab(c.text, c.title, Conformer(c.atomic_number[old], position), old)
     if not kept:
         raise ValueError(f"{c.title}: the bonds are lost")
-    copy = dataclasses.replace(
-        c, atomic_number=c.atomic_number[old], position=position, text=_shuffled_bonds(text, rng)
+    copy = bonded(
+        dataclasses.replace(
+            c, atomic_number=c.atomic_number[old], position=position, text=_shuffled_bonds(text, rng)
+        )
     )
     return Copy(copy, np.argsort(old), rotation, translation)
 
@@ -366,7 +377,7 @@ def with_bonds(z: NDArray[np.uint8], position: Floats, title: str) -> Conformer:
     lines = plain.split("\n")
     lines[FIRST_ATOM - 1] = lines[FIRST_ATOM - 1][:3] + f"{len(bonds):3d}" + lines[FIRST_ATOM - 1][6:]
     lines[FIRST_ATOM + len(z) : FIRST_ATOM + len(z)] = [f"{a:3d}{b:3d}  1  0" for a, b in bonds.tolist()]
-    return Conformer(z, position, title=title, text="\n".join(lines))
+    return bonded(Conformer(z, position, title=title, text="\n".join(lines)))
 
 
 def from_ase(name: str) -> Conformer:

@@ -113,3 +113,11 @@ def test_the_symmetric_set_is_symmetric():
 def test_symmetric_molecules_have_their_atoms_and_bonds(name: str, atoms: int, bonds: int):
     c = sets.made(name)
     assert (len(c), len(sets.bonds_of(c))) == (atoms, bonds)
+
+
+def test_scrambled_copies_carry_the_bonds_of_their_text():
+    c = sets.from_ase("C6H6")
+    copy = sets.scrambled(c, np.random.default_rng(0)).conformer
+    for one in (c, copy):
+        assert {frozenset(b) for b in one.bonds.tolist()} == bond_set(one)
+        assert len(one.bonds) == 12
