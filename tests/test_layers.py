@@ -18,8 +18,8 @@ FOUNDATION = {"shapes", "errors", "config", "targets"}
 LAYERS = {
     # name of a module or package in molgiae: its layer; others are applications
     "groups": 1, "gaps": 1, "data": 2, "nn": 2, "clouds": 2, "ordering": 2, "matching": 2, "plots": 2, "projections": 2,
-    "walk": 2, "symmetry": 2, "frames": 2, "canonicalization": 3, "domain": 3, "metrics": 3, "autoencoder": 4, "losses": 4,
-    "models": 5, "checkpoint": 6,
+    "walk": 2, "symmetry": 2, "frames": 2, "canonicalization": 3, "domain": 3, "metrics": 3, "autoencoder": 4,
+    "losses": 4, "models": 5, "checkpoint": 6,
 }  # fmt: skip
 APPLICATION, COMMAND_LINE = 7, 8
 TOOLKITS = {"rdkit": "data", "ase": "data", "h5py": "data", "typer": "cli", "torch_geometric": "nn"}

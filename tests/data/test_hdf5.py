@@ -239,6 +239,10 @@ def test_every_dataset_says_what_it_is(tmp_path: Path) -> None:
         assert set(file) - {"properties", "rejected"} <= set(SCHEMA)
 
 
+def test_the_readme_has_the_schema_as_it_is() -> None:
+    assert schema_table() in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
 def test_schema_table_has_a_row_for_every_dataset() -> None:
     table = schema_table()
     assert all(
