@@ -87,7 +87,8 @@ Architecture `{config.architecture}`, {config.embedding_dim} dimensions{parts};
 Elements (atomic numbers) {", ".join(map(str, domain.elements))}; {domain.n_atoms[0]} to {domain.n_atoms[1]} atoms,
 hydrogens included; charge {domain.charge[0]} to {domain.charge[1]}; atoms up to {domain.radius:.2f} Å from the
 centroid; lengths of bonds and shares of elements as in `molgiae/data/training_ranges.py`. Conformers outside of this
-are embedded and flagged `in_domain = 0`, with the reason in `domain_reason`. Elements other than {", ".join(map(str, config.elements))} and more than
+are embedded and flagged `in_domain = 0`, with the reason in `domain_reason`.
+Elements other than {", ".join(map(str, config.elements))} and more than
 {config.max_atoms} atoms are refused.
 
 ## Training
