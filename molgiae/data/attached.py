@@ -46,7 +46,9 @@ FIXED = frozenset(("origin",))
 _VOIGT_ROWS, _VOIGT_COLUMNS = np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1])
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?")
-_SEPARATORS = re.compile(r"[\s,;()\[\]{}]*")
+_SEPARATOR = r"[\s,;()\[\]{}]"
+_NUMBERS = re.compile(rf"{_SEPARATOR}*{_NUMBER.pattern}(?:{_SEPARATOR}+{_NUMBER.pattern})*{_SEPARATOR}*")
+"""Several numbers, none of which touches the next: versions and dates do."""
 _ATOM_LIST = re.compile(r"atom\.[a-z]?prop\.", re.IGNORECASE)
 _BOND_LIST = re.compile(r"bond\.[a-z]?prop\.", re.IGNORECASE)
 LIST_WIDTH = 200
@@ -136,7 +138,7 @@ def _moved_text(key: str, text: str, motion: Motion) -> str | None:
     if key.lower() in FIXED and motion.rotation is not None:
         return None
     words = _NUMBER.findall(text)
-    if len(words) < 2 or _SEPARATORS.fullmatch(_NUMBER.sub("", text)) is None:
+    if len(words) < 2 or _NUMBERS.fullmatch(text) is None:
         return text
     given = _moved_numbers(key, words, motion)
     rest = iter(given or ())

@@ -84,10 +84,12 @@ def test_what_cannot_be_known_is_left_out_and_named():
         "atom.dprop.q": "1 2 3",
         "origin": "0.0 0.0 1.0",
         "smiles": "CCO",
+        "version": "1.2.3.4",
+        "time": "10:11:12.5",
     }
     found, dropped = moved_properties(given, Motion(ORDER, TURN))
     assert sorted(dropped) == ["atom.dprop.q", "bond.dprop.length", "list", "odd", "origin"]
-    assert found == {key: given[key] for key in ("grid", "rotational constants", "smiles")}
+    assert found == {key: given[key] for key in ("grid", "rotational constants", "smiles", "version", "time")}
     data = {"odd": np.ones((N, 3)), "mask": np.ones((N, 3), bool), "name": np.array(list("abcde"))}
     found_data, dropped = moved_atom_data(data, Motion(ORDER, TURN))
     assert sorted(dropped) == ["mask", "odd"]
