@@ -37,8 +37,17 @@ WORDS: dict[str, frozenset[str]] = {
 }
 """Words in names of quantities that say how they move, the first that fits; "rows" are vectors in rows."""
 
+TURNING = frozenset(("vector", "axial", "tensor", "rows"))
+"""Kinds that change with the pose; three numbers or more of these, of which it is not known how, are left out."""
+
 VOIGT = frozenset(("stress", "stresses", "virial", "virials"))
 """Tensors that are given by xx, yy, zz, yz, xz, xy where they have six numbers."""
+
+AXES = frozenset(["x", "y", "z", "xx", "xy", "xz", "yx", "yy", "yz", "zx", "zy", "zz"])
+"""Words that make a quantity one component of a vector or tensor, which does not turn without the others."""
+
+COMPONENTS = frozenset(["fx", "fy", "fz", "vx", "vy", "vz"])
+"""Names of components of forces and velocities, as of LAMMPS."""
 
 FIXED = frozenset(("origin",))
 """Keys of places in space, which are left out when the pose changes."""
@@ -46,6 +55,8 @@ FIXED = frozenset(("origin",))
 _VOIGT_ROWS, _VOIGT_COLUMNS = np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1])
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?")
+_TOKEN = re.compile(rf"(?<![\w.])(?:{_NUMBER.pattern}|[-+]?(?:nan|inf))(?![\w.])", re.IGNORECASE)
+"""A number on its own, between words."""
 _SEPARATOR = r"[\s,;()\[\]{}]"
 _NUMBERS = re.compile(rf"{_SEPARATOR}*{_NUMBER.pattern}(?:{_SEPARATOR}+{_NUMBER.pattern})*{_SEPARATOR}*")
 """Several numbers, none of which touches the next: versions and dates do."""
@@ -94,7 +105,9 @@ def moved_atom_data(data: AtomData, motion: Motion) -> tuple[dict[str, NDArray[A
     found, dropped = {}, []
     for name, values in data.items():
         value: NDArray[Any] | None = values[motion.order]
-        if values.ndim > 1 and values.dtype.kind != "U" and motion.rotation is not None:
+        if motion.rotation is not None and _is_component(name):
+            value = None
+        elif values.ndim > 1 and values.dtype.kind != "U" and motion.rotation is not None:
             value = None if values.dtype.kind != "f" else _turned(name, values[motion.order], motion.rotation)
         if value is None:
             dropped.append(name)
@@ -103,9 +116,18 @@ def moved_atom_data(data: AtomData, motion: Motion) -> tuple[dict[str, NDArray[A
     return found, dropped
 
 
+def _words_of(name: str) -> set[str]:
+    return {word.lower() for word in _WORD.findall(name)}
+
+
 def _kind(name: str) -> str:
-    words = {word.lower() for word in _WORD.findall(name)}
+    words = _words_of(name)
     return next((kind for kind, known in WORDS.items() if known & words), "")
+
+
+def _is_component(name: str) -> bool:
+    words = _words_of(name)
+    return bool(COMPONENTS & words) or (_kind(name) in TURNING and bool(AXES & words))
 
 
 def _turned(name: str, values: Floats, rotation: Floats) -> Floats | None:
@@ -119,7 +141,7 @@ def _turned(name: str, values: Floats, rotation: Floats) -> Floats | None:
     if kind == "tensor" and width == 9:
         matrix = values.reshape(*values.shape[:-1], 3, 3)
         return (rotation @ matrix @ rotation.T).reshape(values.shape)
-    if kind == "tensor" and width == 6 and VOIGT & {word.lower() for word in _WORD.findall(name)}:
+    if kind == "tensor" and width == 6 and VOIGT & _words_of(name):
         matrix = np.empty((*values.shape[:-1], 3, 3))
         matrix[..., _VOIGT_ROWS, _VOIGT_COLUMNS] = matrix[..., _VOIGT_COLUMNS, _VOIGT_ROWS] = values
         return (rotation @ matrix @ rotation.T)[..., _VOIGT_ROWS, _VOIGT_COLUMNS]
@@ -129,17 +151,18 @@ def _turned(name: str, values: Floats, rotation: Floats) -> Floats | None:
 
 
 def _moved_text(key: str, text: str, motion: Motion) -> str | None:
+    if motion.rotation is not None and (key.lower() in FIXED or (_is_component(key) and _TOKEN.search(text))):
+        return None
     if _ATOM_LIST.match(key):
         return _reordered_list(text, motion)
     if key in _NUMBERED:
         return _renumbered(text, motion, _NUMBERED[key])
     if _BOND_LIST.match(key):
         return None if motion.reorders or motion.sorts_bonds else text
-    if key.lower() in FIXED and motion.rotation is not None:
-        return None
     words = _NUMBER.findall(text)
     if len(words) < 2 or _NUMBERS.fullmatch(text) is None:
-        return text
+        turns = motion.rotation is not None and _kind(key) in TURNING
+        return None if turns and len(_TOKEN.findall(text)) > 2 else text
     given = _moved_numbers(key, words, motion)
     rest = iter(given or ())
     return None if given is None else _NUMBER.sub(lambda match: next(rest), text)
@@ -148,14 +171,15 @@ def _moved_text(key: str, text: str, motion: Motion) -> str | None:
 def _moved_numbers(key: str, words: list[str], motion: Motion) -> list[str] | None:
     """The numbers of a value after a motion, those that do not change as they were; None to leave them out."""
     n, size, kind = len(motion.order), len(words), _kind(key)
-    if kind == "invariant":
+    if kind == "invariant" or (motion.rotation is None and not motion.reorders):
         return words
-    if size == n and (kind == "scalar" or (kind != "rows" and n > 3 and size not in (6, 9))):
-        named = kind in ("scalar", "tensor", "vector", "axial")
-        return [words[k] for k in motion.order] if named or not motion.reorders else None
+    if size == n and kind in ("scalar", "axial", "tensor") and (n not in (3, 6, 9) or kind != "tensor"):
+        return [words[k] for k in motion.order] if kind != "axial" or n != 3 else None
+    if size == n and not kind and n not in (3, 6, 9):
+        return None if motion.reorders else words
     per_atom = size == 3 * n and n > 1 and kind not in ("tensor", "rows")
     if not per_atom and (size not in (3, 6, 9) or motion.rotation is None):
-        return words
+        return None if size > 2 and kind in TURNING and motion.rotation is not None else words
     if not kind and not per_atom and not all(set(".eEdD") & set(word) for word in words):
         return words  # whole numbers are counts
     values = np.array([float(word.replace("D", "e").replace("d", "e")) for word in words])

@@ -96,6 +96,40 @@ def test_what_cannot_be_known_is_left_out_and_named():
     assert_array_equal(found_data["name"], data["name"][ORDER])
 
 
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 9])
+def test_no_named_vector_is_kept_in_the_old_pose(n):
+    """Components, numbers between words, several vectors and a vector with its length: none is written as it was."""
+    given = {
+        "dipole_x": "1.25",
+        "fy": "0.5",
+        "virial xy": "3.5",
+        "dipole": "x=1.0 y=2.0 z=3.0",
+        "mu": "1.0 nan 2.0 D",
+        "dipole_total": "1.0 2.0 2.0 3.0",
+        "transition_dipoles": words(RNG.normal(size=(n + 5, 3))),
+    }
+    given_kept = {"mu_reference": "B3LYP/6-31G(d,p)", "dipole_norm": "1.5", "gap_x": "1.0", "vector": "fx"}
+    motion = Motion(np.roll(np.arange(n), 1), TURN)
+    found, dropped = moved_properties(given | given_kept, motion)
+    assert (found, sorted(dropped)) == (given_kept, sorted(given))
+    data = {"forces_x": np.arange(n) + 0.5, "vz": np.arange(n) + 0.5}
+    assert moved_atom_data(data, motion) == ({}, ["forces_x", "vz"])
+
+
+@pytest.mark.parametrize("n", [2, 4, 6, 9])
+def test_one_spin_for_each_atom_follows_its_atom(n):
+    found, dropped = moved_properties(
+        {"magmoms": words(np.arange(n))}, Motion(np.roll(np.arange(n), 1), TURN)
+    )
+    assert not dropped
+    assert_array_equal(numbers(found["magmoms"]), np.roll(np.arange(n), 1))
+
+
+def test_three_spins_of_three_atoms_may_be_one_vector():
+    _, dropped = moved_properties({"magmoms": "1.0 0.0 -1.0"}, Motion(np.array([2, 0, 1]), TURN))
+    assert dropped == ["magmoms"]
+
+
 def test_nothing_changes_where_nothing_moves():
     given = {"odd": "1.5 2.5 3.5", "forces": words(PLACES), "atom.dprop.q": "0.5  1 2 3 4", "origin": "0 0 1"}
     found, dropped = moved_properties(given, Motion(np.arange(N)))
