@@ -186,7 +186,12 @@ def _moved_numbers(key: str, words: list[str], motion: Motion) -> list[str] | No
     if per_atom:
         values = values.reshape(n, 3)[motion.order]
     found = values if motion.rotation is None else _turned(key, values, motion.rotation)
-    return None if found is None else [f"{value:.10g}" for value in found.ravel().tolist()]
+    return None if found is None else [f"{value:.10g}" for value in _without_noise(found).ravel().tolist()]
+
+
+def _without_noise(values: Floats) -> Floats:
+    """Values with 0 for the round-off of what vanishes by symmetry."""
+    return np.where(np.abs(values) > 1e-12 * np.abs(values).max(initial=0.0), values, 0.0)
 
 
 def _reordered_list(text: str, motion: Motion) -> str | None:

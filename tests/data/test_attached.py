@@ -219,3 +219,9 @@ def test_the_cell_turns_with_the_atoms(tmp_path):
     order = [before.numbers.tolist().index(z) for z in after.numbers]
     shift = after.get_scaled_positions(wrap=False) - before.get_scaled_positions(wrap=False)[order]
     assert_allclose(shift, shift[:1].repeat(5, 0), atol=1e-6)
+
+
+def test_what_vanishes_by_symmetry_is_written_as_zero():
+    turn = Rotation.from_euler("z", 90, degrees=True).as_matrix()
+    found, _ = moved_properties({"dipole": "0.0 0.0 1.5", "forces": "1.5 0 0"}, Motion(np.arange(2), turn))
+    assert found == {"dipole": "0 0 1.5", "forces": "0 1.5 0"}
