@@ -24,12 +24,12 @@ from typing import Any
 import matchings  # noqa: F401 (brings its architectures)
 import torch
 
-from molgiae import checkpoint
-from molgiae.clouds import Cloud
+from molgiae.canonical.cloud import Cloud
+from molgiae.commands.pretrain import pretrain
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.blocks import concatenate
 from molgiae.data.inputs import read_inputs
-from molgiae.pretraining import pretrain
+from molgiae.model import checkpoint
 from molgiae.training import reconstruct, stages
 
 BASE = ModelConfig(embedding_dim=64, shape_dim=0, atom_width=0, width=320, layers=2)

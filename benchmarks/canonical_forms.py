@@ -26,10 +26,10 @@ from rdkit.Chem import rdMolTransforms
 from sets import add_arguments, noisy, rounded, scrambled, sets_of, to_rdkit
 
 from molgiae import read_conformers
+from molgiae.commands.evaluate import read_data
 from molgiae.data.conformer import Conformer
 from molgiae.evaluation.invariance import random_copies
-from molgiae.evaluation.study import read_data
-from molgiae.inference import Embedder
+from molgiae.model.embedder import Embedder
 
 Floats = NDArray[np.float64]
 Form = tuple[NDArray[np.uint8], Floats]

@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molgiae.autoencoder import ConformerAutoencoder
-from molgiae.checkpoint import load
-from molgiae.clouds import pack
+from molgiae.canonical.cloud import pack
 from molgiae.config import TrainConfig
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.inputs import read_inputs
-from molgiae.domain import accepted
+from molgiae.model.autoencoder import ConformerAutoencoder
+from molgiae.model.checkpoint import load
+from molgiae.model.domain import accepted
 from molgiae.training import Data, Run
 from molgiae.training.stages import Stage, Task, stages_of
 

@@ -76,9 +76,9 @@ def _mask(_: Any, mask: Any) -> list[bool]:
 
 
 def _load_molgiae() -> object:
-    import molgiae.duplicates
+    import molgiae.matching.copies
 
-    return molgiae.duplicates
+    return molgiae.matching.copies
 
 
 def _conformers(task: Task) -> list[Conformer]:
@@ -86,7 +86,7 @@ def _conformers(task: Task) -> list[Conformer]:
 
 
 def _molgiae(conformers: list[Conformer]) -> Any:
-    from molgiae.duplicates import Rule, find_duplicates
+    from molgiae.matching.copies import Rule, find_duplicates
 
     return find_duplicates(conformers, Rule(THRESHOLD)).into < 0
 
@@ -388,9 +388,9 @@ def write_many(path: Path, sources: list[Conformer], size: int, seed: int) -> No
 
 
 def _load_command() -> object:
-    import molgiae.deduplication
+    import molgiae.commands.dedup
 
-    return molgiae.deduplication
+    return molgiae.commands.dedup
 
 
 def _itself(task: Any) -> Any:
@@ -398,7 +398,7 @@ def _itself(task: Any) -> Any:
 
 
 def _deduplicate(task: tuple[str, str]) -> Any:
-    from molgiae.deduplication import deduplicate
+    from molgiae.commands.dedup import deduplicate
 
     started = time.perf_counter()
     result = deduplicate(task[0], output=task[1], overwrite=True, threshold=THRESHOLD)

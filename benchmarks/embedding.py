@@ -59,7 +59,7 @@ def embed_with_molgiae(sdf: str, output: str, threads: int) -> int:
     """What `molgiae embed` does."""
     import torch
 
-    from molgiae.pipeline import Options, embed
+    from molgiae.commands.run import Options, embed
 
     torch.set_num_threads(threads)
     options = Options(output=output, overwrite=True, model=os.environ.get("MODEL", Options().model))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.hdf5 import Hdf5Writer, read_hdf5_blocks
+from molgiae.data.hdf5.writer import Hdf5Writer, read_hdf5_blocks
 
 ATOMS, DIMENSION = 18, 256
 

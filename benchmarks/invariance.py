@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from molgiae.commands.evaluate import read_data
 from molgiae.data.conformer import ConformerBlock
 from molgiae.evaluation.descriptors import Panel, embedding, sample
 from molgiae.evaluation.invariance import EXACT, batch_effect, mirror_images, random_copies, relative_change
-from molgiae.evaluation.study import read_data
-from molgiae.inference import Embedder, Result
+from molgiae.model.embedder import Embedder, Result
 
 SAME_CLOUD = 1e-3
 """Largest deviation of an atom, angstrom, of canonical forms that count as equal."""

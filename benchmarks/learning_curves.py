@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molgiae import checkpoint
+from molgiae.commands.finetune import ROWS, learn, predicted
 from molgiae.config import WAYS, FinetuneConfig
 from molgiae.evaluation.descriptors import soap
-from molgiae.inference import Embedder, Result
+from molgiae.model import checkpoint
+from molgiae.model.embedder import Embedder, Result
 from molgiae.plots import blank, saved
 from molgiae.properties.baselines import baselines
-from molgiae.properties.finetuning import ROWS, learn, predicted
 from molgiae.properties.fitting import Fitting
 from molgiae.properties.labels import Labelled, read_labelled
 from molgiae.properties.references import fit_references

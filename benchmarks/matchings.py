@@ -9,15 +9,15 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from molgiae.autoencoder import ConformerAutoencoder, Encoding
-from molgiae.canonicalization import GroupAction
-from molgiae.clouds import Cloud
+from molgiae.canonical.cloud import Cloud
+from molgiae.canonical.group_action import GroupAction
+from molgiae.canonical.order import bonded, graph_classes, walk
 from molgiae.config import ModelConfig
 from molgiae.groups import Permutation, SE3xSn
-from molgiae.models import ARCHITECTURES
+from molgiae.model.architectures import ARCHITECTURES
+from molgiae.model.autoencoder import ConformerAutoencoder, Encoding
 from molgiae.nn.slots import SlotPrediction
-from molgiae.shapes import Embedding, Scores, Vectors
-from molgiae.walk import bonded, graph_classes, walk
+from molgiae.tensors import Embedding, Scores, Vectors
 
 ROUNDS = 20
 """Of Sinkhorn: rows, then columns."""

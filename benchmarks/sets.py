@@ -26,13 +26,13 @@ from qm9_smiles import molecules_of, read_smiles
 from rdkit import Chem, RDLogger
 from scipy.spatial.transform import Rotation
 
+from molgiae.commands.conformer_worker import selected
 from molgiae.config import ConformerSearch
-from molgiae.conformer_worker import selected
 from molgiae.data.bonds import perceived_bonds
 from molgiae.data.conformer import Conformer, normalised
-from molgiae.data.ctab_writer import write_ctab
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.etkdg import embed_and_minimise
+from molgiae.data.sdf.ctab_writer import write_ctab
 from molgiae.errors import ConformerError
 
 Floats = NDArray[np.float64]

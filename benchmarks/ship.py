@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
-from molgiae import checkpoint
+from molgiae.commands.evaluate import evaluate
 from molgiae.config import ModelConfig, TrainConfig
-from molgiae.evaluation import evaluate
 from molgiae.evaluation.plots import plots
+from molgiae.model import checkpoint
 
 HERE = Path(__file__).resolve().parent.parent / "pretrained"
 OPTIONS = {"embedding_dim": "--dim", "learning_rate": "--lr"}

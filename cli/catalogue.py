@@ -30,7 +30,7 @@ def models(as_json: Json = False) -> None:
     molgiae models --json | jq '.[].name'
     molgiae info qm9
     """
-    from molgiae.inspection import shipped_models
+    from molgiae.commands.info import shipped_models
 
     found = shipped_models()
     typer.echo(json.dumps(found) if as_json else "\n".join(_table(found)))

@@ -30,7 +30,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from molgiae.pipeline import Options, Summary
+    from molgiae.commands.run import Options, Summary
 
 SHOWN_REASONS = 3
 
@@ -113,7 +113,7 @@ def embed(
     molgiae embed conformers.sdf --format npz
     molgiae embed conformers.sdf --projection gram
     """
-    from molgiae import pipeline
+    from molgiae.commands import run as pipeline
 
     npz = format is EmbedFormatName.npz
     read_as = None if npz else format
@@ -146,7 +146,7 @@ def canonicalize(
     molgiae canonicalize conformers.sdf -o canonical.sdf
     molgiae canonicalize trajectory.xyz -o canonical.h5
     """
-    from molgiae import pipeline
+    from molgiae.commands import run as pipeline
 
     options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
     finish(pipeline.canonicalize(inputs, options), "canonicalized", quiet, as_json)
@@ -170,7 +170,7 @@ def reconstruct(
     molgiae reconstruct conformers.sdf -o reconstructed.sdf
     molgiae reconstruct conformers.sdf -o reconstructed.h5
     """
-    from molgiae import pipeline
+    from molgiae.commands import run as pipeline
 
     options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
     finish(pipeline.reconstruct(inputs, options), "reconstructed", quiet, as_json)
@@ -222,7 +222,7 @@ def align(
     molgiae align poses.xyz --reference crystal.sdf -o aligned.xyz
     molgiae align run2.sdf --reference run1.sdf --to title -o rmsd.csv
     """
-    from molgiae.alignment import align as run
+    from molgiae.commands.align import align as run
 
     options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
     summary = run(
@@ -294,7 +294,7 @@ def _options(
     overwrite: bool,
     quiet: bool,
 ) -> Options:
-    from molgiae.pipeline import Options
+    from molgiae.commands.run import Options
 
     return Options(
         output=output,

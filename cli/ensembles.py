@@ -29,8 +29,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from molgiae.deduplication import Deduplication
-    from molgiae.search import Hit, Search
+    from molgiae.commands.dedup import Deduplication
+    from molgiae.commands.search import Hit, Search
 
 SHOWN_REASONS, SHOWN_TITLE = 3, 40
 
@@ -115,8 +115,8 @@ def dedup(
     molgiae dedup run1/ run2.xyz.gz -o unique.xyz --threshold 0.3 --mirror same
     molgiae dedup crest.sdf -o unique.sdf --energy energy --energy-window 0.1
     """
-    from molgiae.deduplication import deduplicate
-    from molgiae.pipeline import Options
+    from molgiae.commands.dedup import deduplicate
+    from molgiae.commands.run import Options
 
     result = deduplicate(
         inputs,
@@ -200,8 +200,8 @@ def search(
     molgiae search query.sdf conformers.h5
     molgiae search query.xyz conformers.h5 -k 50 -o hits.csv
     """
-    from molgiae.pipeline import Options
-    from molgiae.search import search as run
+    from molgiae.commands.run import Options
+    from molgiae.commands.search import search as run
 
     result = run(
         query,

@@ -15,7 +15,7 @@ from .boundary import REJECTED
 from .options import Device, DeviceName, Format, Json, Model, Quiet
 
 if TYPE_CHECKING:
-    from molgiae.properties.finetuning import Outcome
+    from molgiae.commands.finetune import Outcome
 
 RECIPE = FinetuneConfig()
 UNFINISHED = "ended by its time limit; continue with --resume"
@@ -129,7 +129,7 @@ def finetune(
         raise ConfigError(
             "--frozen and --from-scratch exclude each other: random weights are worth no holding"
         )
-    from molgiae.properties.finetuning import finetune as run
+    from molgiae.commands.finetune import finetune as run
 
     full, held, scratch = WAYS
     config = FinetuneConfig(

@@ -16,7 +16,7 @@ from .boundary import REJECTED, status_of
 from .options import Json, Overwrite, Quiet
 
 if TYPE_CHECKING:
-    from molgiae.generation import GenerationSummary
+    from molgiae.commands.conformers import GenerationSummary
 
 SEARCH = ConformerSearch()
 SHOWN_REASONS = 3
@@ -99,8 +99,8 @@ def conformers(
     molgiae conformers library.csv.gz --number 50 --keep 10 --energy-window 10 -o library.sdf
     echo "CC(C)Cc1ccc(cc1)C(C)C(=O)O ibuprofen" | molgiae conformers - -o ibuprofen.sdf
     """
+    from molgiae.commands.conformers import generate_conformers
     from molgiae.data.molecule_files import Columns
-    from molgiae.generation import generate_conformers
 
     search = ConformerSearch(
         number=number,

@@ -82,7 +82,7 @@ def pretrain(
     molgiae pretrain conformers.sdf more.xyz.gz -o mine --dim 128
     molgiae pretrain qm9.npz -o qm9 --steps 40000 --resume
     """
-    from molgiae.pretraining import pretrain as run
+    from molgiae.commands.pretrain import pretrain as run
 
     model = ModelConfig(
         architecture=architecture,
@@ -170,8 +170,8 @@ def evaluate(
     molgiae evaluate conformers.sdf --model mine/model.safetensors
     molgiae evaluate conformers.sdf --plots figures --colour energy
     """
+    from molgiae.commands.evaluate import evaluate as run
     from molgiae.data.partial import PartialFile
-    from molgiae.evaluation import evaluate as run
     from molgiae.evaluation.plots import plots as draw
 
     file = PartialFile(output, overwrite=overwrite) if output else None
@@ -209,7 +209,7 @@ def info(
     molgiae info conformers.h5
     molgiae info qm9
     """
-    from molgiae.inspection import describe
+    from molgiae.commands.info import describe
 
     content = describe(file)
     typer.echo(json.dumps(content) if as_json else "\n".join(_lines(content)))

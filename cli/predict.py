@@ -92,8 +92,8 @@ def predict(
     molgiae predict enthalpy conformers.sdf -o predicted.sdf --unit kcal/mol
     molgiae predict gap ensembles.sdf -o gaps.csv --average boltzmann --energy energy_kcal_per_mol
     """
-    from molgiae.pipeline import Options
-    from molgiae.properties.predicting import predict as run
+    from molgiae.commands.predict import predict as run
+    from molgiae.commands.run import Options
 
     options = Options(
         output=output,

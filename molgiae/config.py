@@ -97,7 +97,7 @@ class ModelConfig(_Plain):
     """A network.
 
     Attributes:
-        architecture: name in `molgiae.models.ARCHITECTURES`.
+        architecture: name in `molgiae.model.architectures.ARCHITECTURES`.
         elements: atomic numbers the model knows, ascending.
         max_atoms: largest conformer, hydrogens included.
         embedding_dim: D, size of the embedding, of which the first `shape_dim` are its shape part.

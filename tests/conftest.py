@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from molgiae import checkpoint
 from molgiae.config import Domain, ModelConfig
-from molgiae.inference import Embedder
-from molgiae.models import build
-
-from .data.molfiles import molecule, sdf_record, xyz_frame
+from molgiae.model import checkpoint
+from molgiae.model.architectures import build
+from molgiae.model.embedder import Embedder
+from tests.data.molfiles import molecule, sdf_record, xyz_frame
 
 # python -c in subprocesses imports what is installed, not the tree it starts in
 os.environ["PYTHONSAFEPATH"] = "1"

@@ -8,7 +8,7 @@ import torch
 from ase.build import molecule
 from torch import Tensor
 
-from molgiae.clouds import Cloud
+from molgiae.canonical.cloud import Cloud
 from molgiae.groups import SE3, Permutation, SE3xSn
 
 GOLDEN = (1 + 5**0.5) / 2

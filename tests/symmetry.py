@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from molgiae.autoencoder import ConformerAutoencoder
-from molgiae.clouds import Cloud
-from molgiae.losses import conditioning_loss, reconstruction_loss
+from molgiae.canonical.cloud import Cloud
+from molgiae.model.autoencoder import ConformerAutoencoder
+from molgiae.training.losses import conditioning_loss, reconstruction_loss
 from tests.geometries import jittered, mirrored, one, random_action, together
 
 TAU = 0.1

@@ -17,13 +17,12 @@ import torch
 from typer.testing import CliRunner, Result
 
 import molgiae
-from molgiae.checkpoint import FORMAT_VERSION
 from molgiae.cli import app
-from molgiae.data.hdf5 import EmbeddingFile
-
-from .conftest import N_MOLECULES
-from .data.molfiles import molecule, sdf_record
-from .data.test_bad_records import SDF_CASES
+from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.model.checkpoint import FORMAT_VERSION
+from tests.conftest import N_MOLECULES
+from tests.data.molfiles import molecule, sdf_record
+from tests.data.test_bad_records import SDF_CASES
 
 COMMANDS = ["embed", "canonicalize", "reconstruct", "align", "pretrain", "evaluate", "info"]
 CONFORMER_COMMANDS = COMMANDS[:4]
@@ -248,7 +247,7 @@ def test_an_error_that_nobody_made_for_users_is_one_line_too(error, monkeypatch,
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("molgiae.pipeline.run", fail)
+    monkeypatch.setattr("molgiae.commands.run.run", fail)
     assert_one_line(molgiae_("embed", sdf, "-m", model_path), FAULTS[error])
     assert molgiae_("--debug", "embed", sdf, "-m", model_path).exception is error
 
@@ -257,7 +256,7 @@ def test_a_closed_pipe_is_no_error_to_tell_of(monkeypatch, sdf, model_path):
     def fail(*_, **__):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    monkeypatch.setattr("molgiae.pipeline.run", fail)
+    monkeypatch.setattr("molgiae.commands.run.run", fail)
     result = molgiae_("embed", sdf, "-m", model_path)
     assert (result.exit_code, result.output) == (1, "")
 
@@ -272,7 +271,7 @@ def test_a_second_termination_does_not_stop_the_cleaning_up(monkeypatch, sdf, mo
             signal.raise_signal(signal.SIGTERM)
             cleaned.append(True)
 
-    monkeypatch.setattr("molgiae.pipeline.run", terminated)
+    monkeypatch.setattr("molgiae.commands.run.run", terminated)
     result = molgiae_("embed", sdf, "-m", model_path)
     assert (result.exit_code, cleaned) == (143, [True])
     assert result.stderr == "molgiae: interrupted; unfinished outputs were removed\n"

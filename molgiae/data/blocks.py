@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from molgiae.data.conformer import CSR, NUMBERS, OBJECTS, PER_ATOM, ConformerBlock, Rejected, offset_of
+from molgiae.data.conformer import (
+    CSR,
+    NUMBERS,
+    OBJECTS,
+    PER_ATOM,
+    Conformer,
+    ConformerBlock,
+    Rejected,
+    offset_of,
+)
 
 
 def concatenate(blocks: Sequence[ConformerBlock]) -> ConformerBlock:
@@ -63,3 +72,8 @@ def rebatch(blocks: Iterable[ConformerBlock], size: int) -> Iterator[ConformerBl
     joined = concatenate(waiting) if waiting else ConformerBlock.of([])
     if len(joined) or joined.rejected:
         yield joined
+
+
+def as_block(conformers: ConformerBlock | Iterable[Conformer]) -> ConformerBlock:
+    """A block as it is, anything else packed into one."""
+    return conformers if isinstance(conformers, ConformerBlock) else ConformerBlock.of(conformers)

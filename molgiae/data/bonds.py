@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from molgiae.data.conformer import Bonds, Conformer, normalised
 from molgiae.data.elements import COVALENT_RADIUS
-from molgiae.gaps import at_least
+from molgiae.data.gaps import at_least
 
 BOND_LENGTH_FACTOR = 1.3003
 """Atoms are bonded if nearer than this times the sum of their covalent radii.
@@ -48,7 +48,7 @@ def known_bonds(conformer: Conformer) -> Bonds:
 def perceived_bonds(z: NDArray[np.integer], pos: NDArray[np.floating]) -> Bonds:
     """Return the bonds that distances show: `BOND_LENGTH_FACTOR` and the exceptions to it below it.
 
-    Lengths that are nearly the same are judged together (`molgiae.gaps`), so that bonds which a symmetry
+    Lengths that are nearly the same are judged together (`molgiae.data.gaps`), so that bonds which a symmetry
     exchanges are all there or none is.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.bonding import Bonding, nearest, owners, remedy, unit_of
-from molgiae.data.conformer import ConformerBlock, Rejected
+from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
 
 MAX_COORDINATE = 1e6
@@ -52,16 +52,7 @@ DRAWING = (
 
 def reject_faulty(block: ConformerBlock) -> ConformerBlock:
     """The block without the conformers that have a geometry fault; these are among its rejected."""
-    faults = geometry_faults(block)
-    if not faults:
-        return block
-    keep = np.ones(len(block), bool)
-    keep[list(faults)] = False
-    rejected = [
-        Rejected(block.source[m], int(block.record[m]), block.title[m], int(block.line[m]), faults[m])
-        for m in sorted(faults)
-    ]
-    return block.take(keep, rejected)
+    return block.reject(geometry_faults(block))
 
 
 def geometry_faults(block: ConformerBlock) -> dict[int, str]:
@@ -212,3 +203,19 @@ def _lacks_hydrogen(x: _Flat) -> NDArray[np.bool_]:
     bent = (cosine > np.cos(np.radians(_LINEAR))) & (order.sum(axis=1) < _FEWEST_BONDS) & ~carbene
     single = np.where(bonded, x.ratio, 0.0).max(axis=1) > _MULTIPLE_BOND
     return (x.z == 6) & (((count == 1) & single) | ((count == 2) & bent) | (count > 3))
+
+
+def reject_meaningless(block: ConformerBlock) -> ConformerBlock:
+    """The block without conformers that readers refuse but Python can make: no atoms, atomic number 0, NaN."""
+    number, finite = block.atomic_number > 0, np.isfinite(block.position).all(axis=1)
+    if block.n_atoms.all() and number.all() and finite.all():
+        return block
+    bad: dict[int, str] = {}
+    for m, conformer in enumerate(block):
+        if not len(conformer):
+            bad[m] = "no atoms"
+        elif not conformer.atomic_number.all():
+            bad[m] = f"atom {int(conformer.atomic_number.argmin()) + 1} has atomic number 0"
+        elif not np.isfinite(conformer.position).all():
+            bad[m] = "a coordinate is not a finite number"
+    return block.reject(bad)

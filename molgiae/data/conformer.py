@@ -265,6 +265,18 @@ class ConformerBlock:
             rejected=[*self.rejected, *rejected],
         )
 
+    def reject(self, reasons: Mapping[int, str]) -> ConformerBlock:
+        """Return the block without the conformers of these indices, which are rejected for these reasons."""
+        if not reasons:
+            return self
+        keep = np.ones(len(self), bool)
+        keep[list(reasons)] = False
+        return self.take(keep, [self.rejection(m, reasons[m]) for m in sorted(reasons)])
+
+    def rejection(self, m: int, reason: str) -> Rejected:
+        """Return the record of a conformer that is rejected for a reason."""
+        return Rejected(self.source[m], int(self.record[m]), self.title[m], int(self.line[m]), reason)
+
 
 PER_ATOM = ("atomic_number", "position", "isotope")
 NUMBERS = ("charge", "multiplicity", "record", "line")

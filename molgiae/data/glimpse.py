@@ -11,7 +11,7 @@ from pathlib import Path
 
 from molgiae.data.checks import reject_faulty
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.hdf5_reader import EmbeddingFile
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.inputs import is_hdf5
 from molgiae.data.readers import READERS
 from molgiae.data.sources import ByteStream, Cursor, Source, find_sources, is_packed, sniff

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.hdf5_reader import read_hdf5_blocks
+from molgiae.data.hdf5.reader import read_hdf5_blocks
 from molgiae.data.readers import Inputs, OnError, read_blocks
 from molgiae.data.sources import Notes
 from molgiae.errors import ConfigError, ConformerError

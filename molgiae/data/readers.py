@@ -10,9 +10,9 @@ from typing import Literal
 from molgiae.data.blocks import part, rebatch
 from molgiae.data.checks import reject_faulty
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.sdf import read_sdf
+from molgiae.data.sdf.reader import read_sdf
 from molgiae.data.sources import ByteStream, Cursor, Notes, Source, find_sources, sniff
-from molgiae.data.xyz import read_xyz
+from molgiae.data.xyz.reader import read_xyz
 from molgiae.errors import ConfigError, ConformerError
 
 Reader = Callable[[bytes, bool, Cursor], tuple[ConformerBlock, int]]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.conformer import NATURAL, Conformer, normalised
-from molgiae.data.ctab import multiplicity_of
+from molgiae.data.sdf.ctab import multiplicity_of
 from molgiae.data.state import charge_and_multiplicity
 from molgiae.errors import ConformerError
 

@@ -19,13 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from molgiae.data.attached import LIST_WIDTH, Motion, moved_atom_data, moved_properties
 from molgiae.data.conformer import AtomData, Conformer
-from molgiae.data.ctab_writer import write_ctab
 from molgiae.data.elements import ISOTOPE, SYMBOLS
 from molgiae.data.partial import PartialFile
-from molgiae.data.sd_items import LINE_END, UNNAMED, free_name, item_name, render_items
+from molgiae.data.sdf.ctab_writer import write_ctab
+from molgiae.data.sdf.data_items import LINE_END, UNNAMED, free_name, item_name, render_items
 from molgiae.data.state import charge_and_multiplicity
-from molgiae.data.xyz_atoms import ISOTOPE_COLUMN
-from molgiae.data.xyz_comment import KINDS, TITLE_KEYS
+from molgiae.data.xyz.atoms import ISOTOPE_COLUMN
+from molgiae.data.xyz.comment import KINDS, TITLE_KEYS
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError, ShapeError
 
 Order = NDArray[np.int64] | None

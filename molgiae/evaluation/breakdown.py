@@ -6,8 +6,8 @@ import numpy as np
 
 from molgiae.data.elements import SYMBOLS
 from molgiae.evaluation.report import Figures
-from molgiae.inference import Result
-from molgiae.metrics import Reconstruction
+from molgiae.model.embedder import Result
+from molgiae.training.metrics import Reconstruction
 
 BIN = 10
 """Numbers of atoms in one row: up to 9, 10 to 19, and so on."""

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molgiae.checkpoint import Checkpoint
-from molgiae.clouds import Cloud, pack
+from molgiae.canonical.cloud import Cloud, pack
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.toolkits import to_ase
-from molgiae.inference import Embedder, Result
-from molgiae.models import build
+from molgiae.model.architectures import build
+from molgiae.model.checkpoint import Checkpoint
+from molgiae.model.embedder import Embedder, Result
 
 Floats = NDArray[np.float64]
 Descriptor = Callable[[Result], Floats]

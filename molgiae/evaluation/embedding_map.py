@@ -13,10 +13,10 @@ import torch
 from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import ConfigError
 from molgiae.evaluation.descriptors import Floats
+from molgiae.evaluation.neighbours import tsne
 from molgiae.evaluation.report import Figures
-from molgiae.neighbours import tsne
 from molgiae.properties.labels import read_labelled
-from molgiae.targets import find
+from molgiae.properties.targets import find
 
 DEFAULT = "enthalpy"
 """What colours the map of an npz file that has it."""
@@ -79,7 +79,7 @@ def read_colour(path: str | os.PathLike[str], name: str | None) -> Colour | None
 
     Args:
         path: as `molgiae.properties.labels.read_labelled` takes it.
-        name: a target of `molgiae.targets`, or a column; None for `DEFAULT`, if it is an npz file that has it.
+        name: a target of `properties.targets`, or a column; None for `DEFAULT`, if it is an npz file that has it.
 
     Raises:
         ConfigError: if what is named is not there.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.clouds import pack
+from molgiae.canonical.cloud import pack
 from molgiae.data.conformer import ConformerBlock
 
 Floats = NDArray[np.float64]

@@ -11,8 +11,8 @@ import numpy as np
 from molgiae.data.bonds import perceived_bonds
 from molgiae.data.elements import SYMBOLS
 from molgiae.evaluation.report import Report
-from molgiae.metrics import RMSD_LIMITS
 from molgiae.plots import blank, saved
+from molgiae.training.metrics import RMSD_LIMITS
 
 DRAWN, PER_ROW = 6, 3
 """Worst reconstructions that are drawn, and how many side by side."""

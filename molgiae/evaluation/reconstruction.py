@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molgiae.clouds import Cloud, pack
+from molgiae.canonical.cloud import Cloud, pack
 from molgiae.data.conformer import ConformerBlock
 from molgiae.evaluation.breakdown import by_atoms, by_element
 from molgiae.evaluation.descriptors import Floats
 from molgiae.evaluation.report import Figures, Track
-from molgiae.inference import Embedder, Result
 from molgiae.matching import superpose
-from molgiae.metrics import Reconstruction
+from molgiae.model.embedder import Embedder, Result
+from molgiae.training.metrics import Reconstruction
 
 WORST = 10
 REPEATS = 3
@@ -36,7 +36,7 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
         track: progress.
 
     Returns:
-        the summary of `molgiae.metrics.Reconstruction`; with the prefix ``solved_`` the same of the solved RMSD;
+        the summary of `training.metrics.Reconstruction`; with the prefix ``solved_`` the same of the solved RMSD;
         `by_atoms` and `by_element`, see `molgiae.evaluation.breakdown`; `worst`, the conformers with the largest
         RMSD, and their coordinates; `series`, both RMSD (angstrom) and n_atoms of each.
     """

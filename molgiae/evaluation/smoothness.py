@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from molgiae.data.conformer import ConformerBlock
 from molgiae.evaluation.descriptors import Floats, Panel, typical_distance, with_atoms
 from molgiae.evaluation.report import Figures, Track
-from molgiae.inference import Result
+from molgiae.model.embedder import Result
 
 Flags = NDArray[np.bool_]
 

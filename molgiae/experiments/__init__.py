@@ -1,7 +1,7 @@
 """The experiments of the paper, each a file: its data, encoder, decoder, group, CONFIG and report.
 
-All train and measure `molgiae.autoencoder.GroupInvariantAutoencoder` with a group of `molgiae.groups`. To add one:
-a module with the contents of `contract.Module`, and a row in `EXPERIMENTS`.
+All train and measure `molgiae.model.autoencoder.GroupInvariantAutoencoder` with a group of `molgiae.groups`. To add
+one: a module with the contents of `contract.Module`, and a row in `EXPERIMENTS`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def run(
     # heavy imports only once the arguments are known to be right
     from molgiae.data.partial import PartialFile  # noqa: PLC0415
     from molgiae.experiments.contract import Report, Setting  # noqa: PLC0415
-    from molgiae.inference import choose_device  # noqa: PLC0415
+    from molgiae.model.embedder import choose_device  # noqa: PLC0415
     from molgiae.plots import blank  # noqa: PLC0415
 
     blank()  # not after hours of training

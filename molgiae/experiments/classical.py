@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from molgiae.groups import Group
-from molgiae.shapes import Embedding
+from molgiae.tensors import Embedding
 
 
 class ClassicalEncoder(nn.Module):

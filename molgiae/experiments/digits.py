@@ -20,14 +20,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from molgiae.autoencoder import GroupInvariantAutoencoder
 from molgiae.errors import ConfigError
 from molgiae.experiments import digits_figures
 from molgiae.experiments.classical import ClassicalEncoder, parameters
 from molgiae.experiments.contract import Bar, Findings, Setting
+from molgiae.experiments.deep_sets import DeepSets, PositionDecoder, bottleneck
 from molgiae.experiments.fitting import fit
 from molgiae.groups import Permutation, soft_sort
-from molgiae.nn.deep_sets import DeepSets, PositionDecoder, bottleneck
+from molgiae.model.autoencoder import GroupInvariantAutoencoder
 
 Labels = NDArray[np.uint8]
 """(M, n) the digits of M sets."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from molgiae.autoencoder import Encoding, GroupInvariantAutoencoder
+from molgiae.experiments.steerable2d import DiscHarmonics, best_turn, turned
 from molgiae.groups import SO2
-from molgiae.nn.steerable2d import DiscHarmonics, best_turn, turned
-from molgiae.shapes import Embedding
+from molgiae.model.autoencoder import Encoding, GroupInvariantAutoencoder
+from molgiae.tensors import Embedding
 
 
 class DiscAutoencoder(GroupInvariantAutoencoder[Tensor, Tensor, SO2]):

@@ -1,6 +1,6 @@
 """Rotated MNIST under SO(2) (Section 5.1, Appendices B and E.1): trained on digits as they are, tested on rotated ones.
 
-A digit is a function on the disc, held as coefficients of circular harmonics (`molgiae.nn.steerable2d`), which turn
+A digit is a function on the disc, held as coefficients of circular harmonics (`steerable2d`), which turn
 exactly; only the step between pixels and coefficients feels the grid. A steerable network gives one vector, whose angle
 is the group action; embedding and decoder are dense networks on the coefficients in the canonical orientation, where
 any network is invariant. Every other row of the paper's table has the same dense networks and the same training: the
@@ -32,19 +32,25 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from molgiae.errors import ConfigError, MolgiaeError
+from molgiae.evaluation.neighbours import check_tsne, knn_accuracy, tsne
 from molgiae.experiments import mnist_figures
 from molgiae.experiments.classical import ClassicalEncoder, parameters
 from molgiae.experiments.contract import Bar, Findings, Setting
+from molgiae.experiments.deep_sets import bottleneck
 from molgiae.experiments.disc import DiscAutoencoder, DiscEncoder, reconstructed
 from molgiae.experiments.fitting import fit
 from molgiae.experiments.mnist_data import PIXELS, Digits, read, rotated, some
+from molgiae.experiments.steerable2d import (
+    DiscHarmonics,
+    SteerableDecoder,
+    SteerableVectors,
+    best_turn,
+    turned,
+)
 from molgiae.groups import SO2
-from molgiae.neighbours import check_tsne, knn_accuracy, tsne
-from molgiae.nn.deep_sets import bottleneck
+from molgiae.model.projections import orbit_distance, project
 from molgiae.nn.slots import LinearPlusResidual
-from molgiae.nn.steerable2d import DiscHarmonics, SteerableDecoder, SteerableVectors, best_turn, turned
-from molgiae.projections import orbit_distance, project
-from molgiae.shapes import Embedding
+from molgiae.tensors import Embedding
 
 EVALUATE_BATCH = 500
 PAPER_ACCURACY = 0.90

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from molgiae.commands.evaluate import Settings, evaluate
+from molgiae.commands.pretrain import bf16_pays, fitted, read_data
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.errors import ConfigError
 from molgiae.evaluation.descriptors import sample
 from molgiae.evaluation.report import Report
-from molgiae.evaluation.study import Settings, evaluate
 from molgiae.experiments import qm9_figures
 from molgiae.experiments.contract import Bar, Findings, Setting
-from molgiae.pretraining import bf16_pays, fitted, read_data
 from molgiae.training import Data, Run, train
 
 RMSD = 0.15

@@ -18,18 +18,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from molgiae.autoencoder import ConformerAutoencoder
-from molgiae.canonicalization import Equivariant
-from molgiae.clouds import Cloud
+from molgiae.canonical.cloud import Cloud
+from molgiae.canonical.group_action import Equivariant
+from molgiae.canonical.point_group import POSES
 from molgiae.config import ModelConfig
 from molgiae.experiments import tetris_figures
 from molgiae.experiments.contract import Bar, Findings, Setting
 from molgiae.experiments.fitting import fit
 from molgiae.groups import SE3, Permutation, SE3xSn, Translation
-from molgiae.losses import reconstruction_loss
+from molgiae.model.autoencoder import ConformerAutoencoder
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
-from molgiae.shapes import Embedding
-from molgiae.symmetry import POSES
+from molgiae.tensors import Embedding
+from molgiae.training.losses import reconstruction_loss
 
 SHAPES = {
     "chiral 1": ((0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 1, 0)),

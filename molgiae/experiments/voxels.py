@@ -20,17 +20,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from molgiae.autoencoder import GroupInvariantAutoencoder
 from molgiae.data.qm9 import open_npz
 from molgiae.errors import ConfigError, MolgiaeError
+from molgiae.evaluation.neighbours import check_tsne, knn_accuracy, tsne
 from molgiae.experiments import voxels_figures
 from molgiae.experiments.classical import ClassicalEncoder, parameters
 from molgiae.experiments.contract import Bar, Findings, Setting
+from molgiae.experiments.deep_sets import bottleneck
 from molgiae.experiments.fitting import fit
+from molgiae.experiments.steerable3d import GridDecoder, SteerableEncoder
 from molgiae.groups import SO3
-from molgiae.neighbours import check_tsne, knn_accuracy, tsne
-from molgiae.nn.deep_sets import bottleneck
-from molgiae.nn.steerable3d import GridDecoder, SteerableEncoder
+from molgiae.model.autoencoder import GroupInvariantAutoencoder
 
 CLASSES = (
     "bathtub", "bed", "chair", "desk", "dresser", "monitor", "night stand", "sofa", "table", "toilet",

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from molgiae.nn.equivariant import Trunk, complete_graph
 from molgiae.nn.slots import SlotPrediction
-from molgiae.shapes import AtomicNumbers, Embedding, Mask, Positions
+from molgiae.tensors import AtomicNumbers, Embedding, Mask, Positions
 
 HEAVIEST = 118
 

@@ -16,7 +16,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from molgiae.shapes import AtomicNumbers, Positions
+from molgiae.tensors import AtomicNumbers, Positions
 
 HEAVIEST = 118
 
@@ -55,7 +55,7 @@ class AtomNetwork(nn.Module):
         return self.features_and_vectors(z, pos)[0]
 
     def displacement(self, z: AtomicNumbers, pos: Positions) -> Tensor:
-        """What `molgiae.losses.denoising_loss` trains: (B, n, 3), turns with the conformer, 0 where padded."""
+        """What `molgiae.training.losses.denoising_loss` trains: (B, n, 3), turns with the conformer, 0 where padded."""
         features, vectors = self.features_and_vectors(z, pos)
         return (vectors * self.gate(features)[:, :, None]).sum(dim=-1) * (z > 0)[..., None]
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from molgiae.shapes import Mask, Positions
+from molgiae.tensors import Mask, Positions
 
 CHANNELS = 32
 NEAREST, FARTHEST = 0.5, 12.0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from molgiae.shapes import AtomicNumbers, Positions, Vectors
+from molgiae.tensors import AtomicNumbers, Positions, Vectors
 
 HEAVIEST = 118
 CHANNELS = 12

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from molgiae.shapes import Mask
+from molgiae.tensors import Mask
 
 LEAST_DOUBT = 1e-3
 """Floor of the doubt, in standard deviations of the training values."""

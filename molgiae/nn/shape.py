@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from molgiae.shapes import AtomicNumbers, Embedding, Positions
+from molgiae.tensors import AtomicNumbers, Embedding, Positions
 
 HEAVIEST = 118
 CLASSES = 128
@@ -33,7 +33,7 @@ STEEP = 1.5
 
 
 class ShapeEncoder(nn.Module):
-    """Conformers to smooth invariants, see `molgiae.losses.shape_loss` for what their distances mean.
+    """Conformers to smooth invariants, see `molgiae.training.losses.shape_loss` for what their distances mean.
 
     Args:
         size: numbers of the result.
@@ -66,7 +66,7 @@ class ShapeEncoder(nn.Module):
         Args:
             z: (B, n) atomic numbers, 0 marks padding.
             pos: (B, n, 3) angstrom, in any pose and order, 0 where padded.
-            classes: (B, n) int64, see `molgiae.walk.graph_classes`.
+            classes: (B, n) int64, see `molgiae.canonical.order.graph_classes`.
 
         Returns:
             (B, size) angstrom.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from molgiae.shapes import AtomicNumbers, Embedding, Positions
+from molgiae.tensors import AtomicNumbers, Embedding, Positions
 
 DETAIL = 2.0**-7
 """Scale of the detail part of an embedding beside its shape part, whose unit is the angstrom.

@@ -25,9 +25,9 @@ from molgiae.data.fields import clean, parse_number, shown
 from molgiae.data.npz import open_npz
 from molgiae.data.readers import CHUNK_SIZE
 from molgiae.data.sources import ByteStream, Source
-from molgiae.data.xyz_comment import PLAIN_PAIR, plain_pairs
+from molgiae.data.xyz.comment import PLAIN_PAIR, plain_pairs
 from molgiae.errors import ConfigError, ConformerError
-from molgiae.targets import canonical_unit, dimension_of
+from molgiae.properties.targets import canonical_unit, dimension_of
 
 COMMENT = "comment line"
 """Column of numbers that stand in front of the comment lines of XYZ frames, alone or before ``key=value`` pairs."""

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from molgiae.clouds import batches
+from molgiae.canonical.cloud import batches
 from molgiae.config import FinetuneConfig
 from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import CheckpointError
-from molgiae.inference import batches_by_size
+from molgiae.model.embedder import batches_by_size
 from molgiae.properties.model import PropertyModel
 from molgiae.training.batches import shuffled, trimmed, whole
 from molgiae.training.state import log, read_state, restoring, write_state

@@ -20,7 +20,7 @@ from molgiae.data.sources import Notes
 from molgiae.errors import ConfigError
 from molgiae.properties.columns import COMMENT, ArrayColumns, Column, Columns, PropertyColumns, TableColumns
 from molgiae.properties.molecules import molecule_numbers
-from molgiae.targets import (
+from molgiae.properties.targets import (
     ENERGY_UNIT,
     KNOWN,
     UNITS,
@@ -333,10 +333,7 @@ def _without_missing(
         reasons[m] = "; ".join(several)
     for m in np.flatnonzero(labelled & ~keep).tolist():
         reasons[m] = "is in no split"
-    listed_as = {
-        m: Rejected(block.source[m], int(block.record[m]), block.title[m], int(block.line[m]), reason)
-        for m, reason in sorted(reasons.items())
-    }
+    listed_as = {m: block.rejection(m, reason) for m, reason in sorted(reasons.items())}
     return Labelled(
         block.take(keep),
         values[keep],

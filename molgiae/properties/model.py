@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from molgiae.clouds import Cloud
+from molgiae.canonical.cloud import Cloud
 from molgiae.data.conformer import ConformerBlock
 from molgiae.nn.atoms import AtomNetwork
 from molgiae.nn.property_head import PropertyHead
 from molgiae.properties.references import References
-from molgiae.targets import Target
+from molgiae.properties.targets import Target
 
 Floats = NDArray[np.float64]
 

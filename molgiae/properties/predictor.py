@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.data.blocks import as_block
+from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
-from molgiae.domain import domain_reasons
-from molgiae.inference import as_block, choose_device, reject_meaningless
+from molgiae.model.domain import domain_reasons
+from molgiae.model.embedder import choose_device
 from molgiae.properties.fitting import run
 from molgiae.properties.store import PropertyCheckpoint, load
-from molgiae.targets import Target
+from molgiae.properties.targets import Target
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +32,7 @@ class Prediction:
         std: (M, T) half-widths, in the same units, of intervals that hold the value in about 68 % of cases; learned
             on the training set and calibrated on the validation set, so of no meaning out of domain.
         domain_reason: (M,) text, why elements, size, charge or bonds are not within those of the training set, see
-            `molgiae.domain.domain_reasons`; empty where they are.
+            `molgiae.model.domain.domain_reasons`; empty where they are.
     """
 
     block: ConformerBlock

@@ -17,7 +17,7 @@ from molgiae.config import HEAVIEST
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import SYMBOLS
 from molgiae.errors import ConfigError
-from molgiae.targets import Target
+from molgiae.properties.targets import Target
 
 Floats = NDArray[np.float64]
 Kind = Literal["auto", "atoms", "composition", "mean", "none"]

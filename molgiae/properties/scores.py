@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from molgiae.errors import ShapeError
 from molgiae.plots import blank, saved
-from molgiae.targets import Target
+from molgiae.properties.targets import Target
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from molgiae.checkpoint import (
+from molgiae.config import AtomConfig, Domain
+from molgiae.errors import CheckpointError, ConfigError, ShapeError, check_shape
+from molgiae.model.checkpoint import (
     FAULTS,
     PROPERTY,
     damaged,
@@ -21,11 +23,9 @@ from molgiae.checkpoint import (
     with_weights,
     write,
 )
-from molgiae.config import AtomConfig, Domain
-from molgiae.errors import CheckpointError, ConfigError, ShapeError, check_shape
 from molgiae.properties.model import PropertyModel, Scale
 from molgiae.properties.references import References
-from molgiae.targets import Target
+from molgiae.properties.targets import Target
 
 FILE = "model.safetensors"
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from molgiae.clouds import Cloud, pack
+from molgiae.canonical.cloud import Cloud, pack
 from molgiae.data.conformer import ConformerBlock
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from molgiae.clouds import Cloud
+from molgiae.canonical.cloud import Cloud
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
 
 CHUNK = 8192

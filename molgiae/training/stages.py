@@ -16,11 +16,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from molgiae.autoencoder import ConformerAutoencoder
-from molgiae.clouds import Cloud, batches
+from molgiae.canonical.cloud import Cloud, batches
+from molgiae.canonical.order import graph_classes
 from molgiae.config import TrainConfig
 from molgiae.data.conformer import ConformerBlock
-from molgiae.losses import (
+from molgiae.model.autoencoder import ConformerAutoencoder
+from molgiae.training.batches import by_size, distort, padded, pieces, trimmed, whole
+from molgiae.training.components import start_from_components
+from molgiae.training.losses import (
     conditioning_loss,
     denoising_loss,
     frame_loss,
@@ -28,11 +31,8 @@ from molgiae.losses import (
     shape_loss,
     squared_deviation,
 )
-from molgiae.training.batches import by_size, distort, padded, pieces, trimmed, whole
-from molgiae.training.components import start_from_components
 from molgiae.training.pairs import conformer_pairs
 from molgiae.training.run import Data, Run
-from molgiae.walk import graph_classes
 
 EVALUATE_BATCH = 1024
 FRAME_CONFORMERS = 50_000
@@ -104,7 +104,7 @@ def stages_of(model: ConformerAutoencoder) -> list[Callable[[Task], Stage]]:
 
 
 def frame_stage(task: Task) -> Stage:
-    """Mu of SO(3), see `molgiae.losses.frame_loss`."""
+    """Mu of SO(3), see `molgiae.training.losses.frame_loss`."""
     frame: Any = task.model.encoder.frame
     train = task.data.train
     some = np.random.default_rng(task.config.seed).permutation(len(train))[:FRAME_CONFORMERS]
@@ -117,7 +117,7 @@ def frame_stage(task: Task) -> Stage:
 
 
 def shape_stage(task: Task) -> Stage:
-    """The shape part of eta, see `molgiae.losses.shape_loss`: four pairs for each conformer that is distorted.
+    """The shape part of eta, see `molgiae.training.losses.shape_loss`: four pairs for each conformer that is distorted.
 
     Both ends of a pair may be mirrored, which leaves their RMSD as it is. Both are displaced a little, so that no pair
     is seen twice; displacements that are not those of the shapes add to its square.
@@ -183,7 +183,7 @@ def shape_stage(task: Task) -> Stage:
 
 
 def atom_stage(task: Task) -> Stage:
-    """The network that properties are learned from, see `molgiae.losses.denoising_loss`."""
+    """The network that properties are learned from, see `molgiae.training.losses.denoising_loss`."""
     atoms: Any = task.model.encoder.atoms
     conformers = whole(task.data.train, task.model.config.max_atoms).to(task.run.device)
     sizes = conformers.mask.sum(dim=1)
@@ -241,7 +241,7 @@ def joint_stage(task: Task) -> Stage:
 
 
 def classes_of(x: Cloud) -> Tensor:
-    """(B, n) graph classes of many conformers, see `molgiae.walk.graph_classes`; 0 where padded."""
+    """(B, n) graph classes of many conformers, see `molgiae.canonical.order.graph_classes`; 0 where padded."""
     classes = torch.zeros_like(x.z)
     for index in x.mask.sum(dim=1).argsort().split(EVALUATE_BATCH):
         part = trimmed(x[index])

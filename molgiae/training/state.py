@@ -12,9 +12,9 @@ from zipfile import is_zipfile
 
 import torch
 
-from molgiae.checkpoint import FAULTS
 from molgiae.data.partial import PartialFile
 from molgiae.errors import CheckpointError, ConfigError
+from molgiae.model.checkpoint import FAULTS
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

@@ -12,8 +12,7 @@ from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.readers import read_blocks
 from molgiae.errors import ConformerError
-
-from .molfiles import molecule, sdf_record, v3000_record, xyz_frame
+from tests.data.molfiles import molecule, sdf_record, v3000_record, xyz_frame
 
 BAD = 10
 CHUNK_SIZES = [64, 1000, 4 << 20]

@@ -12,8 +12,7 @@ from scipy.spatial.transform import Rotation
 from molgiae.data.bonds import BOND_LENGTH_FACTOR, SURE_FACTOR, perceived_bonds
 from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.data.readers import read_conformers
-
-from .molfiles import molecule, sdf_record, v3000_record, xyz_frame
+from tests.data.molfiles import molecule, sdf_record, v3000_record, xyz_frame
 
 ATOMS = molecule(1)
 CHAIN = [[k, k + 1] for k in range(len(ATOMS) - 1)]

@@ -24,10 +24,10 @@ from rdkit.Chem import rdDistGeom
 from scipy.spatial.transform import Rotation
 
 import molgiae
-from molgiae import pipeline
-from molgiae.data import ctab_writer
+from molgiae.commands import run as pipeline
 from molgiae.data.bonds import perceived_bonds
 from molgiae.data.readers import read_conformers
+from molgiae.data.sdf import ctab_writer
 from molgiae.data.writers import open_writer
 
 OTHER = os.environ.get("MOLGIAE_TEST_SDF", "")

@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import molgiae
-from molgiae.alignment import align
+from molgiae.commands.align import align
+from molgiae.commands.dedup import deduplicate
+from molgiae.commands.run import canonicalize, embed
+from molgiae.commands.search import search
 from molgiae.data.conformer import Conformer
 from molgiae.data.csv_cells import CsvWriter, as_given, inert
 from molgiae.data.molecule_files import Molecule, read_molecules
 from molgiae.data.writers import open_writer
-from molgiae.deduplication import deduplicate
-from molgiae.pipeline import canonicalize, embed
 from molgiae.properties.columns import TableColumns
-from molgiae.search import search
 
 LIVE = ("=", "+", "-", "@", "\t", "\r")
 FORMULAS = [

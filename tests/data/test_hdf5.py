@@ -18,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from molgiae.data import hdf5
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.hdf5 import EmbeddingFile, Hdf5Writer, read_hdf5_blocks, schema_table
-from molgiae.data.schema import EMBEDDING_COLUMNS, SCHEMA, property_name
+from molgiae.data.hdf5 import writer as hdf5
+from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS, SCHEMA, property_name
+from molgiae.data.hdf5.writer import EmbeddingFile, Hdf5Writer, read_hdf5_blocks, schema_table
 from molgiae.errors import ConfigError, MolgiaeError, ShapeError
 
 CHECK = Path(__file__).parents[2] / "benchmarks" / "check_hdf5.py"
@@ -392,7 +392,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from molgiae.data.conformer import ConformerBlock, Conformer
-from molgiae.data.hdf5 import Hdf5Writer
+from molgiae.data.hdf5.writer import Hdf5Writer
 block = ConformerBlock.of([Conformer(np.ones(4, np.uint8), np.ones((4, 3)))] * 500)
 with Hdf5Writer(Path(sys.argv[1]), columns=()) as writer:
     for _ in range(int(sys.argv[2])):

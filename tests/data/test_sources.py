@@ -14,8 +14,7 @@ from molgiae.data import readers
 from molgiae.data.glimpse import glimpse
 from molgiae.data.readers import read_blocks, read_conformers
 from molgiae.errors import ConfigError, ConformerError
-
-from .molfiles import molecule, sdf_record, xyz_frame
+from tests.data.molfiles import molecule, sdf_record, xyz_frame
 
 SDF = [sdf_record(molecule(k), f"sdf {k}") for k in range(30)]
 XYZ = [xyz_frame(molecule(k), f"xyz {k}") for k in range(30)]

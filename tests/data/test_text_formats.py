@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molgiae.data import sdf, xyz
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.ctab import read_ctab
-from molgiae.data.ctab_columns import Lines, read_tables
 from molgiae.data.elements import ATOMIC_NUMBER
+from molgiae.data.sdf import reader as sdf
+from molgiae.data.sdf.columns import Lines, read_tables
+from molgiae.data.sdf.ctab import read_ctab
 from molgiae.data.sources import Cursor
-from molgiae.data.xyz_atoms import decode_carefully
-from molgiae.data.xyz_columns import decode_lines
-from molgiae.data.xyz_comment import Columns, parse_comment
-
-from .molfiles import Atoms, molecule, sdf_record, v3000_record, xyz_frame
+from molgiae.data.xyz import reader as xyz
+from molgiae.data.xyz.atoms import decode_carefully
+from molgiae.data.xyz.columns import decode_lines
+from molgiae.data.xyz.comment import Columns, parse_comment
+from tests.data.molfiles import Atoms, molecule, sdf_record, v3000_record, xyz_frame
 
 words = st.text(st.characters(categories=["L", "N", "P", "Sm"], exclude_characters="<>$\\"), max_size=12)
 values = words.filter(lambda word: word == word.strip() and not word.startswith("M  "))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from molgiae.data.sdf import read_sdf
+from molgiae.data.sdf.reader import read_sdf
 from molgiae.data.sources import Cursor
 from molgiae.data.toolkits import from_ase, from_rdkit, to_ase
 from molgiae.errors import ConformerError

@@ -11,17 +11,16 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
+from molgiae.commands.dedup import deduplicate
+from molgiae.commands.run import Options, canonicalize
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import ATOMIC_NUMBER, SYMBOLS
 from molgiae.data.readers import read_blocks
 from molgiae.data.sources import Notes
-from molgiae.data.xyz_columns import decode_lines
-from molgiae.data.xyz_comment import Columns
-from molgiae.data.xyz_species import AMBIGUOUS, NAMES_READ, SPECIES, meanings
-from molgiae.deduplication import deduplicate
-from molgiae.pipeline import Options, canonicalize
-
-from .molfiles import molecule, xyz_frame
+from molgiae.data.xyz.columns import decode_lines
+from molgiae.data.xyz.comment import Columns
+from molgiae.data.xyz.species import AMBIGUOUS, NAMES_READ, SPECIES, meanings
+from tests.data.molfiles import molecule, xyz_frame
 
 Atoms = list[tuple[str, float, float, float]]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws import CASES, LAWS, Batch, Case, Law
 
 from molgiae.groups import GROUPS
+from tests.groups.laws import CASES, LAWS, Batch, Case, Law
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

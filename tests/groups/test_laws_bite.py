@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
-from laws import LAWS, Case, Law
-from laws import arithmetic_is_float64 as float64
-from laws import batch_is_singles as batches
-from laws import distance_is_a_metric as metric
-from laws import distance_is_left_invariant as left_invariance
-from laws import elements_are_valid as validity
-from laws import identity_acts_trivially as trivial_action
-from laws import identity_is_neutral as neutrality
-from laws import inverse_undoes_on_both_sides as inversion
-from laws import product_acts_as_composition as action
-from laws import product_acts_on_y_as_composition as action_on_y
-from laws import product_is_associative as associativity
-from laws import single_broadcasts_over_batch as broadcasting
-from laws import xi_finds_the_element_that_moved_the_reference as xi_of_reference
-from laws import xi_is_equivariant as xi_equivariance
 
 from molgiae.errors import MolgiaeError
 from molgiae.groups import SE3, SO2, SO3, Permutation, Product, Translation
+from tests.groups.laws import LAWS, Case, Law
+from tests.groups.laws import arithmetic_is_float64 as float64
+from tests.groups.laws import batch_is_singles as batches
+from tests.groups.laws import distance_is_a_metric as metric
+from tests.groups.laws import distance_is_left_invariant as left_invariance
+from tests.groups.laws import elements_are_valid as validity
+from tests.groups.laws import identity_acts_trivially as trivial_action
+from tests.groups.laws import identity_is_neutral as neutrality
+from tests.groups.laws import inverse_undoes_on_both_sides as inversion
+from tests.groups.laws import product_acts_as_composition as action
+from tests.groups.laws import product_acts_on_y_as_composition as action_on_y
+from tests.groups.laws import product_is_associative as associativity
+from tests.groups.laws import single_broadcasts_over_batch as broadcasting
+from tests.groups.laws import xi_finds_the_element_that_moved_the_reference as xi_of_reference
+from tests.groups.laws import xi_is_equivariant as xi_equivariance
 
 
 class WrongOrder(SO3):

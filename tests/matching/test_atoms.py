@@ -9,8 +9,7 @@ from numpy.testing import assert_allclose
 from molgiae.matching import atoms as atoms_module
 from molgiae.matching.atoms import match_atoms
 from molgiae.matching.bounds import radial_bound
-
-from .enumeration import GEOMETRIES, least_rmsd, matchings, pair, rmsd_of
+from tests.matching.enumeration import GEOMETRIES, least_rmsd, matchings, pair, rmsd_of
 
 SEARCHED = 0
 """In place of `FEW`: small formulas are searched like large ones."""

@@ -9,10 +9,9 @@ from numpy.testing import assert_allclose
 from molgiae.data.conformer import Conformer
 from molgiae.matching import search as search_module
 from molgiae.matching import superpose_pairs
-
-from ..conformers import moved
-from ..test_deduplication import bonded
-from .enumeration import GEOMETRIES, GRAPHS, automorphisms, least_rmsd, matchings, pair, rmsd_of
+from tests.commands.test_dedup import bonded
+from tests.conformers import moved
+from tests.matching.enumeration import GEOMETRIES, GRAPHS, automorphisms, least_rmsd, matchings, pair, rmsd_of
 
 NAMES = (
     "atom",

@@ -18,8 +18,7 @@ from molgiae.matching.kabsch import best_rotations
 from molgiae.matching.molecules import reordered
 from molgiae.matching.search import Incumbents, Nodes, Pairs, Search, View, branch_and_bound, largest_turn
 from molgiae.matching.symmetry import Symmetry, symmetry_of
-
-from .enumeration import (
+from tests.matching.enumeration import (
     GEOMETRIES,
     GRAPHS,
     Graph,

@@ -8,9 +8,8 @@ import numpy as np
 
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.properties.labels import Labelled
-from molgiae.targets import Target
-
-from ..data.molfiles import molecule, sdf_record, xyz_frame
+from molgiae.properties.targets import Target
+from tests.data.molfiles import molecule, sdf_record, xyz_frame
 
 FREE = {"C": -37.844411, "H": -0.497912, "O": -75.062219, "N": -54.581501, "Cl": -460.0}
 

@@ -9,8 +9,7 @@ from molgiae.errors import ShapeError
 from molgiae.properties.baselines import baselines, fit_kernel_ridge
 from molgiae.properties.references import fit_references
 from molgiae.properties.splitting import make_split
-
-from .labelled import chain, labelled_of
+from tests.properties.labelled import chain, labelled_of
 
 
 def smooth(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from molgiae.data.hdf5 import Hdf5Writer
+from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.data.inputs import read_inputs
 from molgiae.errors import ConfigError
 from molgiae.properties.labels import read_labelled
-from molgiae.targets import HARTREE
-
-from ..data.molfiles import molecule, sdf_record
-from .labelled import energy, write_sdf, write_xyz
+from molgiae.properties.targets import HARTREE
+from tests.data.molfiles import molecule, sdf_record
+from tests.properties.labelled import energy, write_sdf, write_xyz
 
 N = 6
 ENERGIES = [energy(k) for k in range(N)]

@@ -10,7 +10,7 @@ import pytest
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.errors import ConfigError
 from molgiae.properties.references import References, composition, fit_references
-from molgiae.targets import Target, find
+from molgiae.properties.targets import Target, find
 
 ATOM = {1: -0.6, 6: -38.0, 8: -75.2}
 

@@ -9,7 +9,7 @@ import pytest
 
 from molgiae.errors import ShapeError
 from molgiae.properties.scores import compare, parity_plot, score
-from molgiae.targets import Target, find
+from molgiae.properties.targets import Target, find
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.normal(size=(200, 1))

@@ -9,8 +9,7 @@ from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import ConfigError
 from molgiae.properties.molecules import molecule_numbers, scaffold_numbers
 from molgiae.properties.splitting import make_split
-
-from .labelled import chain, labelled_of
+from tests.properties.labelled import chain, labelled_of
 
 SIZES = [3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
 

@@ -10,9 +10,8 @@ from molgiae.data.bonds import perceived_bonds
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.training import pairs as pairs_module
 from molgiae.training.pairs import conformer_pairs
-
-from ..conformers import conformer, moved
-from ..matching.enumeration import isomorphisms, least_rmsd, matchings
+from tests.conformers import conformer, moved
+from tests.matching.enumeration import isomorphisms, least_rmsd, matchings
 
 GEOMETRIES = {
     "water": ([8, 1, 1], [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]),

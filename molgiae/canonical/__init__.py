@@ -1,0 +1,1 @@
+"""Canonical frame and order of conformers, from elements, bonds and positions alone; no weights."""

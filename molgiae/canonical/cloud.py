@@ -1,0 +1,102 @@
+"""Conformers as a padded batch of typed point clouds, the data that SE(3) x S_n acts on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from molgiae.errors import check_shape
+from molgiae.groups import SE3xSn
+from molgiae.tensors import AtomicNumbers, Mask, Points, Positions
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """B conformers of up to n atoms.
+
+    Attributes:
+        z: (B, n) int64 atomic numbers; 0 marks padding, which stands at the end of a row.
+        pos: (B, n, 3) coordinates in angstrom, 0 where padded.
+        isotope: (B, n) int64 mass numbers, 0 for natural atoms and padding; None where all atoms are natural.
+    """
+
+    z: AtomicNumbers
+    pos: Positions
+    isotope: AtomicNumbers | None = None
+
+    def __post_init__(self) -> None:
+        check_shape("pos", self.pos.shape, (*self.z.shape, 3))
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def __getitem__(self, index: slice | torch.Tensor) -> Cloud:
+        isotope = None if self.isotope is None else self.isotope[index]
+        return Cloud(self.z[index], self.pos[index], isotope)
+
+    @property
+    def mask(self) -> Mask:
+        """(B, n) true for atoms."""
+        return self.z > 0
+
+    @property
+    def centroid(self) -> Points:
+        """(B, 3) mean of the atoms of each conformer."""
+        return self.pos.sum(dim=1) / self.mask.sum(dim=1, keepdim=True)
+
+    def centered(self) -> Cloud:
+        """The same conformers with their centroids at the origin; padding stays at 0."""
+        return replace(self, pos=(self.pos - self.centroid[:, None]) * self.mask[..., None])
+
+    def moved(self, g: SE3xSn) -> Cloud:
+        """Rho(g) x: atoms turned, shifted and reordered; padding must be fixed by the permutation."""
+        z = g.permutation.act(self.z, dim=-1)
+        isotope = None if self.isotope is None else g.permutation.act(self.isotope, dim=-1)
+        return Cloud(z, g.act(self.pos) * (z > 0)[..., None], isotope)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Cloud:
+        """The same conformers on another device, with coordinates of another type."""
+        isotope = None if self.isotope is None else self.isotope.to(device)
+        return Cloud(self.z.to(device), self.pos.to(device=device, dtype=dtype), isotope)
+
+
+def pack(
+    atomic_number: NDArray[np.uint8],
+    position: NDArray[np.float64],
+    offset: NDArray[np.int64],
+    isotope: NDArray[np.uint16] | None = None,
+) -> Cloud:
+    """Compressed sparse rows to a padded batch.
+
+    Args:
+        atomic_number: (N,).
+        position: (N, 3) angstrom.
+        offset: (B + 1,) atoms of conformer b are ``offset[b]:offset[b + 1]``.
+        isotope: (N,) mass numbers, 0 for natural atoms; None for natural atoms alone.
+
+    Returns:
+        B conformers, padded to the largest, float64.
+    """
+    sizes = np.diff(offset)
+    mask = np.arange(sizes.max(initial=0)) < sizes[:, None]
+    z = np.zeros(mask.shape, dtype=np.int64)
+    pos = np.zeros((*mask.shape, 3))
+    atoms = slice(offset[0], offset[-1])
+    z[mask], pos[mask] = atomic_number[atoms], position[atoms]
+    if isotope is None or not isotope[atoms].any():
+        return Cloud(torch.from_numpy(z), torch.from_numpy(pos))
+    mass = np.zeros(mask.shape, dtype=np.int64)
+    mass[mask] = isotope[atoms]
+    return Cloud(torch.from_numpy(z), torch.from_numpy(pos), torch.from_numpy(mass))
+
+
+def batches(
+    atomic_number: NDArray[np.uint8], position: NDArray[np.float64], offset: NDArray[np.int64], size: int
+) -> Iterator[Cloud]:
+    """Compressed sparse rows, in order, as padded batches of a given size; arguments as of `pack`."""
+    for start in range(0, len(offset) - 1, size):
+        yield pack(atomic_number, position, offset[start : start + size + 1])

@@ -1,0 +1,1 @@
+"""What each command does, from files to files; one module for each, named like it."""

@@ -1,0 +1,389 @@
+"""Every conformer onto a reference: through their group actions first, then exactly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.commands.run import Options, Summary, open_model, output_path, run
+from molgiae.config import Distinction
+from molgiae.data.checks import reject_meaningless
+from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.data.inputs import is_hdf5, listed, read_inputs
+from molgiae.data.readers import Inputs
+from molgiae.data.sources import STDIN
+from molgiae.data.writers import StructureWriter
+from molgiae.errors import ConfigError, ConformerError
+from molgiae.matching import Matches, rmsd, superpose_pairs
+from molgiae.matching.formula import difference, ignoring
+from molgiae.model.embedder import Columns, Embedder, Result
+from molgiae.output.files import Hdf5Sink, Sink, StructureSink
+from molgiae.output.table import TableSink, is_table
+
+To = Literal["first", "title"]
+Match = Literal["bonds", "atoms"]
+
+PER_ATOM = ("permutation", "aligned_position")
+SCALARS = ("rmsd_before", "rmsd_group_action", "rmsd", "match", "proven", "reflected")
+ALIGNED_COLUMNS = (
+    "rotation",
+    "translation",
+    "permutation",
+    "aligned_position",
+    "in_domain",
+    "domain_reason",
+    *SCALARS,
+)
+TABLE_COLUMNS = ("source", "record", "title", *SCALARS, "rotation", "translation", "permutation")
+
+
+class References(Protocol):
+    """Which conformer each conformer is brought onto."""
+
+    def of(self, conformer: Conformer) -> Conformer | None:
+        """The reference; None if there is none."""
+
+    def missing(self, conformer: Conformer) -> str:
+        """Why there is none."""
+
+
+@dataclass
+class First:
+    """One reference for all."""
+
+    reference: Conformer
+
+    def of(self, conformer: Conformer) -> Conformer | None:
+        """The one."""
+        return self.reference
+
+    def missing(self, conformer: Conformer) -> str:
+        """Never asked."""
+        return ""
+
+
+class ByTitle:
+    """For each conformer the first of its title.
+
+    Args:
+        names: where references come from, for the message.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._first: dict[str, Conformer] = {}
+
+    def add(self, block: ConformerBlock) -> None:
+        """Remember titles that are new."""
+        for m, title in enumerate(block.title):
+            if title not in self._first:
+                self._first[title] = _detached(block[m])
+
+    def adding(self, blocks: Iterator[ConformerBlock]) -> Iterator[ConformerBlock]:
+        """The blocks, remembered when they are taken."""
+        for block in blocks:
+            self.add(block)
+            yield block
+
+    def of(self, conformer: Conformer) -> Conformer | None:
+        """The first of the same title."""
+        return self._first.get(conformer.title)
+
+    def missing(self, conformer: Conformer) -> str:
+        """Names the title."""
+        return f"no conformer of title {conformer.title!r} in {', '.join(self.names)}"
+
+
+def align(
+    inputs: Inputs,
+    options: Options | None = None,
+    *,
+    reference: Inputs | None = None,
+    to: To = "first",
+    match: Match | None = None,
+    allow_reflection: bool = False,
+    ignore: Collection[Distinction] = (),
+    **changes: Any,
+) -> Summary:
+    """Superpose conformers of one molecule on a reference and write them in its pose and order.
+
+    The conformer x = g.act(c) is brought onto the reference y = h.act(c') by h g^-1, which is exact where both
+    are copies of one another. Then the least RMSD over all rotations and matchings is searched; `proven` says
+    where it is known that there is no lesser one.
+
+    Args:
+        inputs: conformers.
+        options: of the command; the output is SDF, XYZ, HDF5 or CSV by its name.
+        reference: file to take references from; by default the input.
+        to: "first": all onto the first conformer; "title": each onto the first of its title.
+        match: "bonds": only matchings that put bonds on bonds; "atoms": all within elements; None: "bonds" where
+            the records of both have them, otherwise "atoms".
+        allow_reflection: whether a conformer may be mirrored.
+        ignore: differences from the reference that do not matter; otherwise a conformer of other isotopes, charge or
+            multiplicity is refused.
+        **changes: fields of `Options` by name.
+
+    Raises:
+        ConformerError: if there is no reference.
+        ConfigError: if an option is wrong.
+    """
+    options = (options or Options()).for_a_run(**changes)
+    if to not in ("first", "title"):
+        raise ConfigError(f"to {to!r} is unknown; use first or title")
+    names, others = listed(inputs), [] if reference is None else listed(reference)
+    if STDIN in names and STDIN in others:
+        raise ConfigError("standard input (-) can be read only once; give the reference as a file")
+    output = output_path([*names, *others], options, "_aligned.sdf", tables=True)
+    references, blocks = _references(names, others, to, options)
+    embedder, blocks = open_model(names, options, blocks)
+    tally = Counter[str]()
+    before: list[float] = []
+    after: list[float] = []
+
+    def compute(block: ConformerBlock) -> Result:
+        result = align_block(
+            embedder, references, block, match=match, allow_reflection=allow_reflection, ignore=ignore
+        )
+        before.extend(result["rmsd_before"].tolist())
+        after.extend(result["rmsd"].tolist())
+        tally.update(result["match"].astype(str).tolist())
+        tally["proven"] += int(result["proven"].sum())
+        return result
+
+    summary = run(blocks, compute, _sink(output, embedder, options), embedder, options, verb="align")
+    if after:
+        summary.metrics = {"rmsd_before_mean": float(np.mean(before)), "rmsd_mean": float(np.mean(after))}
+        kinds = ", ".join(f"{tally[kind]} by {kind}" for kind in ("bonds", "atoms") if tally[kind])
+        summary.notes += [f"matched {kinds}; {tally['proven']} of {len(after)} proven to be the least RMSD"]
+    return summary
+
+
+def _references(
+    names: list[str], others: list[str], to: To, options: Options
+) -> tuple[References, Iterator[ConformerBlock]]:
+    blocks = read_inputs(names, format=options.format, on_error=options.on_error, notes=options.notes)
+    if to == "first":
+        if others:
+            return First(
+                first_conformer(read_inputs(others, notes=options.notes), others, skip=False)[0]
+            ), blocks
+        target, blocks = first_conformer(blocks, names)
+        return First(target), blocks
+    by_title = ByTitle(others or names)
+    if not others:
+        return by_title, by_title.adding(blocks)
+    for block in read_inputs(others, on_error="stop", notes=options.notes):
+        by_title.add(block)
+    return by_title, blocks
+
+
+def _sink(output: Path, embedder: Embedder, options: Options) -> Sink:
+    if is_hdf5(output):
+        return Hdf5Sink(
+            output, ALIGNED_COLUMNS, embedder, command=options.command, overwrite=options.overwrite
+        )
+    if is_table(output):
+        return TableSink(output, TABLE_COLUMNS, _table_row, overwrite=options.overwrite)
+    return StructureSink(output, _aligned_record, overwrite=options.overwrite)
+
+
+def first_conformer(
+    blocks: Iterator[ConformerBlock], names: list[str], *, skip: bool = True
+) -> tuple[Conformer, Iterator[ConformerBlock]]:
+    """The first good conformer, and all of the blocks again: standard input can be read only once.
+
+    Args:
+        blocks: of conformers.
+        names: where they come from, for the message.
+        skip: whether refused records may come before it.
+
+    Raises:
+        ConformerError: if there is none.
+    """
+    seen = []
+    for block in blocks:
+        seen.append(block)
+        refused = block.rejected[0] if block.rejected else None
+        if refused and not skip and (not len(block) or refused.record < block.record[0]):
+            break
+        if len(block):
+            return block[0], chain(seen, blocks)
+    first = next((bad for block in seen for bad in block.rejected), None)
+    if first is None:
+        raise ConformerError("no conformer that could serve as the reference", source=", ".join(names))
+    raise ConformerError(
+        f"cannot serve as the reference: {first.reason}",
+        source=first.source,
+        record=first.record,
+        title=first.title,
+        line=first.line,
+    )
+
+
+def align_block(
+    embedder: Embedder,
+    references: References,
+    block: ConformerBlock,
+    *,
+    match: Match | None = None,
+    allow_reflection: bool = False,
+    ignore: Collection[Distinction] = (),
+) -> Result:
+    """Align a block; what has no reference, or one that it cannot be matched with, is refused.
+
+    Args:
+        embedder: gives the group actions.
+        references: of each conformer.
+        block: conformers.
+        match: as of `align`.
+        allow_reflection: whether a conformer may be mirrored.
+        ignore: as of `align`.
+    """
+    block = reject_meaningless(block)
+    named = [references.of(c) for c in block]
+    reasons = [
+        references.missing(c) if target is None else difference(c, target, ignore)
+        for c, target in zip(block, named, strict=True)
+    ]
+    block, targets = _without(block, named, reasons)
+    compared = {id(target): ignoring(target, ignore) for target in targets}
+    probes = [ignoring(c, ignore) for c in block]
+    actions = embedder.canonicalize(list(compared.values())), embedder.canonicalize(probes)
+    row = {key: k for k, key in enumerate(compared)}
+    which = np.array([row[id(target)] for target in targets], dtype=np.int64)
+    targets = [compared[id(target)] for target in targets]
+    starts = actions[0]["rotation"][which] @ np.swapaxes(actions[1]["rotation"], 1, 2)
+    kinds: list[Match] = [match or _by_default(c, target) for c, target in zip(probes, targets, strict=True)]
+    matches = _matches(targets, probes, kinds, starts, allow_reflection)
+    matched = np.array([not reason for reason in matches.reason], dtype=bool)
+    kept, _ = _without(block, targets, matches.reason)
+    columns = _allocated(kept)
+    for name in ("in_domain", "domain_reason"):
+        columns[name] = actions[1][name][matched]
+    columns["match"] = np.array(kinds, dtype="S5")[matched]
+    for m, k in enumerate(np.flatnonzero(matched).tolist()):
+        target, x = targets[k].position, block[k].position
+        rotation, translation = matches.rotation[k], matches.translation[k]
+        columns["rmsd_before"][m] = rmsd(target, x)
+        columns["rmsd_group_action"][m] = rmsd(target, _by_action(*actions, int(which[k]), k))
+        for name in ("rmsd", "proven", "reflected"):
+            columns[name][m] = getattr(matches, name)[k]
+        columns["rotation"][m], columns["translation"][m] = rotation.T, -rotation.T @ translation
+        atoms = _atoms(kept, m)
+        columns["permutation"][atoms] = matches.order[k]
+        sign = -1.0 if matches.reflected[k] else 1.0
+        columns["aligned_position"][atoms] = sign * x[matches.order[k]] @ rotation.T + translation
+    return Result(kept, columns)
+
+
+def _by_default(conformer: Conformer, target: Conformer) -> Match:
+    """Bonds where both records have them."""
+    return "bonds" if conformer.has_bonds and target.has_bonds else "atoms"
+
+
+def _matches(
+    targets: list[Conformer],
+    probes: list[Conformer],
+    kinds: list[Match],
+    starts: NDArray[np.float64],
+    allow_reflection: bool,
+) -> Matches:
+    """As `superpose_pairs`, with a kind of matching for each pair."""
+    parts = {}
+    for kind in ("bonds", "atoms"):
+        chosen = [k for k, other in enumerate(kinds) if other == kind]
+        found = superpose_pairs(
+            [targets[k] for k in chosen],
+            [probes[k] for k in chosen],
+            match=kind,
+            allow_reflection=allow_reflection,
+            starts=starts[chosen],
+        )
+        parts.update({k: (found, row) for row, k in enumerate(chosen)})
+    rows = [parts[k] for k in range(len(kinds))]
+    return Matches(
+        rmsd=np.array([found.rmsd[row] for found, row in rows]),
+        rotation=np.array([found.rotation[row] for found, row in rows]).reshape(-1, 3, 3),
+        translation=np.array([found.translation[row] for found, row in rows]).reshape(-1, 3),
+        order=[found.order[row] for found, row in rows],
+        proven=np.array([found.proven[row] for found, row in rows], dtype=bool),
+        reflected=np.array([found.reflected[row] for found, row in rows], dtype=bool),
+        reason=[found.reason[row] for found, row in rows],
+    )
+
+
+def _without(
+    block: ConformerBlock, targets: Sequence[Conformer | None], reasons: Sequence[str]
+) -> tuple[ConformerBlock, list[Conformer]]:
+    """The conformers without a reason to refuse them, and their references."""
+    kept = [target for target, reason in zip(targets, reasons, strict=True) if not reason and target]
+    return block.reject({m: reason for m, reason in enumerate(reasons) if reason}), kept
+
+
+def _allocated(block: ConformerBlock) -> Columns:
+    m, atoms = len(block), len(block.atomic_number)
+    return {
+        "rotation": np.empty((m, 3, 3)),
+        "translation": np.empty((m, 3)),
+        "permutation": np.empty(atoms, np.int32),
+        "aligned_position": np.empty((atoms, 3)),
+        **{name: np.empty(m) for name in ("rmsd_before", "rmsd_group_action", "rmsd")},
+        **{name: np.empty(m, np.uint8) for name in ("proven", "reflected")},
+    }
+
+
+def _by_action(references: Result, probes: Result, k: int, m: int) -> np.ndarray:
+    """Probe m in the pose and order of reference k by their group actions alone."""
+    place = np.argsort(references["permutation"][_atoms(references.block, k)])
+    atoms = _atoms(probes.block, m)
+    x = probes.block.position[atoms][probes["permutation"][atoms]][place]
+    canonical = (x - probes["translation"][m]) @ probes["rotation"][m]
+    return canonical @ references["rotation"][k].T + references["translation"][k]
+
+
+def _atoms(block: ConformerBlock, m: int) -> slice:
+    return slice(int(block.offset[m]), int(block.offset[m + 1]))
+
+
+def _detached(c: Conformer) -> Conformer:
+    """A copy that does not keep the block alive."""
+    return replace(c, atomic_number=c.atomic_number.copy(), position=c.position.copy())
+
+
+def _aligned_record(writer: StructureWriter, result: Result, m: int) -> None:
+    atoms = _atoms(result.block, m)
+    values = {name: f"{result[name][m]:.4f}" for name in ("rmsd_before", "rmsd")}
+    values |= {name: str(int(result[name][m])) for name in ("proven", "reflected")}
+    values["match"] = result["match"][m].decode()
+    writer.write(
+        result.block[m],
+        order=result["permutation"][atoms],
+        position=result["aligned_position"][atoms],
+        rotation=(-1.0 if result["reflected"][m] else 1.0) * result["rotation"][m].T,
+        properties={f"molgiae_{name}": value for name, value in values.items()},
+    )
+
+
+def _table_row(result: Result, m: int) -> dict[str, object]:
+    block = result.block
+    row: dict[str, object] = {
+        "source": block.source[m],
+        "record": int(block.record[m]),
+        "title": block.title[m],
+        "match": result["match"][m].decode(),
+    }
+    row |= {name: f"{result[name][m]:.6f}" for name in ("rmsd_before", "rmsd_group_action", "rmsd")}
+    row |= {name: int(result[name][m]) for name in ("proven", "reflected")}
+    row |= {name: _words(result[name][m]) for name in ("rotation", "translation")}
+    return row | {"permutation": " ".join(map(str, result["permutation"][_atoms(result.block, m)].tolist()))}
+
+
+def _words(numbers: np.ndarray) -> str:
+    return " ".join(f"{number:.10f}" for number in numbers.ravel().tolist())

@@ -1,0 +1,102 @@
+"""``python -m molgiae.commands.conformer_worker``: makes conformers of the molecules that come in as lines of JSON.
+
+A process of its own, because nothing else can stop RDKit when it hangs, or outlive it when it crashes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from molgiae.config import ConformerSearch
+from molgiae.data.conformer import Conformer
+from molgiae.data.etkdg import be_silent, embed_and_minimise
+from molgiae.data.writers import sdf_record
+from molgiae.errors import ConformerError
+from molgiae.matching import kabsch
+from molgiae.matching.copies import Rule, find_duplicates
+
+READY = {"ready": True}
+
+
+def answer(question: dict[str, Any], search: ConformerSearch) -> dict[str, Any]:
+    """The conformers of one molecule, or why there are none.
+
+    Args:
+        question: ``text``, ``is_smiles`` and ``title`` of `molgiae.data.molecule_files.Molecule`.
+        search: how to make them.
+
+    Returns:
+        ``sdf``, the text of all records, and ``written``, how many these are; or the ``reason``.
+    """
+    try:
+        found = embed_and_minimise(question["text"], question["is_smiles"], question["title"], search)
+    except ConformerError as error:
+        return {"reason": error.reason}
+    kept = selected(found, search)
+    numbered = (
+        replace(conformer, properties={**conformer.properties, "conformer": str(number)})
+        for number, conformer in enumerate(kept, 1)
+    )
+    return {"sdf": "".join(sdf_record(c, None, c.text) for c in numbered), "written": len(kept)}
+
+
+def selected(conformers: Sequence[Conformer], search: ConformerSearch) -> list[Conformer]:
+    """Those within the energy window and apart from each other, as many as are wanted, lowest energy first.
+
+    Args:
+        conformers: of one molecule, in one order of atoms, lowest energy first.
+        search: how to choose.
+    """
+    kept = list(conformers)
+    if search.energy_window is not None:
+        energy = [float(c.properties[f"{search.force_field}_energy"]) for c in kept]
+        kept = [c for c, e in zip(kept, energy, strict=True) if e <= energy[0] + search.energy_window]
+    if search.prune > 0:
+        kept = _apart(_apart_as_numbered(kept, search.prune), search.prune)
+    return kept[: search.keep]
+
+
+def _apart_as_numbered(conformers: list[Conformer], reach: float) -> list[Conformer]:
+    """Without those that lie on an earlier one atom by atom, which is quick and leaves little to compare."""
+    position = np.stack([conformer.position for conformer in conformers])
+    kept: list[int] = []
+    for k in range(len(conformers)):
+        if not kept or kabsch(position[kept], position[k : k + 1].repeat(len(kept), 0))[2].min() > reach:
+            kept.append(k)
+    return [conformers[k] for k in kept]
+
+
+def _apart(conformers: list[Conformer], reach: float) -> list[Conformer]:
+    """Without those that lie on an earlier one once equivalent atoms have changed places; mirror images stay."""
+    into = find_duplicates(conformers, Rule(threshold=reach)).into
+    return [conformer for conformer, copy_of in zip(conformers, into, strict=True) if copy_of < 0]
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    for stop in (signal.SIGINT, signal.SIGTERM):  # the process that asks decides when to stop
+        signal.signal(stop, signal.SIG_IGN)
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
+    be_silent()
+    search = ConformerSearch.from_dict(json.loads(sys.stdin.readline()))
+    replies = chain([READY], (answer(json.loads(line), search) for line in sys.stdin))
+    try:
+        for reply in replies:
+            output.write(json.dumps(reply) + "\n")
+            output.flush()
+    except BrokenPipeError:  # whoever asked is gone
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""Conformers of many molecules: from SMILES, tables or SDF to SDF, XYZ or HDF5, on all cores, resumable."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from molgiae.commands.resume import Entry, Unfinished
+from molgiae.config import ConformerSearch
+from molgiae.data.conformer import ConformerBlock, Rejected
+from molgiae.data.hdf5.writer import Hdf5Writer
+from molgiae.data.inputs import is_hdf5, listed
+from molgiae.data.molecule_files import Columns, Molecule, read_molecules
+from molgiae.data.partial import PartialFile
+from molgiae.data.readers import Inputs, read_blocks
+from molgiae.data.sources import STDIN
+from molgiae.data.writers import open_writer, structure_suffix
+from molgiae.errors import ConfigError, ConformerError, MolgiaeError
+from molgiae.output.files import write_rejected
+from molgiae.parallel.processes import NoAnswerError, Workers
+from molgiae.parallel.threads import in_flight
+
+WORKER = "molgiae.commands.conformer_worker"
+AHEAD = 64
+"""Molecules for each worker that wait behind one that takes long."""
+
+
+@dataclass
+class GenerationSummary:
+    """What was made.
+
+    Attributes:
+        output: the file written.
+        molecules: records found.
+        written: molecules of which there are conformers.
+        conformers: in the output.
+        rejected: molecules without; molecules = written + rejected.
+        reasons: how many were rejected for what reason; reasons that differ in numbers alone count as one.
+        rejected_in: where these are listed; empty if there are none.
+        resumed: molecules that an interrupted run had done.
+        extended: molecules whose SMILES has a CXSMILES extension.
+        seconds: wall time of this run.
+    """
+
+    output: str
+    molecules: int = 0
+    written: int = 0
+    conformers: int = 0
+    rejected: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    rejected_in: str = ""
+    resumed: int = 0
+    extended: int = 0
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def generate_conformers(
+    inputs: Inputs,
+    output: str | os.PathLike[str] = "conformers.sdf",
+    search: ConformerSearch | None = None,
+    *,
+    format: str | None = None,
+    columns: Columns | None = None,
+    jobs: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+    command: str = "python",
+    **changes: Any,
+) -> GenerationSummary:
+    """Conformers of every molecule, in the order of the input whatever the number of processes.
+
+    Args:
+        inputs: SMILES files, tables with SMILES, SDF, ``-`` for standard input; one or several.
+        output: name that ends in .sdf, .xyz or .h5.
+        search: how conformers are made.
+        format: "smi", "csv" or "sdf"; None to go by the name.
+        columns: of tables.
+        jobs: processes; None for as many as cores.
+        resume: continue an interrupted run; begin if there is none.
+        overwrite: replace an existing output.
+        progress: show a bar on stderr.
+        command: the command line, for provenance.
+        **changes: fields of `ConformerSearch` by name, as in ``number=50``.
+
+    Raises:
+        MolgiaeError: whatever keeps the output from being written.
+    """
+    started = time.monotonic()
+    search = replace(search or ConformerSearch(), **changes)
+    names, path = listed(inputs), Path(output)
+    if not is_hdf5(path) and not structure_suffix(path):
+        raise ConfigError(f"{path}: end the name of the output in .sdf, .xyz or .h5")
+    if path.exists() and any(os.path.exists(name) and path.samefile(name) for name in names):
+        raise ConfigError(f"{path}: is an input, too; name another output with --output")
+    final = PartialFile(path, overwrite=overwrite).final
+
+    def molecules() -> Iterator[Molecule | Rejected]:
+        return read_molecules(names, format=format, columns=columns)
+
+    total = sum(1 for _ in molecules()) if progress and STDIN not in names else None
+    settings = {**search.to_dict(), "inputs": [[name, _size(name)] for name in names]}
+    unfinished = Unfinished(final, settings, resume=resume, overwrite=overwrite)
+    tally = Tally(unfinished.done)
+    with (
+        unfinished,
+        tqdm(
+            desc="conformers", unit=" molecules", total=total, initial=tally.done, disable=not progress
+        ) as bar,
+    ):
+        rest = islice(molecules(), tally.done, None)
+        for text, note in _answers(rest, search, jobs or _cores()):
+            unfinished.append(text, note)
+            tally.add(note)
+            bar.update()
+            bar.set_postfix(conformers=tally.conformers, rejected=len(tally.rejected), refresh=False)
+        if not tally.done:
+            raise ConformerError("holds no molecules", source=", ".join(names))
+    rejected_in = _publish(unfinished.text, final, tally, overwrite, command)
+    unfinished.remove()
+    return GenerationSummary(
+        output=str(path),
+        molecules=tally.done,
+        written=tally.done - len(tally.rejected),
+        conformers=tally.conformers,
+        rejected=len(tally.rejected),
+        reasons=tally.reasons(),
+        rejected_in=rejected_in,
+        resumed=len(unfinished.done),
+        extended=tally.extended,
+        seconds=time.monotonic() - started,
+    )
+
+
+class Tally:
+    """Counts of what the notes of a run say.
+
+    Attributes:
+        done: molecules.
+        conformers: written.
+        extended: molecules with a CXSMILES extension.
+        rejected: molecules without conformers.
+    """
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.done = self.conformers = self.extended = 0
+        self.rejected: list[Rejected] = []
+        for entry in entries:
+            self.add(entry.note)
+
+    def add(self, note: dict[str, Any]) -> None:
+        """Count one molecule."""
+        self.done += 1
+        self.conformers += note.get("written", 0)
+        self.extended += note.get("extended", False)
+        if "rejected" in note:
+            self.rejected.append(Rejected(**note["rejected"]))
+
+    def reasons(self) -> dict[str, int]:
+        """The first reason of each kind, and how many there were of this kind, the most frequent first."""
+        first: dict[str, str] = {}
+        for bad in self.rejected:
+            first.setdefault(bad.kind, bad.reason)
+        return {first[kind]: n for kind, n in Counter(bad.kind for bad in self.rejected).most_common()}
+
+
+def _answers(
+    molecules: Iterable[Molecule | Rejected], search: ConformerSearch, jobs: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Text and note of each molecule, in order."""
+    with (
+        ThreadPoolExecutor(jobs, "molgiae") as pool,
+        Workers(jobs, WORKER, search.to_dict(), search.time_limit) as workers,
+    ):
+
+        def work(molecule: Molecule | Rejected) -> tuple[str, dict[str, Any]]:
+            if isinstance(molecule, Rejected):
+                return "", {"rejected": asdict(molecule)}
+            question = {name: getattr(molecule, name) for name in ("text", "is_smiles", "title")}
+            try:
+                answer = workers.ask(question)
+            except NoAnswerError as error:
+                answer = {"reason": str(error)}
+            kind = {"extended": True} if molecule.is_extended else {}
+            if "reason" not in answer:
+                return answer["sdf"], {"written": answer["written"], **kind}
+            bad = Rejected(molecule.source, molecule.record, molecule.title, molecule.line, answer["reason"])
+            return "", {"rejected": asdict(bad), **kind}
+
+        with closing(in_flight(pool, work, molecules, AHEAD * jobs)) as answers:
+            yield from answers
+
+
+def _publish(text: Path, path: Path, tally: Tally, overwrite: bool, command: str) -> str:
+    """Give the output its name and format and list what was rejected; where, empty if nothing was."""
+    blocks = _read_back(text, path) if tally.conformers else iter(())
+    if is_hdf5(path):
+        with Hdf5Writer(path, columns=(), command=command, overwrite=overwrite) as file:
+            for block in blocks:
+                file.append(block, {})
+            file.append(ConformerBlock.of([], tally.rejected), {})
+        return f"{path}: group rejected" if tally.rejected else ""
+    table = path.with_name(f"{path.name}.rejected.csv")
+    if tally.rejected:
+        write_rejected(PartialFile(table, overwrite=True), tally.rejected)
+    else:
+        table.unlink(missing_ok=True)  # that of the output which is replaced
+    if path.suffix.lower() in (".sdf", ".sd"):
+        try:
+            os.replace(text, path)
+        except OSError as error:
+            raise MolgiaeError(f"{path}: cannot be written: {error.strerror or error}") from error
+    else:
+        with open_writer(path, overwrite=overwrite) as writer:
+            for conformer in (c for block in blocks for c in block):
+                writer.write(conformer)
+    return str(table) if tally.rejected else ""
+
+
+def _read_back(text: Path, path: Path) -> Iterator[ConformerBlock]:
+    for block in read_blocks(text, format="sdf", check_geometry=False):
+        yield replace(block, source=[str(path)] * len(block))
+
+
+def _size(name: str) -> int:
+    return os.path.getsize(name) if os.path.exists(name) else 0
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

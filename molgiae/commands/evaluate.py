@@ -1,0 +1,380 @@
+"""Everything that is measured of a model, beside dummies that show what each figure is worth.
+
+A section is a function from a study to figures; another one is one more row in `SECTIONS`, and a row for each
+of its figures in `molgiae.evaluation.report.ROWS`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from molgiae import __version__
+from molgiae.config import AUTO_MODEL, BATCH_SIZE
+from molgiae.data.blocks import concatenate
+from molgiae.data.conformer import ConformerBlock
+from molgiae.data.hdf5.writer import read_hdf5_blocks
+from molgiae.data.npz import has_splits, read_npz
+from molgiae.data.readers import read_blocks
+from molgiae.errors import ConfigError
+from molgiae.evaluation.descriptors import (
+    CANONICAL_COORDINATES,
+    RANDOM_WEIGHTS,
+    Descriptor,
+    Panel,
+    dummies,
+    embedding,
+    peers,
+    random_weights,
+    sample,
+)
+from molgiae.evaluation.distance_fidelity import (
+    fidelity,
+    neighbours,
+    pairs_of_one_formula,
+    pairs_of_one_molecule,
+)
+from molgiae.evaluation.embedding_map import Colour, embedding_map, read_colour
+from molgiae.evaluation.invariance import batch_effect, invariance, mirror_images
+from molgiae.evaluation.linear_baseline import linear_baseline
+from molgiae.evaluation.reconstruction import canonical_reconstruction, reconstruction, throughput
+from molgiae.evaluation.report import Figures, Report, Track, plain
+from molgiae.evaluation.smoothness import smoothness
+from molgiae.model.auto import choose
+from molgiae.model.embedder import Embedder, Result
+
+Data = str | os.PathLike[str] | ConformerBlock
+Sections = dict[str, Figures]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is measured.
+
+    Attributes:
+        conformers: most conformers of the data to use, drawn at random; None for all.
+        invariance_conformers: of these, how many for invariance; None for all.
+        invariance_pairs: group elements for each of them.
+        translation: longest translation, angstrom.
+        mirror_conformers: how many for mirror images.
+        smoothness_conformers: how many for smoothness.
+        noise: standard deviations of the displacements, angstrom.
+        pairs: pairs of conformers for each of the two fidelities.
+        throughput_conformers: how many to time.
+        linear_train: training conformers for the linear baseline.
+        linear_dimensions: sizes of its code, beside that of the model.
+        mapped: conformers in the map of embeddings.
+        dummies: whether to measure the dummies too.
+        seed: of everything random.
+    """
+
+    conformers: int | None = None
+    invariance_conformers: int | None = None
+    invariance_pairs: int = 2
+    translation: float = 1000.0
+    mirror_conformers: int = 1000
+    smoothness_conformers: int = 2000
+    noise: tuple[float, ...] = (0.001, 0.01, 0.05)
+    pairs: int = 1000
+    throughput_conformers: int = 4096
+    linear_train: int = 50_000
+    linear_dimensions: tuple[int, ...] = (64, 32, 16)
+    mapped: int = 2000
+    dummies: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a section works with.
+
+    Attributes:
+        embedder: the model.
+        untrained: the same network with random weights.
+        block: conformers of the data that the model accepts.
+        train: conformers the linear baseline may learn from, if there are any.
+        conformers: several conformers of each title, if there are any.
+        settings: how much.
+        track: progress.
+        colour: of the map of embeddings, if the data have any.
+    """
+
+    embedder: Embedder
+    untrained: Embedder
+    block: ConformerBlock
+    train: ConformerBlock | None
+    conformers: ConformerBlock | None
+    settings: Settings
+    track: Track
+    colour: Colour | None
+
+    @property
+    def name(self) -> str:
+        """What the model is called in tables: the name of its file, or of its run if that says no more."""
+        path = Path(self.embedder.checkpoint.name)
+        return path.parent.name if path.stem == "model" and path.parent.name else path.stem
+
+    @functools.cached_property
+    def panel(self) -> Panel:
+        """The model's embedding first, then the dummies."""
+        others = {**dummies(self.untrained), **peers()} if self.settings.dummies else {}
+        return Panel(self.embedder.embed, {self.name: embedding, **self.parts, **others})
+
+    @functools.cached_property
+    def parts(self) -> dict[str, Descriptor]:
+        """The parts of the embedding, if it has any, as descriptors of their own."""
+        size = self.embedder.shape_dimension
+        if not size:
+            return {}
+        parts = {"shape part": slice(0, size), "detail part": slice(size, None)}
+        return {
+            f"{self.name}, {name}": functools.partial(embedding, columns=columns)
+            for name, columns in parts.items()
+        }
+
+
+def _reconstruction(study: Study) -> Sections:
+    figures = {study.name: reconstruction(study.embedder, study.block, track=study.track)}
+    if study.settings.dummies:
+        figures[RANDOM_WEIGHTS] = reconstruction(study.untrained, study.block, track=study.track)
+        figures[CANONICAL_COORDINATES] = canonical_reconstruction(study.embedder.canonicalize(study.block))
+    return figures
+
+
+def _linear_baseline(study: Study) -> Sections:
+    if study.train is None:
+        return {}
+    settings = study.settings
+    train = sample(study.train, settings.linear_train, settings.seed)
+    sizes = sorted({study.embedder.dimension, *settings.linear_dimensions}, reverse=True)
+    return dict(linear_baseline(train, study.block, sizes))
+
+
+def _invariance(study: Study) -> Sections:
+    settings, embedder = study.settings, study.embedder
+    block = sample(study.block, settings.invariance_conformers, settings.seed)
+    figures = invariance(
+        study.panel,
+        block,
+        pairs=settings.invariance_pairs,
+        reach=settings.translation,
+        seed=settings.seed,
+        track=study.track,
+    )
+    otherwise = Embedder(embedder.checkpoint, device=embedder.device, batch_size=embedder.batch_size // 7 + 1)
+    figures[study.name] |= batch_effect(
+        lambda b: embedding(embedder.embed(b)), lambda b: embedding(otherwise.embed(b)), block, settings.seed
+    )
+    return figures
+
+
+def _mirror(study: Study) -> Sections:
+    settings = study.settings
+    block = sample(study.block, settings.mirror_conformers, settings.seed)
+    return mirror_images(study.panel, block, seed=settings.seed, track=study.track)
+
+
+def _smoothness(study: Study) -> Sections:
+    settings = study.settings
+    block = sample(study.block, settings.smoothness_conformers, settings.seed)
+    framed = (study.name, *study.parts, CANONICAL_COORDINATES)
+    return smoothness(
+        study.panel, block, settings.noise, framed=framed, seed=settings.seed, track=study.track
+    )
+
+
+def _conformers(study: Study) -> Sections:
+    if study.conformers is None:
+        return {}
+    pairs = pairs_of_one_molecule(study.conformers, study.settings.pairs, study.settings.seed)
+    return fidelity(study.panel, study.conformers, pairs, match="bonds", track=study.track)
+
+
+def _isomers(study: Study) -> Sections:
+    pairs = pairs_of_one_formula(study.block, study.settings.pairs, study.settings.seed)
+    if not len(pairs):
+        return {}
+    return fidelity(study.panel, study.block, pairs, match="atoms", track=study.track)
+
+
+def _neighbours(study: Study) -> Sections:
+    return {} if study.conformers is None else neighbours(study.panel, study.conformers)
+
+
+def _map(study: Study) -> Sections:
+    block = sample(study.block, study.settings.mapped, study.settings.seed)
+    found = embedding(study.embedder.embed(block))
+    return {study.name: embedding_map(found, block, study.colour, study.settings.seed)}
+
+
+def _throughput(study: Study) -> Sections:
+    size = study.settings.throughput_conformers
+    return {study.name: throughput(study.embedder, study.block, size, track=study.track)}
+
+
+SECTIONS: dict[str, Callable[[Study], Sections]] = {
+    "reconstruction": _reconstruction,
+    "linear_baseline": _linear_baseline,
+    "invariance": _invariance,
+    "mirror": _mirror,
+    "smoothness": _smoothness,
+    "conformers": _conformers,
+    "isomers": _isomers,
+    "neighbours": _neighbours,
+    "map": _map,
+    "throughput": _throughput,
+}
+"""Name to what is measured; sections without the data they need return nothing and are left out."""
+
+
+def evaluate(
+    inputs: Data,
+    model: str | Embedder = AUTO_MODEL,
+    *,
+    split: str | None = "test",
+    conformers: Data | None = None,
+    colour: str | None = None,
+    sections: Iterable[str] | None = None,
+    settings: Settings | None = None,
+    device: str = "auto",
+    batch_size: int = BATCH_SIZE,
+    progress: bool = False,
+) -> Report:
+    """Measure a model on conformers.
+
+    Args:
+        inputs: QM9 or other npz, SDF, XYZ or HDF5 file, or a block. The training split of QM9 feeds the linear
+            baseline, which is left out otherwise.
+        model: name of a shipped model, path of a checkpoint, a model in use, or "auto", see `molgiae.model.auto`.
+        split: of QM9; ignored for data that have none.
+        conformers: several conformers of each title, in a file or a block, for distance fidelity within molecules
+            and for neighbours; by default those of `inputs`, if titles repeat there.
+        colour: property that colours the map of embeddings, a target of `molgiae.properties.targets` or a column of the
+            file; by default the enthalpy of an npz file that has it.
+        sections: names in `SECTIONS`; None for all.
+        settings: how much is measured.
+        device: "auto", "cpu" or "cuda"; for a model given by name.
+        batch_size: conformers in a batch; for a model given by name.
+        progress: show bars on stderr.
+
+    Raises:
+        ConfigError: if a section is unknown, no conformer is accepted by the model, no title repeats among the
+            `conformers` asked for, or the colour is not there.
+        MolgiaeError: if an input or the model cannot be read.
+    """
+    settings, chosen = settings or Settings(), _check_sections(sections)
+    if isinstance(inputs, ConformerBlock) and colour is not None:
+        raise ConfigError(f"colour={colour!r}: conformers in memory have no properties; give a file")
+    given, why = read_data(inputs, split), ""
+    if model == AUTO_MODEL:
+        choice = choose(given)
+        model, why = choice.model, choice.reason
+    embedder = model if isinstance(model, Embedder) else Embedder(model, device=device, batch_size=batch_size)
+    result = embedder.embed(sample(given, settings.conformers, settings.seed))
+    if not len(result):
+        raise ConfigError(f"{_name(inputs)}: the model accepts none of {len(given)} conformers")
+    ensembles = _ensembles(embedder, given if conformers is None else read_data(conformers, split))
+    if conformers is not None and ensembles is None:
+        raise ConfigError(
+            f"{_name(conformers)}: no title stands twice among the conformers that the model accepts, so there is "
+            "nothing to compare; give a file with several conformers of each title"
+        )
+    study = Study(
+        embedder=embedder,
+        untrained=random_weights(embedder, settings.seed),
+        block=result.block,
+        train=_training_data(inputs) if "linear_baseline" in chosen else None,
+        conformers=ensembles,
+        settings=settings,
+        track=functools.partial(tqdm, leave=False, disable=None if progress else True),
+        colour=(
+            None if isinstance(inputs, ConformerBlock) or "map" not in chosen else read_colour(inputs, colour)
+        ),
+    )
+    seconds: dict[str, float] = {}
+    sections_found: dict[str, Sections] = {}
+    for name in tqdm(chosen, desc="evaluate", disable=None if progress else True):
+        started = time.monotonic()
+        figures = plain(SECTIONS[name](study))
+        seconds[name] = round(time.monotonic() - started, 2)
+        if figures:
+            sections_found[name] = figures
+    data = _name(inputs) + (f", split {split}" if _has_splits(inputs) and split else "")
+    about = {**_about(study, result, data), "model_choice": why, "seconds": seconds}
+    return Report(plain(about), sections_found)
+
+
+def _about(study: Study, result: Result, data: str) -> Figures:
+    return {
+        "model": study.name,
+        "model_sha256": study.embedder.checkpoint.sha256,
+        "dimension": study.embedder.dimension,
+        "data": data,
+        "conformers": len(result),
+        "refused": len(result.block.rejected),
+        "out_of_domain": len(result) - int(result["in_domain"].sum()),
+        "settings": asdict(study.settings),
+        "molgiae": __version__,
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def read_data(data: Data, split: str | None = None) -> ConformerBlock:
+    """All conformers of a file, or the block as it is.
+
+    Args:
+        data: npz, SDF, XYZ or HDF5 file, or a block.
+        split: of data that have splits, None for all of it; ignored for others.
+
+    Raises:
+        MolgiaeError: if it cannot be read.
+    """
+    if isinstance(data, ConformerBlock):
+        return data
+    path = Path(data)
+    if path.suffix == ".npz":
+        return read_npz(path, split if _has_splits(path) else None)
+    hdf5 = path.suffix.lower() in (".h5", ".hdf5")
+    return concatenate(list(read_hdf5_blocks(path) if hdf5 else read_blocks(path, keep_text=False)))
+
+
+def _training_data(data: Data) -> ConformerBlock | None:
+    return read_data(data, "train") if _has_splits(data) else None
+
+
+def _has_splits(data: Data) -> bool:
+    return not isinstance(data, ConformerBlock) and Path(data).suffix == ".npz" and has_splits(Path(data))
+
+
+def _name(data: Data) -> str:
+    return "conformers in memory" if isinstance(data, ConformerBlock) else Path(data).name
+
+
+def _ensembles(embedder: Embedder, block: ConformerBlock) -> ConformerBlock | None:
+    """The conformers that the model accepts, if any title occurs more than once among them."""
+    if not _repeats(block.title):
+        return None
+    accepted = embedder.embed(block).block
+    return accepted if _repeats(accepted.title) else None
+
+
+def _repeats(titles: list[str]) -> bool:
+    named = [title for title in titles if title]
+    return len(set(named)) < len(named)
+
+
+def _check_sections(names: Iterable[str] | None) -> list[str]:
+    chosen = list(SECTIONS) if names is None else list(names)
+    if unknown := [name for name in chosen if name not in SECTIONS]:
+        raise ConfigError(f"no section {', '.join(unknown)}; known are {', '.join(SECTIONS)}")
+    return chosen

@@ -1,0 +1,82 @@
+"""What is in a file that molgiae wrote, and which models it brings."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from molgiae.data.elements import SYMBOLS
+from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.errors import MolgiaeError
+from molgiae.evaluation.cards import Measured, read_card
+from molgiae.model.checkpoint import locate, read_header, sha256_of
+from molgiae.model.embedder import shape_dimension
+from molgiae.model.shipped import ShippedModel, by_default, catalogue
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Contents of an HDF5 file, or of a checkpoint given by path or by the name of a shipped model.
+
+    Raises:
+        MolgiaeError: if it is neither, or a value in the file is none that can be.
+    """
+    if name.lower().endswith((".h5", ".hdf5")):
+        if not Path(name).is_file():
+            raise MolgiaeError(f"{name}: no such file")
+        with EmbeddingFile(name) as file:
+            file.verify()
+            return {"kind": "embeddings", **file.summary()}
+    path = locate(name)
+    return {
+        "name": name,
+        "sha256": sha256_of(path),
+        "bytes": path.stat().st_size,
+        **read_header(path, None),
+    }
+
+
+def shipped_models() -> list[dict[str, Any]]:
+    """The models that come with molgiae as plain data, smallest domain first.
+
+    Keys: name, auto (whether "auto" may choose it), dimension, shape_dimension, elements (symbols), n_atoms, n_heavy
+    and charge (least and most), bytes, sha256, data (of the training), card (where its figures are from, or why there
+    are none), measured (for each table of the card `molgiae.evaluation.cards.Measured`).
+
+    Raises:
+        CheckpointError: if one is damaged.
+    """
+    models = catalogue()
+    chosen = {model.name for model in by_default(models)}
+    return [{**_described(model), "auto": model.name in chosen} for model in models]
+
+
+def _described(model: ShippedModel) -> dict[str, Any]:
+    digest = model.sha256
+    card, measured = _measured(model, digest)
+    return {
+        "name": model.name,
+        "dimension": model.config.embedding_dim,
+        "shape_dimension": shape_dimension(model.config),
+        "elements": [SYMBOLS[element] for element in model.domain.elements],
+        "n_atoms": list(model.domain.n_atoms),
+        "n_heavy": list(model.domain.n_heavy),
+        "charge": list(model.domain.charge),
+        "bytes": model.bytes,
+        "sha256": digest,
+        "data": model.provenance.get("data", ""),
+        "card": card,
+        "measured": [asdict(table) for table in measured],
+    }
+
+
+def _measured(model: ShippedModel, digest: str) -> tuple[str, list[Measured]]:
+    """Name of the card and its tables, or what is wrong with it."""
+    if not model.card.is_file():
+        return f"no {model.card.name}", []
+    tables = read_card(model.card.read_text(encoding="utf-8"))
+    if not tables:
+        return f"no figures in {model.card.name}", []
+    if not all(digest.startswith(table.sha256) for table in tables):
+        return f"{model.card.name} is about other weights", []
+    return model.card.name, tables

@@ -1,0 +1,150 @@
+"""Pretraining from files: what to read, how to split it, how to size the model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from molgiae.config import ModelConfig, TrainConfig
+from molgiae.data.blocks import concatenate
+from molgiae.data.inputs import read_inputs
+from molgiae.data.partial import PartialFile
+from molgiae.data.qm9 import SPLITS, read_qm9
+from molgiae.errors import ConfigError
+from molgiae.model.checkpoint import sha256_of
+from molgiae.model.embedder import choose_device
+from molgiae.output.files import write_rejected
+from molgiae.plots import training_curve
+from molgiae.training import Data, Metrics, Run, train
+
+VALIDATION_SHARE = 0.05
+
+
+def pretrain(
+    inputs: Sequence[str | os.PathLike[str]],
+    directory: str | os.PathLike[str],
+    model: ModelConfig,
+    config: TrainConfig,
+    *,
+    device: str = "auto",
+    evaluate_every: int = 1000,
+    stop_after: float | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> Metrics:
+    """Pretrain on files and write checkpoint, metrics and plot to a directory.
+
+    The model is enlarged to the elements and the largest conformer of the data if they exceed it.
+
+    Args:
+        inputs: SDF, XYZ and HDF5 files, and at most one QM9 npz file.
+        directory: where the run is kept.
+        model: the network.
+        config: the recipe.
+        device: "auto", "cpu" or "cuda".
+        evaluate_every: steps between validations.
+        stop_after: seconds after which to save and end, to be resumed.
+        resume: continue the run in the directory.
+        progress: show bars on stderr.
+
+    Returns:
+        metrics of the last validation, see `molgiae.training.train`; "rejected", how many records could not be
+        read (``rejected.csv`` lists them); "left_out", how many conformers were of validation or test molecules.
+
+    Raises:
+        ConfigError: if the directory holds a run and `resume` is false, or there is nothing to learn from.
+        MolgiaeError: if an input cannot be read.
+    """
+    run_directory = Path(directory)
+    if (run_directory / "last.pt").exists() and not resume:
+        raise ConfigError(
+            f"{run_directory} holds a run already; continue it with --resume or name another directory"
+        )
+    data = read_data(inputs, config.seed)
+    where = choose_device(device)
+    run = Run(
+        run_directory,
+        device=where,
+        bf16=bf16_pays(where),
+        evaluate_every=evaluate_every,
+        stop_after=stop_after,
+        progress=progress,
+    )
+    metrics = train(data, fitted(model, data), config, run, resume)
+    if data.rejected:
+        write_rejected(PartialFile(run_directory / "rejected.csv", overwrite=True), data.rejected)
+    if (run_directory / "metrics.csv").exists() and find_spec("matplotlib"):
+        training_curve(run_directory / "metrics.csv", run_directory / "curve.png")
+    return metrics | {"rejected": len(data.rejected), "left_out": data.left_out}
+
+
+def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
+    """Training and validation conformers of files.
+
+    A QM9 npz file brings its own split: conformers whose titles it knows go where it says, to training or, if they are
+    of validation or test molecules, nowhere. All other conformers are split by title, so that those of a molecule stay
+    on one side; those without a title are split one by one.
+    """
+    paths = [Path(path) for path in inputs]
+    if not paths:
+        raise ConfigError("no input was named")
+    name = ", ".join(path.name for path in paths)
+    digests = {path.name: sha256_of(path) for path in paths if path.is_file()}
+    split = [path for path in paths if path.suffix == ".npz"]
+    if len(split) > 1:
+        raise ConfigError(f"{split[1]}: one npz file at a time brings the split")
+    blocks = [block for path in paths if path not in split for block in read_inputs(path, keep_text=False)]
+    rejected = tuple(bad for block in blocks for bad in block.rejected)
+    if not split:
+        everything = concatenate(blocks)
+        held = held_out(everything.title, seed)
+        return Data(everything.take(~held), everything.take(held), name, digests, rejected)
+    parts = {part: read_qm9(split[0], part) for part in SPLITS}
+    train, validation, left_out = parts["train"], parts["validation"], 0
+    if blocks:
+        titles = {part: set(parts[part].title) - {""} for part in SPLITS}
+        away = titles["validation"] | titles["test"]
+        more = concatenate(blocks)
+        elsewhere = np.array([title in away for title in more.title], dtype=bool)
+        known = np.array([title in titles["train"] for title in more.title], dtype=bool)
+        new = more.take(~elsewhere & ~known)
+        held = held_out(new.title, seed, at_least=0)
+        train = concatenate([train, more.take(known), new.take(~held)])
+        validation = concatenate([validation, new.take(held)])
+        left_out = int(elsewhere.sum())
+    return Data(train, validation, f"{name}, split train", digests, rejected, left_out)
+
+
+def held_out(titles: Sequence[str], seed: int, at_least: int = 1) -> np.ndarray:
+    """(M,) bool, the conformers kept for validation: about `VALIDATION_SHARE` of the titles, and never all."""
+    names = [title or f"\0{m}" for m, title in enumerate(titles)]
+    distinct = sorted(set(names))
+    if at_least and len(distinct) < 2:
+        raise ConfigError(
+            f"{len(distinct)} molecules: pretraining needs at least two, to keep one for validation"
+        )
+    size = max(at_least, round(VALIDATION_SHARE * len(distinct)))
+    chosen = np.random.default_rng(seed).permutation(len(distinct))[:size]
+    held = {distinct[i] for i in chosen.tolist()}
+    return np.array([name in held for name in names], dtype=bool)
+
+
+def fitted(model: ModelConfig, data: Data) -> ModelConfig:
+    """The configuration with room for every element and the largest conformer of the data."""
+    blocks = [block for block in (data.train, data.validation) if len(block)]
+    elements = set(model.elements).union(*(np.unique(block.atomic_number).tolist() for block in blocks))
+    largest = max((int(block.n_atoms.max()) for block in blocks), default=0)
+    return replace(model, elements=tuple(sorted(elements)), max_atoms=max(model.max_atoms, largest))
+
+
+def bf16_pays(device: str) -> bool:
+    """Whether the device multiplies bfloat16 matrices faster than float32."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported())

@@ -1,0 +1,311 @@
+"""Nearest conformers of a query in a file of embeddings, and how near they really are."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from molgiae.commands.run import Options, Reasons, stop_at_refusal
+from molgiae.config import Distinction
+from molgiae.data.conformer import Conformer
+from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.data.inputs import listed, read_inputs
+from molgiae.data.readers import Inputs
+from molgiae.data.tables import Field, check_table, write_table
+from molgiae.errors import ConfigError
+from molgiae.matching import superpose_pairs
+from molgiae.matching.copies import Match
+from molgiae.matching.formula import difference, ignoring
+from molgiae.model.embedder import Embedder
+from molgiae.model.identity import model_of
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ROWS, QUERIES = 1 << 15, 256
+"""Embeddings of the file and queries that are compared at once: constant memory, whatever the size of the file."""
+NEIGHBOURS = 10
+
+FIELDS = (
+    Field("query_source", str, "text", "file of the query"),
+    Field("query_record", int, "1", "number of the query in its source, from 1"),
+    Field("query_title", str, "text", "title of the query"),
+    Field("rank", int, "1", "1 for the nearest"),
+    Field("row", int, "1", "conformer of the embedding file, from 0"),
+    Field("source", str, "text", "file the hit was read from"),
+    Field("record", int, "1", "number of the hit in its source, from 1"),
+    Field("title", str, "text", "title of the hit"),
+    Field("distance", float, "1", "Euclidean distance of the embeddings"),
+    Field("relation", str, "text", "of hit and query: same molecule, same formula, or other"),
+    Field("rmsd", float, "angstrom", "symmetric RMSD of all atoms, where hit and query can be superposed"),
+    Field("proven", bool, "1", "1: no matching of the atoms has a lesser RMSD"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One row of the result; fields as in `FIELDS`, rmsd and proven None where there is no RMSD."""
+
+    query_source: str
+    query_record: int
+    query_title: str
+    rank: int
+    row: int
+    source: str
+    record: int
+    title: str
+    distance: float
+    relation: str
+    rmsd: float | None
+    proven: bool | None
+
+    def values(self) -> list[Any]:
+        """In the order of `FIELDS`."""
+        return [getattr(self, field.name) for field in FIELDS]
+
+
+@dataclass
+class Search:
+    """What `search` found.
+
+    Attributes:
+        file: the embedding file.
+        output: the table written; empty if none was asked for.
+        conformers: in the file.
+        read: queries found; read = queries + rejected.
+        queries: searched for.
+        rejected: queries refused.
+        reasons: how many were refused for what reason.
+        model: name of the model of the file.
+        model_sha256: of its checkpoint.
+        seconds: wall time.
+        notes: what the readers had to decide or to leave out, a line each.
+        hits: those of the first query by rank, then those of the second, and so on.
+    """
+
+    file: str
+    output: str
+    conformers: int
+    read: int = 0
+    queries: int = 0
+    rejected: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    model: str = ""
+    model_sha256: str = ""
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    hits: list[Hit] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def search(
+    queries: Inputs,
+    file: str | os.PathLike[str],
+    options: Options | None = None,
+    *,
+    k: int = NEIGHBOURS,
+    model: str | None = None,
+    match: Match = "bonds",
+    ignore: Collection[Distinction] = (),
+    **changes: Any,
+) -> Search:
+    """The conformers of a file whose embeddings are nearest to that of each query, all of them looked at.
+
+    Args:
+        queries: SDF, XYZ or HDF5 files, directories, ``-`` for standard input; one or several.
+        file: HDF5 written by `molgiae embed`.
+        options: of the command; the output is a table in CSV, JSON or HDF5, none by default.
+        k: hits for each query.
+        model: name or path of the model of the file; by default what the file says.
+        match: atoms matched for the RMSD: by "bonds", perceived from distances where none are known, or "atoms"
+            within elements.
+        ignore: differences that do not make hit and query distinct: isotopes, charge, multiplicity.
+        **changes: fields of `Options` by name.
+
+    Raises:
+        CheckpointError: if the model is not that of the file, or not to be found.
+        ConfigError: if the file holds no embeddings.
+        ConformerError: for the first refused query, if that is what the options want.
+        MolgiaeError: if a file cannot be read or written.
+    """
+    started = time.monotonic()
+    options = (options or Options()).for_a_run(**changes)
+    if k < 1:
+        raise ConfigError(f"{k} hits: ask for at least 1")
+    if options.output is not None:
+        check_table(options.output, overwrite=options.overwrite)
+    with EmbeddingFile(file) as stored:
+        embedder = embedder_of(stored, model, options)
+        result = Search(
+            file=os.fspath(file),
+            output=os.fspath(options.output or ""),
+            conformers=len(stored),
+            model=str(stored.attributes["model"]),
+            model_sha256=embedder.checkpoint.sha256,
+        )
+        reasons = Reasons()
+        wanted, embeddings = _embedded(queries, embedder, options, reasons)
+        columns = search_columns(stored)
+        with tqdm(total=len(stored), desc="search", unit=" conformers", disable=_silent(options)) as bar:
+            rows, distances = nearest(stored, embeddings[:, columns], k, columns, bar.update)
+        result.hits = _hits(stored, wanted, rows, distances, match, ignore)
+    result.queries, result.reasons = len(wanted), reasons.most_common()
+    result.rejected = reasons.total
+    result.read = result.queries + result.rejected
+    result.notes = options.notes.lines()
+    result.seconds = time.monotonic() - started
+    if options.output is not None:
+        about = {"command": options.command, "model": result.model, "model_sha256": result.model_sha256}
+        values = [hit.values() for hit in result.hits]
+        write_table(options.output, FIELDS, values, about, overwrite=options.overwrite)
+    return result
+
+
+def search_columns(file: EmbeddingFile) -> slice:
+    """The columns of the embedding that distances are taken in: its shape part where it has one, else all."""
+    return slice(0, file.shape_dimension or file.dimension)
+
+
+def embedder_of(file: EmbeddingFile, model: str | None, options: Options) -> Embedder:
+    """The model that a file was embedded with.
+
+    Args:
+        file: with embeddings.
+        model: name or path; None for the name that the file gives.
+        options: device and batch size.
+
+    Raises:
+        ConfigError: if the file holds no embeddings.
+        CheckpointError: if there is no such model, or it is another one.
+    """
+    return Embedder(model_of(file, model), device=options.device, batch_size=options.batch_size)
+
+
+def nearest(
+    file: EmbeddingFile,
+    queries: NDArray[np.floating],
+    k: int,
+    columns: slice,
+    advance: Callable[[int], object] = lambda rows: None,
+) -> tuple[Ints, Floats]:
+    """The k nearest rows of each query by Euclidean distance; every row of the file is compared.
+
+    Args:
+        file: with embeddings.
+        queries: (Q, d) of these columns.
+        k: at most so many.
+        columns: d columns of the embedding.
+        advance: called with numbers of rows that were looked at.
+
+    Returns:
+        rows (Q, k), nearest first, among equals the lower row first; distances (Q, k).
+    """
+    targets = np.asarray(queries, np.float64)
+    rows, distances = np.empty((len(targets), 0), np.int64), np.empty((len(targets), 0))
+    for first in range(0, len(file) if len(targets) else 0, ROWS):
+        part = file.column("embedding", first, first + ROWS)[:, columns].astype(np.float64)
+        found = _nearest_of(part, targets, min(k, len(part)))
+        apart = np.linalg.norm(part[found] - targets[:, None], axis=2)
+        rows, distances = np.hstack([rows, found + first]), np.hstack([distances, apart])
+        order = np.lexsort((rows, distances), axis=1)[:, :k]
+        rows = np.take_along_axis(rows, order, axis=1)
+        distances = np.take_along_axis(distances, order, axis=1)
+        advance(len(part))
+    return rows, distances
+
+
+def _nearest_of(part: Floats, targets: Floats, k: int) -> Ints:
+    """(Q, k) rows of a part, in any order."""
+    try:
+        from sklearn.neighbors import NearestNeighbors  # noqa: PLC0415 (not required, and slow to import)
+    except ImportError:
+        square = np.square(part).sum(axis=1)
+        found = [
+            np.argpartition(square - 2 * targets[q : q + QUERIES] @ part.T, k - 1, axis=1)[:, :k]
+            for q in range(0, len(targets), QUERIES)
+        ]
+        return np.concatenate(found) if found else np.empty((0, k), np.int64)
+    return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(part).kneighbors(targets)[1]
+
+
+def _embedded(
+    queries: Inputs, embedder: Embedder, options: Options, reasons: Reasons
+) -> tuple[list[Conformer], NDArray[np.float32]]:
+    """The queries that the model takes, and their embeddings (Q, D)."""
+    conformers: list[Conformer] = []
+    embeddings = [np.empty((0, embedder.dimension), np.float32)]
+    blocks = read_inputs(
+        listed(queries),
+        format=options.format,
+        on_error=options.on_error,
+        keep_text=False,
+        notes=options.notes,
+    )
+    for block in blocks:
+        result = embedder.embed(block)
+        stop_at_refusal(result.block, options)
+        reasons.add(refused.reason for refused in result.block.rejected)
+        conformers += result.block
+        embeddings.append(result["embedding"])
+    return conformers, np.concatenate(embeddings)
+
+
+def _hits(
+    file: EmbeddingFile,
+    queries: list[Conformer],
+    rows: Ints,
+    distances: Floats,
+    match: Match,
+    ignore: Collection[Distinction],
+) -> list[Hit]:
+    stored = {row: ignoring(file.conformer(row), ignore) for row in np.unique(rows).tolist()}
+    queries = [ignoring(query, ignore) for query in queries]
+    pairs = [
+        (query, stored[row]) for query, found in zip(queries, rows.tolist(), strict=True) for row in found
+    ]
+    same = [p for p, (query, hit) in enumerate(pairs) if not difference(query, hit)]
+    matches = superpose_pairs([pairs[p][0] for p in same], [pairs[p][1] for p in same], match=match)
+    place = {p: s for s, p in enumerate(same)}
+    hits = []
+    for p, (query, hit) in enumerate(pairs):
+        q, rank = divmod(p, rows.shape[1])
+        s = place.get(p)
+        superposed = s is not None and not matches.reason[s]
+        hits.append(
+            Hit(
+                query_source=query.source,
+                query_record=query.record,
+                query_title=query.title,
+                rank=rank + 1,
+                row=int(rows[q, rank]),
+                source=hit.source,
+                record=hit.record,
+                title=hit.title,
+                distance=float(distances[q, rank]),
+                relation=_relation(query, hit, superposed, match),
+                rmsd=float(matches.rmsd[s]) if s is not None and superposed else None,
+                proven=bool(matches.proven[s]) if s is not None and superposed else None,
+            )
+        )
+    return hits
+
+
+def _relation(query: Conformer, hit: Conformer, superposed: bool, match: Match) -> str:
+    """Formula: the same elements, whatever isotopes, charge and bonds."""
+    if not np.array_equal(np.sort(query.atomic_number), np.sort(hit.atomic_number)):
+        return "other"
+    return "molecule" if match == "bonds" and superposed else "formula"
+
+
+def _silent(options: Options) -> bool | None:
+    return None if options.progress else True

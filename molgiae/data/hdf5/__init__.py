@@ -1,0 +1,1 @@
+"""HDF5 files of molgiae: their schema, writing, reading and validation."""

@@ -1,0 +1,397 @@
+"""Whether an HDF5 file is what the schema says.
+
+Links, types, shapes, lengths, offsets and attributes are looked at once, when a file is opened; values whenever they
+are read, so that no more of a large file is read than is used. What a file says of its own size is not believed before
+the storage for it was seen. Flipped bytes in inner tables can crash the HDF5 library itself, which nothing here can
+see coming.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.data.hdf5.schema import (
+    ATOM_DATA,
+    ATTRIBUTES,
+    LEAST_ROWS,
+    PREDICTION,
+    PROPERTY,
+    REQUIRED_ATTRIBUTES,
+    SCHEMA,
+    SCHEMA_VERSION,
+    STRING,
+    Column,
+)
+from molgiae.data.xyz.comment import KINDS as XYZ_KINDS
+from molgiae.errors import MolgiaeError
+
+SCAN_ROWS = 1 << 16
+MAX_CHUNK_BYTES = 1 << 26
+"""A chunk is read as a whole; those of molgiae have 128 KiB, those of programs that rewrite files up to some MiB."""
+
+GROUPS = ("rejected", "properties", "predictions", "atom_data")
+REMEDY = "make the file again with the command that wrote it"
+KINDS = {"f": "f", "i": "iu", "u": "iu"}
+"""Kind of a type in the schema to the kinds that may stand for it; values that do not fit are refused when read."""
+
+_OF_H5PY = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError)
+
+
+class DamagedError(Exception):
+    """Something in a file that is not as it should be."""
+
+    def __init__(self, what: str, found: str, expected: str) -> None:
+        super().__init__(f"{what} {found}, expected {expected}")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name the file in what goes wrong while it is read.
+
+    Raises:
+        MolgiaeError: in place of a `DamagedError`, and of what h5py raises over damaged files.
+    """
+    try:
+        yield
+    except DamagedError as error:
+        raise MolgiaeError(f"{path}: is damaged: {error}; {REMEDY}") from error
+    except _OF_H5PY as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise MolgiaeError(
+            f"{path}: cannot be read as HDF5; it is damaged or another format ({reason})"
+        ) from error
+
+
+@dataclass(frozen=True)
+class AtomColumn:
+    """A dataset of the group ``atom_data``.
+
+    Attributes:
+        key: name of the column as it stood.
+        kind: R, I, L or S, as in extended XYZ.
+        dataset: one row for each atom.
+        column: its schema.
+    """
+
+    key: str
+    kind: str
+    dataset: h5py.Dataset
+    column: Column
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is in a file.
+
+    Attributes:
+        attributes: those of the root that the schema knows.
+        datasets: by path in the file, those of the schema and of the group ``predictions``.
+        columns: the schema of each of them.
+        properties: the datasets of this group by name, and the keys they are of.
+        atom_data: the datasets of this group by name.
+        rows: M conformers, M + 1 boundaries and so on, by axis.
+    """
+
+    attributes: dict[str, Any]
+    datasets: dict[str, h5py.Dataset]
+    columns: dict[str, Column]
+    properties: dict[str, tuple[str, h5py.Dataset]]
+    atom_data: dict[str, AtomColumn]
+    rows: dict[str, int]
+
+    @property
+    def dimension(self) -> int:
+        """Size of the embedding; 0 if there is none."""
+        return int(self.datasets["embedding"].shape[1]) if "embedding" in self.datasets else 0
+
+
+def layout_of(file: h5py.File, path: Path) -> Layout:
+    """Look at everything in a file but the values.
+
+    Raises:
+        MolgiaeError: naming file, dataset, what was found, what was expected and what to do.
+    """
+    with reading(path):
+        attributes = _attributes(file, path)
+        groups = {name: _member(file, name, h5py.Group) for name in GROUPS}
+        missing = [name for name in ("rejected", "properties") if groups[name] is None]
+        columns: dict[str, Column] = {}
+        datasets: dict[str, h5py.Dataset] = {}
+        for name, column in SCHEMA.items():
+            folder, _, last = name.rpartition("/")
+            group = groups[folder] if folder else file
+            dataset = None if group is None else _member(group, last, h5py.Dataset)
+            if dataset is not None:
+                columns[name], datasets[name] = column, dataset
+            elif column.origin == "input" and column.required:
+                missing.append(name)
+        if missing:
+            raise DamagedError(", ".join(missing), "missing", "all that the schema requires")
+        for name in groups["predictions"] or ():
+            path_in_file = f"predictions/{_legible(name)}"
+            columns[path_in_file] = PREDICTION
+            datasets[path_in_file] = _member(groups["predictions"], name, h5py.Dataset)
+        for name, dataset in datasets.items():
+            _check_dataset(name, dataset, columns[name])
+        rows = _rows(datasets)
+        for name, dataset in datasets.items():
+            _check_rows(name, dataset, rows, columns[name].per)
+        properties = {name: _property(groups["properties"], name, rows) for name in groups["properties"]}
+        atom_data = {
+            name: _atom_column(groups["atom_data"], name, rows) for name in groups["atom_data"] or ()
+        }
+        found = Layout(attributes, datasets, columns, properties, atom_data, rows)
+        if "embedding" in datasets and not 0 <= attributes.get("shape_dimension", 0) <= found.dimension:
+            expected = f"0 to {found.dimension}, the size of the embedding"
+            raise DamagedError("attribute shape_dimension", f"is {attributes['shape_dimension']}", expected)
+        return found
+
+
+def values_of(
+    name: str,
+    dataset: h5py.Dataset,
+    column: Column,
+    start: int,
+    stop: int,
+    boundaries: tuple[NDArray[Any], NDArray[Any]] | None = None,
+) -> NDArray[Any]:
+    """Read and check rows of a dataset, in the type of the schema; strings as objects of type str or numpy text.
+
+    Args:
+        name: path in the file, for messages.
+        dataset: of a `Layout`.
+        column: its schema.
+        start: first row.
+        stop: row after the last.
+        boundaries: (m + 1,) rows of m conformers, from `start` on, and (m,) atoms of them; only for columns that
+            number atoms.
+
+    Raises:
+        DamagedError: for the first value that the schema forbids.
+    """
+    text = h5py.check_string_dtype(dataset.dtype)
+    if column.dtype == STRING:
+        return np.asarray(dataset.asstr(errors="replace")[start:stop], dtype=object)
+    if text is not None:
+        found = np.asarray(dataset.asstr(errors="replace")[start:stop]).astype(str)
+        _check(name, found, np.isin(found, column.values or found), ", ".join(map(str, column.values)), start)
+        return found
+    stored = np.asarray(dataset[start:stop])
+    with np.errstate(over="ignore"):
+        found = stored.astype(column.dtype, copy=False)
+    if found.dtype.kind == "f":
+        if column.finite:
+            _check(name, stored, np.isfinite(found), "finite numbers", start)
+        return found
+    least, most = column.bounds
+    _check(name, stored, (stored >= least) & (stored <= most), f"{least} to {most}", start)
+    if column.values:
+        _check(name, stored, np.isin(stored, column.values), ", ".join(map(str, column.values)), start)
+    if column.numbers_atoms and boundaries is not None:
+        _check_atoms(name, found, column, start, *boundaries)
+    return found
+
+
+def _attributes(file: h5py.File, path: Path) -> dict[str, Any]:
+    found = {name: _attribute(file, name, kind) for name, kind in ATTRIBUTES.items() if name in file.attrs}
+    if "schema_version" not in found or "molgiae_version" not in found:
+        raise MolgiaeError(f"{path}: is HDF5, but was not written by molgiae: no schema_version")
+    version = found["schema_version"]
+    if version > SCHEMA_VERSION:
+        raise MolgiaeError(
+            f"{path}: has schema version {version}, this molgiae reads up to {SCHEMA_VERSION}; "
+            f"install molgiae {found['molgiae_version']}, which wrote it, or a newer one"
+        )
+    if version < 1:
+        raise DamagedError("attribute schema_version", f"is {version}", f"1 to {SCHEMA_VERSION}")
+    if missing := [name for name in REQUIRED_ATTRIBUTES if name not in found]:
+        raise DamagedError(f"attribute {', '.join(missing)}", "missing", "all that the schema requires")
+    return found
+
+
+def _attribute(item: h5py.HLObject, name: str, kind: type) -> Any:
+    """Return an attribute as str or int."""
+    stored = item.attrs.get_id(name)
+    what, expected = f"attribute {name}", {str: "a text", int: "a whole number"}[kind]
+    if stored.shape != ():
+        raise DamagedError(what, f"has shape {stored.shape}", expected)
+    value = item.attrs[name]
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, np.integer):
+        value = int(value)
+    if not isinstance(value, kind):
+        raise DamagedError(what, f"is {type(value).__name__}", expected)
+    return _legible(value) if isinstance(value, str) else value
+
+
+def _legible(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _member(group: h5py.Group, name: str, kind: type) -> Any:
+    """Return what has a name in a group; None if nothing has.
+
+    Links are not followed, not even within the file: molgiae writes none, and they may lead to any file.
+    """
+    link = group.get(name, getlink=True)
+    if link is None:
+        return None
+    shown = _legible(f"{group.name}/{name}".lstrip("/"))
+    if not isinstance(link, h5py.HardLink):
+        raise DamagedError(shown, "is a link", "data in the file itself")
+    item = group[name]
+    if not isinstance(item, kind):
+        raise DamagedError(shown, f"is a {type(item).__name__.lower()}", f"a {kind.__name__.lower()}")
+    return item
+
+
+def _check_dataset(name: str, dataset: h5py.Dataset, column: Column) -> None:
+    """Type, trailing shape and storage."""
+    if dataset.is_virtual or dataset.external:
+        raise DamagedError(name, "keeps its data in other files", "data in the file itself")
+    shape = dataset.shape or ()
+    trailing = tuple(
+        axis if isinstance(want, str) else want for axis, want in zip(shape[1:], column.shape, strict=False)
+    )
+    if len(shape) != 1 + len(column.shape) or shape[1:] != trailing or 0 in shape[1:]:
+        expected = ", ".join(map(str, ("rows", *column.shape)))
+        raise DamagedError(name, f"has shape {dataset.shape}", f"({expected})")
+    if not _may_stand_for(dataset.dtype, column):
+        raise DamagedError(name, f"is of type {dataset.dtype}", column.type_name)
+    _check_storage(name, dataset)
+
+
+def _may_stand_for(found: np.dtype[Any], column: Column) -> bool:
+    if column.stored_dtype().kind in "SO":
+        return h5py.check_string_dtype(found) is not None
+    return found.kind in KINDS[np.dtype(column.dtype).kind] and found.itemsize <= 8
+
+
+def _check_storage(name: str, dataset: h5py.Dataset) -> None:
+    """That a file holds the rows that a dataset says it has."""
+    size = dataset.file.id.get_filesize()
+    expected = f"storage for all {math.prod(dataset.shape)} values"
+    if dataset.chunks is None:
+        held = dataset.id.get_storage_size()
+        if not dataset.nbytes <= held <= size:
+            raise DamagedError(name, f"holds {held} of {dataset.nbytes} bytes", expected)
+        return
+    chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    if chunk > MAX_CHUNK_BYTES:
+        raise DamagedError(name, f"has chunks of {chunk} bytes", f"at most {MAX_CHUNK_BYTES}")
+    wanted = math.prod(-(-rows // step) for rows, step in zip(dataset.shape, dataset.chunks, strict=True))
+    if wanted > size or dataset.id.get_num_chunks() < wanted:  # none is stored in less than a byte
+        raise DamagedError(name, f"lacks some of its {wanted} chunks", expected)
+
+
+def _rows(datasets: dict[str, h5py.Dataset]) -> dict[str, int]:
+    """Return the rows of every axis; those of atoms and the like are where their offsets end."""
+    conformers = len(datasets["record"])
+    rows = {"conformer": conformers, "boundary": conformers + 1, "rejected": len(datasets["rejected/record"])}
+    for axis, least in LEAST_ROWS.items():
+        name = f"{axis}_offset"
+        if name in datasets:
+            if not any(SCHEMA[other].per == axis for other in datasets if other in SCHEMA):
+                raise DamagedError(name, "stands alone", f"data of each {axis} beside it")
+            _check_rows(name, datasets[name], rows, "boundary")
+            rows[axis] = _last_of(name, datasets[name], least)
+    return rows
+
+
+def _check_rows(name: str, dataset: h5py.Dataset, rows: dict[str, int], axis: str) -> None:
+    if axis not in rows:
+        raise DamagedError(name, "stands alone", f"{axis}_offset beside it")
+    if len(dataset) != rows[axis]:
+        of = {"conformer": "record", "boundary": "record and one more", "rejected": "rejected/record"}
+        raise DamagedError(
+            name, f"has {len(dataset)} rows", f"{rows[axis]} as {of.get(axis, f'{axis}_offset')} says"
+        )
+
+
+def _last_of(name: str, dataset: h5py.Dataset, least: int) -> int:
+    """Return the last offset, if they start at 0 and rise."""
+    last = -least
+    for start in range(0, len(dataset), SCAN_ROWS):
+        values = values_of(name, dataset, SCHEMA[name], start, start + SCAN_ROWS)
+        before = np.concatenate([[last], values[:-1]])
+        rises = values >= before if least == 0 else values > before
+        if start == 0 and values[0] != 0:
+            raise DamagedError(name, f"starts with {values[0]}", "0")
+        if not rises.all():
+            row = int(np.flatnonzero(~rises)[0])
+            raise DamagedError(
+                name, f"goes from {before[row]} to {values[row]} at row {start + row}", "it to rise"
+            )
+        last = int(values[-1])
+    return last
+
+
+def _property(group: h5py.Group, name: str, rows: dict[str, int]) -> tuple[str, h5py.Dataset]:
+    """Return the key and the dataset of a property."""
+    shown, dataset = f"properties/{_legible(name)}", _member(group, name, h5py.Dataset)
+    _check_dataset(shown, dataset, PROPERTY)
+    _check_rows(shown, dataset, rows, "conformer")
+    if "key" not in dataset.attrs:
+        raise DamagedError(f"attribute key of {shown}", "is missing", "the key of the property")
+    return _attribute(dataset, "key", str), dataset
+
+
+def _atom_column(group: h5py.Group, name: str, rows: dict[str, int]) -> AtomColumn:
+    shown, dataset = f"atom_data/{_legible(name)}", _member(group, name, h5py.Dataset)
+    missing = [attribute for attribute in ("key", "kind") if attribute not in dataset.attrs]
+    if missing:
+        raise DamagedError(
+            f"attribute {', '.join(missing)} of {shown}", "is missing", "name and kind of the column"
+        )
+    key, kind = (_attribute(dataset, attribute, str) for attribute in ("key", "kind"))
+    if kind not in XYZ_KINDS.values():
+        raise DamagedError(f"attribute kind of {shown}", f"is {kind}", ", ".join(XYZ_KINDS.values()))
+    column = replace(
+        ATOM_DATA,
+        dtype=STRING if kind == "S" else ATOM_DATA.dtype,
+        shape=ATOM_DATA.shape if len(dataset.shape or ()) > 1 else (),
+    )
+    _check_dataset(shown, dataset, column)
+    _check_rows(shown, dataset, rows, "atom")
+    return AtomColumn(key, kind, dataset, column)
+
+
+def _check(name: str, found: NDArray[Any], right: NDArray[np.bool_], expected: str, start: int) -> None:
+    if not right.all():
+        place = tuple(int(i) for i in np.argwhere(~right)[0])
+        raise DamagedError(name, f"has {found[place]} in row {start + place[0]}", expected)
+
+
+def _check_atoms(
+    name: str,
+    found: NDArray[Any],
+    column: Column,
+    start: int,
+    offset: NDArray[Any],
+    sizes: NDArray[Any],
+) -> None:
+    """That atoms are within their conformers; that none comes twice where each has a row; that pairs rise."""
+    rows = np.diff(offset)
+    size = np.repeat(sizes, rows).reshape(-1, *[1] * (found.ndim - 1))
+    _check(name, found, (found >= 0) & (found < size), "atoms of its conformer, from 0", start)
+    owner = np.repeat(np.arange(len(rows)), rows)
+    if column.per == "atom":
+        first = offset[owner] - offset[0]
+        times = np.bincount(first + found, minlength=len(found))
+        _check(name, found, times[first + found] == 1, "every atom of its conformer once", start)
+    elif len(found):
+        low, high = found.T
+        _check(name, found, (low < high)[:, None], "the lesser atom first", start)
+        starts = owner[1:] > owner[:-1]
+        rises = (low[1:] > low[:-1]) | ((low[1:] == low[:-1]) & (high[1:] > high[:-1]))
+        _check(name, found[1:], (starts | rises)[:, None], "pairs in rising order, none twice", start + 1)

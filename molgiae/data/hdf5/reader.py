@@ -1,0 +1,271 @@
+"""Reading molgiae's HDF5 files: columns on demand, conformers in blocks, a summary."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.data.conformer import AtomData, Conformer, ConformerBlock, Rejected
+from molgiae.data.hdf5.checks import SCAN_ROWS, DamagedError, layout_of, reading, values_of
+from molgiae.data.hdf5.schema import LEAST_ROWS, OTHER_PROPERTIES, PROPERTY, SCHEMA
+from molgiae.errors import MolgiaeError
+
+BLOCK_ROWS = 1024
+NUMPY_TYPES = {"R": np.float64, "I": np.int64, "L": np.bool_}
+"""Kinds of columns of extended XYZ, text aside."""
+
+
+class EmbeddingFile:
+    """An HDF5 file of schema version 1, open for reading; a context manager, len() is its conformers.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        attributes: the root attributes: schema_version, molgiae_version, model, model_sha256, command,
+            created, convention, shape_dimension where there is a shape part, and model_choice where the model was
+            chosen by itself.
+        columns: names of the datasets present, those of `rejected` and `properties` aside; the predicted
+            properties are ``predictions/SYMBOL``, their uncertainties ``predictions/SYMBOL_std``.
+        dimension: D, the size of the embedding; 0 if the file holds none.
+        shape_dimension: how many of its columns, from the first, are its shape part.
+        n_atoms: N, atoms of all conformers.
+
+    Raises:
+        MolgiaeError: if the file is missing, not HDF5, not from molgiae, of a newer schema or not what the schema says;
+            every method raises one, too, where it reads values that the schema forbids.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_file():
+            raise MolgiaeError(f"{path}: is no file; give an HDF5 file of molgiae")
+        try:
+            self._file = h5py.File(self.path, "r", locking="best-effort")
+        except FileNotFoundError as error:
+            raise MolgiaeError(f"{path}: there is no such file") from error
+        except PermissionError as error:
+            raise MolgiaeError(f"{path}: no permission to read it") from error
+        except (OSError, RuntimeError) as error:
+            raise MolgiaeError(f"{path}: cannot be read as HDF5; it is damaged or another format") from error
+        try:
+            self._layout = layout_of(self._file, self.path)
+        except MolgiaeError:
+            self._file.close()
+            raise
+        self.attributes = self._layout.attributes
+        self.columns = tuple(name for name in self._layout.datasets if not name.startswith("rejected/"))
+        self.dimension = self._layout.dimension
+        self.shape_dimension = int(self.attributes.get("shape_dimension", 0))
+        self.n_atoms = self._layout.rows["atom"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self._layout.rows["conformer"]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def column(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:
+        """Rows of one dataset for conformers ``first:last``; for columns per atom, the atoms of these.
+
+        Variable-length strings come as objects of type str, the fixed ones as numpy text.
+
+        Raises:
+            MolgiaeError: if the file has no such column.
+        """
+        if name not in self.columns:
+            raise MolgiaeError(f"{self.path}: has no column {name}; it has {', '.join(self.columns)}")
+        start, stop, _ = slice(first, last).indices(len(self))
+        column, stop = self._layout.columns[name], max(start, stop)
+        with reading(self.path):
+            if column.per not in LEAST_ROWS:
+                return self._rows(name, start, stop + (column.per == "boundary"))
+            offset = self._rows(f"{column.per}_offset", start, stop + 1)
+            boundaries = None
+            if column.numbers_atoms:
+                atoms = offset if column.per == "atom" else self._rows("atom_offset", start, stop + 1)
+                boundaries = offset, np.diff(atoms)
+            return self._rows(name, int(offset[0]), int(offset[-1]), boundaries)
+
+    def _rows(self, name: str, start: int, stop: int, boundaries: Any = None) -> NDArray[Any]:
+        layout = self._layout
+        return values_of(name, layout.datasets[name], layout.columns[name], start, stop, boundaries)
+
+    def block(self, first: int, last: int) -> ConformerBlock:
+        """Conformers ``first:last`` as they were read, without the records' text and lines."""
+        start, stop, _ = slice(first, last).indices(len(self))
+        offset = self.column("atom_offset", start, stop)
+        known: dict[str, Any] = {}
+        if "bond_offset" in self.columns:
+            bond_offset = self.column("bond_offset", start, stop)
+            known["bond_offset"] = bond_offset - bond_offset[0]
+        for name in ("isotope", "bonds", "charge", "multiplicity", "record"):
+            if name in self.columns:
+                values = self.column(name, start, stop)
+                known[name] = values if name == "isotope" else values.astype(np.int64)
+        return ConformerBlock.from_arrays(
+            self.column("atomic_number", start, stop),
+            self.column("position", start, stop),
+            offset - offset[0],
+            title=self.column("title", start, stop).tolist(),
+            source=self.column("source", start, stop).tolist(),
+            properties=self.properties(start, stop),
+            atom_data=self._atom_data(start, stop),
+            **known,
+        )
+
+    def blocks(self, block_size: int = BLOCK_ROWS) -> Iterator[ConformerBlock]:
+        """All conformers, `block_size` at a time."""
+        for first in range(0, len(self), block_size):
+            yield self.block(first, first + block_size)
+
+    def conformer(self, m: int) -> Conformer:
+        """Conformer m as it was read, from 0; negative numbers count from the end.
+
+        Raises:
+            MolgiaeError: if there is none.
+        """
+        if not -len(self) <= m < len(self):
+            raise MolgiaeError(f"{self.path}: has no conformer {m}; it has {len(self)}, counted from 0")
+        row = m % len(self)
+        return self.block(row, row + 1)[0]
+
+    def properties(self, first: int = 0, last: int | None = None) -> list[Mapping[str, str]]:
+        """The properties of conformers ``first:last``; those that are absent or empty are left out."""
+        start, stop, _ = slice(first, last).indices(len(self))
+        found: list[dict[str, str]] = [{} for _ in range(start, stop)]
+        for name, (key, dataset) in self._layout.properties.items():
+            with reading(self.path):
+                values = values_of(f"properties/{name}", dataset, PROPERTY, start, stop)
+                for mapping, value in zip(found, values, strict=True):
+                    if value:
+                        mapping.update(_pairs(value) if name == OTHER_PROPERTIES else {key: value})
+        return list(found)
+
+    def _atom_data(self, start: int, stop: int) -> list[AtomData]:
+        """Further columns of the atoms of conformers ``start:stop``; those without a value are left out."""
+        found: list[dict[str, NDArray[Any]]] = [{} for _ in range(start, stop)]
+        if not self._layout.atom_data:
+            return list(found)
+        offset = self.column("atom_offset", start, stop)
+        for name, one in self._layout.atom_data.items():
+            shown = f"atom_data/{name}"
+            with reading(self.path):
+                values = values_of(shown, one.dataset, one.column, int(offset[0]), int(offset[-1]))
+                for data, first, last in zip(found, offset - offset[0], offset[1:] - offset[0], strict=False):
+                    rows = values[first:last]
+                    if one.kind == "S" and rows.any():
+                        data[one.key] = rows.astype(str)
+                    elif one.kind != "S" and not np.isnan(rows).all():
+                        if one.kind != "R" and not np.isfinite(rows).all():
+                            raise DamagedError(shown, "lacks values of some atoms", "values of all or none")
+                        data[one.key] = rows.astype(NUMPY_TYPES[one.kind])
+        return list(found)
+
+    def rejected(self) -> Iterator[Rejected]:
+        """The refused records, one by one."""
+        fields = ("source", "record", "title", "line", "reason")
+        for start in range(0, self._layout.rows["rejected"], SCAN_ROWS):
+            with reading(self.path):
+                rows = [self._rows(f"rejected/{name}", start, start + SCAN_ROWS).tolist() for name in fields]
+            yield from (Rejected(*row) for row in zip(*rows, strict=True))
+
+    def verify(self) -> None:
+        """Read all there is, in bounded memory.
+
+        Raises:
+            MolgiaeError: for the first value that the schema forbids.
+        """
+        for first in range(0, len(self), BLOCK_ROWS):
+            self.block(first, first + BLOCK_ROWS)
+            for name in self.columns:
+                self.column(name, first, first + BLOCK_ROWS)
+        for _ in self.rejected():
+            pass
+
+    def summary(self) -> dict[str, Any]:
+        """What is in the file, as plain data.
+
+        Keys: path, bytes, the root attributes, conformers, rejected, rejected_reasons (numbers in them
+        replaced by ``#``), dimension, columns, properties, atoms, atoms_smallest, atoms_largest,
+        atomic_numbers (atoms of each element), and for embeddings pose_defined, order_defined, point_group and
+        in_domain (conformers of each value).
+        """
+        sizes = np.diff(self.column("atom_offset"))
+        reasons = Counter(refused.kind for refused in self.rejected())
+        keys = {name: key for name, (key, _) in self._layout.properties.items()}
+        tallies: dict[str, Any] = {
+            name: self._tally(name)
+            for name in ("pose_defined", "order_defined", "point_group", "in_domain")
+            if name in self.columns
+        }
+        return {
+            "path": str(self.path),
+            "bytes": self.path.stat().st_size,
+            **self.attributes,
+            "conformers": len(self),
+            "rejected": self._layout.rows["rejected"],
+            "rejected_reasons": dict(reasons.most_common()),
+            "dimension": self.dimension,
+            "columns": list(self.columns),
+            "properties": [key for name, key in keys.items() if name != OTHER_PROPERTIES],
+            "atoms": self.n_atoms,
+            "atoms_smallest": int(sizes.min(initial=self.n_atoms)),
+            "atoms_largest": int(sizes.max(initial=0)),
+            "atomic_numbers": self._tally("atomic_number"),
+            **tallies,
+        }
+
+    def _tally(self, name: str) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        with reading(self.path):
+            for start in range(0, self._layout.rows[SCHEMA[name].per], SCAN_ROWS):
+                values, times = np.unique(self._rows(name, start, start + SCAN_ROWS), return_counts=True)
+                counts.update(dict(zip(map(str, values.tolist()), times.tolist(), strict=True)))
+        return dict(counts)
+
+
+def read_hdf5_blocks(path: str | os.PathLike[str], block_size: int = BLOCK_ROWS) -> Iterator[ConformerBlock]:
+    """Conformers of a molgiae HDF5 file, in the order and pose they were first read in.
+
+    Args:
+        path: a file of schema version 1.
+        block_size: conformers in a block; the last one may be smaller.
+
+    Yields:
+        Blocks whose `source` and `record` are those of the original file; bonds are not kept in HDF5.
+
+    Raises:
+        MolgiaeError: as `EmbeddingFile`.
+    """
+    with EmbeddingFile(path) as file:
+        yield from file.blocks(block_size)
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Return the keys and values that share one dataset."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise DamagedError(f"properties/{OTHER_PROPERTIES}", f"has {text[:60]!r}", "texts by key as JSON")
+    return found

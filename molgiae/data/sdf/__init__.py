@@ -1,0 +1,1 @@
+"""SDF and MOL files."""

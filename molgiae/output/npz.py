@@ -1,0 +1,167 @@
+"""Embeddings as one matrix in an npz file, and beside it the table that says what its rows are.
+
+``chemprop --descriptors-path`` takes such a file: it reads the array ``arr_0`` and lays row k to row k of its data
+table, by nothing but the number, and it reads NaN as 0 (chemprop 2.3, ``load_input_feats_and_descs`` and
+``MoleculeDatapoint``). A row that is missing would shift all that follow and a row of NaN would become an embedding
+of zeros, so neither is ever written: a refused record ends the command, or is left out of matrix and table alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from molgiae import __version__
+from molgiae.data.conformer import Rejected
+from molgiae.data.csv_cells import CsvWriter
+from molgiae.data.partial import PartialFile
+from molgiae.errors import ConformerError
+from molgiae.output.files import write_rejected
+
+if TYPE_CHECKING:
+    from molgiae.model.embedder import Embedder, Result
+
+SUFFIX = ".npz"
+ROWS_ENDING, REJECTED_ENDING = ".rows.csv", ".rejected.csv"
+ROW_FIELDS = ("source", "record", "title", "in_domain", "domain_reason")
+
+
+def is_matrix(path: str | os.PathLike[str]) -> bool:
+    """Whether the name says npz."""
+    return Path(path).suffix.lower() == SUFFIX
+
+
+class MatrixSink:
+    """Embeddings to an npz file, and a table of its rows; memory does not grow with them.
+
+    The npz holds ``arr_0`` (M, D) float32, and as texts model, model_sha256, command and molgiae_version. The table
+    ``NAME.npz.rows.csv`` has the same M rows: source, record, title, in_domain, domain_reason and the properties of
+    the record; it can serve chemprop as its data table. With `drop_rejected`
+    refused records are listed in ``NAME.npz.rejected.csv``.
+
+    Args:
+        path: name that ends in ``.npz``.
+        embedder: gives dimension and provenance.
+        command: the command line, for provenance.
+        drop_rejected: leave refused records out of matrix and table; otherwise the first one is an error.
+        overwrite: replace existing files.
+    """
+
+    def __init__(
+        self, path: Path, embedder: Embedder, *, command: str, drop_rejected: bool, overwrite: bool
+    ) -> None:
+        self.path = path
+        self.rows_table = path.with_name(path.name + ROWS_ENDING)
+        self.table = path.with_name(path.name + REJECTED_ENDING)
+        self._dimension, self._drop = embedder.dimension, drop_rejected
+        self._about = {
+            "model": embedder.checkpoint.name,
+            "model_sha256": embedder.checkpoint.sha256,
+            "command": command,
+            "molgiae_version": __version__,
+        }
+        self._partial = PartialFile(path, overwrite=overwrite)
+        self._partial_rows = PartialFile(self.rows_table, overwrite=overwrite)
+        self._partial_table = PartialFile(self.table, overwrite=overwrite)
+        self._count = 0
+        self._keys: dict[str, None] = {}
+        self._rejected: list[Rejected] = []
+        self._closing = ExitStack()
+
+    def __enter__(self) -> MatrixSink:
+        with self._partial.reporting():
+            self._matrix: IO[bytes] = self._spool()
+            self._rows: IO[bytes] = self._spool()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        partials = (self._partial, self._partial_rows, self._partial_table)
+        try:
+            if exception[0] is None:
+                self._finish()
+        finally:
+            self._closing.close()
+            for partial in partials:
+                partial.discard()
+
+    def write(self, result: Result) -> None:
+        """Append.
+
+        Raises:
+            ConformerError: a record was refused and these are not to be left out.
+        """
+        block = result.block
+        if block.rejected and not self._drop:
+            bad = block.rejected[0]
+            raise ConformerError(
+                f"{bad.reason}; without its row all that follow in {self.path} would stand against the wrong "
+                "molecules: take the record out of the input, or leave refused ones out with --drop-rejected",
+                source=bad.source,
+                record=bad.record,
+                title=bad.title,
+                line=bad.line,
+            )
+        with self._partial.reporting():
+            self._matrix.write(np.ascontiguousarray(result["embedding"], dtype="<f4").tobytes())
+            for m in range(len(result)):
+                domain = int(result["in_domain"][m]), result["domain_reason"][m]
+                own = [block.source[m], int(block.record[m]), block.title[m], *domain]
+                properties = dict(block.properties[m])
+                self._keys.update(dict.fromkeys(properties))
+                self._rows.write(json.dumps([own, properties]).encode() + b"\n")
+        self._count += len(result)
+        self._rejected += block.rejected
+
+    def rejected_in(self) -> str:
+        """The table beside the file."""
+        return str(self.table)
+
+    def notes(self) -> list[str]:
+        """Where its rows are described."""
+        return [f"its rows are described one by one in {self.rows_table}"]
+
+    def _spool(self) -> IO[bytes]:
+        """A nameless file beside the output, where there is room for it."""
+        return self._closing.enter_context(tempfile.TemporaryFile(dir=self._partial.final.parent))
+
+    def _finish(self) -> None:
+        with self._partial_rows.reporting():
+            self._write_rows()
+        with self._partial.reporting():
+            self._write_matrix()
+        if self._rejected:
+            write_rejected(self._partial_table, self._rejected)
+        else:
+            self.table.unlink(missing_ok=True)  # that of the output which is replaced
+        self._partial_rows.publish()
+        self._partial.publish()
+
+    def _write_rows(self) -> None:
+        columns = {key: f"{key} (property)" if key in ROW_FIELDS else key for key in self._keys}
+        self._rows.seek(0)
+        with open(self._partial_rows.temporary, "w", newline="", encoding="utf-8", errors="replace") as file:
+            writer = CsvWriter(file)
+            writer.row([*ROW_FIELDS, *columns.values()])
+            for line in self._rows:
+                own, properties = json.loads(line)
+                writer.row([*own, *(properties.get(key, "") for key in columns)])
+
+    def _write_matrix(self) -> None:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (self._count, self._dimension)}
+        self._matrix.seek(0)
+        with zipfile.ZipFile(self._partial.temporary, "w") as archive:
+            # ZipInfo of itself has no time of day, so that the same embeddings make the same file
+            with archive.open(zipfile.ZipInfo("arr_0.npy"), "w", force_zip64=True) as entry:
+                np.lib.format.write_array_header_1_0(entry, header)
+                shutil.copyfileobj(self._matrix, entry)
+            for name, text in self._about.items():
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as entry:
+                    np.lib.format.write_array(entry, np.array(text), allow_pickle=False)

@@ -1,0 +1,145 @@
+"""Losses of pretraining."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from molgiae.canonical.cloud import Cloud
+from molgiae.nn.atoms import AtomNetwork
+from molgiae.nn.pooled_vectors import PooledVectors
+from molgiae.nn.shape import ShapeEncoder
+from molgiae.nn.slots import SlotPrediction
+from molgiae.tensors import Vectors
+
+WELL = 0.5
+"""Length of pooled vectors, in angstrom, beyond which a frame is defined well enough."""
+
+
+def reconstruction_loss(
+    prediction: SlotPrediction, target: Cloud, elements: Tensor, type_weight: float
+) -> Tensor:
+    """Mean RMSD in angstrom plus the weighted cross-entropy of the slots' types (Eq. 3 with both in one pose).
+
+    Args:
+        prediction: of B conformers and S slots.
+        target: the same conformers, atom k belonging to slot k; n up to S.
+        elements: (E + 1,) atomic number of each type, 0 for "empty" first.
+        type_weight: angstrom per nat.
+    """
+    slots = prediction.pos.shape[1]
+    z = torch.nn.functional.pad(target.z, (0, slots - target.z.shape[1]))
+    kind = torch.searchsorted(elements, z)
+    entropy = torch.nn.functional.cross_entropy(prediction.logits.flatten(0, 1).float(), kind.flatten())
+    # a floor below the noise of the data keeps the root differentiable at a perfect reconstruction
+    return (squared_deviation(prediction.pos, target) + 1e-7).sqrt().mean() + type_weight * entropy
+
+
+def squared_deviation(pos: Tensor, target: Cloud) -> Tensor:
+    """(B,) mean squared distance of atoms, square angstrom; pos (B, S, 3) with atom k in slot k."""
+    mask = target.mask
+    square = (pos[:, : mask.shape[1]].float() - target.pos).square().sum(dim=-1) * mask
+    return square.sum(dim=1) / mask.sum(dim=1)
+
+
+def conditioning_loss(vectors: Vectors) -> Tensor:
+    """How far pooled vectors fall short of `WELL`: mean square of the missing fractions.
+
+    Nothing else keeps a frame that is trained together with the rest from wandering into degeneracy, from which
+    it does not come back: completed frames have no gradient. Symmetric conformers, whose vectors cancel whatever the
+    weights, add a constant.
+
+    Args:
+        vectors: (B, 2, 3) angstrom.
+    """
+    first, second = vectors.double().unbind(dim=1)
+    length = (first.square().sum(dim=-1) + 1e-4).sqrt()
+    height = (torch.linalg.cross(first, second).square().sum(dim=-1) + 1e-6).sqrt() / length
+    missing = torch.relu(1 - torch.stack([length, height]) / WELL)
+    return missing.square().sum(dim=0).mean()
+
+
+def frame_loss(frame: PooledVectors, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:
+    """How far noise on the atoms turns the frame: mean of the logarithm of |R - R'|^2.
+
+    The logarithm makes every conformer count, the well-conditioned ones too; symmetric conformers, whose frame
+    is lost whatever the weights, add a constant.
+
+    Args:
+        frame: the network.
+        x: B conformers, centred.
+        noise: standard deviation of the displacements, angstrom.
+        generator: of the displacements.
+    """
+    shift = noise * torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
+    moved = Cloud(x.z, (x.pos + shift) * x.mask[..., None]).centered()
+    turned = _axes(frame(x.z, x.pos)) - _axes(frame(moved.z, moved.pos))
+    return (turned.square().sum(dim=(1, 2)) + 1e-4).log().mean()
+
+
+DISTORTION = 0.3
+"""Largest standard deviation of displacements, angstrom, from which distances of shape parts are learnt."""
+
+QUADRATIC = 0.1
+"""Error of a distance, in angstrom, beyond which the loss grows linearly."""
+
+
+def shape_loss(
+    shape: ShapeEncoder,
+    alone: tuple[Cloud, Tensor],
+    pairs: tuple[Cloud, Tensor] | None,
+    rmsd: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """How far distances of shape parts are from symmetric RMSDs (smooth L1, angstrom).
+
+    Conformers that are given alone are compared with distorted copies of themselves, whose RMSD is that of the
+    displacements after superposition, which takes six of their 3 n degrees of freedom, five where n is two and all
+    where it is one.
+
+    Args:
+        shape: the network.
+        alone: B conformers, any pose, and the classes of their atoms (B, n).
+        pairs: 2 P conformers, each followed by its partner, and the classes of their atoms; None for none.
+        rmsd: (P,) of the pairs, angstrom.
+        generator: of the displacements.
+    """
+    x, classes = alone
+    device, dtype, count = x.pos.device, x.pos.dtype, x.mask.sum(dim=1)
+    scale = DISTORTION * torch.rand(len(x), 1, 1, generator=generator, device=device, dtype=dtype)
+    shift = scale * torch.randn(x.pos.shape, generator=generator, device=device, dtype=dtype)
+    shift = shift * x.mask[..., None]
+    left = (3 * count - 6 + (count == 2)).clamp(min=0) / (3 * count)
+    target = (shift.square().sum(dim=(1, 2)) / count * left).sqrt()
+    apart = shape(x.z, x.pos, classes) - shape(x.z, x.pos + shift, classes)
+    if pairs is not None:
+        both = shape(pairs[0].z, pairs[0].pos, pairs[1])
+        apart, target = torch.cat([apart, both[::2] - both[1::2]]), torch.cat([target, rmsd])
+    distance = (apart.square().sum(dim=1) + 1e-6).sqrt()
+    return torch.nn.functional.smooth_l1_loss(distance, target, beta=QUADRATIC)
+
+
+def _axes(vectors: Tensor) -> Tensor:
+    """Gram-Schmidt of (B, 2, 3), softened where it is degenerate; (B, 2, 3)."""
+    first, second = vectors.unbind(dim=1)
+    first = first / first.square().sum(dim=-1, keepdim=True).add(1e-6).sqrt()
+    second = second - (first * second).sum(dim=-1, keepdim=True) * first
+    second = second / second.square().sum(dim=-1, keepdim=True).add(1e-6).sqrt()
+    return torch.stack([first, second], dim=1)
+
+
+def denoising_loss(atoms: AtomNetwork, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:
+    """How well displacements of the atoms are read off displaced conformers: mean square error over that of 0.
+
+    At minima of the energy this is learning forces without labels (Zaidi et al., ICLR 2023).
+
+    Args:
+        atoms: the network.
+        x: B conformers.
+        noise: standard deviation of the displacements, angstrom.
+        generator: of the displacements.
+    """
+    shift = torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
+    shift = Cloud(x.z, shift * x.mask[..., None]).centered().pos
+    found = atoms.displacement(x.z, x.pos + noise * shift)
+    return (found.float() - shift).square().sum() / (3 * x.mask.sum())

@@ -1,0 +1,212 @@
+"""Every architecture, untrained and after some training, through all of `symmetry`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+
+from molgiae.canonical.cloud import Cloud
+from molgiae.canonical.group_action import POSES, well_conditioned
+from molgiae.config import ModelConfig
+from molgiae.errors import ConfigError, ShapeError
+from molgiae.model.architectures import ARCHITECTURES, build
+from molgiae.model.autoencoder import ConformerAutoencoder
+from tests import symmetry
+from tests.geometries import CHIRAL, SYMMETRIES, g2, named, random_action, random_cloud, together
+
+PRECISIONS = {"float64": (torch.float64, 1e-9), "float32": (torch.float32, 1e-4)}
+
+HANDED = 4e-6
+"""By how much untrained embeddings of mirror images differ at least; round-off of float32 is below a quarter."""
+
+GENERIC = random_cloud([5, 9, 12, 8], seed=0)
+SPECIAL = together(*(named(name) for name in SYMMETRIES))
+CHIRAL_ONES = together(*(named(name) for name in SYMMETRIES if SYMMETRIES[name][0] in CHIRAL))
+ACHIRAL_ONES = together(*(named(name) for name in SYMMETRIES if SYMMETRIES[name][0] not in CHIRAL))
+
+
+def config(architecture: str) -> ModelConfig:
+    return ModelConfig(
+        architecture=architecture,
+        elements=(1, 5, 6, 7, 8, 9, 16, 17, 35),
+        max_atoms=16,
+        embedding_dim=12,
+        width=16,
+        layers=2,
+        shape_dim=4,
+    )
+
+
+def train(model: ConformerAutoencoder, x: Cloud, steps: int, rate: float) -> list[float]:
+    """The losses of a few steps."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        value = symmetry.loss(model, x)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(value.item())
+    return losses
+
+
+@cache
+def prepared(architecture: str, state: str, dtype: torch.dtype) -> ConformerAutoencoder:
+    if dtype != torch.float32:
+        return deepcopy(prepared(architecture, state, torch.float32)).to(dtype)
+    torch.manual_seed(1)
+    model = build(config(architecture))
+    if state == "trained":
+        losses = train(model, together(GENERIC, SPECIAL), steps=10, rate=3e-3)
+        assert losses[-1] < losses[0]
+    return model.eval()
+
+
+@pytest.fixture(params=["untrained", "trained"])
+def state(request):
+    return request.param
+
+
+@pytest.fixture(params=PRECISIONS)
+def precision(request):
+    return PRECISIONS[request.param]
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def model(request, state, precision):
+    found = prepared(request.param, state, precision[0])
+    with torch.no_grad():
+        yield found
+
+
+@pytest.fixture
+def tolerance(precision):
+    return precision[1]
+
+
+def test_embedding_is_invariant(model, tolerance):
+    symmetry.embedding_is_invariant(model, GENERIC, tolerance)
+    symmetry.embedding_is_invariant(model, SPECIAL, tolerance)
+
+
+def test_group_function_is_equivariant_where_the_stabilizer_is_trivial(model, tolerance):
+    symmetry.group_function_is_equivariant(model, GENERIC, tolerance)
+
+
+def test_canonical_form_is_invariant(model, tolerance):
+    symmetry.canonical_form_is_invariant(model, GENERIC, tolerance)
+    symmetry.canonical_form_is_invariant(model, SPECIAL, tolerance)
+
+
+def test_a_thousand_angstrom_away_nothing_changes(model, tolerance):
+    symmetry.embedding_is_invariant(model, GENERIC, tolerance, symmetry.FAR)
+    symmetry.canonical_form_is_invariant(model, GENERIC, tolerance, symmetry.FAR)
+    symmetry.canonical_form_is_invariant(model, SPECIAL, tolerance, symmetry.FAR)
+
+
+def test_reconstruction_is_equivariant(model, tolerance):
+    symmetry.reconstruction_is_equivariant(model, GENERIC, tolerance)
+
+
+def test_loss_is_invariant(model):
+    symmetry.loss_is_invariant(model, GENERIC, 1e-5)
+    symmetry.loss_is_invariant(model, SPECIAL, 1e-5)
+
+
+def test_batches_singles_mates_and_padding(model, tolerance):
+    symmetry.batch_is_singles(model, GENERIC, tolerance)
+    symmetry.batch_is_singles(model, SPECIAL[::3], tolerance)
+    symmetry.batch_mates_do_not_leak(model, GENERIC, tolerance)
+    symmetry.padding_is_irrelevant(model, GENERIC, max(tolerance, 1e-6))
+
+
+def test_mirror_images_differ_exactly_where_the_conformer_is_chiral(model, tolerance):
+    symmetry.mirror_images_differ(model, CHIRAL_ONES, least=HANDED)
+    symmetry.mirror_images_agree(model, ACHIRAL_ONES, min(tolerance, HANDED / 4))
+
+
+def test_symmetric_conformers_are_finite_and_flagged(model):
+    symmetry.everything_is_finite(model, SPECIAL)
+    action = model.group_function(SPECIAL.moved(random_action(SPECIAL, seed=7, reach=symmetry.FAR)))
+    expected = [pose for _, pose, _ in SYMMETRIES.values()]
+    assert [POSES[i] for i in action.pose_defined.tolist()] == expected
+    assert action.symmetry_number.tolist() == [number for _, _, number in SYMMETRIES.values()]
+
+
+@pytest.mark.parametrize("name", SYMMETRIES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_gradients_of_the_loss_are_finite(architecture, name):
+    symmetry.gradients_are_finite(prepared(architecture, "untrained", torch.float32), named(name))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_gradients_of_mixed_and_far_batches_are_finite(architecture):
+    x = together(SPECIAL, GENERIC)
+    model = prepared(architecture, "untrained", torch.float32)
+    symmetry.gradients_are_finite(model, x.moved(random_action(x, seed=8, reach=symmetry.FAR)))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_pooled_vectors_of_most_asymmetric_conformers_define_a_frame(architecture):
+    """Their length is a conditioning number in angstrom, so symmetry, not scale, makes them short."""
+    torch.manual_seed(2)
+    model = build(replace(config(architecture), frame_width=8))
+    with torch.no_grad():
+        generic, _ = model.encoder.equivariant(random_cloud([8, 10, 12, 14, 16] * 8, seed=9))
+        symmetric, _ = model.encoder.equivariant(SPECIAL)
+    assert well_conditioned(generic.vectors).double().mean() > 0.8
+    whole = torch.tensor([pose == "full" and group != "Ci" for group, pose, _ in SYMMETRIES.values()])
+    assert not well_conditioned(symmetric.vectors)[~whole].any()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_conformers_of_too_many_atoms_are_refused(architecture):
+    with pytest.raises(ShapeError, match="17 atoms"):
+        build(config(architecture)).encode(random_cloud([17], seed=0))
+
+
+def test_unknown_architectures_and_impossible_widths_are_refused():
+    with pytest.raises(ConfigError, match="known are slots, appendix-d"):
+        build(ModelConfig(architecture="none"))
+    with pytest.raises(ConfigError, match="multiple of 4"):
+        build(ModelConfig(architecture="appendix-d", width=18))
+
+
+def test_appendix_d_predicts_in_canonical_order_what_it_predicts_in_the_order_of_the_input():
+    """A hard assignment only permutes the prediction, and the rest of the slots is empty or not alike."""
+    torch.manual_seed(3)
+    model = build(config("appendix-d")).double()
+    x = GENERIC
+    with torch.no_grad():
+        encoding = model.encode(x)
+        permutation = encoding.action.g.permutation
+        straight = torch.eye(x.z.shape[1], dtype=torch.float64) * x.mask[..., None]
+        ordered = model.decoder(encoding.embedding, straight)
+        mixed = model.decoder(encoding.embedding, permutation.act(straight))
+    n = x.z.shape[1]
+    symmetry.agree(mixed.pos[:, :n], permutation.act(ordered.pos[:, :n]), 1e-12)
+    symmetry.agree(mixed.logits[:, :n, 1:], permutation.act(ordered.logits[:, :n, 1:]), 1e-12)
+    assert torch.equal(mixed.logits[..., 0], ordered.logits[..., 0])
+
+
+def test_appendix_d_learns():
+    torch.manual_seed(4)
+    model = build(config("appendix-d"))
+    losses = train(model, together(g2("CH3OH"), g2("CH3CHO"), random_cloud([7], seed=3)), steps=80, rate=1e-2)
+    assert losses[-1] < losses[0] / 3
+
+
+def test_torch_geometric_is_imported_only_with_the_network_that_needs_it():
+    code = (
+        "import sys, molgiae.model.architectures as m; "
+        "m.build(m.ModelConfig()); print('torch_geometric' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"

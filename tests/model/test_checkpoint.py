@@ -1,0 +1,216 @@
+"""Checkpoints: what is saved comes back, what is damaged, newer or of another kind is named."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from molgiae.config import Domain, ModelConfig
+from molgiae.errors import CheckpointError, ConfigError
+from molgiae.model import checkpoint
+from molgiae.model.architectures import build
+from molgiae.model.checkpoint import load, locate, read_header, save, sha256_of, shipped
+from tests.conftest import TINY, TINY_DOMAIN
+
+FILES = Path(__file__).parents[1] / "files"
+PROVENANCE = {"data": "qm9", "steps": 3, "units": {"length": "angstrom"}}
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(1)
+    return build(TINY)
+
+
+@pytest.fixture
+def path(tmp_path, model) -> Path:
+    path = tmp_path / "model.safetensors"
+    save(path, model, TINY_DOMAIN, PROVENANCE)
+    return path
+
+
+def with_header(source: Path, target: Path, **changes: object) -> Path:
+    """A copy with another header; None removes a key."""
+    header = {**read_header(source), **changes}
+    header = {key: value for key, value in header.items() if value is not None}
+    save_file(load_file(source), target, metadata={"molgiae": json.dumps(header)})
+    return target
+
+
+def test_what_is_saved_comes_back(path, model):
+    found = load(str(path))
+    assert (found.model.config, found.domain, found.provenance) == (TINY, TINY_DOMAIN, PROVENANCE)
+    assert (found.name, found.sha256) == (str(path), sha256_of(path))
+    for name, weights in model.state_dict().items():
+        assert torch.equal(found.model.state_dict()[name], weights), name
+    assert not found.model.training
+    assert not any(p.requires_grad for p in found.model.parameters())
+
+
+def test_other_people_can_read_the_file(path):
+    other = path.with_name("plain")
+    other.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["model.safetensors", "plain"]
+
+
+def test_half_precision_halves_the_file_and_is_computed_in_single(tmp_path, path, model):
+    half = tmp_path / "half.safetensors"
+    save(half, model, TINY_DOMAIN, PROVENANCE, dtype=torch.float16)
+    assert half.stat().st_size < 0.6 * path.stat().st_size
+    for name, weights in load(str(half)).model.state_dict().items():
+        assert weights.dtype == torch.float32
+        assert torch.equal(weights, model.state_dict()[name].half().float()), name
+
+
+def test_some_weights_may_stay_in_single_precision(tmp_path, model):
+    save(tmp_path / "m.safetensors", model, TINY_DOMAIN, PROVENANCE, torch.float16, [".net.linear."])
+    for name, weights in load(str(tmp_path / "m.safetensors")).model.state_dict().items():
+        kept = model.state_dict()[name]
+        assert torch.equal(weights, kept if ".net.linear." in name else kept.half().float()), name
+    assert any(".net.linear." in name for name in model.state_dict())
+
+
+def test_a_directory_of_a_run_is_taken_for_its_model(path):
+    assert locate(str(path.parent)) == path
+    assert load(str(path.parent)).sha256 == sha256_of(path)
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "", "/no/such/model.safetensors"])
+def test_unknown_models_are_named_with_what_there_is(name):
+    with pytest.raises(CheckpointError, match=r"no such model; give one of .* or the path") as error:
+        load(name)
+    assert all(known in str(error.value) for known in shipped())
+
+
+def test_a_newer_format_is_refused_by_number(tmp_path, path):
+    newer = with_header(path, tmp_path / "newer.safetensors", format_version=99)
+    with pytest.raises(CheckpointError, match=r"newer\.safetensors: checkpoint format 99.*upgrade molgiae"):
+        load(str(newer))
+
+
+@pytest.mark.parametrize("size", [0, 5, 100, 5000])
+def test_a_truncated_file_is_named(tmp_path, path, size):
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(CheckpointError, match=r"cut\.safetensors: not a checkpoint, or a damaged one"):
+        load(str(cut))
+
+
+def test_other_files_are_named(tmp_path):
+    other = tmp_path / "other.safetensors"
+    other.write_text("one\n\n\n  0  0\n")
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load(str(other))
+    save_file({"weight": torch.ones(2)}, other)
+    with pytest.raises(CheckpointError, match="but not one written by molgiae"):
+        load(str(other))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format_version": None},
+        {"format_version": "one"},
+        {"format_version": 0},
+        {"config": None},
+        {"config": {"architecture": "gone"}},
+        {"config": {"architecture": "slots", "colour": 1}},
+        {"config": {"architecture": "slots", "width": "wide"}},
+        {"config": TINY.to_dict() | {"width": 32}},
+        {"config": []},
+        {"domain": None},
+        {"domain": {"elements": [1]}},
+        {"provenance": None},
+    ],
+    ids=str,
+)
+def test_headers_that_make_no_sense_are_errors_in_one_line(tmp_path, path, changes):
+    broken = with_header(path, tmp_path / "broken.safetensors", **changes)
+    with pytest.raises(CheckpointError, match=r"broken\.safetensors: ") as error:
+        load(str(broken))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[1, 2]", "3"])
+def test_headers_that_are_no_json_objects_are_errors(tmp_path, path, text):
+    broken = tmp_path / "broken.safetensors"
+    save_file(load_file(path), broken, metadata={"molgiae": text})
+    with pytest.raises(CheckpointError, match="header is damaged"):
+        load(str(broken))
+
+
+def test_missing_and_surplus_weights_are_errors(tmp_path, path):
+    header = {"molgiae": json.dumps(read_header(path))}
+    weights = load_file(path)
+    first = next(iter(weights))
+    for changed in ({k: v for k, v in weights.items() if k != first}, weights | {"extra": torch.ones(1)}):
+        save_file(changed, tmp_path / "odd.safetensors", metadata=header)
+        with pytest.raises(CheckpointError, match="weights and configuration do not fit"):
+            load(str(tmp_path / "odd.safetensors"))
+
+
+def test_old_headers_are_upgraded_step_by_step(path, model, monkeypatch):
+    """A file of today read in a world where the format is two versions on and the provenance was renamed twice."""
+    steps = []
+
+    def rename(before: str, after: str):
+        def upgrade(header):
+            steps.append(after)
+            return {key: value for key, value in header.items() if key != before} | {after: header[before]}
+
+        return upgrade
+
+    today = checkpoint.FORMAT_VERSION
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", today + 2)
+    renames = {today: rename("provenance", "origin"), today + 1: rename("origin", "history")}
+    monkeypatch.setattr(checkpoint, "UPGRADES", renames)
+    assert read_header(path)["history"] == PROVENANCE
+    assert steps == ["origin", "history"]
+
+
+def test_every_format_version_is_read_or_refused():
+    for version in range(1, checkpoint.FORMAT_VERSION + 1):
+        path = FILES / f"format-{version}.safetensors"
+        assert path.stat().st_size < 50_000
+        if version in checkpoint.UPGRADES or version == checkpoint.FORMAT_VERSION:
+            load(str(path))
+        else:
+            with pytest.raises(
+                CheckpointError, match=f"format {version} is no longer read; train the model again"
+            ):
+                load(str(path))
+
+
+def test_format_3_is_read_for_ever():
+    """A file of molgiae 0.1.0; never write it anew."""
+    found = load(str(FILES / "format-3.safetensors"))
+    assert found.sha256 == "98712523a622d98bf54cef54ac9250b9872fbc74238ba52d276453d3be4a26d9"
+    assert found.model.config == ModelConfig(
+        "slots", (1, 6, 8), max_atoms=6, embedding_dim=4, width=4, layers=1, shape_dim=0, atom_width=0
+    )
+    assert found.domain == Domain((1, 6, 8), (1, 6), 3.0, (0.9, 1.6), (-1, 1))
+    assert found.provenance["data"] == "none"
+    decoded = found.model.decode(torch.linspace(-4, 4, 4)[None])
+    assert decoded.z.tolist() == [[6, 6, 0, 8, 6, 0]]
+    assert torch.allclose(
+        decoded.pos[0, :2],
+        torch.tensor([[0.3989, -4.0961, 2.0192], [-0.8341, 1.6336, -3.4143]]),
+        atol=1e-3,
+    )
+
+
+def test_configurations_that_cannot_be_are_refused():
+    with pytest.raises(ConfigError, match="width=0: must be at least 1"):
+        ModelConfig(width=0)
+    with pytest.raises(ConfigError, match="ascending order"):
+        ModelConfig(elements=(6, 1))
+    with pytest.raises(ConfigError, match="ModelConfig has no colour; known are architecture"):
+        ModelConfig.from_dict({"colour": 1})
+    with pytest.raises(ConfigError, match="architecture 'gone' is unknown; known are slots"):
+        build(ModelConfig(architecture="gone"))

@@ -1,0 +1,84 @@
+"""What comes with molgiae does what its cards say, on molecules that users bring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import molecule
+
+from molgiae.commands.conformers import generate_conformers
+from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.data.inputs import read_inputs
+from molgiae.model.auto import choose
+from molgiae.model.checkpoint import shipped
+from molgiae.model.embedder import Embedder
+from molgiae.model.shipped import catalogue
+from tests.conformers import mirrored, moved
+
+DRUGS = Path(__file__).parents[2] / "examples" / "drugs.smi"
+pytestmark = pytest.mark.skipif("drug" not in shipped(), reason="no weights in this checkout")
+
+
+@pytest.fixture(scope="module")
+def drugs(tmp_path_factory) -> ConformerBlock:
+    """One conformer each of known drugs; UFF has parameters for all."""
+    output = tmp_path_factory.mktemp("drugs") / "drugs.sdf"
+    generate_conformers(DRUGS, output, number=1, force_field="uff", jobs=1)
+    [block] = read_inputs(output, keep_text=False)
+    assert len(block) == 12
+    return block
+
+
+def test_drugs_get_the_drug_model_and_all_but_fosfomycin_lie_in_its_domain(drugs):
+    """Phosphorus was in larger molecules of the training data only; one of eight heavy atoms is more than it saw."""
+    choice = choose(drugs)
+    assert choice.model == "drug"
+    assert choice.covered["drug"] == len(drugs) - 1 > choice.covered["qm9"]
+    reason = Embedder("drug", device="cpu").embed(drugs)["domain_reason"]
+    assert [title for title, why in zip(drugs.title, reason, strict=True) if why] == ["fosfomycin"]
+
+
+def test_the_drug_model_remembers_drugs(drugs):
+    result = Embedder("drug", device="cpu").embed(drugs, reconstruct=True)
+    assert np.median(result["rmsd"]) < 0.05
+    assert result["rmsd"][drugs.n_atoms < 60].max() < 0.3
+    right = result["reconstructed_atomic_number"] == result.block.atomic_number
+    assert right.mean() > 0.98
+
+
+def test_pose_order_and_handedness_of_a_drug(drugs):
+    conformers = list(drugs)
+    embedder = Embedder("drug", device="cpu")
+    z = embedder.embed(conformers)["embedding"]
+    copies = embedder.embed([moved(c, 7) for c in conformers])["embedding"]
+    other_hand = embedder.embed([mirrored(c) for c in conformers])["embedding"]
+    size = np.linalg.norm(z, axis=1)
+    assert (np.linalg.norm(copies - z, axis=1) / size).max() < 1e-5
+    assert (np.linalg.norm(other_hand - z, axis=1) / size).min() > 1e-3
+
+
+def test_weights_are_light_and_every_model_has_a_card():
+    models = catalogue()
+    assert sum(model.bytes for model in models) <= 15_000_000
+    assert all(model.card.is_file() for model in models)
+
+
+def test_the_shape_part_does_not_notice_where_a_stretched_bond_is_cut():
+    """A C-H bond from 1.05 to 1.45 angstrom, through 1.2 and 1.3 times the sum of the radii."""
+    atoms = molecule("isobutane")
+    carbon, hydrogen = 0, int(np.linalg.norm(atoms.positions - atoms.positions[0], axis=1).argsort()[1])
+    assert atoms.numbers[[carbon, hydrogen]].tolist() == [6, 1]
+    along = atoms.positions[hydrogen] - atoms.positions[carbon]
+    along /= np.linalg.norm(along)
+    positions = [atoms.positions.copy() for _ in range(21)]
+    for step, position in enumerate(positions):
+        position[hydrogen] = position[carbon] + (1.05 + 0.02 * step) * along
+    embedder = Embedder("drug", device="cpu")
+    embedding = embedder.embed(ConformerBlock.of([Conformer(atoms.numbers, p) for p in positions])).columns[
+        "embedding"
+    ]
+    steps = np.linalg.norm(np.diff(embedding[:, : embedder.shape_dimension], axis=0), axis=1)
+    assert len(steps) == 20
+    assert steps.max() < 0.01

@@ -1,0 +1,74 @@
+"""What the shape part learns from: distances of distorted copies and of pairs are their RMSDs after superposition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from molgiae.canonical.cloud import Cloud
+from molgiae.matching import kabsch
+from molgiae.training.losses import DISTORTION, QUADRATIC, shape_loss
+
+
+class Recorder(nn.Module):
+    """In place of the network: keeps what it is asked for and answers 3 angstrom apart, or as it is told."""
+
+    def __init__(self, pairs_apart: Tensor | None = None) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+        self.pairs_apart = pairs_apart
+
+    def forward(self, z: Tensor, pos: Tensor, classes: Tensor) -> Tensor:
+        self.seen.append(pos)
+        if len(self.seen) < 3:
+            return torch.full((len(pos), 1), 3.0 * len(self.seen))
+        assert self.pairs_apart is not None
+        return torch.stack([self.pairs_apart + 5, 0 * self.pairs_apart + 5], dim=1).reshape(-1, 1)
+
+
+def conformers(atoms: int, count: int, padding: int = 0) -> tuple[Cloud, Tensor]:
+    """Large ones, which displacements turn by small angles."""
+    rng = torch.Generator().manual_seed(atoms)
+    z = torch.cat([torch.full((count, atoms), 6), torch.zeros((count, padding), dtype=torch.long)], dim=1)
+    pos = 20 * torch.randn(count, atoms + padding, 3, generator=rng, dtype=torch.float64)
+    return Cloud(z, pos * (z > 0)[..., None]).centered(), torch.zeros_like(z)
+
+
+@pytest.mark.parametrize("padding", [0, 3])
+@pytest.mark.parametrize("atoms", [1, 2, 3, 4, 9])
+def test_displaced_copies_are_as_far_apart_as_superposition_leaves_them(atoms, padding, monkeypatch):
+    """In the mean over squares: six of 3 n degrees of freedom are lost, five of two atoms, three of one."""
+    targets: list[Tensor] = []
+    loss = torch.nn.functional.smooth_l1_loss
+
+    def kept(distance: Tensor, target: Tensor, beta: float) -> Tensor:
+        targets.append(target)
+        assert torch.allclose(distance, torch.tensor(3.0)) and beta == QUADRATIC
+        return loss(distance, target, beta=beta)
+
+    monkeypatch.setattr(torch.nn.functional, "smooth_l1_loss", kept)
+    network, (cloud, classes) = Recorder(), conformers(atoms, 20_000, padding)
+    found = float(
+        shape_loss(network, (cloud, classes), None, torch.empty(0), torch.Generator().manual_seed(0))
+    )
+    before, after = (pos[:, :atoms].numpy() for pos in network.seen)
+    assert (network.seen[1][:, atoms:] == 0).all(), "padding is not displaced"
+    rmsd = kabsch(before, after)[2]
+    assert float(targets[0].square().mean()) == pytest.approx(np.square(rmsd).mean(), rel=0.02, abs=1e-12)
+    assert found == pytest.approx(3.0 - float(targets[0].mean()) - QUADRATIC / 2, abs=1e-3)
+    assert np.square(after - before).mean() == pytest.approx(DISTORTION**2 / 3, rel=0.04)
+
+
+def test_pairs_count_like_the_others_and_by_their_rmsd():
+    rmsd = torch.tensor([0.5, 1.0, 2.0])
+    alone, pairs = conformers(1, 1), conformers(5, 6)
+
+    def loss(apart: Tensor) -> float:
+        return float(shape_loss(Recorder(apart), alone, pairs, rmsd, torch.Generator().manual_seed(0)))
+
+    single = 3.0 - QUADRATIC / 2  # one atom: displaced or not, superposition leaves nothing
+    assert loss(rmsd) == pytest.approx(single / 4, abs=1e-3)
+    assert loss(-rmsd) == pytest.approx(single / 4, abs=1e-3)
+    assert loss(rmsd + 0.4) == pytest.approx((single + 3 * (0.4 - QUADRATIC / 2)) / 4, abs=1e-3)
