@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from molgiae.commands.finetune import ROWS, learn, predicted
-from molgiae.config import WAYS, FinetuneConfig
+from molgiae.config import MODES, FinetuneConfig
 from molgiae.evaluation.descriptors import soap
 from molgiae.model import checkpoint
 from molgiae.model.embedder import Embedder, Result
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--model", default="qm9")
     parser.add_argument("--sizes", nargs="+", default=SIZES)
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
-    parser.add_argument("--ways", nargs="*", default=WAYS, choices=WAYS)
+    parser.add_argument("--ways", nargs="*", default=MODES, choices=MODES)
     parser.add_argument("--no-kernels", action="store_true", help="leave out kernel ridge regression")
     parser.add_argument("--output", "-o", type=Path, default=Path("curves"))
     options = parser.parse_args()
@@ -136,7 +136,7 @@ def fit(
     """One way of learning."""
     parts = [labelled.take(part) for part in split.parts]
     shutil.rmtree(folder, ignore_errors=True)
-    config = replace(FinetuneConfig(), way=way, seed=case.seed)
+    config = replace(FinetuneConfig(), mode=way, seed=case.seed)
     learned = learn(parts[0], parts[1], pretrained, config, Fitting(folder))
     assert learned is not None
     value, std = predicted(learned.model, learned.scale, parts[2])

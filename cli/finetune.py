@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molgiae.config import AUTO_MODEL, WAYS, FinetuneConfig
+from molgiae.config import AUTO_MODEL, MODES, FinetuneConfig
 from molgiae.errors import ConfigError
 
 from .boundary import REJECTED
@@ -131,9 +131,9 @@ def finetune(
         )
     from molgiae.commands.finetune import finetune as run
 
-    full, held, scratch = WAYS
+    full, held, scratch = MODES
     config = FinetuneConfig(
-        way=held if frozen else scratch if from_scratch else full,
+        mode=held if frozen else scratch if from_scratch else full,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,

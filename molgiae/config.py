@@ -249,8 +249,8 @@ class TrainConfig(_Plain):
             raise ConfigError(f"ema={self.ema}: must be at least 0 and below 1")
 
 
-WAYS = ("full", "frozen", "scratch")
-"""Of learning a property: from pretrained weights, all of them; with those held; from random ones."""
+MODES = ("full", "frozen", "scratch")
+"""Modes of learning a property: training all pretrained weights, holding them, or starting from random ones."""
 
 
 @dataclass(frozen=True)
@@ -258,32 +258,32 @@ class FinetuneConfig(_Plain):
     """How a property is learned.
 
     Attributes:
-        way: one of `WAYS`.
+        mode: one of `MODES`.
         epochs: times that every training conformer is seen, if nothing ends it before; None for 3 000 / sqrt(M) of
             M conformers, between `FEWEST_EPOCHS` and 300.
         batch_size: conformers in a step.
         learning_rate: peak of the schedule: linear warm-up, then a cosine down to a hundredth.
-        caution: learning rate of pretrained weights over that of the head.
+        learning_rate_ratio: learning rate of pretrained weights over that of the head.
         weight_decay: of AdamW.
         patience: of 25 validations on the way, how many without improvement end the run.
         ema: decay of the running mean of the weights that is evaluated and kept.
         seed: of everything random.
     """
 
-    way: str = "full"
+    mode: str = "full"
     epochs: int | None = None
     batch_size: int = 32
     learning_rate: float = 2e-3
-    caution: float = 0.3
+    learning_rate_ratio: float = 0.3
     weight_decay: float = 1e-2
     patience: int = 6
     ema: float = 0.995
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.way not in WAYS:
-            raise ConfigError(f"way={self.way!r}: expected one of {', '.join(WAYS)}")
-        for name in ("batch_size", "learning_rate", "caution", "patience"):
+        if self.mode not in MODES:
+            raise ConfigError(f"mode={self.mode!r}: expected one of {', '.join(MODES)}")
+        for name in ("batch_size", "learning_rate", "learning_rate_ratio", "patience"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be positive")
         if self.epochs is not None and self.epochs < 1:

@@ -147,7 +147,7 @@ def finetune(
     value, std = predicted(learned.model, scale, test)
     features, notes = _embeddings(pretrained, labelled)
     rows = baselines(labelled, split, scale.references, features, seed=config.seed)
-    own = ROWS[config.way]
+    own = ROWS[config.mode]
     sizes = (len(train), len(validation), len(test))
     explained = scale.references.of(test.block)
     table = compare(test.values, {**rows, own: value}, labelled.targets, sizes, own, explained)
@@ -163,7 +163,7 @@ def finetune(
             if os.path.isfile(name)
         },
         "pretrained": None
-        if config.way == "scratch"
+        if config.mode == "scratch"
         else {"name": pretrained.name, "sha256": pretrained.sha256},
         "training": config.to_dict(),
         "conformers": dict(zip(("train", "validation", "test"), sizes, strict=True)),
@@ -243,7 +243,7 @@ def initial(pretrained: checkpoint.Checkpoint, scale: Scale, config: FinetuneCon
     network = PropertyModel(
         sizes.atom_width, sizes.atom_layers, [target.extensive for target in scale.targets]
     )
-    if config.way != "scratch":
+    if config.mode != "scratch":
         network.atoms.load_state_dict(pretrained.model.encoder.atoms.state_dict())
     return network
 

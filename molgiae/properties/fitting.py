@@ -86,9 +86,9 @@ class Fit:
     ) -> None:
         self.model, self.validation, self.config, self.fitting = model, validation, config, fitting
         fitting.directory.mkdir(parents=True, exist_ok=True)
-        model.atoms.requires_grad_(config.way != "frozen")
+        model.atoms.requires_grad_(config.mode != "frozen")
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        slow = config.caution if config.way == "full" else 1.0
+        slow = config.learning_rate_ratio if config.mode == "full" else 1.0
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": list(model.head.parameters()), "pace": 1.0},

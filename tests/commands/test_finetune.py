@@ -154,7 +154,7 @@ def test_frozen_weights_are_held_and_scratch_starts_elsewhere(pretrained, tmp_pa
             labelled(30),
             labelled(10, 60),
             start,
-            replace(RECIPE, way=way, epochs=2, weight_decay=0.1),
+            replace(RECIPE, mode=way, epochs=2, weight_decay=0.1),
             Fitting(tmp_path / way),
         )
         for way in ("frozen", "full")
@@ -162,7 +162,7 @@ def test_frozen_weights_are_held_and_scratch_starts_elsewhere(pretrained, tmp_pa
     assert frozen is not None and full is not None
     assert all(torch.equal(value, before[key]) for key, value in frozen.model.atoms.state_dict().items())
     assert not torch.equal(full.model.atoms.last.weight, before["last.weight"])
-    scratch = initial(start, full.scale, replace(RECIPE, way="scratch"))
+    scratch = initial(start, full.scale, replace(RECIPE, mode="scratch"))
     assert not torch.equal(scratch.atoms.element.weight, before["element.weight"])
     again = initial(start, full.scale, RECIPE)
     assert torch.equal(again.atoms.element.weight, before["element.weight"])
