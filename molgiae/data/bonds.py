@@ -35,6 +35,9 @@ Hydrogen has one bond: while it is stretched, from 1.39 to 1.71 angstrom for C-H
 Free atoms and ions stand farther off (H...C at van der Waals contact needs 2.7).
 """
 
+APART = 1e9
+"""Angstrom between conformers in the fourth dimension of a tree that holds the atoms of them all."""
+
 _RADIUS = np.array(COVALENT_RADIUS)
 
 
@@ -46,28 +49,115 @@ def known_bonds(conformer: Conformer) -> Bonds:
 
 
 def perceived_bonds(z: NDArray[np.integer], pos: NDArray[np.floating]) -> Bonds:
-    """Return the bonds that distances show: `BOND_LENGTH_FACTOR` and the exceptions to it below it.
-
-    Lengths that are nearly the same are judged together (`molgiae.data.gaps`), so that bonds which a symmetry
-    exchanges are all there or none is.
+    """Return the bonds that distances show in one conformer, by the rule of `perceived_bonds_of_block`.
 
     Args:
         z: (n,) atomic numbers.
         pos: (n, 3) angstrom.
     """
-    radius = _RADIUS[z]
-    reach = 2 * LONE_HYDROGEN_FACTOR * float(radius.max(initial=0.0))
-    pairs = cKDTree(pos).query_pairs(reach, output_type="ndarray").astype(np.int64)
-    first, second = pairs.T
-    length, radii = np.linalg.norm(pos[first] - pos[second], axis=1), radius[first] + radius[second]
-    sure = at_least(SURE_FACTOR * radii - length, 0.0)
-    full = (z == FOUR_BONDS) & (np.bincount(pairs[sure].ravel(), minlength=len(z)) >= 4)
-    spare = BOND_LENGTH_FACTOR * radii - length
-    bonded = sure | (at_least(spare, 0.0) & ~full[pairs].any(axis=1))
+    return perceived_bonds_of_block(z, pos, np.array([0, len(z)]))[0]
+
+
+def perceived_bonds_of_block(
+    z: NDArray[np.integer], pos: NDArray[np.floating], offset: NDArray[np.int64]
+) -> tuple[Bonds, NDArray[np.float64]]:
+    """Return the bonds that distances show in many conformers, and how far each conformer is from other bonds.
+
+    Atoms are bonded by `BOND_LENGTH_FACTOR` and the exceptions to it above. Lengths that are nearly the same are
+    judged together (`molgiae.data.gaps`), so that bonds which a symmetry exchanges are all there or none is.
+
+    Args:
+        z: (N,) atomic numbers of all conformers.
+        pos: (N, 3) angstrom.
+        offset: (M + 1,) from 0 to N; the atoms of conformer m are rows ``offset[m]:offset[m + 1]``.
+
+    Returns:
+        bonds (K, 2), rows of `pos`, the lesser first, sorted, so that those of a conformer stand together; and
+        margin (M,), the smallest difference between the distance of two atoms and the one below which they are
+        bonded, angstrom; inf where there is one atom.
+    """
+    radius, owner = _RADIUS[z], np.repeat(np.arange(len(offset) - 1), np.diff(offset))
+    widest = np.zeros(len(offset) - 1)
+    np.maximum.at(widest, owner, radius)
+    pairs, length = _pairs_within(2 * LONE_HYDROGEN_FACTOR * widest, pos, owner)
+    radii, whose = radius[pairs].sum(axis=1), owner[pairs[:, 0]]
+    surely, spare = SURE_FACTOR * radii - length, BOND_LENGTH_FACTOR * radii - length
+    sure = at_least(surely, 0.0, group=whose)
+    full = _full(z, pairs[sure])
+    bonded = sure | (at_least(spare, 0.0, group=whose) & ~full[pairs].any(axis=1))
+    _bind_lone_hydrogens(bonded, z, pairs, spare, length < LONE_HYDROGEN_FACTOR * radii)
+    full = _full(z, pairs[surely > 0])
+    barred = full[pairs].any(axis=1) & (surely < 0)
+    margin = np.full(len(widest), np.inf)
+    np.minimum.at(margin, whose, np.abs(np.where(barred, surely, spare)))
+    beyond = 2 * (LONE_HYDROGEN_FACTOR - BOND_LENGTH_FACTOR) * widest
+    for m in np.flatnonzero((margin > beyond) & (np.diff(offset) > 1)).tolist():
+        own = slice(int(offset[m]), int(offset[m + 1]))
+        margin[m] = min(margin[m], _margin_of_all_pairs(pos[own], radius[own], full[own]))
+    return normalised(pairs[bonded]), margin
+
+
+def _pairs_within(
+    reach: NDArray[np.float64], pos: NDArray[np.floating], owner: NDArray[np.int64]
+) -> tuple[Bonds, NDArray[np.float64]]:
+    """Return the pairs of atoms of one conformer that are no farther apart than its reach, and their distances.
+
+    Args:
+        reach: (M,) angstrom.
+        pos: (N, 3) angstrom.
+        owner: (N,) conformer of each atom.
+    """
+    tree = cKDTree(apart(pos, owner))
+    pairs = tree.query_pairs(float(reach.max(initial=0.0)), output_type="ndarray").astype(np.int64)
+    length = np.linalg.norm(pos[pairs[:, 0]] - pos[pairs[:, 1]], axis=1)
+    near = length <= reach[owner[pairs[:, 0]]]
+    return pairs[near], length[near]
+
+
+def apart(pos: NDArray[np.floating], owner: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return (N, 4) places of atoms at which those of different conformers are far from each other.
+
+    Args:
+        pos: (N, 3) angstrom.
+        owner: (N,) conformer of each atom.
+    """
+    return np.column_stack([pos, APART * owner])
+
+
+def _full(z: NDArray[np.integer], sure: Bonds) -> NDArray[np.bool_]:
+    """Return (N,) the atoms of `FOUR_BONDS` that have four neighbours by these bonds."""
+    return (z == FOUR_BONDS) & (np.bincount(sure.ravel(), minlength=len(z)) >= 4)
+
+
+def _bind_lone_hydrogens(
+    bonded: NDArray[np.bool_],
+    z: NDArray[np.integer],
+    pairs: Bonds,
+    spare: NDArray[np.float64],
+    near: NDArray[np.bool_],
+) -> None:
+    """Mark pairs of a hydrogen that has no bond and the atom nearest to it, judged by radii, as bonded.
+
+    Args:
+        bonded: (P,) marks, changed in place.
+        z: (N,) atomic numbers.
+        pairs: (P, 2) atoms.
+        spare: (P,) by how much their distance is below the limit, angstrom.
+        near: (P,) whether they may be bonded at all.
+    """
     lone = z == 1
     lone[pairs[bonded]] = False
-    for atom in np.flatnonzero(lone).tolist():
-        mine = np.flatnonzero((pairs == atom).any(axis=1) & (length < LONE_HYDROGEN_FACTOR * radii))
-        if len(mine):
-            bonded[mine[at_least(spare[mine], float(spare[mine].max()))]] = True
-    return normalised(pairs[bonded])
+    pair, end = np.nonzero(lone[pairs] & near[:, None])
+    atom, best = pairs[pair, end], np.full(len(z), -np.inf)
+    np.maximum.at(best, atom, spare[pair])
+    bonded[pair[at_least(spare[pair] - best[atom], 0.0, group=atom)]] = True
+
+
+def _margin_of_all_pairs(
+    pos: NDArray[np.floating], radius: NDArray[np.float64], full: NDArray[np.bool_]
+) -> float:
+    """Return the margin of one conformer whose atoms are all far from the limits of bonds."""
+    first, second = np.triu_indices(len(pos), 1)
+    factor = np.where(full[first] | full[second], SURE_FACTOR, BOND_LENGTH_FACTOR)
+    excess = np.linalg.norm(pos[first] - pos[second], axis=1) - factor * (radius[first] + radius[second])
+    return float(np.abs(excess).min())

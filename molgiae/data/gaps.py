@@ -18,18 +18,29 @@ by up to twice that.
 """
 
 
-def at_least(values: NDArray[np.float64], cut: float, step: float = SAME_LENGTH) -> NDArray[np.bool_]:
+def at_least(
+    values: NDArray[np.float64],
+    cut: float,
+    step: float = SAME_LENGTH,
+    group: NDArray[np.int64] | None = None,
+) -> NDArray[np.bool_]:
     """Tell which values reach a cut, or follow downwards, in small steps, one that does.
 
     Args:
         values: (n,) finite, angstrom.
         cut: angstrom.
         step: the largest that is small, angstrom.
+        group: (n,) which values belong together; others do not follow each other. None if all do.
     """
     reaches = values >= cut
-    if reaches.all() or not reaches.any():
+    near = ~reaches & (values >= cut - 2 * step)
+    if not near.any():
         return reaches
-    below = np.sort(values[~reaches])[::-1]
-    steps = -np.diff(below, prepend=values[reaches].min())
-    follow = int((np.append(steps, np.inf) > step).argmax())
-    return reaches | (values >= below[follow - 1]) if follow else reaches
+    group = np.zeros(len(values), np.int64) if group is None else group
+    rows = np.flatnonzero(np.isin(group, group[near]))
+    rows = rows[np.lexsort((-values[rows], group[rows]))]
+    downwards = values[rows]
+    starts = np.append(True, (np.diff(group[rows]) != 0) | (-np.diff(downwards) > step))
+    highest = downwards[starts][np.cumsum(starts) - 1]
+    reaches[rows] = highest >= cut
+    return reaches

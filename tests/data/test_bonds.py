@@ -9,7 +9,7 @@ import pytest
 from ase.build import molecule as g2
 from scipy.spatial.transform import Rotation
 
-from molgiae.data.bonds import BOND_LENGTH_FACTOR, SURE_FACTOR, perceived_bonds
+from molgiae.data.bonds import BOND_LENGTH_FACTOR, SURE_FACTOR, perceived_bonds, perceived_bonds_of_block
 from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.data.readers import read_conformers
 from tests.data.molfiles import molecule, sdf_record, v3000_record, xyz_frame
@@ -143,3 +143,28 @@ def test_two_atoms_are_bonded_up_to_1_3_times_their_radii(pair):
     for factor, number in ((1.29, 1), (1.31, 0)):
         pos = np.array([[0.0, 0, 0], [0.0, factor * radii, 0]])
         assert len(perceived_bonds(np.array(pair), pos)) == number
+
+
+@pytest.mark.parametrize(("noise", "scale"), [(0.0, 1.0), (0.3, 1.0), (0.0, 1.3), (0.1, 4.0)])
+def test_a_block_has_the_bonds_of_its_conformers(noise, scale):
+    rng = np.random.default_rng(0)
+    atoms = [g2(name) for name in ("cyclobutane", "H", "CF4", "bicyclobutane", "LiF", "isobutane", "SiH4")]
+    poses = [scale * (a.positions + noise * rng.normal(size=a.positions.shape)) for a in atoms]
+    offset = np.cumsum([0, *map(len, atoms)])
+    z, pos = np.concatenate([a.numbers for a in atoms]), np.concatenate(poses)
+    bonds, margin = perceived_bonds_of_block(z, pos, offset)
+    one_by_one = [
+        perceived_bonds(a.numbers, x) + start for a, x, start in zip(atoms, poses, offset, strict=False)
+    ]
+    assert np.array_equal(bonds, np.concatenate(one_by_one))
+    for m, (a, x) in enumerate(zip(atoms, poses, strict=True)):
+        alone = perceived_bonds_of_block(a.numbers, x, np.array([0, len(a)]))[1]
+        assert margin[m] == alone
+
+
+@pytest.mark.parametrize("length", [0.74, 3.0, 50.0])
+def test_the_margin_is_the_distance_to_the_limit(length):
+    z, pos = np.array([1, 1, 1]), np.array([[0.0, 0, 0], [0, 0, length], [5.0, 5, 5]])
+    margin = perceived_bonds_of_block(z, pos, np.array([0, 2, 3]))[1]
+    assert margin[0] == pytest.approx(abs(length - BOND_LENGTH_FACTOR * 0.62))
+    assert margin[1] == np.inf
