@@ -59,7 +59,8 @@ def embed_with_molgiae(sdf: str, output: str, threads: int) -> int:
     """What `molgiae embed` does."""
     import torch
 
-    from molgiae.commands.run import Options, embed
+    from molgiae.commands.embed import embed
+    from molgiae.commands.run import Options
 
     torch.set_num_threads(threads)
     options = Options(output=output, overwrite=True, model=os.environ.get("MODEL", Options().model))

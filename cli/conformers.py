@@ -113,13 +113,13 @@ def embed(
     molgiae embed conformers.sdf --format npz
     molgiae embed conformers.sdf --projection gram
     """
-    from molgiae.commands import run as pipeline
+    from molgiae.commands.embed import embed as run
 
     npz = format is EmbedFormatName.npz
     read_as = None if npz else format
     options = _options(output, model, device, batch_size, read_as, on_error, overwrite, quiet)
     name = None if projection is None else projection.value
-    summary = pipeline.embed(inputs, options, npz=npz, drop_rejected=drop_rejected, projection=name)
+    summary = run(inputs, options, npz=npz, drop_rejected=drop_rejected, projection=name)
     finish(summary, "embedded", quiet, as_json)
 
 
@@ -146,10 +146,10 @@ def canonicalize(
     molgiae canonicalize conformers.sdf -o canonical.sdf
     molgiae canonicalize trajectory.xyz -o canonical.h5
     """
-    from molgiae.commands import run as pipeline
+    from molgiae.commands.canonicalize import canonicalize as run
 
     options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
-    finish(pipeline.canonicalize(inputs, options), "canonicalized", quiet, as_json)
+    finish(run(inputs, options), "canonicalized", quiet, as_json)
 
 
 def reconstruct(
@@ -170,10 +170,10 @@ def reconstruct(
     molgiae reconstruct conformers.sdf -o reconstructed.sdf
     molgiae reconstruct conformers.sdf -o reconstructed.h5
     """
-    from molgiae.commands import run as pipeline
+    from molgiae.commands.reconstruct import reconstruct as run
 
     options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
-    finish(pipeline.reconstruct(inputs, options), "reconstructed", quiet, as_json)
+    finish(run(inputs, options), "reconstructed", quiet, as_json)
 
 
 def align(

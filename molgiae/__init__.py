@@ -19,9 +19,9 @@ _HOME = {
     "Options": "molgiae.commands.run",
     "Predictor": "molgiae.properties.predictor",
     "align": "molgiae.commands.align",
-    "canonicalize": "molgiae.commands.run",
+    "canonicalize": "molgiae.commands.canonicalize",
     "deduplicate": "molgiae.commands.dedup",
-    "embed": "molgiae.commands.run",
+    "embed": "molgiae.commands.embed",
     "evaluate": "molgiae.commands.evaluate",
     "finetune": "molgiae.commands.finetune",
     "from_ase": "molgiae.data.toolkits",
@@ -30,7 +30,7 @@ _HOME = {
     "predict": "molgiae.commands.predict",
     "pretrain": "molgiae.commands.pretrain",
     "read_conformers": "molgiae.data.readers",
-    "reconstruct": "molgiae.commands.run",
+    "reconstruct": "molgiae.commands.reconstruct",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 (names of the table above)

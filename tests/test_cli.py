@@ -247,7 +247,7 @@ def test_an_error_that_nobody_made_for_users_is_one_line_too(error, monkeypatch,
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("molgiae.commands.run.run", fail)
+    monkeypatch.setattr("molgiae.commands.embed.run", fail)
     assert_one_line(molgiae_("embed", sdf, "-m", model_path), FAULTS[error])
     assert molgiae_("--debug", "embed", sdf, "-m", model_path).exception is error
 
@@ -256,7 +256,7 @@ def test_a_closed_pipe_is_no_error_to_tell_of(monkeypatch, sdf, model_path):
     def fail(*_, **__):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    monkeypatch.setattr("molgiae.commands.run.run", fail)
+    monkeypatch.setattr("molgiae.commands.embed.run", fail)
     result = molgiae_("embed", sdf, "-m", model_path)
     assert (result.exit_code, result.output) == (1, "")
 
@@ -271,7 +271,7 @@ def test_a_second_termination_does_not_stop_the_cleaning_up(monkeypatch, sdf, mo
             signal.raise_signal(signal.SIGTERM)
             cleaned.append(True)
 
-    monkeypatch.setattr("molgiae.commands.run.run", terminated)
+    monkeypatch.setattr("molgiae.commands.embed.run", terminated)
     result = molgiae_("embed", sdf, "-m", model_path)
     assert (result.exit_code, cleaned) == (143, [True])
     assert result.stderr == "molgiae: interrupted; unfinished outputs were removed\n"

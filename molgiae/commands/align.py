@@ -12,7 +12,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.commands.run import Options, Summary, open_model, output_path, run
+from molgiae.commands.embed import open_model
+from molgiae.commands.run import Options, Summary, output_path, run
 from molgiae.config import Distinction
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock

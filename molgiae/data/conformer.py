@@ -184,12 +184,16 @@ class ConformerBlock:
         return len(self.offset) - 1
 
     def __getitem__(self, m: int) -> Conformer:
-        atoms = slice(int(self.offset[m]), int(self.offset[m + 1]))
+        atoms = self.atoms_of(m)
         values: dict[str, Any] = {name: getattr(self, name)[atoms] for name in PER_ATOM}
         values |= {name: int(getattr(self, name)[m]) for name in NUMBERS}
         values |= {name: getattr(self, name)[m] for name in OBJECTS}
         values["bonds"] = self.bonds[int(self.bond_offset[m]) : int(self.bond_offset[m + 1])]
         return Conformer(**values)
+
+    def atoms_of(self, m: int) -> slice:
+        """Return the rows of the atoms of conformer m."""
+        return slice(int(self.offset[m]), int(self.offset[m + 1]))
 
     def __iter__(self) -> Iterator[Conformer]:
         return (self[m] for m in range(len(self)))

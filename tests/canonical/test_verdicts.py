@@ -13,7 +13,6 @@ import torch
 import molgiae
 from molgiae.canonical import group_action as canonicalization
 from molgiae.canonical.group_action import by_graph
-from molgiae.commands import run as pipeline
 from molgiae.commands.search import search
 from molgiae.data.readers import read_conformers
 from molgiae.data.writers import open_writer
@@ -90,7 +89,7 @@ def test_dedup_says_what_is_proven_and_what_is_mirrored(records, tmp_path, mirro
 
 
 def test_search_says_what_is_proven_and_how_hits_are_related(records, tmp_path, model_path):
-    pipeline.embed(records, output=tmp_path / "all.h5", model=model_path)
+    molgiae.embed(records, output=tmp_path / "all.h5", model=model_path)
     with open_writer(tmp_path / "query.xyz") as writer:
         writer.write(RECORDS[0])
     for match in ("bonds", "atoms"):

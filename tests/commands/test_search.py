@@ -15,8 +15,8 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from typer.testing import CliRunner
 
+import molgiae
 from molgiae.cli import app
-from molgiae.commands import run as pipeline
 from molgiae.commands import search
 from molgiae.data.hdf5.writer import EmbeddingFile
 from molgiae.data.tables import Field, write_table
@@ -39,7 +39,7 @@ def stored(tmp_path_factory, model_path) -> Path:
                 conformer(base.atomic_number.tolist(), base.position * (1 + 0.02 * (k // 8)), f"c{k}")
             )
     path = directory / "all.h5"
-    pipeline.embed(directory / "all.xyz", output=path, model=model_path)
+    molgiae.embed(directory / "all.xyz", output=path, model=model_path)
     return path
 
 
@@ -99,7 +99,7 @@ def test_isomers_share_a_formula_alone(tmp_path, model_path):
     for name, c in (("a.xyz", one), ("b.xyz", other)):
         with open_writer(tmp_path / name) as writer:
             writer.write(c)
-    pipeline.embed(tmp_path / "a.xyz", output=tmp_path / "a.h5", model=model_path)
+    molgiae.embed(tmp_path / "a.xyz", output=tmp_path / "a.h5", model=model_path)
     [hit] = search.search(tmp_path / "b.xyz", tmp_path / "a.h5", model=model_path).hits
     assert (hit.relation, hit.rmsd) == ("formula", None)
     [hit] = search.search(tmp_path / "b.xyz", tmp_path / "a.h5", model=model_path, match="atoms").hits
@@ -175,7 +175,7 @@ def test_the_model_is_the_one_that_the_file_names(stored, query, tmp_path):
 
 
 def test_files_without_embeddings_and_bad_options(query, tmp_path, stored, model_path, sdf):
-    pipeline.canonicalize(sdf, output=tmp_path / "canonical.h5", model=model_path)
+    molgiae.canonicalize(sdf, output=tmp_path / "canonical.h5", model=model_path)
     with pytest.raises(ConfigError, match="holds no embeddings"):
         search.search(query, tmp_path / "canonical.h5")
     with pytest.raises(ConfigError, match="at least 1"):

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import molgiae
 from molgiae.commands.align import align
+from molgiae.commands.canonicalize import canonicalize
 from molgiae.commands.dedup import deduplicate
-from molgiae.commands.run import canonicalize, embed
+from molgiae.commands.embed import embed
 from molgiae.commands.search import search
 from molgiae.data.conformer import Conformer
 from molgiae.data.csv_cells import CsvWriter, as_given, inert

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
+from molgiae.commands.canonicalize import canonicalize
 from molgiae.commands.dedup import deduplicate
-from molgiae.commands.run import Options, canonicalize
+from molgiae.commands.run import Options
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import ATOMIC_NUMBER, SYMBOLS
 from molgiae.data.readers import read_blocks

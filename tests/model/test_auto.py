@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 import molgiae
 from molgiae.cli import app
-from molgiae.commands import run as pipeline
 from molgiae.config import Domain, ModelConfig
 from molgiae.data import glimpse as glimpses
 from molgiae.data import readers
@@ -335,7 +334,7 @@ class TestCommands:
     def test_search_embeds_queries_with_the_model_of_the_file(self, shipped):
         written(Path("a.xyz"), [small(0), big(1)])
         written(Path("q.xyz"), [small(0)])
-        assert pipeline.embed("a.xyz").model == "big"
+        assert molgiae.embed("a.xyz").model == "big"
         for words in ([], ["--model", "auto"], ["--model", "big"]):
             result = run("search", "q.xyz", "a.h5", "-k", "1", "--json", *words)
             assert json.loads(result.stdout)["model"] == "big"
@@ -348,7 +347,7 @@ class TestCommands:
 
     def test_a_shipped_model_that_was_replaced_is_another_one(self, shipped, monkeypatch, tmp_path):
         written(Path("a.xyz"), [small(0)])
-        pipeline.embed("a.xyz")
+        molgiae.embed("a.xyz")
         update = tmp_path / "update"
         update.mkdir()
         monkeypatch.setattr(checkpoint, "pretrained", lambda: update)

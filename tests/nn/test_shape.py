@@ -11,7 +11,7 @@ from torch import Tensor
 
 from molgiae.canonical.cloud import Cloud
 from molgiae.canonical.order import graph_classes
-from molgiae.commands.run import embed
+from molgiae.commands.embed import embed
 from molgiae.commands.search import search_columns
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.nn.shape import ShapeEncoder

@@ -1,0 +1,52 @@
+"""The command that writes canonical forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.canonical.equivalents import least_table
+from molgiae.commands.embed import open_model
+from molgiae.commands.run import Options, Summary, output_path, read, run, structured_sink
+from molgiae.data.conformer import Conformer
+from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
+from molgiae.data.inputs import listed
+from molgiae.data.readers import Inputs
+from molgiae.data.writers import StructureWriter, sdf_record
+from molgiae.model.embedder import Result
+
+CANONICAL_COLUMNS = tuple(name for name in EMBEDDING_COLUMNS if name != "embedding")
+
+
+def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
+    """Write every conformer in its canonical pose and order, as HDF5, SDF or XYZ by the name of the output.
+
+    Records of SDF that differ in pose, in the order of atoms or in the order and direction of bond lines alone become
+    one text, wherever coordinates round to the same decimals. What is drawn otherwise stays so: mesomeric
+    formulas with charges or double bonds at other atoms, V2000 and V3000. Titles and properties are copied.
+
+    Arguments are those of `embed`.
+    """
+    options = (options or Options()).for_a_run(**changes)
+    names = listed(inputs)
+    output = output_path(names, options, "_canonical.h5")
+    embedder, blocks = open_model(names, options, read(names, options, output))
+    sink = structured_sink(output, options, CANONICAL_COLUMNS, _record, embedder)
+    return run(blocks, embedder.canonicalize, sink, embedder, options, "canonicalize")
+
+
+def _record(writer: StructureWriter, result: Result, m: int) -> None:
+    conformer, atoms = result.block[m], result.block.atoms_of(m)
+    order, position = result["permutation"][atoms].astype(np.int64), result["canonical_position"][atoms]
+    rotation = result["rotation"][m].T
+    if writer.keeps_tables and not result["order_defined"][m]:
+        z, isotope = conformer.atomic_number[order], conformer.isotope[order]
+
+        def render(order: NDArray[np.int64], position: NDArray[np.float64]) -> str:
+            return sdf_record(Conformer(z, position, isotope=isotope), order, conformer.text)
+
+        order, position, turn = least_table(conformer.species[order], order, position, render)
+        rotation = turn @ rotation
+    writer.write(conformer, order=order, position=position, rotation=rotation)

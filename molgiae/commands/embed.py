@@ -1,0 +1,93 @@
+"""The command that embeds conformers, and how a command opens its model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from molgiae.commands.run import Options, Summary, output_path, read, run
+from molgiae.config import AUTO_MODEL
+from molgiae.data.conformer import ConformerBlock
+from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
+from molgiae.data.inputs import listed
+from molgiae.data.readers import Inputs
+from molgiae.errors import ConfigError
+from molgiae.model.auto import choose_by_look
+from molgiae.model.embedder import Embedder
+from molgiae.model.projecting import ProjectingEmbedder
+from molgiae.output.files import Hdf5Sink, Sink
+from molgiae.output.npz import MatrixSink, is_matrix
+
+
+def embed(
+    inputs: Inputs,
+    options: Options | None = None,
+    *,
+    npz: bool = False,
+    drop_rejected: bool = False,
+    projection: str | None = None,
+    **changes: Any,
+) -> Summary:
+    """Embed every conformer and write HDF5 (schema version 1), or one matrix as npz, see `molgiae.output.npz`.
+
+    Args:
+        inputs: files, directories, ``-`` for standard input; one or several.
+        options: options of the command.
+        npz: write npz, whose name is derived where none is given.
+        drop_rejected: leave rejected records out of an npz; otherwise they are an error, as its rows would shift.
+        projection: projection of the equivariant latent to add, see `molgiae.model.projecting`; None for none.
+        **changes: fields of `Options` by name, as in ``embed("a.sdf", output="a.h5")``.
+
+    Raises:
+        MolgiaeError: whatever keeps the output from being written.
+    """
+    options = (options or Options()).for_a_run(**changes)
+    names = listed(inputs)
+    output = output_path(names, options, ".npz" if npz else ".h5", structures=False, matrices=True)
+    matrix = is_matrix(output)
+    if npz and not matrix:
+        raise ConfigError(f"{output}: npz was asked for; end the name of the output in .npz")
+    if drop_rejected and not matrix:
+        raise ConfigError(f"{output}: HDF5 lists rejected records by itself; --drop-rejected is for npz")
+    if projection is not None and matrix:
+        raise ConfigError(f"{output}: npz holds the embeddings alone; write HDF5 for a projection")
+    embedder, blocks = open_model(names, options, read(names, options, output))
+    projecting = None if projection is None else ProjectingEmbedder(embedder, projection)
+    written: dict[str, Any] = {"command": options.command, "overwrite": options.overwrite}
+    if matrix:
+        sink: Sink = MatrixSink(output, embedder, drop_rejected=drop_rejected, **written)
+    else:
+        predictions = () if projecting is None else (projecting.column,)
+        sink = Hdf5Sink(output, EMBEDDING_COLUMNS, embedder, predictions=predictions, **written)
+    summary = run(blocks, (projecting or embedder).embed, sink, embedder, options, "embed")
+    summary.notes += held_better(embedder)
+    return summary
+
+
+def open_model(
+    inputs: list[str], options: Options, blocks: Iterator[ConformerBlock]
+) -> tuple[Embedder, Iterator[ConformerBlock]]:
+    """Return the model of the options, with "auto" the one that a look at the conformers chooses; and the conformers.
+
+    Args:
+        inputs: names of the inputs.
+        options: options of the command.
+        blocks: conformers read from the inputs.
+
+    Raises:
+        CheckpointError: if the model cannot be loaded.
+        MolgiaeError: if a look is needed and the inputs cannot be read.
+    """
+    if options.model != AUTO_MODEL:
+        return Embedder(options.model, device=options.device, batch_size=options.batch_size), blocks
+    watch, blocks = choose_by_look(blocks, inputs, options.format)
+    if options.tell is not None:
+        options.tell(watch.choice.reason)
+    embedder = Embedder(watch.choice.model, device=options.device, batch_size=options.batch_size)
+    embedder.watch = watch
+    return embedder, blocks
+
+
+def held_better(embedder: Embedder) -> list[str]:
+    """Say which conformers another model would hold better, where the model was chosen automatically."""
+    return embedder.watch.choice.elsewhere() if embedder.watch is not None else []

@@ -1,0 +1,57 @@
+"""The command that writes what the model remembers of conformers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from molgiae.commands.embed import held_better, open_model
+from molgiae.commands.run import Options, Summary, output_path, read, run, structured_sink
+from molgiae.data.conformer import ConformerBlock
+from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
+from molgiae.data.inputs import listed
+from molgiae.data.readers import Inputs
+from molgiae.data.writers import StructureWriter
+from molgiae.model.embedder import Result
+
+RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")
+
+
+def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
+    """Write what the model remembers of every conformer, in the pose and order of the input.
+
+    Arguments are those of `embed`.
+    """
+    options = (options or Options()).for_a_run(**changes)
+    names = listed(inputs)
+    output = output_path(names, options, "_reconstructed.h5")
+    embedder, blocks = open_model(names, options, read(names, options, output))
+    sink = structured_sink(output, options, RECONSTRUCTION_COLUMNS, _record, embedder)
+    errors: list[float] = []
+
+    def compute(block: ConformerBlock) -> Result:
+        result = embedder.embed(block, reconstruct=True)
+        errors.extend(result["rmsd"].tolist())
+        return result
+
+    summary = run(blocks, compute, sink, embedder, options, "reconstruct")
+    summary.notes += held_better(embedder)
+    if errors:
+        summary.metrics = {"rmsd_mean": float(np.mean(errors)), "rmsd_median": float(np.median(errors))}
+    return summary
+
+
+def _record(writer: StructureWriter, result: Result, m: int) -> None:
+    """Write the prediction in the order of the input, with the bonds of the input."""
+    conformer, atoms = result.block[m], result.block.atoms_of(m)
+    z = result["reconstructed_atomic_number"][atoms]
+    writer.write(
+        conformer,
+        position=result["reconstructed_position"][atoms],
+        atomic_number=np.where(z == 0, conformer.atomic_number, z),
+        properties={
+            "molgiae_rmsd": f"{result['rmsd'][m]:.4f}",
+            "molgiae_types_wrong": str(int((z != conformer.atomic_number).sum())),
+        },
+    )
