@@ -1,16 +1,15 @@
-"""Every conformer onto a reference: through their group actions first, then exactly."""
+"""The command that superposes conformers on a reference: by their group actions first, then exactly."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from molgiae.commands.embed import open_model
 from molgiae.commands.run import Options, Summary, output_path, run
@@ -22,16 +21,15 @@ from molgiae.data.readers import Inputs
 from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
-from molgiae.matching import Matches, rmsd, superpose_pairs
+from molgiae.matching import rmsd, superpose_pairs
 from molgiae.matching.formula import difference, ignoring
-from molgiae.model.embedder import Columns, Embedder, Result
+from molgiae.matching.pairs import Match
+from molgiae.model.embedder import Embedder, Result
 from molgiae.output.files import Hdf5Sink, Sink, StructureSink
 from molgiae.output.table import TableSink, is_table
 
 To = Literal["first", "title"]
-Match = Literal["bonds", "atoms"]
 
-PER_ATOM = ("permutation", "aligned_position")
 SCALARS = ("rmsd_before", "rmsd_group_action", "rmsd", "match", "proven", "reflected")
 ALIGNED_COLUMNS = (
     "rotation",
@@ -45,61 +43,40 @@ ALIGNED_COLUMNS = (
 TABLE_COLUMNS = ("source", "record", "title", *SCALARS, "rotation", "translation", "permutation")
 
 
-class References(Protocol):
-    """Which conformer each conformer is brought onto."""
-
-    def of(self, conformer: Conformer) -> Conformer | None:
-        """The reference; None if there is none."""
-
-    def missing(self, conformer: Conformer) -> str:
-        """Why there is none."""
-
-
-@dataclass
-class First:
-    """One reference for all."""
-
-    reference: Conformer
-
-    def of(self, conformer: Conformer) -> Conformer | None:
-        """The one."""
-        return self.reference
-
-    def missing(self, conformer: Conformer) -> str:
-        """Never asked."""
-        return ""
-
-
-class ByTitle:
-    """For each conformer the first of its title.
+class References:
+    """The conformers that others are brought onto: one for all, or for each the first of its title.
 
     Args:
-        names: where references come from, for the message.
+        one: the reference of all; None to go by titles.
+        names: where references of titles come from, for the message.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = names
-        self._first: dict[str, Conformer] = {}
+    def __init__(self, one: Conformer | None = None, names: Sequence[str] = ()) -> None:
+        self._one, self._names = one, names
+        self._of_title: dict[str, Conformer] = {}
 
     def add(self, block: ConformerBlock) -> None:
-        """Remember titles that are new."""
+        """Remember the conformers of titles that are new, as copies that do not keep the block alive."""
         for m, title in enumerate(block.title):
-            if title not in self._first:
-                self._first[title] = _detached(block[m])
+            if title not in self._of_title:
+                c = block[m]
+                self._of_title[title] = replace(
+                    c, atomic_number=c.atomic_number.copy(), position=c.position.copy()
+                )
 
     def adding(self, blocks: Iterator[ConformerBlock]) -> Iterator[ConformerBlock]:
-        """The blocks, remembered when they are taken."""
+        """Pass the blocks on, and remember those that are taken."""
         for block in blocks:
             self.add(block)
             yield block
 
     def of(self, conformer: Conformer) -> Conformer | None:
-        """The first of the same title."""
-        return self._first.get(conformer.title)
+        """Return the reference of a conformer; None if there is none."""
+        return self._of_title.get(conformer.title) if self._one is None else self._one
 
     def missing(self, conformer: Conformer) -> str:
-        """Names the title."""
-        return f"no conformer of title {conformer.title!r} in {', '.join(self.names)}"
+        """Say why a conformer has no reference."""
+        return f"no conformer of title {conformer.title!r} in {', '.join(self._names)}"
 
 
 def align(
@@ -113,7 +90,7 @@ def align(
     ignore: Collection[Distinction] = (),
     **changes: Any,
 ) -> Summary:
-    """Superpose conformers of one molecule on a reference and write them in its pose and order.
+    """Superpose conformers on a reference of their molecule and write them in its pose and order.
 
     The conformer x = g.act(c) is brought onto the reference y = h.act(c') by h g^-1, which is exact where both
     are copies of one another. Then the least RMSD over all rotations and matchings is searched; `proven` says
@@ -128,7 +105,7 @@ def align(
             the records of both have them, otherwise "atoms".
         allow_reflection: whether a conformer may be mirrored.
         ignore: differences from the reference that do not matter; otherwise a conformer of other isotopes, charge or
-            multiplicity is refused.
+            multiplicity is rejected.
         **changes: fields of `Options` by name.
 
     Raises:
@@ -169,20 +146,20 @@ def align(
 def _references(
     names: list[str], others: list[str], to: To, options: Options
 ) -> tuple[References, Iterator[ConformerBlock]]:
+    """Return the references, and the blocks of all inputs: standard input can be read only once."""
     blocks = read_inputs(names, format=options.format, on_error=options.on_error, notes=options.notes)
+    if to == "first" and others:
+        one, _ = first_conformer(read_inputs(others, notes=options.notes), others, skip=False)
+        return References(one), blocks
     if to == "first":
-        if others:
-            return First(
-                first_conformer(read_inputs(others, notes=options.notes), others, skip=False)[0]
-            ), blocks
-        target, blocks = first_conformer(blocks, names)
-        return First(target), blocks
-    by_title = ByTitle(others or names)
+        one, blocks = first_conformer(blocks, names)
+        return References(one), blocks
+    references = References(names=others or names)
     if not others:
-        return by_title, by_title.adding(blocks)
+        return references, references.adding(blocks)
     for block in read_inputs(others, on_error="stop", notes=options.notes):
-        by_title.add(block)
-    return by_title, blocks
+        references.add(block)
+    return references, blocks
 
 
 def _sink(output: Path, embedder: Embedder, options: Options) -> Sink:
@@ -198,12 +175,12 @@ def _sink(output: Path, embedder: Embedder, options: Options) -> Sink:
 def first_conformer(
     blocks: Iterator[ConformerBlock], names: list[str], *, skip: bool = True
 ) -> tuple[Conformer, Iterator[ConformerBlock]]:
-    """The first good conformer, and all of the blocks again: standard input can be read only once.
+    """Return the first good conformer, and all of the blocks again.
 
     Args:
         blocks: of conformers.
         names: where they come from, for the message.
-        skip: whether refused records may come before it.
+        skip: whether rejected records may come before it.
 
     Raises:
         ConformerError: if there is none.
@@ -211,8 +188,8 @@ def first_conformer(
     seen = []
     for block in blocks:
         seen.append(block)
-        refused = block.rejected[0] if block.rejected else None
-        if refused and not skip and (not len(block) or refused.record < block.record[0]):
+        bad = block.rejected[0] if block.rejected else None
+        if bad and not skip and (not len(block) or bad.record < block.record[0]):
             break
         if len(block):
             return block[0], chain(seen, blocks)
@@ -237,7 +214,7 @@ def align_block(
     allow_reflection: bool = False,
     ignore: Collection[Distinction] = (),
 ) -> Result:
-    """Align a block; what has no reference, or one that it cannot be matched with, is refused.
+    """Align a block; what has no reference, or one that it cannot be matched with, is rejected.
 
     Args:
         embedder: gives the group actions.
@@ -262,86 +239,49 @@ def align_block(
     targets = [compared[id(target)] for target in targets]
     starts = actions[0]["rotation"][which] @ np.swapaxes(actions[1]["rotation"], 1, 2)
     kinds: list[Match] = [match or _by_default(c, target) for c, target in zip(probes, targets, strict=True)]
-    matches = _matches(targets, probes, kinds, starts, allow_reflection)
-    matched = np.array([not reason for reason in matches.reason], dtype=bool)
-    kept, _ = _without(block, targets, matches.reason)
-    columns = _allocated(kept)
-    for name in ("in_domain", "domain_reason"):
-        columns[name] = actions[1][name][matched]
-    columns["match"] = np.array(kinds, dtype="S5")[matched]
-    for m, k in enumerate(np.flatnonzero(matched).tolist()):
-        target, x = targets[k].position, block[k].position
-        rotation, translation = matches.rotation[k], matches.translation[k]
-        columns["rmsd_before"][m] = rmsd(target, x)
-        columns["rmsd_group_action"][m] = rmsd(target, _by_action(*actions, int(which[k]), k))
-        for name in ("rmsd", "proven", "reflected"):
-            columns[name][m] = getattr(matches, name)[k]
-        columns["rotation"][m], columns["translation"][m] = rotation.T, -rotation.T @ translation
-        atoms = _atoms(kept, m)
-        columns["permutation"][atoms] = matches.order[k]
-        sign = -1.0 if matches.reflected[k] else 1.0
-        columns["aligned_position"][atoms] = sign * x[matches.order[k]] @ rotation.T + translation
-    return Result(kept, columns)
+    found = superpose_pairs(targets, probes, match=kinds, allow_reflection=allow_reflection, starts=starts)
+    matched = np.flatnonzero([not reason for reason in found.reason])
+    motions, before, by_action = [], [], []
+    aligned, orders = [np.empty((0, 3))], [np.empty(0, np.int32)]
+    for k in matched.tolist():
+        target, x = targets[k].position, probes[k].position
+        rotation, translation, order = found.rotation[k], found.translation[k], found.order[k]
+        before.append(rmsd(target, x))
+        by_action.append(rmsd(target, _by_action(*actions, int(which[k]), k)))
+        motions.append(-rotation.T @ translation)
+        orders.append(order.astype(np.int32))
+        aligned.append((-1.0 if found.reflected[k] else 1.0) * x[order] @ rotation.T + translation)
+    columns = {
+        "rotation": np.ascontiguousarray(np.swapaxes(found.rotation[matched], 1, 2)),
+        "translation": np.reshape(motions, (-1, 3)),
+        "permutation": np.concatenate(orders),
+        "aligned_position": np.concatenate(aligned),
+        "rmsd_before": np.array(before),
+        "rmsd_group_action": np.array(by_action),
+        "rmsd": found.rmsd[matched],
+        "match": np.array(kinds, dtype="S5")[matched],
+        "proven": found.proven[matched].astype(np.uint8),
+        "reflected": found.reflected[matched].astype(np.uint8),
+        **{name: actions[1][name][matched] for name in ("in_domain", "domain_reason")},
+    }
+    return Result(_without(block, targets, found.reason)[0], columns)
 
 
 def _by_default(conformer: Conformer, target: Conformer) -> Match:
-    """Bonds where both records have them."""
+    """Match by bonds where both records have them."""
     return "bonds" if conformer.has_bonds and target.has_bonds else "atoms"
-
-
-def _matches(
-    targets: list[Conformer],
-    probes: list[Conformer],
-    kinds: list[Match],
-    starts: NDArray[np.float64],
-    allow_reflection: bool,
-) -> Matches:
-    """As `superpose_pairs`, with a kind of matching for each pair."""
-    parts = {}
-    for kind in ("bonds", "atoms"):
-        chosen = [k for k, other in enumerate(kinds) if other == kind]
-        found = superpose_pairs(
-            [targets[k] for k in chosen],
-            [probes[k] for k in chosen],
-            match=kind,
-            allow_reflection=allow_reflection,
-            starts=starts[chosen],
-        )
-        parts.update({k: (found, row) for row, k in enumerate(chosen)})
-    rows = [parts[k] for k in range(len(kinds))]
-    return Matches(
-        rmsd=np.array([found.rmsd[row] for found, row in rows]),
-        rotation=np.array([found.rotation[row] for found, row in rows]).reshape(-1, 3, 3),
-        translation=np.array([found.translation[row] for found, row in rows]).reshape(-1, 3),
-        order=[found.order[row] for found, row in rows],
-        proven=np.array([found.proven[row] for found, row in rows], dtype=bool),
-        reflected=np.array([found.reflected[row] for found, row in rows], dtype=bool),
-        reason=[found.reason[row] for found, row in rows],
-    )
 
 
 def _without(
     block: ConformerBlock, targets: Sequence[Conformer | None], reasons: Sequence[str]
 ) -> tuple[ConformerBlock, list[Conformer]]:
-    """The conformers without a reason to refuse them, and their references."""
+    """Return the conformers without a reason to reject them, and their references."""
     kept = [target for target, reason in zip(targets, reasons, strict=True) if not reason and target]
     return block.reject({m: reason for m, reason in enumerate(reasons) if reason}), kept
 
 
-def _allocated(block: ConformerBlock) -> Columns:
-    m, atoms = len(block), len(block.atomic_number)
-    return {
-        "rotation": np.empty((m, 3, 3)),
-        "translation": np.empty((m, 3)),
-        "permutation": np.empty(atoms, np.int32),
-        "aligned_position": np.empty((atoms, 3)),
-        **{name: np.empty(m) for name in ("rmsd_before", "rmsd_group_action", "rmsd")},
-        **{name: np.empty(m, np.uint8) for name in ("proven", "reflected")},
-    }
-
-
 def _by_action(references: Result, probes: Result, k: int, m: int) -> np.ndarray:
-    """Probe m in the pose and order of reference k by their group actions alone."""
+    """Return probe m in the pose and order of reference k by their group actions alone."""
     place = np.argsort(references["permutation"][_atoms(references.block, k)])
     atoms = _atoms(probes.block, m)
     x = probes.block.position[atoms][probes["permutation"][atoms]][place]
@@ -351,11 +291,6 @@ def _by_action(references: Result, probes: Result, k: int, m: int) -> np.ndarray
 
 def _atoms(block: ConformerBlock, m: int) -> slice:
     return slice(int(block.offset[m]), int(block.offset[m + 1]))
-
-
-def _detached(c: Conformer) -> Conformer:
-    """A copy that does not keep the block alive."""
-    return replace(c, atomic_number=c.atomic_number.copy(), position=c.position.copy())
 
 
 def _aligned_record(writer: StructureWriter, result: Result, m: int) -> None:

@@ -1,4 +1,4 @@
-"""Pairs of conformers onto each other: grouped by molecule, each group searched at once."""
+"""Superposition of pairs of conformers: they are grouped by molecule, and each group is searched at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ from molgiae.matching.symmetry import cached_symmetry
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MATCHES = ("bonds", "atoms")
+Match = Literal["bonds", "atoms"]
+MATCHES: tuple[Match, ...] = get_args(Match)
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,18 @@ def superpose_pairs(
     reference: Sequence[Conformer],
     probe: Sequence[Conformer],
     *,
-    match: str = "bonds",
+    match: str | Sequence[str] = "bonds",
     allow_reflection: bool = False,
     starts: Floats | None = None,
 ) -> Matches:
-    """The least RMSD of each pair over all rotations, translations and matchings of equivalent atoms.
+    """Find the least RMSD of each pair over all rotations, translations and matchings of equivalent atoms.
 
     Args:
         reference: P conformers.
         probe: P conformers, in any order of their atoms.
         match: "bonds": atoms are matched so that bonds lie on bonds, whatever their order; they are taken from the
             records, or perceived from distances. "atoms": any matching within elements. Isotopes are never exchanged.
+            One for all pairs, or one for each.
         allow_reflection: whether the probe may be mirrored.
         starts: (P, 3, 3) rotations of the probes onto the references to start from, beside others; only the search
             by atoms needs any.
@@ -73,110 +76,103 @@ def superpose_pairs(
     Raises:
         ConfigError: if `match` is unknown or the numbers of conformers differ.
     """
-    if match not in MATCHES:
-        raise ConfigError(f"match {match!r} is unknown; use one of {', '.join(MATCHES)}")
+    wanted = [match] if isinstance(match, str) else list(match)
+    for kind in wanted:
+        if kind not in MATCHES:
+            raise ConfigError(f"match {kind!r} is unknown; use one of {', '.join(MATCHES)}")
     if len(reference) != len(probe):
         raise ConfigError(f"{len(reference)} references and {len(probe)} probes; pairs need as many of each")
-    found = _either(match, reference, probe, 1, starts)
-    if not allow_reflection:
-        return found
-    return _better(found, _either(match, reference, probe, -1, None))
+    kinds = wanted * len(reference) if isinstance(match, str) else wanted
 
+    def superposed(sign: int, starts: Floats | None) -> Matches:
+        pairs = _Pairs(reference, probe, sign)
+        pairs.by_bonds([k for k, kind in enumerate(kinds) if kind == "bonds"])
+        pairs.by_atoms([k for k, kind in enumerate(kinds) if kind == "atoms"], starts)
+        return pairs.found
 
-def _either(
-    match: str, reference: Sequence[Conformer], probe: Sequence[Conformer], sign: int, starts: Floats | None
-) -> Matches:
-    if match == "bonds":
-        return _by_bonds(reference, probe, sign)
-    return _by_atoms(reference, probe, sign, starts)
-
-
-def _nothing(p: int, sign: int) -> Matches:
-    return Matches(
-        rmsd=np.full(p, np.nan),
-        rotation=np.broadcast_to(np.eye(3), (p, 3, 3)).copy(),
-        translation=np.zeros((p, 3)),
-        order=[np.empty(0, np.int64)] * p,
-        proven=np.zeros(p, bool),
-        reflected=np.full(p, sign < 0),
-        reason=[""] * p,
-    )
+    found = superposed(1, starts)
+    return _better(found, superposed(-1, None)) if allow_reflection else found
 
 
 def _better(first: Matches, second: Matches) -> Matches:
-    """The second where it is better by more than round-off: nothing planar is called reflected."""
+    """Take the second where it is better by more than round-off: nothing planar is called reflected."""
     take = second.rmsd < first.rmsd - EXACT
     for p in np.flatnonzero(take):
         first.order[p] = second.order[p]
-        for name in ("rmsd", "rotation", "translation", "reflected"):
-            getattr(first, name)[p] = getattr(second, name)[p]
+    for name in ("rmsd", "rotation", "translation", "reflected"):
+        getattr(first, name)[take] = getattr(second, name)[take]
     first.proven[:] = first.proven & second.proven | (first.rmsd <= EXACT)  # nothing is nearer than zero
     return first
 
 
-def _by_bonds(reference: Sequence[Conformer], probe: Sequence[Conformer], sign: int) -> Matches:
-    p = len(reference)
-    result = _nothing(p, sign)
-    distinct = {id(c): c for c in (*reference, *probe)}
-    index = {key: k for k, key in enumerate(distinct)}
-    molecules = molecules_of(list(distinct.values()))
-    groups: dict[int, list[int]] = defaultdict(list)
-    for k, (a, b) in enumerate(zip(reference, probe, strict=True)):
-        mine, theirs = molecules.molecule[index[id(a)]], molecules.molecule[index[id(b)]]
-        if mine == theirs:
-            groups[mine].append(k)
-        else:
-            result.reason[k] = "the bond graphs differ"
-    for molecule, members in groups.items():
-        first = [molecules.order[index[id(reference[k])]] for k in members]
-        second = [molecules.order[index[id(probe[k])]] for k in members]
-        search = Search(cached_symmetry(molecules.graph[molecule].key))
-        _search(result, members, reference, probe, first, second, sign, search)
-    return result
+class _Pairs:
+    """Pairs of conformers and what is found of them; with a `sign` of -1 the probes are mirrored."""
 
+    def __init__(self, reference: Sequence[Conformer], probe: Sequence[Conformer], sign: int) -> None:
+        p = len(reference)
+        self.reference, self.probe, self.sign = reference, probe, sign
+        self.found = Matches(
+            rmsd=np.full(p, np.nan),
+            rotation=np.broadcast_to(np.eye(3), (p, 3, 3)).copy(),
+            translation=np.zeros((p, 3)),
+            order=[np.empty(0, np.int64)] * p,
+            proven=np.zeros(p, bool),
+            reflected=np.full(p, sign < 0),
+            reason=[""] * p,
+        )
 
-def _by_atoms(
-    reference: Sequence[Conformer], probe: Sequence[Conformer], sign: int, starts: Floats | None
-) -> Matches:
-    """Pairs of one formula; a matching by bonds is one of the starts where there is one."""
-    result = _nothing(len(reference), sign)
-    groups: dict[bytes, list[int]] = defaultdict(list)
-    for k, (a, b) in enumerate(zip(reference, probe, strict=True)):
-        formula = np.sort(a.species).tobytes()
-        if formula == np.sort(b.species).tobytes():
-            groups[formula].append(k)
-        else:
-            result.reason[k] = "the formulas differ"
-    for formula, members in groups.items():
-        mine, theirs = [reference[k] for k in members], [probe[k] for k in members]
-        bonded = _by_bonds(mine, theirs, sign)
-        rotations = [bonded.rotation] if starts is None else [bonded.rotation, starts[members]]
-        first, second = ([np.argsort(c.species, kind="stable") for c in side] for side in (mine, theirs))
-        _search(
-            result, members, reference, probe, first, second, sign,
-            partial(match_atoms, np.frombuffer(formula, np.int64), starts=rotations),
-        )  # fmt: skip
-    return result
+    def by_bonds(self, members: Sequence[int]) -> None:
+        """Superpose some of the pairs so that bonds lie on bonds."""
+        both = [side[k] for side in (self.reference, self.probe) for k in members]
+        distinct = {id(c): c for c in both}
+        labelled = molecules_of(list(distinct.values()))
+        index = {key: m for m, key in enumerate(distinct)}
+        groups: dict[int, list[int]] = defaultdict(list)
+        for k in members:
+            mine, theirs = (labelled.molecule[index[id(side[k])]] for side in (self.reference, self.probe))
+            if mine == theirs:
+                groups[mine].append(k)
+            else:
+                self.found.reason[k] = "the bond graphs differ"
+        for molecule, pairs in groups.items():
+            search = Search(cached_symmetry(labelled.graph[molecule].key))
+            self._fill(pairs, lambda c: labelled.order[index[id(c)]], search)
 
+    def by_atoms(self, members: Sequence[int], starts: Floats | None) -> None:
+        """Superpose some of the pairs within elements; a matching by bonds is one of the starts where there is one."""
+        groups: dict[bytes, list[int]] = defaultdict(list)
+        for k in members:
+            formula, other = (np.sort(side[k].species).tobytes() for side in (self.reference, self.probe))
+            if formula == other:
+                groups[formula].append(k)
+            else:
+                self.found.reason[k] = "the formulas differ"
+        for formula, pairs in groups.items():
+            bonded = _Pairs([self.reference[k] for k in pairs], [self.probe[k] for k in pairs], self.sign)
+            bonded.by_bonds(range(len(pairs)))
+            rotations = [bonded.found.rotation] if starts is None else [bonded.found.rotation, starts[pairs]]
+            search = partial(match_atoms, np.frombuffer(formula, np.int64), starts=rotations)
+            self._fill(pairs, lambda c: np.argsort(c.species, kind="stable"), search)
 
-def _search(
-    result: Matches,
-    members: list[int],
-    reference: Sequence[Conformer],
-    probe: Sequence[Conformer],
-    first: list[Ints],
-    second: list[Ints],
-    sign: int,
-    search: Callable[[Floats, Floats], tuple[Ints, NDArray[np.bool_]]],
-) -> None:
-    """Fill in pairs of one molecule, whose atoms are brought into a common order first."""
-    x = np.stack([reference[k].position[order] for k, order in zip(members, first, strict=True)])
-    y = sign * np.stack([probe[k].position[order] for k, order in zip(members, second, strict=True)])
-    chosen, result.proven[members] = search(
-        x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
-    )
-    found = kabsch(x, np.take_along_axis(y, chosen[:, :, None], axis=1))
-    result.rotation[members], result.translation[members], result.rmsd[members] = found
-    for k, mine, theirs, row in zip(members, first, second, chosen, strict=True):
-        result.order[k] = np.empty(len(mine), np.int64)
-        result.order[k][mine] = theirs[row]
+    def _fill(
+        self,
+        pairs: list[int],
+        order_of: Callable[[Conformer], Ints],
+        search: Callable[[Floats, Floats], tuple[Ints, NDArray[np.bool_]]],
+    ) -> None:
+        """Search pairs of one molecule, whose atoms are brought into a common order first."""
+        found = self.found
+        first, second = ([order_of(side[k]) for k in pairs] for side in (self.reference, self.probe))
+        x = np.stack([self.reference[k].position[order] for k, order in zip(pairs, first, strict=True)])
+        y = self.sign * np.stack(
+            [self.probe[k].position[order] for k, order in zip(pairs, second, strict=True)]
+        )
+        chosen, found.proven[pairs] = search(
+            x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+        )
+        found.rotation[pairs], found.translation[pairs], found.rmsd[pairs] = kabsch(
+            x, np.take_along_axis(y, chosen[:, :, None], axis=1)
+        )
+        for k, mine, theirs, row in zip(pairs, first, second, chosen, strict=True):
+            found.order[k] = np.empty(len(mine), np.int64)
+            found.order[k][mine] = theirs[row]

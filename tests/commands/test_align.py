@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import molgiae
-from molgiae.commands.align import First, align_block
+from molgiae.commands.align import References, align_block
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.hdf5.writer import EmbeddingFile, Hdf5Writer
 from molgiae.data.readers import read_conformers
@@ -35,7 +35,7 @@ def write_xyz(path: Path, *conformers: Conformer) -> Path:
 
 
 def aligned(embedder, reference, *conformers, **options):
-    return align_block(embedder, First(reference), ConformerBlock.of(conformers), **options)
+    return align_block(embedder, References(reference), ConformerBlock.of(conformers), **options)
 
 
 def assert_stored_motion_leads_back(result) -> None:
