@@ -7,6 +7,7 @@ The conformers, several of each title, are made by `molgiae conformers` from lis
 `drug_molecules.py`.
 
 The weights are converted first and evaluated after, so that the card is about the very file that is shipped.
+The figures of the model go to NAME.json as well, which `molgiae models` reads.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ ELSEWHERE = ("reconstruction", "conformers")
 
 
 def main() -> None:
-    """Convert, evaluate, write the card."""
+    """Convert, evaluate, write the card and its figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,11 +65,14 @@ def main() -> None:
     report = evaluate(options.data, str(weights), conformers=options.conformers, progress=True)
     if options.plots:
         plots(report, options.plots)
-    tables = [report.table()]
-    tables += [evaluate(file, str(weights), sections=ELSEWHERE).table() for file in options.also]
+    reports = [report, *(evaluate(file, str(weights), sections=ELSEWHERE) for file in options.also)]
+    figures = json.dumps([each.measured() for each in reports], indent=1, ensure_ascii=False)
+    (HERE / f"{options.name}.json").write_text(figures + "\n")
     notes = options.notes.read_text() if options.notes else ""
     card = HERE / f"{options.name}.md"
-    card.write_text(model_card(options.name, trained, precision, "\n\n".join(tables), notes))
+    card.write_text(
+        model_card(options.name, trained, precision, "\n\n".join(each.table() for each in reports), notes)
+    )
     print(card.read_text())
 
 

@@ -121,6 +121,11 @@ class ModelConfig(_Plain):
     atom_width: int = 64
     atom_layers: int = 2
 
+    @property
+    def shape_dimension(self) -> int:
+        """How many columns of the embedding, from the first, are its shape part."""
+        return self.shape_dim if self.architecture == "slots" else 0
+
     def __post_init__(self) -> None:
         for name in ("max_atoms", "embedding_dim", "width", "layers", "atom_layers"):
             if getattr(self, name) < 1:

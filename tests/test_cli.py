@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 import molgiae
 from molgiae.cli import app
 from molgiae.data.hdf5.writer import EmbeddingFile
-from molgiae.model.checkpoint import FORMAT_VERSION
+from molgiae.model.header import FORMAT_VERSION
 from tests.conftest import N_MOLECULES
 from tests.data.molfiles import molecule, sdf_record
 from tests.data.test_bad_records import SDF_CASES

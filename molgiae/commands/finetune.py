@@ -26,6 +26,7 @@ from molgiae.model import checkpoint
 from molgiae.model.auto import choose
 from molgiae.model.domain import measure_domain
 from molgiae.model.embedder import Embedder, choose_device
+from molgiae.model.header import sha256_of
 from molgiae.output.files import write_rejected
 from molgiae.properties.baselines import baselines
 from molgiae.properties.fitting import Examples, Fit, Fitting, run
@@ -158,9 +159,7 @@ def finetune(
         "torch": torch.__version__,
         "data": [os.path.basename(name) for name in listed(inputs)],
         "data_sha256": {
-            os.path.basename(name): checkpoint.sha256_of(Path(name))
-            for name in listed(inputs)
-            if os.path.isfile(name)
+            os.path.basename(name): sha256_of(Path(name)) for name in listed(inputs) if os.path.isfile(name)
         },
         "pretrained": None
         if config.mode == "scratch"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
 from pathlib import Path
 from typing import Any
 
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.hdf5.writer import EmbeddingFile
 from molgiae.errors import MolgiaeError
-from molgiae.evaluation.cards import Measured, read_card
-from molgiae.model.checkpoint import locate, read_header, sha256_of
-from molgiae.model.embedder import shape_dimension
-from molgiae.model.shipped import ShippedModel, by_default, catalogue
+from molgiae.model.header import read_header, sha256_of
+from molgiae.model.shipped import ShippedModel, by_default, catalogue, locate
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -41,7 +39,7 @@ def shipped_models() -> list[dict[str, Any]]:
 
     Keys: name, auto (whether "auto" may choose it), dimension, shape_dimension, elements (symbols), n_atoms, n_heavy
     and charge (least and most), bytes, sha256, data (of the training), card (where its figures are from, or why there
-    are none), measured (for each table of the card `molgiae.evaluation.cards.Measured`).
+    are none), measured (for each table of the card `molgiae.evaluation.report.Report.measured`).
 
     Raises:
         CheckpointError: if one is damaged.
@@ -57,7 +55,7 @@ def _described(model: ShippedModel) -> dict[str, Any]:
     return {
         "name": model.name,
         "dimension": model.config.embedding_dim,
-        "shape_dimension": shape_dimension(model.config),
+        "shape_dimension": model.config.shape_dimension,
         "elements": [SYMBOLS[element] for element in model.domain.elements],
         "n_atoms": list(model.domain.n_atoms),
         "n_heavy": list(model.domain.n_heavy),
@@ -66,17 +64,15 @@ def _described(model: ShippedModel) -> dict[str, Any]:
         "sha256": digest,
         "data": model.provenance.get("data", ""),
         "card": card,
-        "measured": [asdict(table) for table in measured],
+        "measured": measured,
     }
 
 
-def _measured(model: ShippedModel, digest: str) -> tuple[str, list[Measured]]:
-    """Name of the card and its tables, or what is wrong with it."""
-    if not model.card.is_file():
-        return f"no {model.card.name}", []
-    tables = read_card(model.card.read_text(encoding="utf-8"))
-    if not tables:
-        return f"no figures in {model.card.name}", []
-    if not all(digest.startswith(table.sha256) for table in tables):
-        return f"{model.card.name} is about other weights", []
+def _measured(model: ShippedModel, digest: str) -> tuple[str, list[dict[str, Any]]]:
+    """Return the name of the card and the figures beside it, or what is wrong with these."""
+    if not model.figures.is_file():
+        return f"no {model.figures.name}", []
+    tables: list[dict[str, Any]] = json.loads(model.figures.read_text(encoding="utf-8"))
+    if not all(digest.startswith(table["sha256"]) for table in tables):
+        return f"{model.figures.name} is about other weights", []
     return model.card.name, tables

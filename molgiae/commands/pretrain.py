@@ -17,8 +17,8 @@ from molgiae.data.inputs import read_inputs
 from molgiae.data.partial import PartialFile
 from molgiae.data.qm9 import SPLITS, read_qm9
 from molgiae.errors import ConfigError
-from molgiae.model.checkpoint import sha256_of
 from molgiae.model.embedder import choose_device
+from molgiae.model.header import sha256_of
 from molgiae.output.files import write_rejected
 from molgiae.plots import training_curve
 from molgiae.training import Data, Metrics, Run, train

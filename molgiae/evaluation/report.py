@@ -18,6 +18,9 @@ Track = Callable[[Any], Any]
 
 Format = Callable[[Any], str]
 
+SHOWN_DIGITS = 12
+"""Digits of a sha256 that tell models apart."""
+
 
 def angstrom(value: float) -> str:
     """Four decimals, or six if those were 0 or 1: fewer digits would hide what a good model gets wrong."""
@@ -226,6 +229,20 @@ class Report:
         """Name of the model, the first subject of every section."""
         return str(self.about["model"])
 
+    def measured(self) -> Figures:
+        """Return what is shown of a shipped model: its figures as text, each by section and path joined by slashes."""
+        about = self.about
+        figures = {
+            "/".join((row.section, *row.path)): row.format(value)
+            for row in ROWS
+            if (value := look_up(self.sections, (row.section, self.model, *row.path))) is not None
+        }
+        return {
+            "sha256": about["model_sha256"][:SHOWN_DIGITS],
+            **{key: about[key] for key in ("data", "conformers", "refused", "out_of_domain")},
+            "figures": figures,
+        }
+
     def table(self) -> str:
         """Everything as GitHub markdown, fit for a model card."""
         breakdowns = [self._breakdown(breakdown) for breakdown in BREAKDOWNS]
@@ -235,7 +252,7 @@ class Report:
     def _heading(self) -> str:
         about = self.about
         return (
-            f"Model {about['model']} (sha256 {about['model_sha256'][:12] or 'unknown'}, {about['dimension']} "
+            f"Model {about['model']} (sha256 {about['model_sha256'][:SHOWN_DIGITS] or 'unknown'}, {about['dimension']} "
             f"dimensions) on {about['data']}: {about['conformers']} conformers, {about['refused']} refused, "
             f"{about['out_of_domain']} out of domain."
         )

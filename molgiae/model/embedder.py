@@ -93,7 +93,7 @@ class Embedder:
     @property
     def shape_dimension(self) -> int:
         """How many columns of the embedding, from the first, are its shape part: distances in angstrom."""
-        return shape_dimension(self.model.config)
+        return self.model.config.shape_dimension
 
     @property
     def workers(self) -> int:
@@ -177,11 +177,6 @@ def domain_columns(domain: Domain, block: ConformerBlock) -> Columns:
     """Return the columns that say whether conformers are within a domain, and if not, why."""
     reasons = domain_reasons(domain, block)
     return {"in_domain": (reasons == "").astype(np.uint8), "domain_reason": reasons}
-
-
-def shape_dimension(config: ModelConfig) -> int:
-    """Columns of the embedding, from the first, that are its shape part."""
-    return config.shape_dim if config.architecture == "slots" else 0
 
 
 def batches_by_size(sizes: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from molgiae.config import AUTO_MODEL
 from molgiae.data.hdf5.writer import EmbeddingFile
 from molgiae.errors import CheckpointError, ConfigError
-from molgiae.model.checkpoint import locate, sha256_of, shipped
+from molgiae.model.header import sha256_of
+from molgiae.model.shipped import locate, shipped_names
 
 SHOWN_DIGITS = 12
 
@@ -79,7 +80,7 @@ def model_of(file: EmbeddingFile, model: str | None = None) -> str:
         found = None
     if found == stored:
         return stored.name
-    for name in shipped():
+    for name in shipped_names():
         if sha256_of(locate(name)) == stored.sha256:
             return name
     if found is not None:

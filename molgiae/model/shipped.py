@@ -1,18 +1,60 @@
-"""The models that come with molgiae: what each was trained for, without loading its weights."""
+"""Where models are: those that come with molgiae, by name, and any other by path. Their weights are not loaded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from molgiae.config import Domain, ModelConfig
-from molgiae.model.checkpoint import locate, read_header, sha256_of, shipped
+from molgiae.config import AUTO_MODEL, Domain, ModelConfig
+from molgiae.errors import CheckpointError
+from molgiae.model.header import Kind, read_header, sha256_of
+
+
+def pretrained() -> Path:
+    """Return the folder of weights NAME.safetensors, model cards NAME.md and figures NAME.json."""
+    return Path(str(resources.files("molgiae.pretrained")))
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the models that come with molgiae."""
+    return sorted(path.stem for path in pretrained().glob("*.safetensors"))
+
+
+def locate(name: str, kind: Kind = Kind.AUTOENCODER) -> Path:
+    """Return the file of a shipped model, by name, or of any other, by path or the directory of its run.
+
+    Args:
+        name: or path.
+        kind: that is wanted; decides what the error says.
+
+    Raises:
+        CheckpointError: if there is no such file.
+    """
+    shipped = shipped_names()
+    if name in shipped:
+        return pretrained() / f"{name}.safetensors"
+    path = Path(name)
+    if path.is_dir() and (path / "model.safetensors").exists():
+        path = path / "model.safetensors"
+    if path.is_file():
+        return path
+    names = ", ".join(shipped) or "(none shipped)"
+    if kind is Kind.PROPERTY:
+        known = "a directory or a .safetensors file written by molgiae finetune"
+    elif name == AUTO_MODEL:
+        raise CheckpointError(
+            f"{name}: goes by the conformers of a file, which are not at hand here; name one of {names}"
+        )
+    else:
+        known = f"one of {names}, or the path of a .safetensors file written by molgiae pretrain"
+    raise CheckpointError(f"{name}: no such model; give {known}")
 
 
 @dataclass(frozen=True)
 class ShippedModel:
-    """A file of the folder `molgiae.pretrained`.
+    """A model of the folder `molgiae.pretrained`.
 
     Attributes:
         name: of the model.
@@ -30,36 +72,41 @@ class ShippedModel:
 
     @property
     def size(self) -> tuple[int, int, int, str]:
-        """By which the smaller of two is known: most atoms, number of elements, embedding; the name decides ties."""
+        """The key that sorts models by domain: most atoms, elements, embedding; the name decides ties."""
         return self.domain.n_atoms[1], len(self.domain.elements), self.config.embedding_dim, self.name
 
     @property
     def bytes(self) -> int:
-        """On disk."""
+        """The size of the weights on disk."""
         return self.path.stat().st_size
 
     @property
     def sha256(self) -> str:
-        """Of the file."""
+        """The digest of the weights."""
         return sha256_of(self.path)
 
     @property
     def card(self) -> Path:
-        """Its model card."""
+        """The model card."""
         return self.path.with_suffix(".md")
+
+    @property
+    def figures(self) -> Path:
+        """What was measured of the model: JSON, a list of `molgiae.evaluation.report.Report.measured`."""
+        return self.path.with_suffix(".json")
 
 
 def catalogue() -> list[ShippedModel]:
-    """The shipped models, smallest domain first.
+    """Return the shipped models, smallest domain first.
 
     Raises:
         CheckpointError: if one is damaged.
     """
-    return sorted(map(_described, shipped()), key=lambda model: model.size)
+    return sorted(map(_described, shipped_names()), key=lambda model: model.size)
 
 
 def by_default(models: list[ShippedModel]) -> list[ShippedModel]:
-    """Of models for the same elements and sizes the one with most dimensions; compact ones are used on request.
+    """Return, of models for the same elements and sizes, the one with most dimensions; others are used on request.
 
     Args:
         models: smallest first, as from `catalogue`.
@@ -71,10 +118,5 @@ def by_default(models: list[ShippedModel]) -> list[ShippedModel]:
 def _described(name: str) -> ShippedModel:
     path = locate(name)
     header = read_header(path)
-    return ShippedModel(
-        name,
-        path,
-        ModelConfig.from_dict(dict(header["config"])),
-        Domain.from_dict(dict(header["domain"])),
-        dict(header["provenance"]),
-    )
+    config, domain = ModelConfig.from_dict(header["config"]), Domain.from_dict(header["domain"])
+    return ShippedModel(name, path, config, domain, header["provenance"])

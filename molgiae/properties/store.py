@@ -7,22 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from molgiae.config import AtomConfig, Domain
-from molgiae.errors import CheckpointError, ConfigError, ShapeError, check_shape
-from molgiae.model.checkpoint import (
-    FAULTS,
-    PROPERTY,
-    damaged,
-    locate,
-    provenance_of,
-    read_header,
-    sha256_of,
-    shipped,
-    with_weights,
-    write,
-)
+from molgiae.errors import ConfigError, check_shape
+from molgiae.model.checkpoint import with_weights, write
+from molgiae.model.header import Kind, building_from, read_header, sha256_of
+from molgiae.model.shipped import locate
 from molgiae.properties.model import PropertyModel, Scale
 from molgiae.properties.references import References
 from molgiae.properties.targets import Target
@@ -62,7 +52,7 @@ def save(path: Path, model: PropertyModel, scale: Scale, domain: Domain, provena
         "domain": domain.to_dict(),
         "provenance": provenance,
     }
-    write(path, model, PROPERTY, header, torch.float32)
+    write(path, model, Kind.PROPERTY, header)
 
 
 def load(name: str) -> PropertyCheckpoint:
@@ -71,15 +61,9 @@ def load(name: str) -> PropertyCheckpoint:
     Raises:
         CheckpointError: if it is missing, damaged, too new, or of another kind.
     """
-    path = Path(name) / FILE if Path(name).is_dir() else Path(name)
-    if name in shipped():
-        path = locate(name)  # an autoencoder, as the header says
-    if not path.is_file():
-        raise CheckpointError(
-            f"{name}: no such model; give a directory or a .safetensors file written by molgiae finetune"
-        )
-    header = read_header(path, PROPERTY)
-    try:
+    path = locate(name, Kind.PROPERTY)
+    header = read_header(path, Kind.PROPERTY)
+    with building_from(path):
         targets = tuple(Target.from_dict(target) for target in header["targets"])
         if not targets:
             raise ConfigError("the list of targets is empty")
@@ -93,10 +77,8 @@ def load(name: str) -> PropertyCheckpoint:
             np.array(header["calibration"], np.float64),
         )
         _check(scale)
-        domain, provenance = Domain.from_dict(header["domain"]), provenance_of(header)
-    except (ConfigError, ShapeError, *FAULTS) as error:
-        raise damaged(path, f"weights and header do not fit ({error})") from error
-    return PropertyCheckpoint(name, model, scale, domain, provenance, sha256_of(path))
+        domain = Domain.from_dict(header["domain"])
+    return PropertyCheckpoint(name, model, scale, domain, header["provenance"], sha256_of(path))
 
 
 def _check(scale: Scale) -> None:

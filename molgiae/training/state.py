@@ -14,7 +14,7 @@ import torch
 
 from molgiae.data.partial import PartialFile
 from molgiae.errors import CheckpointError, ConfigError
-from molgiae.model.checkpoint import FAULTS
+from molgiae.model.header import FAULTS
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from molgiae.data.elements import SYMBOLS
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.model import checkpoint
 from molgiae.model.architectures import build
+from molgiae.model.header import sha256_of
 from molgiae.properties.fitting import Fitting, property_loss
 from molgiae.properties.labels import Labelled
 from molgiae.properties.predictor import Predictor
@@ -112,7 +113,7 @@ def test_what_is_kept_predicts_what_was_reported_in_any_pose_and_order(finished)
     assert np.allclose(same.value, found.value, atol=1e-3), "mirror images have the same properties"
     strange = predictor.predict([random_conformer(6, 0, (6, 17))])
     assert not strange.in_domain.any()
-    assert predictor.embedding_model["sha256"] == checkpoint.sha256_of(
+    assert predictor.embedding_model["sha256"] == sha256_of(
         Path(predictor.checkpoint.provenance["pretrained"]["name"])
     )
 

@@ -25,9 +25,11 @@ from molgiae.data.writers import open_writer
 from molgiae.errors import CheckpointError, ConformerError
 from molgiae.model import auto as choice
 from molgiae.model import checkpoint
+from molgiae.model import shipped as shipping
 from molgiae.model.architectures import build
 from molgiae.model.auto import choose
 from molgiae.model.embedder import Embedder
+from molgiae.model.header import sha256_of
 from molgiae.model.shipped import by_default, catalogue
 from tests.conformers import any_bonds, conformer, random_conformer
 from tests.data.molfiles import molecule, sdf_record
@@ -64,7 +66,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def shipped(folder, monkeypatch) -> Path:
-    monkeypatch.setattr(checkpoint, "pretrained", lambda: folder)
+    monkeypatch.setattr(shipping, "pretrained", lambda: folder)
     return folder
 
 
@@ -179,7 +181,7 @@ class TestChoose:
         assert choose(block).covered["small"] == flags.sum()
 
     def test_no_models(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(checkpoint, "pretrained", lambda: tmp_path)
+        monkeypatch.setattr(shipping, "pretrained", lambda: tmp_path)
         with pytest.raises(CheckpointError, match="no model is shipped"):
             choose([small(0)])
 
@@ -301,7 +303,7 @@ class TestCommands:
         assert summary["model_choice"]["covered"] == {"small": 0, "big": 2}
         with h5py.File("a.h5") as file:
             assert file.attrs["model"] == "big" and file.attrs["model_choice"] == reason
-            assert file.attrs["model_sha256"] == checkpoint.sha256_of(shipped / "big.safetensors")
+            assert file.attrs["model_sha256"] == sha256_of(shipped / "big.safetensors")
 
     @pytest.mark.parametrize(("command", "said"), [("embed", 1), ("reconstruct", 1), ("canonicalize", 0)])
     def test_what_another_model_holds_is_said_where_the_model_matters(self, shipped, command, said):
@@ -342,7 +344,7 @@ class TestCommands:
         refused = run("search", "q.xyz", "a.h5", "--model", "small")
         assert refused.exit_code == 1 and refused.stdout == ""
         [line] = refused.stderr.splitlines()
-        digests = [checkpoint.sha256_of(shipped / f"{name}.safetensors")[:12] for name in ("big", "small")]
+        digests = [sha256_of(shipped / f"{name}.safetensors")[:12] for name in ("big", "small")]
         assert f"embedded with model big (sha256 {digests[0]}), not with small (sha256 {digests[1]})" in line
 
     def test_a_shipped_model_that_was_replaced_is_another_one(self, shipped, monkeypatch, tmp_path):
@@ -350,7 +352,7 @@ class TestCommands:
         molgiae.embed("a.xyz")
         update = tmp_path / "update"
         update.mkdir()
-        monkeypatch.setattr(checkpoint, "pretrained", lambda: update)
+        monkeypatch.setattr(shipping, "pretrained", lambda: update)
         checkpoint.save(update / "small.safetensors", build(SMALL), SMALL_DOMAIN, {})
         line = run("search", "a.xyz", "a.h5").stderr
         assert "embedded with model small (sha256" in line and "not with small (sha256" in line
@@ -359,7 +361,7 @@ class TestCommands:
         assert run("search", "a.xyz", "a.h5").exit_code == 0
 
 
-@pytest.mark.parametrize("name", checkpoint.shipped())
+@pytest.mark.parametrize("name", shipping.shipped_names())
 def test_canonical_forms_do_not_depend_on_the_choice(name):
     """A learned frame would make them differ from model to model."""
     [model] = [model for model in catalogue() if model.name == name]

@@ -12,9 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from molgiae.config import Domain, ModelConfig
 from molgiae.errors import CheckpointError, ConfigError
-from molgiae.model import checkpoint
+from molgiae.model import header as headers
 from molgiae.model.architectures import build
-from molgiae.model.checkpoint import load, locate, read_header, save, sha256_of, shipped
+from molgiae.model.checkpoint import load, save
+from molgiae.model.header import read_header, sha256_of
+from molgiae.model.shipped import locate, shipped_names
 from tests.conftest import TINY, TINY_DOMAIN
 
 FILES = Path(__file__).parents[1] / "files"
@@ -85,7 +87,7 @@ def test_a_directory_of_a_run_is_taken_for_its_model(path):
 def test_unknown_models_are_named_with_what_there_is(name):
     with pytest.raises(CheckpointError, match=r"no such model; give one of .* or the path") as error:
         load(name)
-    assert all(known in str(error.value) for known in shipped())
+    assert all(known in str(error.value) for known in shipped_names())
 
 
 def test_a_newer_format_is_refused_by_number(tmp_path, path):
@@ -155,8 +157,8 @@ def test_missing_and_surplus_weights_are_errors(tmp_path, path):
             load(str(tmp_path / "odd.safetensors"))
 
 
-def test_old_headers_are_upgraded_step_by_step(path, model, monkeypatch):
-    """A file of today read in a world where the format is two versions on and the provenance was renamed twice."""
+def test_old_headers_are_upgraded_step_by_step(tmp_path, path, monkeypatch):
+    """A file of today read in a world where the format is two versions on and a part was renamed twice."""
     steps = []
 
     def rename(before: str, after: str):
@@ -166,19 +168,20 @@ def test_old_headers_are_upgraded_step_by_step(path, model, monkeypatch):
 
         return upgrade
 
-    today = checkpoint.FORMAT_VERSION
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", today + 2)
-    renames = {today: rename("provenance", "origin"), today + 1: rename("origin", "history")}
-    monkeypatch.setattr(checkpoint, "UPGRADES", renames)
-    assert read_header(path)["history"] == PROVENANCE
+    noted = with_header(path, tmp_path / "noted.safetensors", note=PROVENANCE)
+    today = headers.FORMAT_VERSION
+    monkeypatch.setattr(headers, "FORMAT_VERSION", today + 2)
+    renames = {today: rename("note", "origin"), today + 1: rename("origin", "history")}
+    monkeypatch.setattr(headers, "UPGRADES", renames)
+    assert read_header(noted)["history"] == PROVENANCE
     assert steps == ["origin", "history"]
 
 
 def test_every_format_version_is_read_or_refused():
-    for version in range(1, checkpoint.FORMAT_VERSION + 1):
+    for version in range(1, headers.FORMAT_VERSION + 1):
         path = FILES / f"format-{version}.safetensors"
         assert path.stat().st_size < 50_000
-        if version in checkpoint.UPGRADES or version == checkpoint.FORMAT_VERSION:
+        if version in headers.UPGRADES or version == headers.FORMAT_VERSION:
             load(str(path))
         else:
             with pytest.raises(

@@ -23,8 +23,8 @@ from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import CheckpointError, ConfigError, MolgiaeError
 from molgiae.model import checkpoint
 from molgiae.model.architectures import build
-from molgiae.model.checkpoint import read_header
 from molgiae.model.embedder import Embedder
+from molgiae.model.header import read_header
 from molgiae.properties import store
 from molgiae.properties.model import PropertyModel, Scale
 from molgiae.properties.predictor import Predictor

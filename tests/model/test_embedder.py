@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.errors import ConfigError, ShapeError
 from molgiae.model import embedder as inference
-from molgiae.model.checkpoint import shipped
 from molgiae.model.embedder import Embedder, Result, batches_by_size
+from molgiae.model.shipped import shipped_names
 from tests.conformers import conformer, mirrored, moved, random_conformer
 
 SIZES = [9, 1, 16, 2, 5, 9, 3, 12, 9, 4, 16, 7]
@@ -279,7 +279,7 @@ def test_encode_itself_refuses_too_many_atoms(embedder):
         embedder.model.encode(pack(big.block.atomic_number, big.block.position, big.block.offset))
 
 
-@pytest.mark.skipif("qm9" not in shipped(), reason="no weights in this checkout")
+@pytest.mark.skipif("qm9" not in shipped_names(), reason="no weights in this checkout")
 def test_the_shipped_model_remembers_molecules():
     result = Embedder("qm9", device="cpu").embed(
         [moved(c, 1) for c in (WATER, BENZENE, METHANE)], reconstruct=True

@@ -1,9 +1,11 @@
-"""The shipped models and their cards: every figure has one home, and a card is about the weights beside it."""
+"""The shipped models, their cards and figures: these say the same, and are about the weights beside them."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,11 @@ from typer.testing import CliRunner
 
 from molgiae.cli import app
 from molgiae.commands.info import shipped_models
-from molgiae.evaluation.cards import read_card
 from molgiae.evaluation.report import ROWS, Report
 from molgiae.model import checkpoint
+from molgiae.model import shipped as shipping
 from molgiae.model.architectures import build
+from molgiae.model.header import sha256_of
 from tests.conftest import TINY, TINY_DOMAIN
 
 
@@ -38,34 +41,32 @@ def report(name: str, sha256: str, data: str, rmsd: float) -> Report:
 
 @pytest.fixture
 def shipped(tmp_path, monkeypatch) -> Path:
-    """One model, to which cards are written."""
+    """One model, to which figures are written."""
     torch.manual_seed(0)
     checkpoint.save(tmp_path / "one.safetensors", build(TINY), TINY_DOMAIN, {"data": "mine.sdf"})
-    monkeypatch.setattr(checkpoint, "pretrained", lambda: tmp_path)
+    monkeypatch.setattr(shipping, "pretrained", lambda: tmp_path)
     return tmp_path
 
 
-def write_card(folder: Path, *reports: Report) -> None:
-    (folder / "one.md").write_text("# one\n\n" + "\n\n".join(r.table() for r in reports) + "\n\n## Notes\n")
+def write_figures(folder: Path, *reports: Report) -> None:
+    (folder / "one.json").write_text(json.dumps([r.measured() for r in reports]))
 
 
-def test_a_card_gives_back_what_the_report_said():
-    measured = report("one", "abc123abc123ff", "qm9.npz, split test", 0.0123)
-    [table] = read_card("# one\n\n" + measured.table() + "\n")
-    assert (table.sha256, table.data) == ("abc123abc123", "qm9.npz, split test")
-    assert (table.conformers, table.refused, table.out_of_domain) == (10, 2, 3)
+def test_what_was_measured_is_every_figure_of_the_model_as_text():
+    table = report("one", "abc123abc123ff", "qm9.npz, split test", 0.0123).measured()
+    assert (table["sha256"], table["data"]) == ("abc123abc123", "qm9.npz, split test")
+    assert (table["conformers"], table["refused"], table["out_of_domain"]) == (10, 2, 3)
     expected = {
         "/".join((row.section, *row.path)): row.format(k / 100)
         for k, row in enumerate(ROWS)
         if row.section != "isomers"
     }
-    assert table.figures == expected | {"reconstruction/rmsd_mean": "0.0123"}
-    assert read_card("# one\n\nno table\n") == []
+    assert table["figures"] == expected | {"reconstruction/rmsd_mean": "0.0123"}
 
 
 def test_the_command_lists_them(shipped):
-    digest = checkpoint.sha256_of(shipped / "one.safetensors")
-    write_card(shipped, report("one", digest, "a.npz", 0.0123), report("one", digest, "b.npz", 0.4567))
+    digest = sha256_of(shipped / "one.safetensors")
+    write_figures(shipped, report("one", digest, "a.npz", 0.0123), report("one", digest, "b.npz", 0.4567))
     shutil.copy(shipped / "one.safetensors", shipped / "two.safetensors")
     result = CliRunner().invoke(app, ["models"])
     assert result.exit_code == 0, result.output
@@ -75,26 +76,34 @@ def test_the_command_lists_them(shipped):
     assert rows[0].startswith("one") and "8 (3)" in rows[0] and "H C N O" in rows[0] and "2 to 14" in rows[0]
     assert digest[:12] in rows[0] and "a.npz" in rows[0] and "0.0123" in rows[0]
     assert rows[1].split()[:2] == ["b.npz", "0.4567"]
-    assert "no two.md" in rows[2]
+    assert "no two.json" in rows[2]
     found = json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)
     assert [(model["name"], model["auto"]) for model in found] == [("one", False), ("two", True)]
     assert found[0]["sha256"] == digest and found[0]["data"] == "mine.sdf"
     assert found[0]["measured"][1]["figures"]["reconstruction/rmsd_mean"] == "0.4567"
 
 
-def test_a_card_about_other_weights_is_not_believed(shipped):
-    write_card(shipped, report("one", 64 * "0", "a.npz", 0.0123))
+def test_figures_of_other_weights_are_not_believed(shipped):
+    write_figures(shipped, report("one", 64 * "0", "a.npz", 0.0123))
     [model] = shipped_models()
-    assert model["measured"] == [] and model["card"] == "one.md is about other weights"
-    (shipped / "one.md").write_text("# one\n")
-    assert shipped_models()[0]["card"] == "no figures in one.md"
+    assert model["measured"] == [] and model["card"] == "one.json is about other weights"
 
 
-@pytest.mark.parametrize("name", checkpoint.shipped())
-def test_shipped_cards_are_about_the_weights_beside_them(name):
+def test_listing_them_does_not_import_torch():
+    code = "import sys; from molgiae.commands.info import shipped_models as f; f(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", shipping.shipped_names())
+def test_shipped_cards_and_figures_are_about_the_weights_beside_them(name):
     [model] = [model for model in shipped_models() if model["name"] == name]
     assert model["card"] == f"{name}.md" and model["measured"]
+    card = (shipping.pretrained() / model["card"]).read_text(encoding="utf-8")
     for table in model["measured"]:
+        assert f"(sha256 {table['sha256']}, {model['dimension']} dimensions) on {table['data']}: " in card
+        mean = table["figures"]["reconstruction/rmsd_mean"]
+        assert f"| RMSD as predicted, mean (Å) | {mean} |" in card
         assert float(table["figures"]["reconstruction/rmsd_mean"]) > 0
         assert "%" in table["figures"]["reconstruction/formula_accuracy"]
 

@@ -12,13 +12,12 @@ from molgiae.commands.conformers import generate_conformers
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.inputs import read_inputs
 from molgiae.model.auto import choose
-from molgiae.model.checkpoint import shipped
 from molgiae.model.embedder import Embedder
-from molgiae.model.shipped import catalogue
+from molgiae.model.shipped import catalogue, shipped_names
 from tests.conformers import mirrored, moved
 
 DRUGS = Path(__file__).parents[2] / "examples" / "drugs.smi"
-pytestmark = pytest.mark.skipif("drug" not in shipped(), reason="no weights in this checkout")
+pytestmark = pytest.mark.skipif("drug" not in shipped_names(), reason="no weights in this checkout")
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ from molgiae.model import checkpoint
 from molgiae.model.architectures import ARCHITECTURES, build
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.embedder import Embedder
+from molgiae.model.header import sha256_of
 from molgiae.training import Data, Run, Trainer, reconstruct, train
 from molgiae.training.batches import distort, padded, whole
 from molgiae.training.components import principal_components, start_from_components
@@ -481,7 +482,7 @@ def test_data_come_from_files_of_every_kind(tmp_path):
     data = read_data([xyz, tmp_path / "b.h5"], seed=0)
     assert len(data.train) + len(data.validation) == 27
     assert not set(data.train.title) & set(data.validation.title)
-    assert data.sha256 == {p.name: checkpoint.sha256_of(p) for p in (xyz, tmp_path / "b.h5")}
+    assert data.sha256 == {p.name: sha256_of(p) for p in (xyz, tmp_path / "b.h5")}
     with pytest.raises(ConfigError, match="no input"):
         read_data([], seed=0)
 
