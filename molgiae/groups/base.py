@@ -11,129 +11,38 @@ import torch
 from torch import Tensor
 
 Y = TypeVar("Y")
-"""What xi takes: a point of the homogeneous space Y of the group, as a tensor or a tuple of tensors."""
+"""What xi takes: a point of the homogeneous space Y of the group, as a tensor or a tuple of such."""
 
 Device = torch.device | str | None
-
-
-def promoted(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Both tensors in the wider of their two dtypes."""
-    dtype = torch.promote_types(first.dtype, second.dtype)
-    return first.to(dtype), second.to(dtype)
 
 
 class Group(ABC, Generic[Y]):
     """A batch of elements of one group; immutable, any batch shape ``(...,)``.
 
-    A concrete group is a frozen dataclass whose fields are tensors ``(..., element axes)`` or other
-    groups. Batch shapes broadcast, in ``g @ h`` and between g and what it acts on: for channels of
-    vectors (B, n, V, 3) take ``g[:, None]``. Elements are float64 unless asked otherwise: xi always
-    computes in float64 and an action returns the wider of the two dtypes.
+    To add a group: one file with a frozen dataclass whose field is a tensor ``(..., element axes)``, or a subclass of
+    `composite.Composite` for one that is made of other groups; seven methods, the abstract ones below; a row in
+    ``groups.GROUPS`` and one in ``tests/groups/laws.py``. `identity`, `random` and `reference` then follow.
 
-    To add a group: one file with a subclass, one row in ``tests/groups/laws.py``.
+    Batch shapes broadcast, in ``g @ h`` and between g and what it acts on: for channels of vectors (B, n, V, 3) take
+    ``g[:, None]``. Elements are float64 unless asked otherwise: xi always computes in float64 and an action returns
+    the wider of the two dtypes.
     """
 
     element_ndim: int = 0
-    """How many trailing axes of the fields belong to one element; 0 where the fields are groups."""
-
-    @property
-    def parts(self) -> tuple[Any, ...]:
-        """The tensors or groups that hold the elements, in the order in which the constructor takes them."""
-        return tuple(getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """Shape of the batch of elements."""
-        first = self.parts[0]
-        return (
-            first.batch_shape if isinstance(first, Group) else first.shape[: first.ndim - self.element_ndim]
-        )
-
-    def __getitem__(self, index: Any) -> Self:
-        """The elements at an index into the batch: whatever indexes a tensor of shape `batch_shape`."""
-        items = index if isinstance(index, tuple) else (index,)
-        if not any(item is Ellipsis for item in items):
-            items = (*items, Ellipsis)
-        whole_element = (slice(None),) * self.element_ndim
-        return self._map(
-            lambda part: part[index] if isinstance(part, Group) else part[(*items, *whole_element)]
-        )
-
-    def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Self:
-        """The same elements on another device or in another floating-point type; integers keep theirs.
-
-        Only for float32 elements do autocast and reduced-precision matrix products reach the actions.
-        """
-
-        def move(part: Any) -> Any:
-            if isinstance(part, Group):
-                return part.to(device, dtype)
-            return part.to(device=device, dtype=dtype if part.is_floating_point() else None)
-
-        return self._map(move)
-
-    def _map(self, function: Callable[[Any], Any]) -> Self:
-        return type(self)(*(function(part) for part in self.parts))
+    """How many trailing axes of the field belong to one element; 0 for composite groups."""
 
     @classmethod
     @abstractmethod
-    def identity(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-    ) -> Self:
-        """The identity, repeated.
+    def y0(cls, n: int, d: int) -> Y:
+        """Return the point y0 of Y with xi(y0) = e, float64, without axes of a batch.
 
         Args:
-            *batch_shape: shape of the batch; nothing for a single element.
             n: number of points permuted; ignored by groups that permute nothing.
             d: dimension of the space translated; ignored by groups that fix it.
-            dtype: floating-point type of the elements.
-            device: where they live.
 
         Raises:
-            ShapeError: if the group permutes points and n is not given.
+            ShapeError: if the group permutes points and n is not positive.
         """
-
-    @classmethod
-    @abstractmethod
-    def random(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-        generator: torch.Generator | None = None,
-    ) -> Self:
-        """Independent random elements: uniform for compact groups, standard normal for translations.
-
-        Args:
-            *batch_shape: as in `identity`.
-            n: as in `identity`.
-            d: as in `identity`.
-            dtype: as in `identity`.
-            device: as in `identity`.
-            generator: source of randomness, on the same device.
-
-        Raises:
-            ShapeError: as in `identity`.
-        """
-
-    @classmethod
-    @abstractmethod
-    def reference(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-    ) -> Y:
-        """The point y0 of Y with xi(y0) = e; arguments and errors as in `identity`."""
 
     @classmethod
     @abstractmethod
@@ -177,3 +86,114 @@ class Group(ABC, Generic[Y]):
     @abstractmethod
     def distance(self, other: Self) -> Tensor:
         """Left-invariant metric, (...,): d(k g, k h) = d(g, h), 0 for equal elements only."""
+
+    @classmethod
+    def reference(
+        cls,
+        *batch_shape: int,
+        n: int = 0,
+        d: int = 3,
+        dtype: torch.dtype = torch.float64,
+        device: Device = None,
+    ) -> Y:
+        """Return y0, repeated.
+
+        Args:
+            *batch_shape: shape of the batch; nothing for a single element.
+            n: as in `y0`.
+            d: as in `y0`.
+            dtype: floating-point type of the result.
+            device: where it lives.
+
+        Raises:
+            ShapeError: as in `y0`.
+        """
+        return mapped(lambda part: part.to(device, dtype).expand(*batch_shape, *part.shape), cls.y0(n, d))
+
+    @classmethod
+    def identity(
+        cls,
+        *batch_shape: int,
+        n: int = 0,
+        d: int = 3,
+        dtype: torch.dtype = torch.float64,
+        device: Device = None,
+    ) -> Self:
+        """Return the identity e = xi(y0), repeated; arguments and errors as in `reference`."""
+        y0 = cls.reference(*batch_shape, n=n, d=d, device=device)
+        return cls.from_equivariant(y0).to(dtype=dtype)
+
+    @classmethod
+    def random(
+        cls,
+        *batch_shape: int,
+        n: int = 0,
+        d: int = 3,
+        dtype: torch.dtype = torch.float64,
+        device: Device = None,
+        generator: torch.Generator | None = None,
+    ) -> Self:
+        """Return independent random elements: uniform (Haar) for compact groups, standard normal for translations.
+
+        They are xi of normally distributed y. Arguments and errors as in `reference`; the generator, the source of
+        randomness, lives on the same device.
+        """
+
+        def normal(part: Tensor) -> Tensor:
+            return torch.randn(part.shape, dtype=part.dtype, device=device, generator=generator)
+
+        y0 = cls.reference(*batch_shape, n=n, d=d, device=device)
+        return cls.from_equivariant(mapped(normal, y0)).to(dtype=dtype)
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """The tensors or groups that hold the elements, in the order in which the constructor takes them."""
+        return tuple(getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Shape of the batch of elements."""
+        first = self.parts[0]
+        return (
+            first.batch_shape if isinstance(first, Group) else first.shape[: first.ndim - self.element_ndim]
+        )
+
+    def __getitem__(self, index: Any) -> Self:
+        """The elements at an index into the batch: whatever indexes a tensor of shape `batch_shape`."""
+        items = index if isinstance(index, tuple) else (index,)
+        if not any(item is Ellipsis for item in items):
+            items = (*items, Ellipsis)
+        whole_element = (slice(None),) * self.element_ndim
+        return self._map(
+            lambda part: part[index] if isinstance(part, Group) else part[(*items, *whole_element)]
+        )
+
+    def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Self:
+        """The same elements on another device or in another floating-point type; integers keep theirs.
+
+        Only for float32 elements do autocast and reduced-precision matrix products reach the actions.
+        """
+
+        def move(part: Any) -> Any:
+            if isinstance(part, Group):
+                return part.to(device, dtype)
+            return part.to(device=device, dtype=dtype if part.is_floating_point() else None)
+
+        return self._map(move)
+
+    def _map(self, function: Callable[[Any], Any]) -> Self:
+        return type(self)(*(function(part) for part in self.parts))
+
+
+def mapped(function: Callable[[Tensor], Tensor], y: Any) -> Any:
+    """Return y, a tensor or a tuple of such, with a function applied to every tensor, first to last."""
+    if isinstance(y, Tensor):
+        return function(y)
+    parts = [mapped(function, part) for part in y]
+    return type(y)(*parts) if hasattr(y, "_fields") else tuple(parts)
+
+
+def promoted(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Both tensors in the wider of their two dtypes."""
+    dtype = torch.promote_types(first.dtype, second.dtype)
+    return first.to(dtype), second.to(dtype)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from molgiae.errors import check_shape
-from molgiae.groups.base import Device, Group, promoted
+from molgiae.groups.base import Group, promoted
 
-SHORTEST = 1e-20
-"""A vector with no component above this counts as zero: gradients, about 1/length, stay finite in float32."""
+MIN_LENGTH = 1e-20
+"""Vectors with no component above this count as zero: gradients, about 1/length, stay finite in float32."""
 
 
 def unit(v: Tensor, otherwise: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def unit(v: Tensor, otherwise: Tensor) -> Tensor:
         otherwise: (..., d) not zero.
     """
     scale = v.detach().abs().amax(dim=-1, keepdim=True)
-    direction = torch.where(scale > SHORTEST, v / scale.clamp(min=SHORTEST), otherwise)
+    direction = torch.where(scale > MIN_LENGTH, v / scale.clamp(min=MIN_LENGTH), otherwise)
     return direction / torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
 
 
@@ -47,34 +47,6 @@ class Rotation(Group[Tensor]):
         )
 
     @classmethod
-    def identity(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-    ) -> Self:
-        """The unit matrix, repeated; n and d are ignored."""
-        size = cls.dimension
-        return cls(torch.eye(size, dtype=dtype, device=device).expand(*batch_shape, size, size))
-
-    @classmethod
-    def random(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-        generator: torch.Generator | None = None,
-    ) -> Self:
-        """Uniform (Haar) rotations: xi of normally distributed vectors; n and d are ignored."""
-        shape = cls.reference(*batch_shape).shape
-        y = torch.randn(shape, dtype=torch.float64, device=device, generator=generator)
-        return cls.from_equivariant(y).to(dtype=dtype)
-
-    @classmethod
     def rank(cls, y: Tensor, tolerance: Tensor | float) -> Tensor:
         """How many independent directions y defines: d - 1 fix the rotation, fewer leave it open.
 
@@ -89,7 +61,7 @@ class Rotation(Group[Tensor]):
         Raises:
             ShapeError: if y has other axes.
         """
-        axes_of_y = cls.reference().shape
+        axes_of_y = cls.y0(n=0, d=0).shape
         check_shape("y", y.shape, ("...", *axes_of_y))
         batch_shape = y.shape[: y.ndim - len(axes_of_y)]
         vectors = y.detach().double().reshape(*batch_shape, cls.dimension - 1, cls.dimension)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from molgiae.errors import check_shape
-from molgiae.groups.base import Device
 from molgiae.groups.rotation import Rotation, unit
 
 
@@ -35,16 +34,9 @@ class SO2(Rotation):
         return torch.atan2(self.matrix[..., 1, 0], self.matrix[..., 0, 0])
 
     @classmethod
-    def reference(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-    ) -> Tensor:
-        """The vector (1, 0), (*batch_shape, 2); n and d are ignored."""
-        return torch.eye(2, dtype=dtype, device=device)[0].expand(*batch_shape, 2)
+    def y0(cls, n: int, d: int) -> Tensor:
+        """The vector (1, 0); n and d are ignored."""
+        return torch.eye(2, dtype=torch.float64)[0]
 
     @classmethod
     def from_equivariant(cls, y: Tensor) -> Self:

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from molgiae.errors import check_shape
-from molgiae.groups.base import Device
 from molgiae.groups.rotation import Rotation, unit
 
-COLLINEAR = 1e-10
-"""Sine of the angle between two vectors below which float64 round-off leaves no second direction."""
+MIN_SINE = 1e-10
+"""Of the angle between two vectors; below it float64 round-off leaves no second direction."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +26,9 @@ class SO3(Rotation):
     dimension = 3
 
     @classmethod
-    def reference(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-    ) -> Tensor:
-        """The first two axes of space, (*batch_shape, 2, 3); n and d are ignored."""
-        return torch.eye(3, dtype=dtype, device=device)[:2].expand(*batch_shape, 2, 3)
+    def y0(cls, n: int, d: int) -> Tensor:
+        """The first two axes of space, (2, 3); n and d are ignored."""
+        return torch.eye(3, dtype=torch.float64)[:2]
 
     @classmethod
     def from_equivariant(cls, y: Tensor) -> Self:
@@ -58,7 +50,7 @@ class SO3(Rotation):
         e1 = unit(v1, otherwise=unit(v2, otherwise=cls.reference(device=y.device)[0]))
         axis = torch.nn.functional.one_hot(e1.detach().abs().argmin(dim=-1), num_classes=3).to(e1)
         second = _orthogonal(unit(v2, otherwise=axis), e1)
-        collinear = torch.linalg.vector_norm(second.detach(), dim=-1, keepdim=True) < COLLINEAR
+        collinear = torch.linalg.vector_norm(second.detach(), dim=-1, keepdim=True) < MIN_SINE
         second = torch.where(collinear, _orthogonal(axis, e1), second)
         e2 = unit(second, otherwise=axis)
         e2 = unit(_orthogonal(e2, e1), otherwise=axis)  # once more: exact for nearly collinear vectors too

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from molgiae.errors import ConfigError, ShapeError, check_shape
-from molgiae.groups.base import Device, Group
+from molgiae.groups.base import Group
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,57 +32,15 @@ class Permutation(Group[Tensor]):
         check_shape("Permutation index", self.index.shape, ("...", "n"))
 
     @classmethod
-    def identity(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-    ) -> Self:
-        """Every point stays; d and dtype are ignored.
-
-        Raises:
-            ShapeError: if n is not given.
-        """
-        return cls(cls.reference(*batch_shape, n=n, device=device).long())
-
-    @classmethod
-    def random(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-        generator: torch.Generator | None = None,
-    ) -> Self:
-        """Uniform permutations; d and dtype are ignored.
-
-        Raises:
-            ShapeError: if n is not given.
-        """
-        shape = cls.reference(*batch_shape, n=n).shape
-        scores = torch.rand(shape, dtype=torch.float64, device=device, generator=generator)
-        return cls.from_equivariant(scores)
-
-    @classmethod
-    def reference(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-    ) -> Tensor:
-        """The scores 0 ... n - 1 in ascending order, (*batch_shape, n); d is ignored.
+    def y0(cls, n: int, d: int) -> Tensor:
+        """The scores 0 ... n - 1 in ascending order, (n,); d is ignored.
 
         Raises:
             ShapeError: if n is not given.
         """
         if n < 1:
             raise ShapeError(f"a permutation needs the number of points it permutes, got n={n}: pass n=...")
-        return torch.arange(n, dtype=dtype, device=device).expand(*batch_shape, n)
+        return torch.arange(n, dtype=torch.float64)
 
     @classmethod
     def from_equivariant(cls, y: Tensor) -> Self:

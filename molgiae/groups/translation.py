@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from molgiae.errors import check_shape
-from molgiae.groups.base import Device, Group, promoted
+from molgiae.groups.base import Group, promoted
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,41 +28,9 @@ class Translation(Group[Tensor]):
         check_shape("Translation vector", self.vector.shape, ("...", "d"))
 
     @classmethod
-    def identity(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-    ) -> Self:
-        """Zero vectors; n is ignored."""
-        return cls(cls.reference(*batch_shape, d=d, dtype=dtype, device=device))
-
-    @classmethod
-    def random(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-        generator: torch.Generator | None = None,
-    ) -> Self:
-        """Vectors of standard normal components; n is ignored."""
-        return cls(torch.randn(*batch_shape, d, dtype=dtype, device=device, generator=generator))
-
-    @classmethod
-    def reference(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-    ) -> Tensor:
-        """The origin, (*batch_shape, d); n is ignored."""
-        return torch.zeros(*batch_shape, d, dtype=dtype, device=device)
+    def y0(cls, n: int, d: int) -> Tensor:
+        """The origin, (d,); n is ignored."""
+        return torch.zeros(d, dtype=torch.float64)
 
     @classmethod
     def from_equivariant(cls, y: Tensor) -> Self:

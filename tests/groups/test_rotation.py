@@ -172,8 +172,12 @@ def test_wrong_shapes_are_named() -> None:
         SO3.identity().act(torch.zeros(4, 2))
     with pytest.raises(ShapeError, match=r"x has shape \(3,\)"):
         SO3.identity().act(torch.zeros(3))
-    with pytest.raises(ShapeError, match="one translation for each rotation"):
+    with pytest.raises(ShapeError, match="SE3 needs factors of one batch shape"):
         SE3(SO3.identity(5), Translation.identity())
+    with pytest.raises(
+        ShapeError, match=r"SE3 takes the factors \(SO3, Translation\), got \(SO2, Translation\)"
+    ):
+        SE3(SO2.identity(), Translation.identity())
     with pytest.raises(ShapeError, match=r"translation has shape \(2,\)"):
         SE3(SO3.identity(), Translation.identity(d=2))
     with pytest.raises(ShapeError, match=r"Translation vector has shape \(2,\)"):
