@@ -28,11 +28,11 @@ from molgiae.model import checkpoint
 from molgiae.model.embedder import Embedder, Result
 from molgiae.plots import blank, saved
 from molgiae.properties.baselines import baselines
-from molgiae.properties.fitting import Fitting
 from molgiae.properties.labels import Labelled, read_labelled
 from molgiae.properties.references import fit_references
 from molgiae.properties.scores import score
 from molgiae.properties.splitting import Split
+from molgiae.training import Run
 
 Floats = NDArray[np.float64]
 
@@ -137,7 +137,7 @@ def fit(
     parts = [labelled.take(part) for part in split.parts]
     shutil.rmtree(folder, ignore_errors=True)
     config = replace(FinetuneConfig(), mode=way, seed=case.seed)
-    learned = learn(parts[0], parts[1], pretrained, config, Fitting(folder))
+    learned = learn(parts[0], parts[1], pretrained, config, Run(folder))
     assert learned is not None
     value, std = predicted(learned.model, learned.scale, parts[2])
     within = float((np.abs(value - parts[2].values) <= std).mean())

@@ -29,13 +29,14 @@ from molgiae.model.embedder import Embedder, choose_device
 from molgiae.model.header import sha256_of
 from molgiae.output.files import write_rejected
 from molgiae.properties.baselines import baselines
-from molgiae.properties.fitting import Examples, Fit, Fitting, run
+from molgiae.properties.fitting import Examples, fitter, predict_standardized
 from molgiae.properties.labels import Labelled, read_labelled
 from molgiae.properties.model import PropertyModel, Scale
 from molgiae.properties.references import Kind, fit_references
 from molgiae.properties.scores import ScoreTable, compare, parity_plot
 from molgiae.properties.splitting import SHARES, By, Split, make_split
 from molgiae.properties.store import FILE, save
+from molgiae.training.loop import Run
 
 Floats = NDArray[np.float64]
 
@@ -133,14 +134,9 @@ def finetune(
     train, validation, test = (labelled.take(rows) for rows in split.parts)
     folder.mkdir(parents=True, exist_ok=True)
     _list(folder, labelled)
-    fitting = Fitting(
-        folder,
-        where,
-        stop_after=stop_after,
-        progress=progress,
-        identity=_identity(labelled, split, pretrained.sha256),
-    )
-    learned = learn(train, validation, pretrained, config, fitting, references, resume)
+    run = Run(folder, where, stop_after=stop_after, progress=progress)
+    identity = _identity(labelled, split, pretrained.sha256)
+    learned = learn(train, validation, pretrained, config, run, references, identity, resume)
     if learned is None:
         return Outcome(folder, False, None, {}, labelled, labelled.notes)
 
@@ -197,8 +193,9 @@ def learn(
     validation: Labelled,
     pretrained: checkpoint.Checkpoint,
     config: FinetuneConfig,
-    fitting: Fitting,
+    run: Run,
     references: Kind = "auto",
+    identity: str = "",
     resume: bool = False,
 ) -> Learned | None:
     """Fit references, weights and uncertainty; None if time ran out before.
@@ -208,23 +205,26 @@ def learn(
         validation: conformers to choose weights and calibrate the uncertainty by.
         pretrained: the start.
         config: the recipe.
-        fitting: where and how.
+        run: where and how.
         references: what is taken off before learning.
+        identity: tells these data from others.
         resume: continue the fit in the directory, if there is one.
     """
     reference = fit_references(train.block, train.values, train.targets, references)
     spread = np.nanstd(train.values - reference.of(train.block), axis=0)
     scale = Scale(train.targets, reference, np.maximum(spread, LEAST_SPREAD), np.ones(len(spread)))
     torch.manual_seed(config.seed)
-    network = initial(pretrained, scale, config).to(fitting.device)
-    examples = [Examples(p.block, scale.standardised(p.block, p.values)) for p in (train, validation)]
-    fit = Fit(network, examples[0], examples[1], config, fitting)
-    if resume and fit.last.exists():
-        fit.restore()
-    model = fit.run()
-    if model is None:
+    network = initial(pretrained, scale, config).to(run.device)
+    examples = [Examples(p.block, scale.standardized(p.block, p.values)) for p in (train, validation)]
+    trainer = fitter(network, examples[0], examples[1], config, run, identity)
+    if resume and trainer.last.exists():
+        trainer.restore()
+    metrics = trainer.fit()
+    if not metrics["complete"]:
         return None
-    return Learned(model, calibrated(scale, model, validation), fit.step, fit.seconds)
+    network.load_state_dict(trainer.best_weights)
+    network.eval()
+    return Learned(network, calibrated(scale, network, validation), int(metrics["step"]), trainer.seconds)
 
 
 def initial(pretrained: checkpoint.Checkpoint, scale: Scale, config: FinetuneConfig) -> PropertyModel:
@@ -249,16 +249,16 @@ def initial(pretrained: checkpoint.Checkpoint, scale: Scale, config: FinetuneCon
 
 def calibrated(scale: Scale, model: PropertyModel, validation: Labelled) -> Scale:
     """The scale with half-widths that hold 68.3 % of the validation values."""
-    value, doubt = run(model, validation.block)
-    ratio = np.abs(scale.standardised(validation.block, validation.values) - value) / doubt
+    value, uncertainty = predict_standardized(model, validation.block)
+    ratio = np.abs(scale.standardized(validation.block, validation.values) - value) / uncertainty
     factor = np.array([np.quantile(r[np.isfinite(r)], ONE_SIGMA) for r in ratio.T])
     return Scale(scale.targets, scale.references, scale.spread, np.maximum(factor, LEAST_SPREAD))
 
 
 def predicted(model: PropertyModel, scale: Scale, labelled: Labelled) -> tuple[Floats, Floats]:
     """Values and half-widths of uncertainty, both (M, T), in the units of the targets."""
-    value, doubt = run(model, labelled.block)
-    return scale.value(labelled.block, value), scale.std(doubt)
+    value, uncertainty = predict_standardized(model, labelled.block)
+    return scale.value(labelled.block, value), scale.std(uncertainty)
 
 
 def coverage(truth: Floats, value: Floats, std: Floats) -> list[tuple[float, float]]:

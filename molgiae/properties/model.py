@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 class PropertyModel(nn.Module):
-    """Conformers to standardised values of T properties and doubts about them.
+    """Conformers to standardized values of T properties and their uncertainties.
 
     Args:
         width: F, features of an atom.
@@ -34,20 +34,20 @@ class PropertyModel(nn.Module):
         self.head = PropertyHead(width, extensive)
 
     def forward(self, x: Cloud) -> tuple[Tensor, Tensor]:
-        """Values and doubts, both (B, T)."""
-        values, doubts = self.head(self.atoms(x.z, x.pos), x.mask)
-        return values.float(), doubts.float()
+        """Return values and uncertainties, both (B, T)."""
+        value, uncertainty = self.head(self.atoms(x.z, x.pos), x.mask)
+        return value.float(), uncertainty.float()
 
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """From standardised values to values in the units of the targets.
+    """From standardized values to values in the units of the targets.
 
     Attributes:
         targets: T properties.
         references: what elements and sizes explain, which is taken off before learning.
         spread: (T,) standard deviation of what is left, over the training conformers.
-        calibration: (T,) half-widths that hold 68.3 % of the validation values, over the doubts.
+        calibration: (T,) half-widths that hold 68.3 % of the validation values, over the uncertainties of the network.
     """
 
     targets: tuple[Target, ...]
@@ -55,14 +55,14 @@ class Scale:
     spread: Floats
     calibration: Floats
 
-    def standardised(self, block: ConformerBlock, values: Floats) -> Floats:
-        """(M, T) values in the units of the targets to what the network learns."""
+    def standardized(self, block: ConformerBlock, values: Floats) -> Floats:
+        """Return what the network learns of values (M, T) in the units of the targets."""
         return (values - self.references.of(block)) / self.spread
 
-    def value(self, block: ConformerBlock, standardised: Floats) -> Floats:
-        """The inverse of `standardised`."""
-        return standardised * self.spread + self.references.of(block)
+    def value(self, block: ConformerBlock, standardized: Floats) -> Floats:
+        """Return the inverse of `standardized`."""
+        return standardized * self.spread + self.references.of(block)
 
-    def std(self, doubt: Floats) -> Floats:
-        """(M, T) doubts to half-widths of an interval that holds the value in about 68 % of cases."""
-        return doubt * self.spread * self.calibration
+    def std(self, uncertainty: Floats) -> Floats:
+        """Return (M, T) half-widths of intervals that hold the value in about 68 % of cases."""
+        return uncertainty * self.spread * self.calibration

@@ -15,7 +15,7 @@ from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.model.domain import domain_reasons
 from molgiae.model.embedder import choose_device
-from molgiae.properties.fitting import run
+from molgiae.properties.fitting import predict_standardized
 from molgiae.properties.store import PropertyCheckpoint, load
 from molgiae.properties.targets import Target
 
@@ -78,9 +78,9 @@ class Predictor:
         """Values, in any pose and order of the atoms."""
         block = reject_meaningless(as_block(conformers))
         scale = self.checkpoint.scale
-        value, doubt = run(self.model, block)
+        value, uncertainty = predict_standardized(self.model, block)
         reasons = domain_reasons(self.checkpoint.domain, block)
         reasons[scale.references.unseen(block) & (reasons == "")] = (
             "element: one was in no training conformer"
         )
-        return Prediction(block, scale.value(block, value), scale.std(doubt), reasons)
+        return Prediction(block, scale.value(block, value), scale.std(uncertainty), reasons)

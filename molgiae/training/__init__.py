@@ -1,6 +1,8 @@
-"""Training of autoencoders: what a run is, its stages, and the loop."""
+"""Training: the loop, and the stages and losses of pretraining an autoencoder."""
 
-from molgiae.training.loop import Trainer, reconstruct, train
-from molgiae.training.run import Data, Metrics, Run, check_fit
+from molgiae.training.loop import Metrics, Run, Trainer
+from molgiae.training.metrics import reconstruct
+from molgiae.training.pretraining import pretrainer, train
+from molgiae.training.stages import Data
 
-__all__ = ["Data", "Metrics", "Run", "Trainer", "check_fit", "reconstruct", "train"]
+__all__ = ["Data", "Metrics", "Run", "Trainer", "pretrainer", "reconstruct", "train"]

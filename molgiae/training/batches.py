@@ -12,20 +12,28 @@ from torch import Tensor, nn
 from molgiae.canonical.cloud import Cloud, pack
 from molgiae.data.conformer import ConformerBlock
 
+EVALUATE_BATCH = 1024
+"""Conformers of a batch without gradients."""
+
+SEED_STRIDE = 1_000_003
+"""A prime, by which seeds are apart, so that neither epochs nor steps of two runs share random numbers."""
+NOISE_SEED = 500_009
+"""Another prime, which parts the seeds of noise from those of epochs."""
+
 
 def whole(block: ConformerBlock, slots: int) -> Cloud:
-    """All conformers in one padded batch of a fixed number of slots, centred, float32."""
+    """Return all conformers in one padded batch of a fixed number of slots, centered, float32."""
     cloud = pack(block.atomic_number, block.position, block.offset).centered()
     return padded(cloud, slots).to(dtype=torch.float32)
 
 
 def by_size(block: ConformerBlock) -> ConformerBlock:
-    """The same conformers, smallest first, so that batches of neighbours have little padding."""
+    """Return the same conformers, smallest first, so that batches of neighbours have little padding."""
     return block.take(np.argsort(block.n_atoms, kind="stable"))
 
 
 def pieces(index: Tensor, sizes: Tensor, number: int) -> Iterator[tuple[Tensor, float]]:
-    """A batch cut into pieces of about one size, so that what costs the square of the atoms does not pay for padding.
+    """Cut a batch into pieces of about one size, so that what costs the square of the atoms does not pay for padding.
 
     Args:
         index: (b,) places of conformers.
@@ -40,28 +48,40 @@ def pieces(index: Tensor, sizes: Tensor, number: int) -> Iterator[tuple[Tensor, 
 
 
 def padded(x: Cloud, slots: int) -> Cloud:
-    """The same batch with a fixed number of columns."""
+    """Return the same batch with a fixed number of columns."""
     width = slots - x.z.shape[1]
     return Cloud(nn.functional.pad(x.z, (0, width)), nn.functional.pad(x.pos, (0, 0, 0, width)))
 
 
 def trimmed(x: Cloud) -> Cloud:
-    """The same batch without columns that are all padding."""
+    """Return the same batch without columns that are all padding."""
     n = int(x.mask.sum(dim=1).max())
     return Cloud(x.z[:, :n], x.pos[:, :n])
 
 
-def distort(x: Cloud, largest: float, generator: torch.Generator) -> Cloud:
-    """Displace atoms at random: each conformer by its own standard deviation up to the largest, angstrom."""
-    if largest == 0:
-        return x
+def displacements(x: Cloud, largest: float, generator: torch.Generator) -> Tensor:
+    """Return random displacements, each conformer with its own standard deviation up to the largest, angstrom."""
     device, dtype = x.pos.device, x.pos.dtype
     scale = largest * torch.rand(len(x), 1, 1, generator=generator, device=device, dtype=dtype)
     noise = torch.randn(x.pos.shape, generator=generator, device=device, dtype=dtype)
-    return Cloud(x.z, x.pos + scale * noise * x.mask[..., None])
+    return scale * noise * x.mask[..., None]
+
+
+def distort(x: Cloud, largest: float, generator: torch.Generator) -> Cloud:
+    """Return the conformers with `displacements`; themselves if the largest is 0."""
+    return x if largest == 0 else Cloud(x.z, x.pos + displacements(x, largest, generator))
 
 
 @functools.lru_cache(maxsize=1)
-def shuffled(size: int, seed: int) -> Tensor:
-    """(size,) a permutation that the seed fixes."""
-    return torch.randperm(size, generator=torch.Generator().manual_seed(seed))
+def shuffled(size: int, seed: int, epoch: int) -> Tensor:
+    """Return (size,) the order of an epoch, which seed and epoch fix."""
+    return torch.randperm(size, generator=torch.Generator().manual_seed(seed * SEED_STRIDE + epoch))
+
+
+def drawn(size: int, batch_size: int, seed: int, step: int, device: str) -> tuple[Tensor, torch.Generator]:
+    """Return the places of a batch (b,) and a source of noise for it, functions of seed and step alone."""
+    epoch, place = divmod(step, max(size // batch_size, 1))
+    start = place * batch_size
+    index = shuffled(size, seed, epoch)[start : start + batch_size]
+    noise = torch.Generator(device).manual_seed(seed * SEED_STRIDE + step + NOISE_SEED)
+    return index.to(device), noise

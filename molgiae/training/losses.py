@@ -11,9 +11,14 @@ from molgiae.nn.pooled_vectors import PooledVectors
 from molgiae.nn.shape import ShapeEncoder
 from molgiae.nn.slots import SlotPrediction
 from molgiae.tensors import Vectors
+from molgiae.training.batches import displacements
 
-WELL = 0.5
+MIN_FRAME_LENGTH = 0.5
 """Length of pooled vectors, in angstrom, beyond which a frame is defined well enough."""
+DISTORTION = 0.3
+"""Largest standard deviation of displacements, angstrom, from which distances of shape parts are learnt."""
+QUADRATIC = 0.1
+"""Error of a distance, in angstrom, beyond which the loss grows linearly."""
 
 
 def reconstruction_loss(
@@ -43,7 +48,7 @@ def squared_deviation(pos: Tensor, target: Cloud) -> Tensor:
 
 
 def conditioning_loss(vectors: Vectors) -> Tensor:
-    """How far pooled vectors fall short of `WELL`: mean square of the missing fractions.
+    """How far pooled vectors fall short of `MIN_FRAME_LENGTH`: mean square of the missing fractions.
 
     Nothing else keeps a frame that is trained together with the rest from wandering into degeneracy, from which
     it does not come back: completed frames have no gradient. Symmetric conformers, whose vectors cancel whatever the
@@ -55,7 +60,7 @@ def conditioning_loss(vectors: Vectors) -> Tensor:
     first, second = vectors.double().unbind(dim=1)
     length = (first.square().sum(dim=-1) + 1e-4).sqrt()
     height = (torch.linalg.cross(first, second).square().sum(dim=-1) + 1e-6).sqrt() / length
-    missing = torch.relu(1 - torch.stack([length, height]) / WELL)
+    missing = torch.relu(1 - torch.stack([length, height]) / MIN_FRAME_LENGTH)
     return missing.square().sum(dim=0).mean()
 
 
@@ -67,21 +72,14 @@ def frame_loss(frame: PooledVectors, x: Cloud, noise: float, generator: torch.Ge
 
     Args:
         frame: the network.
-        x: B conformers, centred.
+        x: B conformers, centered.
         noise: standard deviation of the displacements, angstrom.
         generator: of the displacements.
     """
-    shift = noise * torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
+    shift = noise * _normal(x, generator)
     moved = Cloud(x.z, (x.pos + shift) * x.mask[..., None]).centered()
     turned = _axes(frame(x.z, x.pos)) - _axes(frame(moved.z, moved.pos))
     return (turned.square().sum(dim=(1, 2)) + 1e-4).log().mean()
-
-
-DISTORTION = 0.3
-"""Largest standard deviation of displacements, angstrom, from which distances of shape parts are learnt."""
-
-QUADRATIC = 0.1
-"""Error of a distance, in angstrom, beyond which the loss grows linearly."""
 
 
 def shape_loss(
@@ -91,7 +89,7 @@ def shape_loss(
     rmsd: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
-    """How far distances of shape parts are from symmetric RMSDs (smooth L1, angstrom).
+    """How far distances of shape parts are from symmetry-corrected RMSDs (smooth L1, angstrom).
 
     Conformers that are given alone are compared with distorted copies of themselves, whose RMSD is that of the
     displacements after superposition, which takes six of their 3 n degrees of freedom, five where n is two and all
@@ -104,11 +102,8 @@ def shape_loss(
         rmsd: (P,) of the pairs, angstrom.
         generator: of the displacements.
     """
-    x, classes = alone
-    device, dtype, count = x.pos.device, x.pos.dtype, x.mask.sum(dim=1)
-    scale = DISTORTION * torch.rand(len(x), 1, 1, generator=generator, device=device, dtype=dtype)
-    shift = scale * torch.randn(x.pos.shape, generator=generator, device=device, dtype=dtype)
-    shift = shift * x.mask[..., None]
+    (x, classes), count = alone, alone[0].mask.sum(dim=1)
+    shift = displacements(x, DISTORTION, generator)
     left = (3 * count - 6 + (count == 2)).clamp(min=0) / (3 * count)
     target = (shift.square().sum(dim=(1, 2)) / count * left).sqrt()
     apart = shape(x.z, x.pos, classes) - shape(x.z, x.pos + shift, classes)
@@ -117,6 +112,10 @@ def shape_loss(
         apart, target = torch.cat([apart, both[::2] - both[1::2]]), torch.cat([target, rmsd])
     distance = (apart.square().sum(dim=1) + 1e-6).sqrt()
     return torch.nn.functional.smooth_l1_loss(distance, target, beta=QUADRATIC)
+
+
+def _normal(x: Cloud, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
 
 
 def _axes(vectors: Tensor) -> Tensor:
@@ -139,7 +138,6 @@ def denoising_loss(atoms: AtomNetwork, x: Cloud, noise: float, generator: torch.
         noise: standard deviation of the displacements, angstrom.
         generator: of the displacements.
     """
-    shift = torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
-    shift = Cloud(x.z, shift * x.mask[..., None]).centered().pos
+    shift = Cloud(x.z, _normal(x, generator) * x.mask[..., None]).centered().pos
     found = atoms.displacement(x.z, x.pos + noise * shift)
     return (found.float() - shift).square().sum() / (3 * x.mask.sum())

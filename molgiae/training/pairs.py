@@ -1,4 +1,4 @@
-"""Pairs of conformers with their symmetric RMSD: what the shape part of an embedding learns from."""
+"""Pairs of conformers with their symmetry-corrected RMSD: what the shape part of an embedding learns from."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Pairs:
 
     Attributes:
         ends: (K, 2) m for a conformer, M + m for the mirror image of conformer m.
-        rmsd: (K,) angstrom, symmetric.
+        rmsd: (K,) angstrom, symmetry-corrected.
     """
 
     ends: Ints
@@ -66,8 +66,8 @@ def conformer_pairs(
                 return one, other
     rng = np.random.default_rng(seed)
     chosen = {
-        "bonds": drawn([t or m for m, t in enumerate(block.title)], ONE_MOLECULE, OF_A_MOLECULE, rng),
-        "atoms": drawn([np.sort(c.atomic_number).tobytes() for c in block], ONE_FORMULA, None, rng),
+        "bonds": draw_pairs([t or m for m, t in enumerate(block.title)], ONE_MOLECULE, OF_A_MOLECULE, rng),
+        "atoms": draw_pairs([np.sort(c.atomic_number).tobytes() for c in block], ONE_FORMULA, None, rng),
     }
     mirror = np.array([0, len(block)])
     ends = {match: np.concatenate([pairs, pairs + mirror]) for match, pairs in chosen.items()}
@@ -93,7 +93,7 @@ def _superposed(block: ConformerBlock, ends: Ints, match: str, bar: tqdm[None]) 
     return Pairs(ends[np.isfinite(rmsd)], rmsd[np.isfinite(rmsd)])
 
 
-def drawn(keys: Sequence[Hashable], most: int, of_each: int | None, rng: np.random.Generator) -> Ints:
+def draw_pairs(keys: Sequence[Hashable], most: int, of_each: int | None, rng: np.random.Generator) -> Ints:
     """(K, 2) distinct pairs of places with equal keys, at most so many in all and of each key."""
     groups = defaultdict(list)
     for m, key in enumerate(keys):

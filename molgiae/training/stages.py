@@ -1,7 +1,7 @@
 """The stages of pretraining: what each draws its batches from, what it trains, and by which loss.
 
-An encoder that fixes the group action goes through all of them: a frame that holds still, a shape part whose
-distances are symmetric RMSDs, a network of atoms that knows displaced ones, and, with all of that frozen and all
+An encoder that fixes the group action goes through all of them: a frame that holds still, a shape part whose distances
+are symmetry-corrected RMSDs, a network of atoms that knows displaced ones, and, with all of that frozen and all
 canonical forms made once, the autoencoder. Other encoders are trained whole, in the last stage.
 """
 
@@ -19,10 +19,11 @@ from tqdm import tqdm
 from molgiae.canonical.cloud import Cloud, batches
 from molgiae.canonical.order import graph_classes
 from molgiae.config import TrainConfig
-from molgiae.data.conformer import ConformerBlock
+from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.model.autoencoder import ConformerAutoencoder
-from molgiae.training.batches import by_size, distort, padded, pieces, trimmed, whole
+from molgiae.training.batches import EVALUATE_BATCH, by_size, distort, drawn, padded, pieces, trimmed, whole
 from molgiae.training.components import start_from_components
+from molgiae.training.loop import Run, Stage
 from molgiae.training.losses import (
     conditioning_loss,
     denoising_loss,
@@ -32,75 +33,88 @@ from molgiae.training.losses import (
     squared_deviation,
 )
 from molgiae.training.pairs import conformer_pairs
-from molgiae.training.run import Data, Run
 
-EVALUATE_BATCH = 1024
 FRAME_CONFORMERS = 50_000
 """Training conformers the frame is trained on; its few weights need no more."""
-
 FRAME_BATCH = 128
 ATOM_BATCH = 64
 SHAPE_PIECES, ATOM_PIECES, PIECES = 8, 4, 8
 """Of a batch of each stage, the last that of the autoencoder, whose shape part costs the square of the atoms, too."""
-
 ISOMERS = 0.4
 """Share of the pairs of the shape part that are of isomers; the others are of conformers of one molecule."""
-
 PAIR_NOISE = 0.15
 """Largest standard deviation of the displacements of pairs, angstrom."""
 
-Loss = Callable[[Tensor, torch.Generator], Tensor]
 
-
-@dataclass
-class Stage:
-    """A stretch of training with its own parameters and loss.
+@dataclass(frozen=True)
+class Data:
+    """Training and validation conformers.
 
     Attributes:
-        name: "frame", "shape", "atoms" or "autoencoder".
-        steps: how many.
-        size: of what batches are drawn from.
-        parameters: what is trained.
-        loss: of a batch, given places (b,) on the device of the run.
-        bf16: whether matrix products may run in bfloat16.
-        begin: what comes before the first step.
+        train: conformers to learn from.
+        validation: conformers to choose weights by.
+        name: what provenance calls them.
+        sha256: of the files.
+        rejected: records that could not be read.
+        left_out: conformers of validation and test molecules that came with the training conformers.
     """
 
+    train: ConformerBlock
+    validation: ConformerBlock
     name: str
-    steps: int
-    size: int
-    parameters: list[nn.Parameter]
-    loss: Loss
-    bf16: bool = False
-    begin: Callable[[], None] = lambda: None
+    sha256: dict[str, str]
+    rejected: tuple[Rejected, ...] = ()
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the makers of stages need.
-
-    Attributes:
-        model: on the device of the run.
-        data: conformers.
-        config: the recipe.
-        run: where and how.
-    """
+    """What the makers of stages need: a model on the device of the run, conformers, the recipe, where and how."""
 
     model: ConformerAutoencoder
     data: Data
     config: TrainConfig
     run: Run
 
+    def stage(
+        self,
+        name: str,
+        steps: int,
+        size: int,
+        parameters: list[nn.Parameter],
+        loss: Callable[[Tensor, torch.Generator], Tensor],
+        **more: Any,
+    ) -> Stage:
+        """Return a stage with the schedule of the recipe.
+
+        Args:
+            name: "frame", "shape", "atoms" or "autoencoder".
+            steps: how many.
+            size: of what batches are drawn from.
+            parameters: what is trained.
+            loss: of places (b,), with a source of noise.
+            more: further fields of `Stage`.
+        """
+        config, run = self.config, self.run
+
+        def loss_of_step(step: int) -> Tensor:
+            return loss(*drawn(size, config.batch_size, config.seed, step, run.device))
+
+        groups, every = [(parameters, 1.0)], run.evaluate_every
+        return Stage(name, steps, groups, loss_of_step, config.warmup_steps, config.clip, every, **more)
+
+    def conformers(self) -> Cloud:
+        """Return all training conformers in one padded batch."""
+        return whole(self.data.train, self.model.config.max_atoms)
+
 
 def stages_of(model: ConformerAutoencoder) -> list[Callable[[Task], Stage]]:
-    """What makes the stages that a model goes through, in turn."""
+    """Return what makes the stages that a model goes through, in turn."""
     if not getattr(model.encoder, "fixes_action", False):
         return [joint_stage]
     first = {"frame": frame_stage, "shape": shape_stage, "atoms": atom_stage}
-    return [
-        *(make for part, make in first.items() if getattr(model.encoder, part) is not None),
-        canonical_stage,
-    ]
+    parts = [make for part, make in first.items() if getattr(model.encoder, part) is not None]
+    return [*parts, canonical_stage]
 
 
 def frame_stage(task: Task) -> Stage:
@@ -113,7 +127,7 @@ def frame_stage(task: Task) -> Stage:
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         return frame_loss(frame, trimmed(conformers[index[:FRAME_BATCH]]), task.config.frame_noise, generator)
 
-    return Stage("frame", task.config.frame_steps, len(conformers), list(frame.parameters()), loss)
+    return task.stage("frame", task.config.frame_steps, len(conformers), list(frame.parameters()), loss)
 
 
 def shape_stage(task: Task) -> Stage:
@@ -123,40 +137,31 @@ def shape_stage(task: Task) -> Stage:
     is seen twice; displacements that are not those of the shapes add to its square.
     """
     shape: Any = task.model.encoder.shape
-    device = task.run.device
-    found = conformer_pairs(
-        task.data.train, task.config.seed, task.run.directory / "pairs.npz", task.run.progress
-    )
+    device, train = task.run.device, task.data.train
+    found = conformer_pairs(train, task.config.seed, task.run.directory / "pairs.npz", task.run.progress)
     kinds = [
         (share, torch.from_numpy(pairs.ends).to(device), torch.from_numpy(pairs.rmsd).float().to(device))
         for share, pairs in zip((1 - ISOMERS, ISOMERS), found, strict=True)
         if len(pairs)
     ]
     every = sum(share for share, _, _ in kinds)
-    conformers = whole(task.data.train, task.model.config.max_atoms)
+    conformers = task.conformers()
     classes, conformers = classes_of(conformers).to(device), conformers.to(device)
-    sizes = conformers.mask.sum(dim=1)
-    number = len(conformers)
+    sizes, number = conformers.mask.sum(dim=1), len(conformers)
 
     def batch(places: Tensor) -> tuple[Cloud, Tensor]:
+        """Conformers, or from `number` on their mirror images, and the classes of their atoms."""
         index = places % number
         x = trimmed(conformers[index])
         sign = torch.where(places < number, 1.0, -1.0)[:, None, None]
         return Cloud(x.z, sign * x.pos), classes[index, : x.z.shape[1]]
 
-    def displaced(x: Cloud, rmsd: Tensor, generator: torch.Generator) -> tuple[Cloud, Tensor]:
-        """Pairs (2 P) and their RMSD (P,) after displacement."""
-        moved = distort(x, PAIR_NOISE, generator)
-        shift = squared_deviation(moved.pos, x).view(-1, 2).sum(dim=1)
-        return moved, (rmsd.square() + shift).sqrt()
-
-    def drawn(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw_pairs(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(P, 2) ends and (P,) RMSD, P up to so many."""
         both, target = [torch.empty(0, 2, dtype=torch.int64, device=device)], [torch.empty(0, device=device)]
         for share, ends, rmsd in kinds:
-            index = torch.randint(
-                len(rmsd), (round(size * share / every),), generator=generator, device=device
-            )
+            count = round(size * share / every)
+            index = torch.randint(len(rmsd), (count,), generator=generator, device=device)
             mirrored = torch.randint(2, (len(index), 1), generator=generator, device=device)
             both.append((ends[index] + number * mirrored) % (2 * number))
             target.append(rmsd[index])
@@ -164,7 +169,7 @@ def shape_stage(task: Task) -> Stage:
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         alone = index[: max(len(index) // 8, 1)]
-        both, target = drawn(max(len(index) // 2, 2), generator)
+        both, target = draw_pairs(max(len(index) // 2, 2), generator)
         parts = min(SHAPE_PIECES, len(alone))
         ones = alone[sizes[alone].argsort()].tensor_split(parts)
         twos = sizes[both[:, 0] % number].argsort().tensor_split(parts)
@@ -173,19 +178,20 @@ def shape_stage(task: Task) -> Stage:
             pair, rmsd = None, target[two]
             if len(two):
                 x, kind = batch(both[two].flatten())
-                x, rmsd = displaced(x, rmsd, generator)
-                pair = x, kind
+                moved = distort(x, PAIR_NOISE, generator)
+                shift = squared_deviation(moved.pos, x).view(-1, 2).sum(dim=1)
+                pair, rmsd = (moved, kind), (rmsd.square() + shift).sqrt()
             share = (len(one) + len(two)) / (len(alone) + len(both))
             total = total + share * shape_loss(shape, batch(one), pair, rmsd, generator)
         return total
 
-    return Stage("shape", task.config.shape_steps, len(conformers), list(shape.parameters()), loss)
+    return task.stage("shape", task.config.shape_steps, number, list(shape.parameters()), loss)
 
 
 def atom_stage(task: Task) -> Stage:
     """The network that properties are learned from, see `molgiae.training.losses.denoising_loss`."""
     atoms: Any = task.model.encoder.atoms
-    conformers = whole(task.data.train, task.model.config.max_atoms).to(task.run.device)
+    conformers = task.conformers().to(task.run.device)
     sizes = conformers.mask.sum(dim=1)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
@@ -195,7 +201,8 @@ def atom_stage(task: Task) -> Stage:
             total = total + share * denoising_loss(atoms, x, task.config.atom_noise, generator)
         return total
 
-    return Stage("atoms", task.config.atom_steps, len(conformers), list(atoms.parameters()), loss, bf16=True)
+    parameters = list(atoms.parameters())
+    return task.stage("atoms", task.config.atom_steps, len(conformers), parameters, loss, bf16=True)
 
 
 def canonical_stage(task: Task) -> Stage:
@@ -206,7 +213,6 @@ def canonical_stage(task: Task) -> Stage:
             network.requires_grad_(False)
     forms, classes = canonical_forms(task)
     conformers, classes = forms.to(task.run.device), classes.to(task.run.device)
-
     sizes = conformers.mask.sum(dim=1)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
@@ -223,13 +229,13 @@ def canonical_stage(task: Task) -> Stage:
             start_from_components(model.encoder.slots, model.decoder, conformers)
 
     parameters = [p for p in model.parameters() if p.requires_grad]
-    return Stage("autoencoder", config.steps, len(conformers), parameters, loss, bf16=True, begin=begin)
+    return task.stage("autoencoder", config.steps, len(conformers), parameters, loss, bf16=True, begin=begin)
 
 
 def joint_stage(task: Task) -> Stage:
     """Everything at once, from conformers in any pose and order."""
     model, config = task.model, task.config
-    conformers = whole(task.data.train, model.config.max_atoms).to(task.run.device)
+    conformers = task.conformers().to(task.run.device)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         x = trimmed(distort(conformers[index], config.distortion, generator))
@@ -237,11 +243,12 @@ def joint_stage(task: Task) -> Stage:
         error = reconstruction_loss(prediction, target, model.element, config.type_weight)
         return error if vectors is None else error + config.frame_weight * conditioning_loss(vectors)
 
-    return Stage("autoencoder", config.steps, len(conformers), list(model.parameters()), loss, bf16=True)
+    parameters = list(model.parameters())
+    return task.stage("autoencoder", config.steps, len(conformers), parameters, loss, bf16=True)
 
 
 def classes_of(x: Cloud) -> Tensor:
-    """(B, n) graph classes of many conformers, see `molgiae.canonical.order.graph_classes`; 0 where padded."""
+    """Return (B, n) graph classes of many conformers, see `molgiae.canonical.order.graph_classes`; 0 where padded."""
     classes = torch.zeros_like(x.z)
     for index in x.mask.sum(dim=1).argsort().split(EVALUATE_BATCH):
         part = trimmed(x[index])
@@ -251,27 +258,23 @@ def classes_of(x: Cloud) -> Tensor:
 
 @torch.no_grad()
 def canonical_forms(task: Task) -> tuple[Cloud, Tensor]:
-    """Canonical forms of all training conformers, float32, padded to the slots, and the classes of their atoms.
+    """Return canonical forms of all training conformers, float32, padded to the slots, and the classes of their atoms.
 
     They come by size. Mirror images of conformers are conformers as well, so if asked those are there, too.
     """
-    block: ConformerBlock = by_size(task.data.train)
+    block = by_size(task.data.train)
     signs = [1.0, -1.0] if task.config.mirror else [1.0]
-    bar = tqdm(
-        total=len(signs) * len(block),
-        desc="canonical forms",
-        unit="conformer",
-        disable=not task.run.progress,
-    )
+    count = len(signs) * len(block)
     slots = task.model.config.max_atoms
     parts, classes = [], []
     task.model.cpu()
-    for sign in signs:
-        for cloud in batches(block.atomic_number, sign * block.position, block.offset, EVALUATE_BATCH):
-            form = task.model.canonical(cloud)
-            classes.append(nn.functional.pad(graph_classes(form.z, form.pos), (0, slots - form.z.shape[1])))
-            parts.append(padded(form, slots).to(dtype=torch.float32))
-            bar.update(len(cloud))
-    bar.close()
+    with tqdm(total=count, desc="canonical forms", unit="conformer", disable=not task.run.progress) as bar:
+        for sign in signs:
+            for x in batches(block.atomic_number, sign * block.position, block.offset, EVALUATE_BATCH):
+                form = task.model.canonical(x)
+                kinds = graph_classes(form.z, form.pos)
+                classes.append(nn.functional.pad(kinds, (0, slots - form.z.shape[1])))
+                parts.append(padded(form, slots).to(dtype=torch.float32))
+                bar.update(len(x))
     task.model.to(task.run.device)
     return Cloud(torch.cat([x.z for x in parts]), torch.cat([x.pos for x in parts])), torch.cat(classes)

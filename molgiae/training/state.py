@@ -24,7 +24,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_state(path: Path, device: str) -> dict[str, Any]:
-    """What a run saved to be resumed from.
+    """Return what a run saved to be resumed from.
 
     Raises:
         CheckpointError: if it is damaged or something else.
@@ -38,11 +38,7 @@ def read_state(path: Path, device: str) -> dict[str, Any]:
 
 @contextmanager
 def restoring(path: Path) -> Iterator[None]:
-    """Name the file in what goes wrong while a run is resumed from it.
-
-    Raises:
-        CheckpointError: in place of what damaged files raise.
-    """
+    """Raise a CheckpointError that names the file in place of what damaged files raise while they are read."""
     try:
         yield
     except (ConfigError, EOFError, IndexError, OSError, pickle.UnpicklingError, *FAULTS) as error:
@@ -54,13 +50,12 @@ def restoring(path: Path) -> Iterator[None]:
 
 def log(path: Path, row: dict[str, Any]) -> None:
     """Append a row to a CSV file; columns are those of the longest row, empty where a row lacks them."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     if path.exists():
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
-    rows.append({key: str(value) for key, value in row.items()})
-    columns = max((list(row) for row in rows), key=len)
+    rows.append(row)
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="")
+        writer = csv.DictWriter(file, max(map(list, rows), key=len), restval="")
         writer.writeheader()
         writer.writerows(rows)

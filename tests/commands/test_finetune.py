@@ -20,10 +20,11 @@ from molgiae.errors import CheckpointError, ConfigError
 from molgiae.model import checkpoint
 from molgiae.model.architectures import build
 from molgiae.model.header import sha256_of
-from molgiae.properties.fitting import Fitting, property_loss
+from molgiae.properties.fitting import property_loss
 from molgiae.properties.labels import Labelled
 from molgiae.properties.predictor import Predictor
 from molgiae.properties.targets import Target
+from molgiae.training import Run
 from tests.conformers import mirrored, moved, random_conformer
 
 SIZES = ModelConfig(
@@ -126,11 +127,11 @@ def report_sizes(folder: Path) -> dict[str, int]:
 def test_a_fit_in_sessions_of_one_step_ends_with_the_same_bits(pretrained, tmp_path):
     config = replace(RECIPE, epochs=1, patience=1)
     start = checkpoint.load(str(pretrained))
-    expected = learn(labelled(60), labelled(10, 60), start, config, Fitting(tmp_path / "a"))
+    expected = learn(labelled(60), labelled(10, 60), start, config, Run(tmp_path / "a"))
     found, sessions = None, 0
     while found is None:
-        fitting = Fitting(tmp_path / "b", stop_after=0)
-        found = learn(labelled(60), labelled(10, 60), start, config, fitting, resume=True)
+        run = Run(tmp_path / "b", stop_after=0)
+        found = learn(labelled(60), labelled(10, 60), start, config, run, resume=True)
         sessions += 1
         assert sessions < 10
     assert sessions > 2
@@ -142,9 +143,9 @@ def test_a_fit_in_sessions_of_one_step_ends_with_the_same_bits(pretrained, tmp_p
 def test_another_run_is_not_resumed(pretrained, tmp_path):
     start = checkpoint.load(str(pretrained))
     config = replace(RECIPE, epochs=1)
-    learn(labelled(30), labelled(10, 60), start, config, Fitting(tmp_path, identity="one"))
+    learn(labelled(30), labelled(10, 60), start, config, Run(tmp_path), identity="one")
     with pytest.raises(CheckpointError, match="written with other data or settings"):
-        learn(labelled(30), labelled(10, 60), start, config, Fitting(tmp_path, identity="two"), resume=True)
+        learn(labelled(30), labelled(10, 60), start, config, Run(tmp_path), identity="two", resume=True)
 
 
 def test_frozen_weights_are_held_and_scratch_starts_elsewhere(pretrained, tmp_path):
@@ -156,7 +157,7 @@ def test_frozen_weights_are_held_and_scratch_starts_elsewhere(pretrained, tmp_pa
             labelled(10, 60),
             start,
             replace(RECIPE, mode=way, epochs=2, weight_decay=0.1),
-            Fitting(tmp_path / way),
+            Run(tmp_path / way),
         )
         for way in ("frozen", "full")
     )
@@ -172,7 +173,7 @@ def test_frozen_weights_are_held_and_scratch_starts_elsewhere(pretrained, tmp_pa
 def test_uncertainty_holds_two_thirds_of_the_validation_values(pretrained, tmp_path):
     held = labelled(60, 300)
     learned = learn(
-        labelled(120), held, checkpoint.load(str(pretrained)), replace(RECIPE, epochs=5), Fitting(tmp_path)
+        labelled(120), held, checkpoint.load(str(pretrained)), replace(RECIPE, epochs=5), Run(tmp_path)
     )
     assert learned is not None
     ((one, two),) = coverage(held.values, *predicted(learned.model, learned.scale, held))

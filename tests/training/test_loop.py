@@ -27,13 +27,15 @@ from molgiae.errors import CheckpointError, ConfigError, MolgiaeError
 from molgiae.model import checkpoint
 from molgiae.model.architectures import ARCHITECTURES, build
 from molgiae.model.checkpoint import Checkpoint
+from molgiae.model.domain import measure_domain
 from molgiae.model.embedder import Embedder
 from molgiae.model.header import sha256_of
-from molgiae.training import Data, Run, Trainer, reconstruct, train
-from molgiae.training.batches import distort, padded, whole
+from molgiae.training import Data, Run, Trainer, pretrainer, reconstruct, train
+from molgiae.training.batches import distort, drawn, padded, whole
 from molgiae.training.components import principal_components, start_from_components
 from molgiae.training.loop import learning_rate
-from molgiae.training.pairs import conformer_pairs, drawn
+from molgiae.training.pairs import conformer_pairs, draw_pairs
+from molgiae.training.pretraining import on_cpu
 from molgiae.training.state import log
 from tests.conformers import random_conformer
 from tests.data.test_bad_records import XYZ_CASES
@@ -126,7 +128,7 @@ def test_distances_of_shape_parts_become_rmsds(tmp_path):
     """On conformers it has seen; that the network can learn it at all is what is shown here."""
     data = replace(DATA, train=several_of_each())
     config = replace(CONFIG, steps=1, frame_steps=1, shape_steps=240, atom_steps=1, batch_size=32)
-    trainer = Trainer(
+    trainer = pretrainer(
         build(replace(MODEL, embedding_dim=12, shape_dim=8)), data, config, Run(tmp_path, progress=False)
     )
     before = shape_correlation(trainer, data.train)
@@ -139,9 +141,9 @@ def shape_correlation(trainer: Trainer, block: ConformerBlock) -> float:
     """Correlation of shape distances with the RMSDs of all pairs of conformers of one molecule."""
     pairs, _ = conformer_pairs(block, 1, None, False)
     both = concatenate([block, replace(block, position=-block.position)])
-    shape = Embedder(Checkpoint("", trainer.averaged(), trainer.domain), device="cpu").embed(both)[
-        "embedding"
-    ][:, :8]
+    shape = Embedder(
+        Checkpoint("", on_cpu(trainer.mean.module), measure_domain(DATA.train)), device="cpu"
+    ).embed(both)["embedding"][:, :8]
     distance = np.linalg.norm(shape[pairs.ends[:, 0]] - shape[pairs.ends[:, 1]], axis=1)
     return float(np.corrcoef(distance, pairs.rmsd)[0, 1])
 
@@ -172,12 +174,12 @@ def test_the_rmsd_of_a_mirrored_pair_is_that_of_the_mirror_image():
 def test_pairs_are_drawn_once_and_of_equal_keys():
     rng = np.random.default_rng(0)
     keys = ["a"] * 30 + ["b"] * 2 + ["c"]
-    found = drawn(keys, 1000, 20, rng)
+    found = draw_pairs(keys, 1000, 20, rng)
     assert len({tuple(pair) for pair in found.tolist()}) == len(found) == 21
     assert all(keys[a] == keys[b] and a < b for a, b in found.tolist())
-    assert len(drawn(keys, 10, 20, rng)) == 10
-    assert drawn(["a", "b"], 10, None, rng).shape == (0, 2)
-    many = drawn(["a"] * 200, 100, None, rng)
+    assert len(draw_pairs(keys, 10, 20, rng)) == 10
+    assert draw_pairs(["a", "b"], 10, None, rng).shape == (0, 2)
+    many = draw_pairs(["a"] * 200, 100, None, rng)
     assert len(many) == 100 and many[:, 0].max() > 100, "from the whole of a group, not from its beginning"
 
 
@@ -207,16 +209,16 @@ def test_validation_is_what_the_user_will_get(tmp_path):
 
 def test_the_running_mean_follows_short_runs(tmp_path):
     """A mean over a thousand steps would still be most of all the random start after forty."""
-    trainer = Trainer(build(MODEL), DATA, replace(CONFIG, steps=40), Run(tmp_path, progress=False))
+    trainer = pretrainer(build(MODEL), DATA, replace(CONFIG, steps=40), Run(tmp_path, progress=False))
     start = {name: p.clone() for name, p in trainer.model.named_parameters()}
     trainer.fit()
-    mean = dict(trainer.averaged().named_parameters())
+    mean = dict(on_cpu(trainer.mean.module).named_parameters())
     for name, end in trainer.model.named_parameters():
         assert (mean[name] - end).norm() <= 0.5 * (start[name] - end).norm(), name
 
 
 def test_frame_and_shape_part_stay_once_canonical_forms_were_made(tmp_path):
-    trainer = Trainer(build(MODEL), DATA, CONFIG, Run(tmp_path, evaluate_every=4, progress=False))
+    trainer = pretrainer(build(MODEL), DATA, CONFIG, Run(tmp_path, evaluate_every=4, progress=False))
     trainer.run = replace(trainer.run, stop_after=0)
     while trainer.stage < 2:
         trainer.fit()
@@ -343,27 +345,21 @@ def test_conformers_that_do_not_fit_the_model_are_errors(tmp_path):
         train(replace(DATA, validation=ConformerBlock.of([])), MODEL, CONFIG, run, False)
 
 
-def test_every_conformer_is_drawn_once_an_epoch(tmp_path):
-    trainer = Trainer(build(MODEL), DATA, CONFIG, Run(tmp_path, progress=False))
+def test_every_conformer_is_drawn_once_an_epoch():
     epochs = []
     for epoch in range(2):
-        trainer.step, drawn = 3 * epoch, []
-        for _ in range(3):
-            drawn += trainer._draw(24)[0].tolist()
-            trainer.step += 1
-        assert sorted(drawn) == list(range(24))
-        epochs.append(drawn)
+        places = [drawn(24, 8, 0, step, "cpu")[0].tolist() for step in range(3 * epoch, 3 * epoch + 3)]
+        assert sorted(itertools.chain(*places)) == list(range(24))
+        epochs.append(places)
     assert epochs[0] != epochs[1]
 
 
-def test_a_data_set_smaller_than_a_batch_is_one_batch(tmp_path):
-    trainer = Trainer(build(MODEL), DATA, replace(CONFIG, batch_size=512), Run(tmp_path, progress=False))
-    assert sorted(trainer._draw(24)[0].tolist()) == list(range(24))
+def test_a_data_set_smaller_than_a_batch_is_one_batch():
+    assert sorted(drawn(24, 512, 0, 0, "cpu")[0].tolist()) == list(range(24))
 
 
 def test_the_schedule_warms_up_and_cools_down():
-    config = replace(CONFIG, learning_rate=1.0, warmup_steps=10)
-    rates = [learning_rate(config, step, 100) for step in range(100)]
+    rates = [learning_rate(1.0, step, 100, 10) for step in range(100)]
     assert rates[0] < 0.11 and max(rates) == max(rates[8:15]) > 0.95
     assert rates[-1] == pytest.approx(0.01, abs=1e-3)
     assert all(a > b for a, b in itertools.pairwise(rates[15:]))
