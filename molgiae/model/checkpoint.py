@@ -21,6 +21,8 @@ from molgiae.model.shipped import locate
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 """Types of stored weights, as safetensors names them."""
+MAX_WEIGHT = 1e6
+"""Largest absolute weight that is taken: those of trained models are below 10, and products of larger ones overflow."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -121,7 +123,7 @@ def with_weights(path: Path, make: Callable[[], Model]) -> Model:
         make: makes the model, with any weights.
 
     Raises:
-        CheckpointError: if the weights are not those of the model, or not finite numbers.
+        CheckpointError: if the weights are not those of the model, or not finite numbers of a size that can be.
     """
     misfit = "weights and configuration do not fit"
     with torch.device("meta"):
@@ -139,6 +141,8 @@ def with_weights(path: Path, make: Callable[[], Model]) -> Model:
         weights = {name: file.get_tensor(name).float() for name in expected}
     if wrong := [name for name, t in weights.items() if not t.isfinite().all()]:
         raise damaged(path, f"{wrong[0]} is not finite everywhere")
+    if wrong := [name for name, t in weights.items() if (t.abs() > MAX_WEIGHT).any()]:
+        raise damaged(path, f"{wrong[0]} is above {MAX_WEIGHT:g} somewhere, which no trained weight is")
     model = make()
     model.load_state_dict(weights)
     return model.eval().requires_grad_(False)

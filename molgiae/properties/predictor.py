@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.model.domain import domain_reasons
 from molgiae.model.embedder import choose_device
+from molgiae.model.header import damaged
 from molgiae.properties.fitting import predict_standardized
 from molgiae.properties.store import PropertyCheckpoint, load
 from molgiae.properties.targets import Target
@@ -75,12 +77,19 @@ class Predictor:
         return {str(key): str(value) for key, value in pretrained.items()}
 
     def predict(self, conformers: ConformerBlock | Iterable[Conformer]) -> Prediction:
-        """Values, in any pose and order of the atoms."""
+        """Return the values of conformers in any pose and order of their atoms.
+
+        Raises:
+            CheckpointError: if values are not finite: the weights are damaged.
+        """
         block = reject_meaningless(as_block(conformers))
         scale = self.checkpoint.scale
         value, uncertainty = predict_standardized(self.model, block)
+        value, std = scale.value(block, value), scale.std(uncertainty)
+        if not (np.isfinite(value).all() and np.isfinite(std).all()):
+            raise damaged(Path(self.checkpoint.name), "its predictions are not finite numbers")
         reasons = domain_reasons(self.checkpoint.domain, block)
         reasons[scale.references.unseen(block) & (reasons == "")] = (
             "element: one was in no training conformer"
         )
-        return Prediction(block, scale.value(block, value), scale.std(uncertainty), reasons)
+        return Prediction(block, value, std, reasons)

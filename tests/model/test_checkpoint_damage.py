@@ -142,6 +142,7 @@ def test_headers_are_read_with_suspicion(case: str, files: dict[str, Path], tmp_
         ("whole", lambda t: t.long(), "is I64 of shape .*, expected floats"),
         ("holed", lambda t: t * torch.nan, "is not finite everywhere"),
         ("endless", lambda t: t / 0, "is not finite everywhere"),
+        ("one exponent", lambda t: t * 1e30, "is above 1e.06 somewhere"),
     ],
 )
 def test_weights_are_those_of_the_configuration(
@@ -233,6 +234,36 @@ def test_no_bytes_end_in_a_traceback(
     except MolgiaeError as error:
         assert "\n" not in str(error) and str(path) in str(error)
     info(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_exponent_gives_no_numbers_that_are_none(
+    kind: str, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """One byte makes a weight so large that what comes of it overflows."""
+    content = files[kind].read_bytes()
+    header_end = 8 + int.from_bytes(content[:8], "little")
+    refused = 0
+    for place in range(header_end + 3, len(content), (len(content) - header_end) // 400 * 4):
+        damaged = bytearray(content)
+        damaged[place] = 0x7E
+        path = tmp_path / "damaged.safetensors"
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"damaged\.safetensors: is damaged: .*above 1e\+06"):
+            use(kind, path)
+        refused += 1
+    assert refused > 50
+
+
+def test_a_damaged_byte_gives_no_predictions_that_are_no_numbers(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    content = bytearray(files["property"].read_bytes())
+    content[19443] = 100
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"damaged\.safetensors: is damaged: [^\n]*$"):
+        use("property", path)
 
 
 def test_a_header_nested_without_end_is_damaged(files: dict[str, Path], tmp_path: Path) -> None:
