@@ -14,7 +14,7 @@ from molgiae.data.readers import Inputs
 from molgiae.errors import ConfigError
 from molgiae.model.auto import choose_by_look
 from molgiae.model.embedder import Embedder
-from molgiae.model.projecting import ProjectingEmbedder
+from molgiae.model.projections import ProjectingEmbedder
 from molgiae.output.files import Hdf5Sink, Sink
 from molgiae.output.npz import MatrixSink, is_matrix
 
@@ -35,7 +35,7 @@ def embed(
         options: options of the command.
         npz: write npz, whose name is derived where none is given.
         drop_rejected: leave rejected records out of an npz; otherwise they are an error, as its rows would shift.
-        projection: projection of the equivariant latent to add, see `molgiae.model.projecting`; None for none.
+        projection: projection of the equivariant latent to add, see `molgiae.model.projections`; None for none.
         **changes: fields of `Options` by name, as in ``embed("a.sdf", output="a.h5")``.
 
     Raises:

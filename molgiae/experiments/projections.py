@@ -2,7 +2,7 @@
 
 The question of the paper's reviewers, in numbers: what does an invariant embedding that is learned keep that a
 projection of an equivariant one does not, and whose distances are those of the orbits? The latent is that of the
-shipped model (`model.projecting`); what is kept is measured by properties of QM9 that a linear map and the nearest
+shipped model (`model.projections`); what is kept is measured by properties of QM9 that a linear map and the nearest
 neighbours predict, which takes no part in training. Distances are compared with those of the orbits of the latents, and
 of isomers with the RMSD over all rotations and matchings of atoms, which is the distance of their orbits. For rotated
 digits see `molgiae.experiments.mnist`.
@@ -27,8 +27,7 @@ from molgiae.experiments import projections_figures
 from molgiae.experiments.contract import Bar, Findings, Setting
 from molgiae.groups import SO3
 from molgiae.model.embedder import Embedder
-from molgiae.model.projecting import ProjectingEmbedder
-from molgiae.model.projections import PROJECTIONS, orbit_distance, project
+from molgiae.model.projections import PROJECTIONS, ProjectingEmbedder, orbit_distance, project
 
 TARGETS = ("mu", "alpha", "gap", "r2")
 """Dipole moment, polarisability, gap between frontier orbitals, spatial extent."""

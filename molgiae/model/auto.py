@@ -3,8 +3,8 @@
 One file gets one model, as embeddings of different models are not compared. Conformers that another model would hold
 as well or alone are counted, and the user is told how to embed them with it (`Choice.elsewhere`).
 
-Conformers pass once and a file may be huge, so the choice is made by a look: the first `LOOK` conformers, which are
-kept until it is made, and if more follow a glimpse of places all over the files.
+Conformers pass once and a file may be huge, so the choice is made by a look: the first `CONFORMERS_LOOKED_AT`, which
+are kept until it is made, and if more follow a glimpse of places all over the files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from molgiae.data.blocks import as_block
 from molgiae.data.bonding import Bonding
@@ -26,7 +25,7 @@ from molgiae.errors import CheckpointError, MolgiaeError
 from molgiae.model.domain import accepted, composition_in_domain, in_domain
 from molgiae.model.shipped import ShippedModel, by_default, catalogue
 
-LOOK = 4096
+CONFORMERS_LOOKED_AT = 4096
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Choice:
         seen: conformers looked at.
         complete: whether there are no others.
         covered: how many of them lie in the domain of each candidate, smallest candidate first.
-        accepted: how many of them each candidate can embed at all.
+        accepted: how many of them the chosen model can embed at all.
         beyond: how many of them lie in the domain of each candidate and not in that of the chosen one.
         limits: what the chosen model takes.
     """
@@ -47,26 +46,29 @@ class Choice:
     seen: int
     complete: bool
     covered: dict[str, int]
-    accepted: dict[str, int]
+    accepted: int
     beyond: dict[str, int]
     limits: str
 
     @property
+    def _seen(self) -> str:
+        return f"{self.seen} conformers" + ("" if self.complete else " looked at")
+
+    @property
     def reason(self) -> str:
-        """One line for the user."""
-        here = self.covered[self.model]
+        """Why this model was chosen, one line for the user."""
+        here, chose = self.covered[self.model], f"auto chose {self.model}"
         others = ", ".join(f"{name} {n}" for name, n in self.covered.items() if name != self.model)
-        of = f"{self.seen} conformers" + ("" if self.complete else " looked at")
         if not self.seen:
-            return f"auto chose {self.model}, the smallest shipped model: no conformer was legible"
+            return f"{chose}, the smallest shipped model: no conformer was legible"
         if here == self.seen:
             which = "the smallest shipped model" if others else "the shipped model"
-            return f"auto chose {self.model}, {which} whose domain covers all {of}"
+            return f"{chose}, {which} whose domain covers all {self._seen}"
         if not here:
-            takes = f"auto chose {self.model}, which takes {self.accepted[self.model]} of {of}"
-            return f"{takes} ({self.limits}); no domain covers any"
+            takes = f"which takes {self.accepted} of {self._seen} ({self.limits})"
+            return f"{chose}, {takes}; no domain covers any"
         beside = f" ({others})" if others else ""
-        return f"auto chose {self.model}, whose domain covers most: {here} of {of}{beside}"
+        return f"{chose}, whose domain covers most: {here} of {self._seen}{beside}"
 
     def elsewhere(self) -> list[str]:
         """Return a line for each other candidate that holds conformers better: of a smaller domain, or alone."""
@@ -77,8 +79,7 @@ class Choice:
             held, alone = self.covered[name], self.beyond[name]
             if name == self.model or not (alone or (held and name in smaller)):
                 continue
-            of = f"{self.seen} conformers" + ("" if self.complete else " looked at")
-            line = f"{held} of {of} are in the domain of {name}"
+            line = f"{held} of {self._seen} are in the domain of {name}"
             line += f", {alone} of them outside of that of {self.model}" if alone else ""
             line += ", which is narrower and keeps them better" if name in smaller else ""
             lines.append(
@@ -87,7 +88,7 @@ class Choice:
         return lines
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return {
             "reason": self.reason,
             "seen": self.seen,
@@ -98,7 +99,7 @@ class Choice:
 
 
 class Watch:
-    """A choice, and whether the conformers that follow bear it out.
+    """A choice made by a look, and whether the conformers that follow bear it out.
 
     Args:
         choice: made by a look.
@@ -112,7 +113,7 @@ class Watch:
         self._covered = dict.fromkeys(choice.covered, 0)
 
     def over(self, blocks: Iterable[ConformerBlock]) -> Iterator[ConformerBlock]:
-        """The same blocks, counted if the look was not at all of them; distances are left out, they cost."""
+        """Yield the same blocks, counted if the look was not at all of them; distances are left out, they cost."""
         for block in blocks:
             if not self.choice.complete:
                 self._passed += len(block)
@@ -121,7 +122,7 @@ class Watch:
             yield block
 
     def advice(self) -> list[str]:
-        """A line if another model would have covered more of the conformers that have passed."""
+        """Return a line if another model would have covered more of the conformers that have passed."""
         best = max(self._covered, key=lambda name: self._covered[name])
         mine = self._covered[self.choice.model]
         if self._covered[best] <= mine:
@@ -133,22 +134,18 @@ class Watch:
 
 
 def choose(conformers: ConformerBlock | Iterable[Conformer]) -> Choice:
-    """The shipped model for conformers in memory.
-
-    Args:
-        conformers: a block, or any iterable of conformers.
+    """Return the shipped model for conformers in memory.
 
     Raises:
         CheckpointError: if no model is shipped, or one is damaged.
     """
-    candidates = _candidates()
-    return _choice(candidates, [as_block(conformers)], complete=True)
+    return _choice(_candidates(), [as_block(conformers)], complete=True)
 
 
 def choose_by_look(
     blocks: Iterable[ConformerBlock], inputs: Sequence[str], format: str | None = None
 ) -> tuple[Watch, Iterator[ConformerBlock]]:
-    """The shipped model for a stream, and the same stream.
+    """Return the shipped model for a stream, and the same stream.
 
     Args:
         blocks: of conformers, read from the inputs.
@@ -167,7 +164,7 @@ def choose_by_look(
     seen: list[ConformerBlock] = []
     failure: MolgiaeError | None = None
     complete = False
-    while not complete and sum(map(len, seen)) < LOOK:
+    while not complete and sum(map(len, seen)) < CONFORMERS_LOOKED_AT:
         try:
             seen.append(next(stream))
         except StopIteration:
@@ -204,29 +201,25 @@ def _choice(
     candidates: Sequence[ShippedModel], blocks: Iterable[ConformerBlock], *, complete: bool
 ) -> Choice:
     meaningful = [block for block in map(reject_meaningless, blocks) if len(block)]
-    inside = [_in_domains(candidates, block) for block in meaningful]
-    flags = np.concatenate([np.empty((len(candidates), 0), bool), *inside], axis=1)
-    covered = flags.sum(axis=1).tolist()
-    takes = [sum(int(accepted(model.config, block).sum()) for block in meaningful) for model in candidates]
+    inside, taken = np.zeros((len(candidates), 0), bool), np.zeros(len(candidates), int)
+    for block in meaningful:
+        bonding = Bonding.of(block)  # once for all candidates
+        flags = [in_domain(model.domain, block, bonding) for model in candidates]
+        inside = np.concatenate([inside, flags], axis=1)
+        taken += [accepted(model.config, block).sum() for model in candidates]
+    covered = inside.sum(axis=1)
     # max takes the first of equals, the smallest; where no model takes any, the limits of the largest say most
-    best = max(range(len(candidates)), key=lambda k: (covered[k], takes[k]))
-    if flags.shape[1] and not takes[best]:
+    best = max(range(len(candidates)), key=lambda k: (covered[k], taken[k]))
+    if inside.shape[1] and not taken[best]:
         best = len(candidates) - 1
-    names = [model.name for model in candidates]
-    beyond = (flags & ~flags[best]).sum(axis=1).tolist()
-    config = candidates[best].config
+    names, config = [model.name for model in candidates], candidates[best].config
+    beyond = (inside & ~inside[best]).sum(axis=1)
     return Choice(
         model=names[best],
-        seen=flags.shape[1],
+        seen=inside.shape[1],
         complete=complete,
-        covered=dict(zip(names, covered, strict=True)),
-        accepted=dict(zip(names, takes, strict=True)),
-        beyond=dict(zip(names, beyond, strict=True)),
+        covered=dict(zip(names, covered.tolist(), strict=True)),
+        accepted=int(taken[best]),
+        beyond=dict(zip(names, beyond.tolist(), strict=True)),
         limits=f"{' '.join(SYMBOLS[z] for z in config.elements)}, up to {config.max_atoms} atoms",
     )
-
-
-def _in_domains(models: Sequence[ShippedModel], block: ConformerBlock) -> NDArray[np.bool_]:
-    """(models, M) as `molgiae.model.domain.in_domain`, with bonds perceived once."""
-    bonding = Bonding.of(block)
-    return np.stack([in_domain(model.domain, block, bonding) for model in models])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,13 @@ from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
 from molgiae.data.training_ranges import LARGEST_SHARES
 
-SLACK = 1e-3
+ROUNDING = 1e-3
 """Angstrom by which the radius may be missed: coordinates have been rounded in files."""
-CHUNK = 4096
+SHARE_ROUNDING = 1e-9
+"""Difference of two shares of elements that round-off explains."""
+RAREST_ELEMENT = 1000
+"""Elements in fewer than one of so many training conformers do not count as covered."""
+CONFORMERS_AT_A_TIME = 4096
 """Conformers whose bonds are held at once."""
 
 Mask = NDArray[np.bool_]
@@ -32,41 +36,42 @@ def measure_domain(block: ConformerBlock) -> Domain:
     elements = [
         element
         for element in np.unique(block.atomic_number).tolist()
-        if len(np.unique(conformers[block.atomic_number == element])) >= len(block) / 1000
+        if len(np.unique(conformers[block.atomic_number == element])) >= len(block) / RAREST_ELEMENT
     ]
-    heavy = _per_conformer(block.atomic_number > 1, block)
-    radius, near, far, fragments, flat = 0.0, math.inf, 0.0, 1, False
-    lengths: dict[tuple[int, int], tuple[float, float]] = {}
+    apart: list[float] = []
+    fragments, flat = 1, False
+    lengths: dict[tuple[int, int], list[float]] = {}
     largest = np.zeros(len(SYMBOLS))
-    for start in range(0, len(block), CHUNK):
-        part = block.take(np.arange(start, min(start + CHUNK, len(block))))
-        radius = max(radius, float(radii(part).max()))
-        distance = nearest(part.position, owners(part), 1)[0][:, 0]
-        distance = np.where(np.isinf(distance), 0.0, distance)
-        near, far = min(near, float(distance.min())), max(far, float(distance.max()))
+    for start in range(0, len(block), CONFORMERS_AT_A_TIME):
+        part = block.take(np.arange(start, min(start + CONFORMERS_AT_A_TIME, len(block))))
+        distance = nearest(part.position, owners(part), 1)[0]
+        apart += _extremes(np.where(np.isinf(distance), 0.0, distance))
         bonding = Bonding.of(part)
         fragments, flat = max(fragments, int(bonding.pieces.max())), flat or bool(bonding.flat_centres.any())
         np.maximum(largest, shares(part).max(axis=0), out=largest)
         for row in bonding.odd(*length_bounds()):
-            pair, length = tuple(bonding.elements[row].tolist()), float(bonding.length[row])
-            low, high = lengths.get(pair, (length, length))
-            lengths[pair] = min(low, length), max(high, length)
+            lengths.setdefault(tuple(bonding.elements[row].tolist()), []).append(float(bonding.length[row]))
     return Domain(
         elements=tuple(elements),
-        n_atoms=(int(block.n_atoms.min()), int(block.n_atoms.max())),
-        radius=radius,
-        nearest=(near, far),
-        charge=(int(block.charge.min()), int(block.charge.max())),
-        n_heavy=(int(heavy.min()), int(heavy.max())),
+        n_atoms=_extremes(block.n_atoms),
+        radius=float(radii(block).max()),
+        nearest=(min(apart), max(apart)),
+        charge=_extremes(block.charge),
+        n_heavy=_extremes(_per_conformer(block.atomic_number > 1, block)),
         fragments=fragments,
         flat_centres=flat,
-        bonds=tuple((*pair, *ends) for pair, ends in sorted(lengths.items())),
+        bonds=tuple((*pair, min(found), max(found)) for pair, found in sorted(lengths.items())),
         shares=tuple(
             (z, float(largest[z]))
             for z in np.flatnonzero(largest).tolist()
             if largest[z] > LARGEST_SHARES.get(z, 0.0)
         ),
     )
+
+
+def _extremes(values: NDArray[Any]) -> tuple[Any, Any]:
+    """Return the least and the largest value, as a number of Python."""
+    return values.min().item(), values.max().item()
 
 
 def radii(block: ConformerBlock) -> NDArray[np.float64]:
@@ -77,7 +82,7 @@ def radii(block: ConformerBlock) -> NDArray[np.float64]:
 
 
 class Judged:
-    """Conformers before the bounds of a domain.
+    """Conformers, and what the rules of a domain look at.
 
     Args:
         domain: of a model.
@@ -94,6 +99,11 @@ class Judged:
         return self._bonding or Bonding.of(self.block)
 
     @cached_property
+    def strange(self) -> Mask:
+        """(N,) atoms of elements that are not covered."""
+        return ~_is_one_of(self.domain.elements)[self.block.atomic_number]
+
+    @cached_property
     def heavy(self) -> NDArray[np.int64]:
         """(M,) atoms that are no hydrogen."""
         return _per_conformer(self.block.atomic_number > 1, self.block)
@@ -101,7 +111,7 @@ class Judged:
     @cached_property
     def excess(self) -> NDArray[np.bool_]:
         """(M, Z) elements whose share exceeds that of all training data."""
-        return np.asarray(shares(self.block) > _largest_shares(self.domain.shares) + 1e-9)
+        return np.asarray(shares(self.block) > _largest_shares(self.domain.shares) + SHARE_ROUNDING)
 
     @cached_property
     def odd_bonds(self) -> NDArray[np.int64]:
@@ -117,10 +127,7 @@ class Judged:
     @cached_property
     def odd_lengths(self) -> Mask:
         """(M,) conformers with `odd_bonds` or `lone` atoms."""
-        found = np.zeros(len(self.block), bool)
-        found[self.bonding.owner[self.bonding.pair[self.odd_bonds, 0]]] = True
-        found[self.bonding.owner[self.lone]] = True
-        return found
+        return self.marked(self.bonding.owner[np.append(self.bonding.pair[self.odd_bonds, 0], self.lone)])
 
     @cached_property
     def units(self) -> dict[int, str]:
@@ -133,6 +140,22 @@ class Judged:
     def radii(self) -> NDArray[np.float64]:
         """(M,) as of `radii`."""
         return radii(self.block)
+
+    @cached_property
+    def flat(self) -> Mask:
+        """(N,) atoms in a plane with their neighbours that should not be, where training data had none."""
+        none = np.zeros(len(self.block.atomic_number), bool)
+        return none if self.domain.flat_centres else self.bonding.flat_centres
+
+    def marked(self, conformers: Sequence[int] | NDArray[np.int64]) -> Mask:
+        """Return (M,) whether a conformer is among those numbered."""
+        found = np.zeros(len(self.block), bool)
+        found[conformers] = True
+        return found
+
+    def atoms(self, m: int) -> NDArray[np.int64]:
+        """Return the rows of the atoms of a conformer."""
+        return np.arange(self.block.offset[m], self.block.offset[m + 1])
 
     def atom(self, row: int) -> str:
         """Return what an atom is called, as in C3: its element, and its number in the conformer from 1."""
@@ -155,12 +178,9 @@ class Rule:
     detail: Callable[[Judged, int], str]
 
 
-def _strange_elements(x: Judged) -> Mask:
-    return ~_only(x.domain.elements, x.block)
-
-
 def _element_detail(x: Judged, m: int) -> str:
-    strange = sorted(set(x.block[m].atomic_number.tolist()) - set(x.domain.elements))
+    rows = x.atoms(m)
+    strange = np.unique(x.block.atomic_number[rows[x.strange[rows]]])
     known = " ".join(SYMBOLS[z] for z in x.domain.elements)
     return f"{', '.join(SYMBOLS[z] for z in strange)} is not among {known}"
 
@@ -171,55 +191,37 @@ def _range(bounds: tuple[int, int]) -> str:
 
 def _share_detail(x: Judged, m: int) -> str:
     z = int(x.excess[m].argmax())
-    count, largest = int((x.block[m].atomic_number == z).sum()), _largest_shares(x.domain.shares)[z]
+    count, largest = (x.block.atomic_number[x.atoms(m)] == z).sum(), _largest_shares(x.domain.shares)[z]
     return f"{count} of {x.heavy[m]} heavy atoms are {SYMBOLS[z]}, training had up to {largest:.0%}"
 
 
-def _in_other_units(x: Judged) -> Mask:
-    found = np.zeros(len(x.block), bool)
-    found[list(x.units)] = True
-    return found
-
-
 def _length_detail(x: Judged, m: int) -> str:
-    bonding, bounds = x.bonding, length_bounds(x.domain.bonds)
-    mine = x.odd_bonds[bonding.owner[bonding.pair[x.odd_bonds, 0]] == m]
+    z, position, bounds = x.block.atomic_number, x.block.position, length_bounds(x.domain.bonds)
+    pair, length = x.bonding.pair, x.bonding.length
+    mine = x.odd_bonds[x.bonding.owner[pair[x.odd_bonds, 0]] == m]
     if len(mine):
-        length, ends = bonding.length[mine], bonding.elements[mine].T
-        beyond = np.maximum(bounds[0][*ends] - length, length - bounds[1][*ends])
-        worst = np.lexsort((*bonding.pair[mine].T, -beyond.round(6)))[0]
-        first, second = bonding.pair[mine[worst]].tolist()
+        ends = x.bonding.elements[mine].T
+        beyond = np.maximum(bounds[0][*ends] - length[mine], length[mine] - bounds[1][*ends])
+        worst = np.lexsort((*pair[mine].T, -beyond.round(6)))[0]
+        first, second = pair[mine[worst]].tolist()
     else:
-        first = int(x.lone[bonding.owner[x.lone] == m][0])
-        atoms = np.arange(x.block.offset[m], x.block.offset[m + 1])
-        atoms = atoms[atoms != first]
-        apart = np.linalg.norm(x.block.position[atoms] - x.block.position[first], axis=1)
-        second = int(
-            atoms[
-                (
-                    apart / (_RADIUS[x.block.atomic_number[[first]]] + _RADIUS[x.block.atomic_number[atoms]])
-                ).argmin()
-            ]
-        )
-    length = float(np.linalg.norm(x.block.position[first] - x.block.position[second]))
-    low, high = (bound[*x.block.atomic_number[[first, second]]] for bound in bounds)
+        first = int(x.lone[x.bonding.owner[x.lone] == m][0])
+        others = x.atoms(m)[x.atoms(m) != first]
+        apart = np.linalg.norm(position[others] - position[first], axis=1)
+        second = int(others[(apart / (_RADIUS[z[first]] + _RADIUS[z[others]])).argmin()])
+    low, high = (bound[z[first], z[second]] for bound in bounds)
     expected = f"expected {low:.2f} to {high:.2f}" if low <= high else "training had no such bond"
-    return f"{x.atom(first)}-{x.atom(second)} is {length:.3f} A, {expected}"
-
-
-def _with_flat_centres(x: Judged) -> Mask:
-    return (
-        np.zeros(len(x.block), bool) if x.domain.flat_centres else x.bonding.count(x.bonding.flat_centres) > 0
-    )
+    found = float(np.linalg.norm(position[first] - position[second]))
+    return f"{x.atom(first)}-{x.atom(second)} is {found:.3f} A, {expected}"
 
 
 def _flat_detail(x: Judged, m: int) -> str:
-    row = int(np.flatnonzero(x.bonding.flat_centres & (x.bonding.owner == m))[0])
-    return f"{x.atom(row)} and its neighbours lie in a plane"
+    rows = x.atoms(m)
+    return f"{x.atom(rows[x.flat[rows]][0])} and its neighbours lie in a plane"
 
 
 COMPOSITION = (
-    Rule("element", _strange_elements, _element_detail),
+    Rule("element", lambda x: _per_conformer(x.strange, x.block) > 0, _element_detail),
     Rule(
         "charge",
         lambda x: ~_between(x.block.charge, x.domain.charge),
@@ -239,7 +241,7 @@ COMPOSITION = (
 )
 """What needs no coordinates and costs next to nothing."""
 
-UNITS = Rule("units", _in_other_units, lambda x, m: remedy(x.units[m]))
+UNITS = Rule("units", lambda x: x.marked(list(x.units)), lambda x, m: remedy(x.units[m]))
 """A better reason than any other; conformers that break it have odd bond lengths."""
 
 GEOMETRY = (
@@ -251,10 +253,14 @@ GEOMETRY = (
             f"{x.bonding.pieces[m]} that no bond connects, training had {_range((1, x.domain.fragments))}"
         ),
     ),
-    Rule("flat centre", _with_flat_centres, _flat_detail),
+    Rule(
+        "flat centre",
+        lambda x: x.bonding.count(x.flat) > 0,
+        _flat_detail,
+    ),
     Rule(
         "radius",
-        lambda x: x.radii > x.domain.radius + SLACK,
+        lambda x: x.radii > x.domain.radius + ROUNDING,
         lambda x, m: (
             f"an atom is {x.radii[m]:.2f} A from the centroid, training had up to {x.domain.radius:.2f}"
         ),
@@ -296,50 +302,42 @@ def in_domain(domain: Domain, block: ConformerBlock, bonding: Bonding | None = N
         block: M conformers.
         bonding: their bonds, where these are known already.
     """
-    if not len(block):
-        return np.zeros(0, bool)
-    return ~_any_broken((*COMPOSITION, *GEOMETRY), Judged(domain, block, bonding))
+    return _none_broken((*COMPOSITION, *GEOMETRY), Judged(domain, block, bonding))
 
 
 def composition_in_domain(domain: Domain, block: ConformerBlock) -> Mask:
-    """Return (M,) whether elements, size and charge are within: the part of `in_domain` that costs next to nothing.
-
-    Args:
-        domain: of a model.
-        block: M conformers.
-    """
-    return ~_any_broken(COMPOSITION, Judged(domain, block))
+    """Return (M,) whether elements, size and charge are within: the part of `in_domain` that costs next to nothing."""
+    return _none_broken(COMPOSITION, Judged(domain, block))
 
 
 def accepted(config: ModelConfig, block: ConformerBlock) -> Mask:
     """Return (M,) whether a network takes the conformers at all: knows their elements and has room for their atoms."""
-    return _only(config.elements, block) & (block.n_atoms <= config.max_atoms)
+    strange = ~_is_one_of(config.elements)[block.atomic_number]
+    return (_per_conformer(strange, block) == 0) & (block.n_atoms <= config.max_atoms)
 
 
-def _any_broken(rules: Sequence[Rule], x: Judged) -> Mask:
-    broken = np.zeros(len(x.block), bool)
-    for rule in rules:
-        broken |= rule.broken(x)
-    return broken
+def _none_broken(rules: Sequence[Rule], x: Judged) -> Mask:
+    if not len(x.block):
+        return np.zeros(0, bool)
+    return ~np.any([rule.broken(x) for rule in rules], axis=0)
 
 
 @lru_cache(maxsize=64)
 def _largest_shares(larger: tuple[tuple[int, float], ...]) -> NDArray[np.float64]:
-    """(Z,) largest share of each element in training data."""
+    """Return (Z,) the largest share of each element in training data."""
     shares = np.zeros(len(SYMBOLS))
     for z, share in (*LARGEST_SHARES.items(), *larger):
         shares[z] = max(shares[z], share)
     return shares
 
 
-def _only(elements: Sequence[int], block: ConformerBlock) -> Mask:
-    known = np.zeros(256, dtype=bool)
-    known[list(elements)] = True
-    return _per_conformer(~known[block.atomic_number], block) == 0
+def _is_one_of(elements: Sequence[int]) -> Mask:
+    """Return (256,) whether an atomic number is among the elements."""
+    return np.isin(np.arange(256), elements)
 
 
 def _per_conformer(atoms: Mask, block: ConformerBlock) -> NDArray[np.int64]:
-    """(M,) how many atoms of each conformer are marked."""
+    """Return (M,) how many atoms of each conformer are marked."""
     marked = np.concatenate([[0], np.cumsum(atoms, dtype=np.int64)])
     return np.diff(marked[block.offset])
 

@@ -1,8 +1,6 @@
-"""Which model embeddings are of. Those of two models share no axes: they are never compared, but refused by name."""
+"""The model that embeddings are of, by the digest of its weights: embeddings of two models are never compared."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from molgiae.config import AUTO_MODEL
 from molgiae.data.hdf5.writer import EmbeddingFile
@@ -13,54 +11,8 @@ from molgiae.model.shipped import locate, shipped_names
 SHOWN_DIGITS = 12
 
 
-@dataclass(frozen=True)
-class Identity:
-    """A model: the digest decides, the name is what people call it.
-
-    Attributes:
-        name: of a shipped model, or path of a checkpoint.
-        sha256: of its file.
-    """
-
-    name: str
-    sha256: str
-
-    def __str__(self) -> str:
-        return f"{self.name} (sha256 {self.sha256[:SHOWN_DIGITS]})"
-
-
-def identity_of(file: EmbeddingFile) -> Identity:
-    """The model that a file was embedded with.
-
-    Raises:
-        ConfigError: if the file holds no embeddings.
-    """
-    if not file.dimension:
-        raise ConfigError(f"{file.path}: holds no embeddings; make it with molgiae embed")
-    return Identity(str(file.attributes["model"]), str(file.attributes["model_sha256"]))
-
-
-def check_model(file: EmbeddingFile, model: Identity) -> None:
-    """Refuse a file that was embedded with another model.
-
-    Args:
-        file: with embeddings.
-        model: that its embeddings are to be used with.
-
-    Raises:
-        ConfigError: if the file holds no embeddings.
-        CheckpointError: with both names and what to do, if its model is another.
-    """
-    stored = identity_of(file)
-    if stored.sha256 != model.sha256:
-        raise CheckpointError(
-            f"{file.path}: was embedded with model {stored}, not with {model}; embeddings of two models cannot be "
-            "compared: give the first with --model, or make the file again with molgiae embed and the second"
-        )
-
-
 def model_of(file: EmbeddingFile, model: str | None = None) -> str:
-    """The model that a file was embedded with, as a name or path it can be loaded by.
+    """Return the model that a file was embedded with, as a name or path it can be loaded by.
 
     Args:
         file: with embeddings.
@@ -70,22 +22,36 @@ def model_of(file: EmbeddingFile, model: str | None = None) -> str:
         ConfigError: if the file holds no embeddings.
         CheckpointError: if there is no such model, or it is another one.
     """
-    stored = identity_of(file)
-    if model is not None and model != AUTO_MODEL:
-        check_model(file, Identity(model, sha256_of(locate(model))))
-        return model
-    try:
-        found = Identity(stored.name, sha256_of(locate(stored.name)))
-    except CheckpointError:
-        found = None
-    if found == stored:
-        return stored.name
-    for name in shipped_names():
-        if sha256_of(locate(name)) == stored.sha256:
-            return name
-    if found is not None:
-        check_model(file, found)
+    if not file.dimension:
+        raise ConfigError(f"{file.path}: holds no embeddings; make it with molgiae embed")
+    name, digest = str(file.attributes["model"]), str(file.attributes["model_sha256"])
+    stored = f"was embedded with model {_shown(name, digest)}"
+    if model is None or model == AUTO_MODEL:
+        asked, candidates = name, _at_hand(name)
+    else:
+        asked, candidates = model, {model: sha256_of(locate(model))}
+    for candidate, found in candidates.items():
+        if found == digest:
+            return candidate
+    if asked in candidates:
+        raise CheckpointError(
+            f"{file.path}: {stored}, not with {_shown(asked, candidates[asked])}; embeddings of two models "
+            "cannot be compared: give the first with --model, or make the file again with molgiae embed and the second"
+        )
     raise CheckpointError(
-        f"{file.path}: was embedded with model {stored}, which is not here; give its file with --model, or make "
-        "the file again with molgiae embed and another"
+        f"{file.path}: {stored}, which is not here; give its file with --model, or make the file again with molgiae "
+        "embed and another"
     )
+
+
+def _at_hand(name: str) -> dict[str, str]:
+    """Return name to digest of the model of that name or path, if there is one, and of the shipped ones."""
+    try:
+        first = {name: sha256_of(locate(name))}
+    except CheckpointError:
+        first = {}
+    return first | {shipped: sha256_of(locate(shipped)) for shipped in shipped_names()}
+
+
+def _shown(name: str, sha256: str) -> str:
+    return f"{name} (sha256 {sha256[:SHOWN_DIGITS]})"

@@ -5,28 +5,35 @@ s(g z) = s(z); it is complete if s(z) = s(z') only for z' = g z, and isometric i
 orbits, min over g of |z - g z'|, which `orbit_distance` computes exactly. None but sorting is both.
 
 Latents are (B, V, d): V vectors of the plane or of space, on which SO(2) or SO(3) acts together; or n points with F
-features, (B, n, F), that S_n permutes.
+features, (B, n, F), that S_n permutes. Those of a model are V vectors of space that turn with a conformer and heed
+neither its place nor the order of its atoms: of slots models the weighted sums of positions from which the shape part
+is made, of appendix-d the mean vectors of the network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from molgiae.canonical.cloud import Cloud, pack
+from molgiae.data.conformer import ConformerBlock
+from molgiae.data.hdf5.schema import PROJECTION, Column
 from molgiae.errors import ConfigError, ShapeError
 from molgiae.groups import SO2, SO3, Group, Permutation
+from molgiae.model.embedder import Embedder, Result, batches_by_size
 
 LatentGroup = type[Group[Any]]
 """SO2, SO3 or Permutation."""
 
-TEMPLATES = 2
+TEMPLATES_PER_NUMBER = 2
 """Random max-filters for each number of a latent: so many that are generic separate all orbits."""
 
 ROTATIONS: tuple[LatentGroup, ...] = (SO2, SO3)
@@ -40,17 +47,69 @@ class Projection:
         name: of the projection.
         groups: of the latents it takes.
         complete: what it keeps, in words.
+        unit: of its numbers, for latents in angstrom.
         function: latents (B, V, d) and their group to (B, P).
     """
 
     name: str
     groups: tuple[LatentGroup, ...]
     complete: str
+    unit: str
     function: Callable[[Tensor, LatentGroup], Tensor]
 
 
+class ProjectingEmbedder:
+    """A model in use that adds a projection of its latents as the column ``projection``.
+
+    Args:
+        embedder: the model.
+        name: in `PROJECTIONS`, for SO(3).
+
+    Raises:
+        ConfigError: if there is no such projection, or the model has no equivariant latent.
+    """
+
+    def __init__(self, embedder: Embedder, name: str) -> None:
+        self.embedder, self.name = embedder, name
+        hydrogen = torch.tensor([[1]], device=embedder.device)
+        try:
+            latent = self._latent(Cloud(hydrogen, torch.zeros(1, 1, 3, device=embedder.device).double()))
+        except ConfigError as error:
+            raise ConfigError(f"{embedder.checkpoint.name}: {error}") from None
+        self.vectors = latent.shape[1]
+        self.size = project(name, latent, SO3).shape[1]
+
+    @property
+    def column(self) -> Column:
+        """The dataset of the HDF5 file."""
+        row = PROJECTIONS[self.name]
+        about = f"invariant projection {row.name} of {self.vectors} equivariant vectors; {row.complete}"
+        return replace(PROJECTION, shape=(self.size,), unit=row.unit, description=about)
+
+    def embed(self, block: ConformerBlock) -> Result:
+        """Return what `Embedder.embed` does, with one column more."""
+        result = self.embedder.embed(block)
+        return Result(result.block, result.columns | {"projection": self.projections(result.block)})
+
+    def projections(self, block: ConformerBlock) -> NDArray[np.float32]:
+        """Return (M, P) projections of conformers that the model takes."""
+        found = np.empty((len(block), self.size), dtype=np.float32)
+        for chosen in batches_by_size(block.n_atoms, self.embedder.batch_size):
+            found[chosen] = project(self.name, self.latents(block.take(chosen)), SO3).cpu().numpy()
+        return found
+
+    def latents(self, block: ConformerBlock) -> Tensor:
+        """Return (M, V, 3) latents, angstrom, of conformers that the model takes."""
+        return self._latent(pack(block.atomic_number, block.position, block.offset).to(self.embedder.device))
+
+    @torch.no_grad()
+    def _latent(self, x: Cloud) -> Tensor:
+        latent: Tensor = self.embedder.model.encoder.latent(x)
+        return latent
+
+
 def project(name: str, z: Tensor, group: LatentGroup) -> Tensor:
-    """A projection of latents, in float64.
+    """Return a projection of latents, in float64.
 
     Args:
         name: in `PROJECTIONS`.
@@ -70,20 +129,16 @@ def project(name: str, z: Tensor, group: LatentGroup) -> Tensor:
     if group not in row.groups:
         fitting = ", ".join(other.name for other in PROJECTIONS.values() if group in other.groups)
         raise ConfigError(f"projection {name!r} is not for {group.__name__}; use one of {fitting}")
-    _check(z, group)
-    return row.function(z.double(), group)
-
-
-def _check(z: Tensor, group: LatentGroup) -> None:
     axis = group.dimension if issubclass(group, SO2 | SO3) else None
     if z.ndim != 3 or not z.shape[1] or (axis and z.shape[2] != axis):
         raise ShapeError(
             f"latents of {group.__name__} have shape {tuple(z.shape)}, expected (B, V, {axis or 'F'})"
         )
+    return row.function(z.double(), group)
 
 
 def aligned(reference: Tensor, z: Tensor, group: LatentGroup) -> Tensor:
-    """The g z that is nearest to a reference.
+    """Return the g z that is nearest to a reference.
 
     Args:
         reference: (V, d), or (B, V, d) for one each.
@@ -96,16 +151,15 @@ def aligned(reference: Tensor, z: Tensor, group: LatentGroup) -> Tensor:
         )
     y = _covariance(reference, z)
     if issubclass(group, SO2):
-        (a, b), (c, d) = y.unbind(dim=-1)[0].unbind(dim=-1), y.unbind(dim=-1)[1].unbind(dim=-1)
-        return SO2.from_equivariant(torch.stack([a + d, b - c], dim=-1)).act(z)
+        return SO2.from_equivariant(torch.stack(_turning(y), dim=-1)).act(z)
     u, _, vh = torch.linalg.svd(y)
-    sign = torch.ones(*y.shape[:-1], dtype=y.dtype, device=y.device)
+    sign = torch.ones_like(y[..., 0])
     sign[..., 2] = torch.where(torch.linalg.det(u @ vh) < 0, -1.0, 1.0)
     return SO3((u * sign[..., None, :]) @ vh).act(z)
 
 
 def overlap(reference: Tensor, z: Tensor, group: LatentGroup) -> Tensor:
-    """The largest product of a reference with any g z: max over g of <w, g z> (Cahill et al. 2022).
+    """Return the largest product of a reference with any g z: max over g of <w, g z> (Cahill et al. 2022).
 
     Args:
         reference: (..., V, d), broadcast with z.
@@ -124,13 +178,13 @@ def overlap(reference: Tensor, z: Tensor, group: LatentGroup) -> Tensor:
         return torch.stack(found).view(first.shape[:-2])
     y = _covariance(reference, z)
     if issubclass(group, SO2):
-        return torch.hypot(y[..., 0, 0] + y[..., 1, 1], y[..., 1, 0] - y[..., 0, 1])
+        return torch.hypot(*_turning(y))
     values, sign = torch.linalg.svdvals(y), torch.linalg.det(y).sign()
     return values[..., 0] + values[..., 1] + torch.where(sign < 0, -1.0, 1.0) * values[..., 2]
 
 
 def orbit_distance(first: Tensor, second: Tensor, group: LatentGroup) -> Tensor:
-    """Min over g of |z - g z'|, exactly.
+    """Return the distance of two orbits, min over g of |z - g z'|, exactly.
 
     Args:
         first: (..., V, d).
@@ -146,18 +200,23 @@ def orbit_distance(first: Tensor, second: Tensor, group: LatentGroup) -> Tensor:
 
 
 def _covariance(reference: Tensor, z: Tensor) -> Tensor:
-    """(..., d, d) sums over vectors of w_i z_j."""
+    """Return (..., d, d) sums over vectors of w_i z_j."""
     return reference.mT.to(z.dtype) @ z
 
 
+def _turning(y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine, up to one factor, of the rotation of the plane that best aligns."""
+    return y[..., 0, 0] + y[..., 1, 1], y[..., 1, 0] - y[..., 0, 1]
+
+
 def _matching(reference: Tensor, z: Tensor) -> Tensor:
-    """(n,) int64 which point of z belongs to each of the reference."""
+    """Return (n,) int64 which point of z belongs to each of the reference."""
     cost = -(reference @ z.mT).detach().cpu().numpy()
     return torch.from_numpy(linear_sum_assignment(cost)[1].astype(np.int64)).to(z.device)
 
 
 def sorting(z: Tensor, group: LatentGroup) -> Tensor:
-    """Each feature sorted by itself, (B, n F).
+    """Return each feature sorted by itself, (B, n F).
 
     For one feature complete and isometric (rearrangement inequality). With more it forgets which values belong to the
     same point.
@@ -166,12 +225,12 @@ def sorting(z: Tensor, group: LatentGroup) -> Tensor:
 
 
 def norms(z: Tensor, group: LatentGroup) -> Tensor:
-    """Lengths of the vectors, (B, V). Incomplete: the angles between the vectors are lost."""
+    """Return the lengths of the vectors, (B, V). Incomplete: the angles between the vectors are lost."""
     return torch.linalg.vector_norm(z, dim=-1)
 
 
 def angles(z: Tensor, group: LatentGroup) -> Tensor:
-    """Angles from the first vector to each other one, (B, V - 1), radians; jumps where a vector passes zero.
+    """Return the angles from the first vector to each other one, (B, V - 1), radians; jumps where a vector passes zero.
 
     Of the plane -pi to pi, of space 0 to pi; an angle with a vector of length zero is 0. Incomplete: lengths are lost,
     and in space the angles among the others.
@@ -185,7 +244,7 @@ def angles(z: Tensor, group: LatentGroup) -> Tensor:
 
 
 def norms_and_angles(z: Tensor, group: LatentGroup) -> Tensor:
-    """Norms and angles side by side, (B, 2 V - 1): the complete invariants of the paper.
+    """Return norms and angles side by side, (B, 2 V - 1): the complete invariants of the paper.
 
     Complete for SO(2) where the first vector is not zero; not for SO(3).
     """
@@ -193,7 +252,7 @@ def norms_and_angles(z: Tensor, group: LatentGroup) -> Tensor:
 
 
 def gram(z: Tensor, group: LatentGroup) -> Tensor:
-    """Scalar products of all pairs of vectors and products with a sign, (B, V (V + 1) / 2 + d (V - d) + 1).
+    """Return scalar products of all pairs of vectors and products with a sign, (B, V (V + 1) / 2 + d (V - d) + 1).
 
     Complete, for every z. Scalar products determine z up to rotations and reflections. The determinants of all d of
     the V vectors are then known up to one common sign, which is left open where all of them that are looked at
@@ -211,17 +270,17 @@ def gram(z: Tensor, group: LatentGroup) -> Tensor:
 
 
 def max_filters(z: Tensor, group: LatentGroup) -> Tensor:
-    """Overlaps with random templates w, max over g of <w, g z>, (B, 2 V d); the templates are of unit length.
+    """Return overlaps with random templates w, max over g of <w, g z>, (B, 2 V d); the templates are of unit length.
 
     Complete, for every z, with probability 1 over the templates (Mixon and Qaddura 2022, arXiv 2212.11156); Lipschitz.
     """
-    templates = _random(TEMPLATES * z.shape[1] * z.shape[2], *z.shape[1:]).to(z)
+    templates = _random(TEMPLATES_PER_NUMBER * z.shape[1] * z.shape[2], *z.shape[1:]).to(z)
     templates = templates / torch.linalg.vector_norm(templates, dim=(-2, -1), keepdim=True)
     return torch.cat([overlap(templates, part[:, None], group) for part in z.split(64)])
 
 
 def voronoi(z: Tensor, group: LatentGroup) -> Tensor:
-    """The g z nearest to a random reference, (B, V d): in the Voronoi cell of the reference among its images.
+    """Return the g z nearest to a random reference, (B, V d): in the Voronoi cell of the reference among its images.
 
     Complete wherever only one g z is nearest, which is everywhere but on a set of measure zero; there it jumps, as
     every cross-section has to somewhere.
@@ -232,18 +291,25 @@ def voronoi(z: Tensor, group: LatentGroup) -> Tensor:
 PROJECTIONS = {
     row.name: row
     for row in (
-        Projection("sorting", (Permutation,), "complete for one feature a point", sorting),
-        Projection("norms", ROTATIONS, "incomplete: lengths alone", norms),
-        Projection("angles", ROTATIONS, "incomplete: angles to the first vector alone", angles),
+        Projection("sorting", (Permutation,), "complete for one feature a point", "", sorting),
+        Projection("norms", ROTATIONS, "incomplete: lengths alone", "angstrom", norms),
+        Projection("angles", ROTATIONS, "incomplete: angles to the first vector alone", "radian", angles),
         Projection(
             "norms-angles",
             ROTATIONS,
             "complete for SO(2) where the first vector is not zero; incomplete for SO(3)",
+            "angstrom, then radian",
             norms_and_angles,
         ),
-        Projection("gram", ROTATIONS, "complete", gram),
-        Projection("max-filter", (*ROTATIONS, Permutation), "complete", max_filters),
-        Projection("voronoi", (*ROTATIONS, Permutation), "complete but for a set of measure zero", voronoi),
+        Projection("gram", ROTATIONS, "complete", "square angstrom, then cubic angstrom", gram),
+        Projection("max-filter", (*ROTATIONS, Permutation), "complete", "angstrom", max_filters),
+        Projection(
+            "voronoi",
+            (*ROTATIONS, Permutation),
+            "complete but for a set of measure zero",
+            "angstrom",
+            voronoi,
+        ),
     )
 }
 """Name to projection."""
@@ -251,5 +317,5 @@ PROJECTIONS = {
 
 @lru_cache
 def _random(*shape: int) -> Tensor:
-    """Standard normal numbers, the same for every call and machine."""
+    """Return standard normal numbers, the same for every call and machine."""
     return torch.from_numpy(np.random.default_rng(0).standard_normal(shape))

@@ -197,7 +197,7 @@ class TestFiles:
 
     @pytest.fixture(autouse=True)
     def short_look(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(choice, "LOOK", 16)
+        monkeypatch.setattr(choice, "CONFORMERS_LOOKED_AT", 16)
         monkeypatch.setattr(glimpses, "STRETCH", 2000)
         monkeypatch.setattr(readers, "rebatch", lambda blocks, size: rebatch(blocks, 16))
         monkeypatch.chdir(tmp_path)

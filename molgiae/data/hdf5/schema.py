@@ -430,7 +430,7 @@ PROJECTION = Column(
     "of the projection",
     "invariant projection of an equivariant latent; only where embed was asked for one, which the description names",
 )
-"""Pattern of the dataset of `molgiae.model.projecting`; P depends on projection and model."""
+"""Pattern of the dataset of `molgiae.model.projections`; P depends on projection and model."""
 
 INPUT_COLUMNS = tuple(c.name for c in _COLUMNS if c.origin == "input" and c.per != "rejected")
 EMBEDDING_COLUMNS = tuple(c.name for c in _COLUMNS if c.origin == "embedding")
