@@ -1,7 +1,10 @@
-"""The experiments of the paper, each a file: its data, encoder, decoder, group, CONFIG and report.
+"""The experiments of the paper, each a file: its data, networks, group, configurations and measures.
 
-All train and measure `molgiae.model.autoencoder.GroupInvariantAutoencoder` with a group of `molgiae.groups`. To add
-one: a module with the contents of `contract.Module`, and a row in `EXPERIMENTS`.
+All train and measure `molgiae.model.autoencoder.GroupInvariantAutoencoder` with a group of `molgiae.groups`.
+
+To add one: a row in `EXPERIMENTS`, and a file of its name with a frozen dataclass of sizes, two instances of it, CONFIG
+and FAST, and ``run(config, setting)``, which returns `contract.Findings`. There are parts to share: `autoencoders`,
+`labelled` (data with classes), `fitting`, `measures` and `pictures`.
 """
 
 from __future__ import annotations

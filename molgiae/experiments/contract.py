@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from molgiae.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -26,6 +28,17 @@ class Setting:
     data: Path | None = None
     device: str = "cpu"
     progress: bool = False
+
+    @property
+    def file(self) -> Path:
+        """The data, for an experiment that needs some.
+
+        Raises:
+            ConfigError: if no file was named.
+        """
+        if self.data is None:
+            raise ConfigError("the experiment needs a file of data; name it with --data")
+        return self.data
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,7 @@ class Findings:
 
 
 class Module(Protocol):
-    """A file of this package that is an experiment; CONFIG and FAST are dataclasses of one type."""
+    """A file of this package that is an experiment; CONFIG and FAST are frozen dataclasses of one type."""
 
     CONFIG: Any
     FAST: Any
@@ -80,7 +93,7 @@ class Report:
     """Findings with all that is needed to repeat them; plain data, the same on every machine but for seconds.
 
     Attributes:
-        experiment: name, title, section of the paper and group.
+        experiment: its row in the table.
         molgiae: version.
         fast: whether the small configuration was run.
         seed: of everything random.

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations, product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,64 +22,49 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from molgiae.errors import ConfigError
-from molgiae.experiments import digits_figures
-from molgiae.experiments.classical import ClassicalEncoder, parameters
+from molgiae.experiments import pictures
+from molgiae.experiments.autoencoders import classical
 from molgiae.experiments.contract import Bar, Findings, Setting
 from molgiae.experiments.deep_sets import DeepSets, PositionDecoder, bottleneck
 from molgiae.experiments.fitting import fit
+from molgiae.experiments.measures import parameters, relative_change
 from molgiae.groups import Permutation, soft_sort
 from molgiae.model.autoencoder import GroupInvariantAutoencoder
+from molgiae.plots import blank, saved
 
-Labels = NDArray[np.uint8]
+Digits = NDArray[np.uint8]
 """(M, n) the digits of M sets."""
 
 Model = GroupInvariantAutoencoder[Tensor, Tensor, Permutation]
 """Of one-hot sets (B, n, classes); delta gives logits of that shape."""
 
-KINDS = ("invariant", "classical")
+LINES = {"invariant": "o-", "classical": "s--"}
+"""How the kinds of autoencoder are drawn."""
+
+KINDS = tuple(LINES)
 EVALUATE_BATCH = 1000
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of the study.
+    """Sizes of the study."""
 
-    Attributes:
-        classes: digits there are.
-        sizes: numbers of digits in a set, n.
-        dims: sizes of the embedding.
-        sufficient: the one of `dims` at which the invariant autoencoder has to be perfect for every n.
-        train_sets: to learn from; the paper has a million.
-        evenness: of the digits in these, concentration of a Dirichlet law; the larger, the more uniform. Uniform
-            digits hardly ever show a set with many of one kind, and what is not shown is not learned.
-        test_sets: to measure on; the paper has 100 000.
-        width: features of a hidden layer.
-        batch_size: sets in a step.
-        positions: decoded in a step.
-        steps: of training.
-        learning_rate: its peak.
-        tau: temperature of SoftSort, in the units of the scores.
-        few_classes: digits there are in the picture of the plane.
-        few_size: of the sets there.
-        few_steps: of training there.
-    """
-
-    classes: int = 10
-    sizes: tuple[int, ...] = (20, 30, 40)
-    dims: tuple[int, ...] = (2, 4, 8, 12, 40)
-    sufficient: int = 12
-    train_sets: int = 300_000
-    evenness: float = 3.0
-    test_sets: int = 20_000
-    width: int = 64
-    batch_size: int = 256
-    positions: int = 8
+    classes: int = 10  # digits there are
+    sizes: tuple[int, ...] = (20, 30, 40)  # n, digits of a set
+    dims: tuple[int, ...] = (2, 4, 8, 12, 40)  # D, numbers of an embedding
+    sufficient: int = 12  # the one of `dims` at which the invariant autoencoder has to be perfect for every n
+    train_sets: int = 300_000  # the paper has a million
+    evenness: float = 3.0  # of the digits in these, see `uneven`
+    test_sets: int = 20_000  # the paper has 100 000
+    width: int = 64  # features of a hidden layer
+    batch_size: int = 256  # sets in a step
+    positions: int = 8  # decoded in a step
     steps: int = 2000
-    learning_rate: float = 5e-3
-    tau: float = 0.1
-    few_classes: int = 3
-    few_size: int = 30
-    few_steps: int = 2000
+    learning_rate: float = 5e-3  # its peak
+    tau: float = 0.1  # temperature of SoftSort, in the units of the scores
+    few_classes: int = 3  # digits there are in the picture of the plane
+    few_size: int = 30  # digits of a set there
+    few_steps: int = 2000  # of training there
 
 
 CONFIG = Config()
@@ -88,23 +74,16 @@ FAST = Config(
     train_sets=20_000,
     test_sets=500,
     width=32,
-    positions=8,
     steps=150,
     few_size=8,
     few_steps=150,
 )
 
 
-@dataclass(frozen=True)
-class Sets:
-    """Sets of n digits, no two of which, of either kind, are the same up to order."""
+def draw(config: Config, n: int, generator: np.random.Generator) -> tuple[Digits, Digits]:
+    """Training and test sets of n digits, no two of which, of either kind, are the same up to order.
 
-    train: Labels
-    test: Labels
-
-
-def draw(config: Config, n: int, generator: np.random.Generator) -> Sets:
-    """Test sets of independent uniform digits; training sets that are none of these in another order.
+    Digits of test sets are independent and uniform, those of training sets see `uneven`.
 
     Raises:
         ConfigError: if there are hardly so many sets of n digits.
@@ -124,56 +103,55 @@ def draw(config: Config, n: int, generator: np.random.Generator) -> Sets:
     while len(labels) < wanted:
         more = uneven(config.train_sets, n, config.classes, config.evenness, generator)
         labels = distinct(np.concatenate([labels, more]), config.classes)
-    return Sets(labels[config.test_sets : wanted], labels[: config.test_sets])
+    return labels[config.test_sets : wanted], labels[: config.test_sets]
 
 
-def uneven(number: int, n: int, classes: int, evenness: float, generator: np.random.Generator) -> Labels:
-    """Sets of independent digits, those of each set with probabilities of its own, drawn from a Dirichlet law."""
+def uneven(number: int, n: int, classes: int, evenness: float, generator: np.random.Generator) -> Digits:
+    """Sets of independent digits, those of each set with probabilities of its own, drawn from a Dirichlet law.
+
+    Uniform digits hardly ever show a set with many of one kind, and what is not shown is not learned.
+
+    Args:
+        number: of sets.
+        n: digits of a set.
+        classes: digits there are.
+        evenness: concentration of the law; the larger, the more uniform.
+        generator: source of randomness.
+    """
     below = generator.dirichlet([evenness] * classes, size=number).cumsum(axis=1)
     place = generator.random((number, n))
     labels = np.zeros((number, n), dtype=np.uint8)
     for digit in range(classes - 1):
-        labels += place > below[:, digit : digit + 1]
+        labels += place > below[:, [digit]]
     return labels
 
 
-def distinct(labels: Labels, classes: int) -> Labels:
+def distinct(labels: Digits, classes: int) -> Digits:
     """The sets without those that an earlier one equals up to order; the others keep their places."""
     counts = composition(labels, classes)
     keys = counts @ (labels.shape[1] + 1) ** np.arange(classes, dtype=np.int64)
     return labels[np.sort(np.unique(keys, return_index=True)[1])]
 
 
-def composition(labels: Labels, classes: int) -> NDArray[np.int64]:
+def composition(labels: Digits, classes: int) -> NDArray[np.int64]:
     """(M, classes) how often each digit occurs."""
     return np.stack([(labels == digit).sum(axis=1) for digit in range(classes)], axis=1)
 
 
-def all_compositions(n: int, classes: int, generator: np.random.Generator) -> Labels:
+def all_compositions(n: int, classes: int, generator: np.random.Generator) -> Digits:
     """One set of n digits for every composition, in a random order of its elements."""
-    walls = np.array(list(_rising(n + classes - 1, classes - 1)))
+    # digits in a row with a wall before each next kind of digit
     place = np.arange(n + classes - 1)
-    digit = (walls[:, :, None] < place).sum(axis=1)
-    is_wall = (walls[:, :, None] == place).any(axis=1)
-    return generator.permuted(digit[~is_wall].reshape(len(walls), n), axis=1).astype(np.uint8)
-
-
-def _rising(stop: int, length: int, start: int = 0) -> Iterator[tuple[int, ...]]:
-    """All rising sequences of a length of numbers from start to stop - 1."""
-    if not length:
-        yield ()
-        return
-    for first in range(start, stop):
-        for rest in _rising(stop, length - 1, first + 1):
-            yield (first, *rest)
+    walls = np.array(list(combinations(place, classes - 1)))[:, :, None]
+    digit, is_wall = (walls < place).sum(axis=1), (walls == place).any(axis=1)
+    return generator.permuted(digit[~is_wall].reshape(-1, n), axis=1).astype(np.uint8)
 
 
 def build(kind: str, n: int, classes: int, dim: int, width: int) -> Model:
     """An untrained autoencoder: invariant, or a classical one with as many layers and about as many weights."""
     encoder: nn.Module = DeepSets(classes, dim, width)
     if kind == "classical":
-        network = as_large_as(parameters(encoder), n * classes, dim)
-        encoder = ClassicalEncoder(network, Permutation)
+        encoder = classical(as_large_as(parameters(encoder), n * classes, dim), Permutation)
     return GroupInvariantAutoencoder(encoder, PositionDecoder(dim, n, classes, width), Permutation)
 
 
@@ -191,10 +169,9 @@ def as_large_as(weights: int, inputs: int, dim: int) -> nn.Sequential:
     return network(min((max(most, 1), most + 1), key=lambda width: abs(excess(width))))
 
 
-def one_hot(labels: Labels, classes: int, device: str) -> Tensor:
+def one_hot(labels: Digits, classes: int, device: str) -> Tensor:
     """(M, n, classes) float32."""
-    index = torch.from_numpy(labels).to(device).long()
-    return nn.functional.one_hot(index, classes).float()
+    return nn.functional.one_hot(torch.from_numpy(labels).to(device).long(), classes).float()
 
 
 def loss(model: Model, x: Tensor, tau: float, positions: Tensor) -> Tensor:
@@ -215,22 +192,22 @@ def loss(model: Model, x: Tensor, tau: float, positions: Tensor) -> Tensor:
 
 
 def train(
-    model: Model, labels: Labels, classes: int, steps: int, config: Config, setting: Setting, name: str
+    model: Model, labels: Digits, classes: int, steps: int, config: Config, setting: Setting, name: str
 ) -> None:
     """Train on batches drawn from the sets."""
-    n = labels.shape[1]
     generator = np.random.default_rng(setting.seed)
 
     def next_loss() -> Tensor:
         batch = labels[generator.integers(len(labels), size=config.batch_size)]
-        positions = torch.from_numpy(generator.permutation(n)[: config.positions]).to(setting.device)
-        return loss(model, one_hot(batch, classes, setting.device), config.tau, positions)
+        positions = torch.from_numpy(generator.permutation(labels.shape[1])[: config.positions])
+        x = one_hot(batch, classes, setting.device)
+        return loss(model, x, config.tau, positions.to(setting.device))
 
     fit(model, next_loss, steps, config.learning_rate, name=name, progress=setting.progress)
 
 
 @torch.no_grad()
-def accuracy(model: Model, labels: Labels, classes: int, device: str) -> float:
+def accuracy(model: Model, labels: Digits, classes: int, device: str) -> float:
     """Share of the elements that the reconstruction, in the order of the input, gets right."""
     right = 0
     for start in range(0, len(labels), EVALUATE_BATCH):
@@ -250,26 +227,24 @@ def run(config: Config, setting: Setting) -> Findings:
     generator = np.random.default_rng(setting.seed)
     rows: list[dict[str, Any]] = []
     models: dict[int, Model] = {}
-    example: dict[int, Labels] = {}
+    tests: dict[int, Digits] = {}
     runs = len(config.sizes) * len(config.dims) * len(KINDS)
     for n in config.sizes:
-        sets = draw(config, n, generator)
-        example[n] = sets.test
-        for dim in config.dims:
-            for kind in KINDS:
-                torch.manual_seed(setting.seed * 1_000_003 + len(rows))
-                model = build(kind, n, config.classes, dim, config.width).to(setting.device)
-                name = f"{len(rows) + 1}/{runs} {kind}, n = {n}, D = {dim}"
-                train(model, sets.train, config.classes, config.steps, config, setting, name)
-                row = {"model": kind, "n": n, "dim": dim, "weights": parameters(model)}
-                row["accuracy"] = accuracy(model, sets.test, config.classes, setting.device)
-                if kind == "invariant":
-                    row["order"] = learned_order(model, config.classes, setting.device)
-                    if dim == config.sufficient:
-                        models[n] = model
-                rows.append(row)
+        train_sets, tests[n] = draw(config, n, generator)
+        for dim, kind in product(config.dims, KINDS):
+            torch.manual_seed(setting.seed * 1_000_003 + len(rows))
+            model = build(kind, n, config.classes, dim, config.width).to(setting.device)
+            name = f"{len(rows) + 1}/{runs} {kind}, n = {n}, D = {dim}"
+            train(model, train_sets, config.classes, config.steps, config, setting, name)
+            row = {"model": kind, "n": n, "dim": dim, "weights": parameters(model)}
+            row["accuracy"] = accuracy(model, tests[n], config.classes, setting.device)
+            if kind == "invariant":
+                row["order"] = learned_order(model, config.classes, setting.device)
+                if dim == config.sufficient:
+                    models[n] = model
+            rows.append(row)
     n = config.sizes[0]
-    canonical, picture = canonical_order(models[n], example[n], config, setting)
+    canonical, canonical_picture = canonical_order(models[n], tests[n], config, setting)
     plane, plane_picture = composition_plane(config, setting, generator)
     figures = {
         "sweep": rows,
@@ -277,9 +252,8 @@ def run(config: Config, setting: Setting) -> Findings:
         "canonical": canonical,
         "plane": plane,
     }
-    curve = digits_figures.accuracy(setting.folder, rows)
-    pictures = (curve.name, picture, plane_picture)
-    return Findings(figures, bars(rows, canonical, config), pictures)
+    drawn = (draw_accuracy(setting.folder, rows), canonical_picture, plane_picture)
+    return Findings(figures, bars(rows, canonical, config), drawn)
 
 
 def perfect_from(rows: list[dict[str, Any]], kind: str, n: int) -> int | None:
@@ -302,9 +276,21 @@ def bars(rows: list[dict[str, Any]], canonical: dict[str, Any], config: Config) 
     )
 
 
+def draw_accuracy(folder: Path, rows: list[dict[str, Any]]) -> str:
+    """Figure 4a: elements right against the size of the embedding, a line for each model and size of the sets."""
+    path = folder / "accuracy.png"
+    with pictures.curves(path, 7, 4.5, xlabel="size of the embedding", ylabel="elements right (%)") as axes:
+        sizes = sorted({row["n"] for row in rows})
+        for kind, (k, n) in product(KINDS, enumerate(sizes)):
+            line = [row for row in rows if row["model"] == kind and row["n"] == n]
+            dims, right = [row["dim"] for row in line], [100 * row["accuracy"] for row in line]
+            axes.plot(dims, right, LINES[kind], color=f"C{k}", label=f"{kind}, n = {n}")
+    return path.name
+
+
 @torch.no_grad()
 def canonical_order(
-    model: Model, labels: Labels, config: Config, setting: Setting
+    model: Model, labels: Digits, config: Config, setting: Setting
 ) -> tuple[dict[str, Any], str]:
     """Figure 4b: one set in detail; whether all decoded canonical elements list the digits in one order."""
     order = learned_order(model, config.classes, setting.device)
@@ -315,21 +301,41 @@ def canonical_order(
     rising = (rank[decoded].diff(dim=1) >= 0).all(dim=1)
     g = Permutation.random(len(x), n=x.shape[1], generator=torch.Generator().manual_seed(setting.seed))
     shuffled = model.encode(g.to(setting.device).act(x)).embedding
-    change = (shuffled - encoding.embedding).norm(dim=1) / encoding.embedding.norm(dim=1)
     figures = {
         "n": x.shape[1],
         "dim": config.sufficient,
         "learned_order": order,
         "in_learned_order": rising.double().mean().item(),
-        "embedding_change_max": change.max().item(),
+        "embedding_change_max": relative_change(shuffled, encoding.embedding).max().item(),
         "set": labels[0].tolist(),
         "decoded": decoded[0].tolist(),
         "permutation": encoding.action.index[0].tolist(),
     }
-    picture = digits_figures.canonical(
+    return figures, draw_canonical(
         setting.folder, labels[0], decoded[0].cpu(), encoding.action[0].matrix.cpu(), config.classes
     )
-    return figures, picture.name
+
+
+def draw_canonical(folder: Path, digits: Digits, decoded: Tensor, permutation: Tensor, classes: int) -> str:
+    """One set, its permutation matrix and its canonical element as decoded.
+
+    Args:
+        folder: of the picture.
+        digits: (n,) of the set.
+        decoded: (n,) digits of the canonical element.
+        permutation: (n, n) P with P c = x.
+        classes: digits there are.
+    """
+    figure = blank(8, 4)
+    first, middle, last = figure.subplots(1, 3, width_ratios=[1, 2, 1])
+    middle.imshow(permutation.numpy(), cmap="Greys")
+    middle.set(title="permutation", xlabel="canonical place", ylabel="place in the input")
+    for axes, column, title in ((first, digits, "set"), (last, decoded.numpy(), "canonical element")):
+        axes.imshow(column[:, None], cmap="tab10", vmin=0, vmax=classes - 1, aspect="auto")
+        for k, digit in enumerate(column.tolist()):
+            axes.text(0, k, str(digit), ha="center", va="center", fontsize=7)
+        axes.set(title=title, xticks=[], yticks=[])
+    return saved(figure, folder / "canonical.png").name
 
 
 def composition_plane(
@@ -357,4 +363,9 @@ def composition_plane(
         "exchanged_to_nearest_max": exchanged.max().item(),
         "exchanged_to_any_mean": (apart.sum() / (len(labels) * (len(labels) - 1))).item(),
     }
-    return figures, digits_figures.plane(setting.folder, embedding, counts / n).name
+    path = setting.folder / "plane.png"
+    words = {"xlabel": "embedding 1", "ylabel": "embedding 2", "title": "coloured by composition"}
+    with pictures.axes(path, 5, 4.5, **words) as axes:
+        # red, green and blue are the shares of the three digits
+        axes.scatter(embedding[:, 0].tolist(), embedding[:, 1].tolist(), c=(counts / n).numpy(), s=16)
+    return figures, path.name

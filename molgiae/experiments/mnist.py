@@ -21,25 +21,23 @@ ones, minutes on one core in place of six hours on a V100.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from molgiae.errors import ConfigError, MolgiaeError
+from molgiae.errors import MolgiaeError
 from molgiae.evaluation.neighbours import check_tsne, knn_accuracy, tsne
-from molgiae.experiments import mnist_figures
-from molgiae.experiments.classical import ClassicalEncoder, parameters
+from molgiae.experiments import labelled, pictures
+from molgiae.experiments.autoencoders import ActingAutoencoder, SeparateEncoder, classical
 from molgiae.experiments.contract import Bar, Findings, Setting
 from molgiae.experiments.deep_sets import bottleneck
-from molgiae.experiments.disc import DiscAutoencoder, DiscEncoder, reconstructed
 from molgiae.experiments.fitting import fit
-from molgiae.experiments.mnist_data import PIXELS, Digits, read, rotated, some
+from molgiae.experiments.labelled import Labelled, Labels
+from molgiae.experiments.measures import different_pairs, distances, parameters, relative_change
 from molgiae.experiments.steerable2d import (
     DiscHarmonics,
     SteerableDecoder,
@@ -48,12 +46,17 @@ from molgiae.experiments.steerable2d import (
     turned,
 )
 from molgiae.groups import SO2
+from molgiae.model.autoencoder import Encoding
 from molgiae.model.projections import orbit_distance, project
 from molgiae.nn.slots import LinearPlusResidual
 from molgiae.tensors import Embedding
 
+PIXELS = 28
 EVALUATE_BATCH = 500
 PAPER_ACCURACY = 0.90
+
+DiscAutoencoder = ActingAutoencoder[SO2]
+"""Of coefficients of functions on the disc, (B, M + 1, R, 2)."""
 
 
 @dataclass(frozen=True)
@@ -102,55 +105,30 @@ PROJECTED = {
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of the study.
+    """Sizes of the study."""
 
-    Attributes:
-        rings: R of the harmonics.
-        orders: M of the harmonics.
-        embedding_dim: D.
-        vectors: of the equivariant embedding; as many numbers.
-        width: features of the dense layers.
-        layers: residual blocks in encoder and decoder.
-        frame_width: channels of the steerable network that gives the group action.
-        steerable_width: of encoder and decoder of the equivariant autoencoder.
-        steerable_layers: of all these.
-        steerable_orders: of the encoders; the decoder has all.
-        train_digits: most to learn from; None for all.
-        test_digits: most to measure on; None for all.
-        batch_size: digits in a step.
-        steps: of training.
-        learning_rate: its peak.
-        upright: weight of 1 - cos of the angle of the group action beside the reconstruction loss.
-        rotations: of the quotient.
-        known: embeddings that the classifier is shown.
-        neighbours: that vote.
-        repeats: draws of the known ones, over which accuracies are averaged.
-        pairs: of digits whose distances are compared.
-        mapped: digits in the picture of embeddings.
-    """
-
-    rings: int = 14
-    orders: int = 20
-    embedding_dim: int = 32
-    vectors: int = 16
-    width: int = 256
-    layers: int = 2
-    frame_width: int = 48
-    steerable_width: int = 48
-    steerable_layers: int = 3
-    steerable_orders: int = 8
-    train_digits: int | None = None
-    test_digits: int | None = None
-    batch_size: int = 256
+    rings: int = 14  # R of the harmonics
+    orders: int = 20  # M of the harmonics
+    embedding_dim: int = 32  # D
+    vectors: int = 16  # of the equivariant embedding; as many numbers
+    width: int = 256  # features of the dense layers
+    layers: int = 2  # residual blocks in encoder and decoder
+    frame_width: int = 48  # channels of the steerable network that gives the group action
+    steerable_width: int = 48  # of encoder and decoder of the equivariant autoencoder
+    steerable_layers: int = 3  # of all these
+    steerable_orders: int = 8  # of the encoders; the decoder has all
+    train_digits: int | None = None  # most to learn from; None for all
+    test_digits: int | None = None  # most to measure on; None for all
+    batch_size: int = 256  # digits in a step
     steps: int = 4000
-    learning_rate: float = 2e-3
-    upright: float = 0.01
-    rotations: int = 36
-    known: int = 1000
-    neighbours: int = 5
-    repeats: int = 10
-    pairs: int = 5000
-    mapped: int = 2000
+    learning_rate: float = 2e-3  # its peak
+    upright: float = 0.01  # weight of 1 - cos of the angle of the group action beside the reconstruction loss
+    rotations: int = 36  # of the quotient
+    known: int = 1000  # embeddings that the classifier is shown
+    neighbours: int = 5  # that vote
+    repeats: int = 10  # draws of the known ones, over which accuracies are averaged
+    pairs: int = 5000  # of digits whose distances are compared
+    mapped: int = 2000  # digits in the picture of embeddings
 
 
 CONFIG = Config()
@@ -173,42 +151,101 @@ FAST = Config(
 )
 
 
+def read(setting: Setting, config: Config, generator: torch.Generator) -> tuple[Labelled, Labelled]:
+    """Training and test digits, as many as asked for, drawn at random; pictures (M, 28, 28).
+
+    Raises:
+        MolgiaeError: if the file cannot be read, holds something else or too few digits.
+    """
+
+    def decoded(stored: Labels) -> Tensor:
+        return torch.from_numpy(stored).float() / 255
+
+    parts = labelled.read(setting.file, (PIXELS, PIXELS), "MNIST as npz", decoded)
+    digits, test = (
+        part[torch.randperm(len(part), generator=generator)[:number]]
+        for part, number in zip(parts, (config.train_digits, config.test_digits), strict=True)
+    )
+    if len(test) <= config.known:
+        raise MolgiaeError(f"{setting.data}: {len(test)} test digits, more than {config.known} are needed")
+    return digits, test
+
+
+def random_angles(number: int, generator: torch.Generator) -> Tensor:
+    """(number,) radians."""
+    return 2 * math.pi * torch.rand(number, generator=generator)
+
+
+def rotated(picture: Tensor, angle: Tensor) -> Tensor:
+    """Pictures (B, n, n) rotated by angles (B,), radians, counter-clockwise; bicubic, black from outside."""
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    # rows point down
+    back = torch.stack([torch.stack([cos, -sin, zero], dim=1), torch.stack([sin, cos, zero], dim=1)], dim=1)
+    grid = nn.functional.affine_grid(back, [len(picture), 1, *picture.shape[1:]], align_corners=False)
+    found = nn.functional.grid_sample(picture[:, None], grid, mode="bicubic", align_corners=False)
+    return found[:, 0].clamp(0, 1)
+
+
 def build(encoder: str, config: Config) -> DiscAutoencoder:
     """An untrained autoencoder."""
     shape = (config.orders + 1, config.rings, 2)
-    steerable = (config.steerable_layers, config.steerable_orders)
-    if encoder == "equivariant":
-        vectors = SteerableVectors(config.rings, config.steerable_width, *steerable, config.vectors)
-        decoder = SteerableDecoder(shape, config.steerable_width, config.steerable_layers, config.vectors)
-        whole = ClassicalEncoder(nn.Sequential(vectors, nn.Flatten()), SO2)
-        return DiscAutoencoder(whole, decoder, SO2)
     numbers = math.prod(shape)
+
+    def vectors(width: int, number: int) -> nn.Sequential:
+        layers, orders = config.steerable_layers, config.steerable_orders
+        return nn.Sequential(SteerableVectors(config.rings, width, layers, orders, number), nn.Flatten())
+
+    def acting(encoder: nn.Module, decoder: nn.Module) -> DiscAutoencoder:
+        return ActingAutoencoder(encoder, decoder, SO2, lambda g, x: turned(x, g.angle))
+
+    if encoder == "equivariant":
+        whole = classical(vectors(config.steerable_width, config.vectors), SO2)
+        return acting(
+            whole, SteerableDecoder(shape, config.steerable_width, config.steerable_layers, config.vectors)
+        )
     network = nn.Sequential(
         nn.Flatten(), bottleneck(numbers, config.embedding_dim, config.width, config.layers)
     )
-    ordinary = nn.Sequential(
+    decoder = nn.Sequential(
         LinearPlusResidual(config.embedding_dim, config.width, config.layers, numbers), nn.Unflatten(1, shape)
     )
     if encoder == "classical":
-        return DiscAutoencoder(ClassicalEncoder(network, SO2), ordinary, SO2)
-    frame = SteerableVectors(config.rings, config.frame_width, *steerable, 1)
-    return DiscAutoencoder(DiscEncoder(frame, network), ordinary, SO2)
+        return acting(classical(network, SO2), decoder)
+    return acting(SeparateEncoder(vectors(config.frame_width, 1), network), decoder)
+
+
+def reconstructed(
+    model: DiscAutoencoder, disc: DiscHarmonics, picture: Tensor, rotations: int
+) -> tuple[Encoding[SO2], Tensor]:
+    """Embeddings and group actions, and reconstructions (B, n, n), of pictures.
+
+    Args:
+        model: of coefficients.
+        disc: their harmonics.
+        picture: (B, n, n).
+        rotations: of the output, of which the nearest to the picture is taken; 1 for the output as it is.
+    """
+    encoding = model.encode(disc(picture))
+    output = model.act(encoding.action, model.decode(encoding.embedding))
+    if rotations > 1:
+        output = turned(output, best_turn(disc.products(picture), output.detach(), rotations))
+    return encoding, disc.picture(output)
 
 
 def train(
-    model: DiscAutoencoder, disc: DiscHarmonics, kind: str, digits: Digits, config: Config, setting: Setting
+    model: DiscAutoencoder, disc: DiscHarmonics, kind: str, digits: Labelled, config: Config, setting: Setting
 ) -> None:
     """Train on batches of the digits, rotated or not; the same digits in the same order for every kind."""
     generator = torch.Generator().manual_seed(setting.seed)
-    rotations = config.rotations if KINDS[kind].quotient else 1
+    about = KINDS[kind]
 
     def loss() -> Tensor:
-        x = digits.picture[torch.randint(len(digits), (config.batch_size,), generator=generator)]
-        angle = 2 * math.pi * torch.rand(config.batch_size, generator=generator)
-        x = (rotated(x, angle) if KINDS[kind].rotated else x).to(setting.device)
-        encoding, output = reconstructed(model, disc, x, rotations)
+        x = digits.x[torch.randint(len(digits), (config.batch_size,), generator=generator)]
+        angle = random_angles(config.batch_size, generator)
+        x = (rotated(x, angle) if about.rotated else x).to(setting.device)
+        encoding, output = reconstructed(model, disc, x, config.rotations if about.quotient else 1)
         error = (output - x).square().mean()
-        if KINDS[kind].upright:
+        if about.upright:
             error = error + config.upright * (1 - encoding.action.angle.cos()).mean()
         return error
 
@@ -228,22 +265,19 @@ def measured(
     return torch.cat(embeddings), squares / picture.numel()
 
 
-def accuracy(embedding: Tensor, label: NDArray[np.uint8], config: Config, seed: int) -> dict[str, float]:
-    """Of a classifier that is shown some of the embeddings and asked for the others; other ones every time."""
+def accuracy(embedding: Tensor, label: Labels, config: Config, seed: int) -> dict[str, float]:
+    """Of a classifier that is shown some of the embeddings and asked for the others; other ones every time.
+
+    The draws are the same for every embedding.
+    """
+    generator = np.random.default_rng(seed)
     found = []
-    for known, asked in draws(len(label), config, seed):
+    for _ in range(config.repeats):
+        known, asked = np.split(generator.permutation(len(label)), [config.known])
         found.append(
             knn_accuracy(embedding[known], label[known], embedding[asked], label[asked], config.neighbours)
         )
     return {"accuracy": float(np.mean(found)), "accuracy_sd": float(np.std(found))}
-
-
-def draws(number: int, config: Config, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Known and asked, (K,) and (M - K,); the same for every embedding."""
-    generator = np.random.default_rng(seed)
-    for _ in range(config.repeats):
-        order = generator.permutation(number)
-        yield order[: config.known], order[config.known :]
 
 
 def distance_of_digits(disc: DiscHarmonics, first: Tensor, second: Tensor) -> Tensor:
@@ -258,14 +292,14 @@ def symmetry(
     model: DiscAutoencoder, disc: DiscHarmonics, picture: Tensor, angle: Tensor, device: str
 ) -> dict[str, float]:
     """How embedding and group action follow rotations by a quarter, which the grid stands, and by any angle."""
+    before = model.encode(disc(picture.to(device)))
 
     def compared(moved: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
         after = model.encode(disc(moved.to(device)))
         expected = SO2.from_angle(by.to(device)) @ before.action
-        change = (after.embedding - before.embedding).norm(dim=1) / before.embedding.norm(dim=1)
+        change = relative_change(after.embedding, before.embedding)
         return change, torch.rad2deg(after.action.distance(expected))
 
-    before = model.encode(disc(picture.to(device)))
     quarter = compared(torch.rot90(picture, 1, (1, 2)), torch.full_like(angle, math.pi / 2))
     any_angle = compared(rotated(picture, angle), angle)
     return {
@@ -278,13 +312,13 @@ def symmetry(
 
 
 def study(
-    embeddings: dict[str, Tensor], test: Digits, apart: Tensor, pair: Tensor, config: Config, seed: int
+    embeddings: dict[str, Tensor], label: Labels, apart: Tensor, pair: Tensor, config: Config, seed: int
 ) -> list[dict[str, Any]]:
     """Projections of the equivariant embedding beside the learned invariant one: what they keep, and their distances.
 
     Args:
         embeddings: (M, D) by kind.
-        test: M digits.
+        label: (M,) of the digits.
         apart: (P,) distances of pairs of digits over all rotations.
         pair: (2, P) int64, the pairs.
         config: of the classifier.
@@ -292,19 +326,15 @@ def study(
     """
     z = embeddings["equivariant"].unflatten(1, (config.vectors, 2))
     orbits = orbit_distance(z[pair[0]], z[pair[1]], SO2)
-    projected = {name: project(name, z, SO2) for name in PROJECTED}
-    rows = []
-    for name, s in {
+    compared = {
         "the vectors themselves": z.flatten(1),
-        **projected,
+        **{name: project(name, z, SO2) for name in PROJECTED},
         "learned invariant": embeddings[OURS],
-    }.items():
-        distance = (s[pair[0]] - s[pair[1]]).norm(dim=1)
-        row: dict[str, Any] = {
-            "embedding": name,
-            "numbers": s.shape[1],
-            **accuracy(s, test.label, config, seed),
-        }
+    }
+    rows = []
+    for name, s in compared.items():
+        distance = distances(s, pair)
+        row: dict[str, Any] = {"embedding": name, "numbers": s.shape[1], **accuracy(s, label, config, seed)}
         row["paper_accuracy"] = PROJECTED.get(name)
         if name != "learned invariant":  # lives in another space
             row["spearman_with_orbits_of_vectors"] = float(spearmanr(distance, orbits).statistic)
@@ -315,69 +345,51 @@ def study(
 
 def run(config: Config, setting: Setting) -> Findings:
     """Train every row of the table, embed rotated test digits, classify, compare distances, draw."""
-    if setting.data is None:
-        raise ConfigError("mnist needs MNIST as npz; name it with --data")
     check_tsne()
     generator = torch.Generator().manual_seed(setting.seed)
-    digits, test = (
-        some(part, number, generator)
-        for part, number in zip(read(setting.data), (config.train_digits, config.test_digits), strict=True)
-    )
-    if len(test) <= config.known:
-        raise MolgiaeError(f"{setting.data}: {len(test)} test digits, more than {config.known} are needed")
-    angle = 2 * math.pi * torch.rand(len(test), generator=generator)
-    turned_test = Digits(rotated(test.picture, angle), test.label)
+    digits, test = read(setting, config, generator)
+    angle = random_angles(len(test), generator)
+    x, label = rotated(test.x, angle), test.label
     disc = DiscHarmonics(PIXELS, config.rings, config.orders).to(setting.device)
     rows: list[dict[str, Any]] = []
     models, embeddings = {}, {}
     for kind, about in KINDS.items():
         torch.manual_seed(setting.seed)
-        model = build(about.encoder, config).to(setting.device)
+        models[kind] = model = build(about.encoder, config).to(setting.device)
         train(model, disc, kind, digits, config, setting)
         rotations = config.rotations if about.quotient else 1
-        upright = measured(model, disc, test.picture, rotations, setting.device)[1]
-        embedding, error = measured(model, disc, turned_test.picture, rotations, setting.device)
-        models[kind], embeddings[kind] = model, embedding
+        upright = measured(model, disc, test.x, rotations, setting.device)[1]
+        embeddings[kind], error = measured(model, disc, x, rotations, setting.device)
         rows.append(
             {
                 "model": kind,
                 "weights": parameters(model),
                 "reconstruction_loss": error,
                 "reconstruction_loss_upright": upright,
-                **accuracy(embedding, test.label, config, setting.seed),
+                **accuracy(embeddings[kind], label, config, setting.seed),
                 "paper_loss": about.paper_loss,
                 "paper_accuracy": about.paper_accuracy,
             }
         )
-    pair = torch.randint(len(test), (2, config.pairs), generator=generator)
-    pair = pair[:, pair[0] != pair[1]]
-    apart = distance_of_digits(disc.cpu(), turned_test.picture[pair[0]], turned_test.picture[pair[1]])
-    disc.to(setting.device)
-    projections = study(embeddings, test, apart, pair, config, setting.seed)
-    pixels = accuracy(turned_test.picture.flatten(1), test.label, config, setting.seed)
+    symmetric = symmetry(models[OURS], disc, test.x[:1000], angle[:1000], setting.device)
+    drawn = examples(models[OURS], disc, test, setting)
+    disc.cpu()
+    pair = different_pairs(len(test), config.pairs, generator)
+    apart = distance_of_digits(disc, x[pair[0]], x[pair[1]])
+    projections = study(embeddings, label, apart, pair, config, setting.seed)
     figures = {
         "train": len(digits),
         "test": len(test),
         "table": rows,
         "projections": projections,
-        "pixels themselves": pixels,
-        "loss_of_harmonics": (
-            disc.picture(disc(turned_test.picture.to(setting.device))).cpu() - turned_test.picture
-        )
-        .square()
-        .mean()
-        .item(),
-        "symmetry": symmetry(models[OURS], disc, test.picture[:1000], angle[:1000], setting.device),
+        "pixels themselves": accuracy(x.flatten(1), label, config, setting.seed),
+        "loss_of_harmonics": (disc.picture(disc(x)) - x).square().mean().item(),
+        "symmetry": symmetric,
     }
-    pictures = (
-        mnist_figures.maps(
-            setting.folder,
-            {kind: tsne(embeddings[kind][: config.mapped], setting.seed) for kind in KINDS},
-            test.label[: config.mapped],
-        ),
-        mnist_figures.reconstructions(setting.folder, *examples(models[OURS], disc, test, setting.device)),
-    )
-    return Findings(figures, bars(rows, projections), tuple(path.name for path in pictures))
+    points = {kind: tsne(z[: config.mapped], setting.seed) for kind, z in embeddings.items()}
+    classes = {int(digit): str(digit) for digit in np.unique(label)}
+    maps = pictures.maps(setting.folder / "maps.png", points, label[: config.mapped], classes)
+    return Findings(figures, bars(rows, projections), (maps, drawn))
 
 
 def bars(rows: list[dict[str, Any]], projections: list[dict[str, Any]]) -> tuple[Bar, ...]:
@@ -400,14 +412,13 @@ def bars(rows: list[dict[str, Any]], projections: list[dict[str, Any]]) -> tuple
 
 
 @torch.no_grad()
-def examples(
-    model: DiscAutoencoder, disc: DiscHarmonics, test: Digits, device: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Three rotations of the first test digit of each class: inputs, decoded canonical elements, outputs."""
-    first = np.array([np.flatnonzero(test.label == label)[0] for label in np.unique(test.label)])
+def examples(model: DiscAutoencoder, disc: DiscHarmonics, test: Labelled, setting: Setting) -> str:
+    """Draw three rotations of the first test digit of each class."""
+    first = test[test.first_of_each].x
     angle = torch.tensor([0.0, 1.0, 3.0]).repeat(len(first))
-    x = rotated(test.picture[torch.from_numpy(first)].repeat_interleave(3, dim=0), angle).to(device)
+    x = rotated(first.repeat_interleave(3, dim=0), angle).to(setting.device)
     encoding = model.encode(disc(x))
     decoded = model.decode(encoding.embedding)
     output = disc.picture(model.act(encoding.action, decoded))
-    return x.cpu(), disc.picture(decoded).cpu(), output.cpu()
+    shown = (x.cpu(), disc.picture(decoded).cpu(), output.cpu())
+    return pictures.reconstructions(setting.folder / "reconstructions.png", *shown)

@@ -21,52 +21,55 @@ from torch import Tensor
 
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.qm9 import open_npz, read_qm9
-from molgiae.errors import ConfigError, MolgiaeError
+from molgiae.errors import MolgiaeError
 from molgiae.evaluation.distance_fidelity import pairs_of_one_formula, rank_correlation, symmetric_rmsd
-from molgiae.experiments import projections_figures
 from molgiae.experiments.contract import Bar, Findings, Setting
+from molgiae.experiments.measures import different_pairs, distances, relative_change
 from molgiae.groups import SO3
 from molgiae.model.embedder import Embedder
 from molgiae.model.projections import PROJECTIONS, ProjectingEmbedder, orbit_distance, project
+from molgiae.plots import blank, saved
 
 TARGETS = ("mu", "alpha", "gap", "r2")
 """Dipole moment, polarisability, gap between frontier orbitals, spatial extent."""
 
-SPLIT = "test"
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Of the linear map, for each molecule, with features and targets of unit variance; the best on the last fifth of the
 known ones is taken."""
 
-CHIRAL = 0.1
+MIN_CHIRAL_DISTANCE = 0.1
 """Distance, angstrom, from which a latent and its mirror image count as different."""
 
 TOLD_APART = 1e-3
 """Share of their distance by which the projections of these have to differ."""
 
+MIRROR = (1.0, 1.0, -1.0)
+
 ALL = [name for name, row in PROJECTIONS.items() if SO3 in row.groups]
 COMPLETE = ("gram", "max-filter", "voronoi")
 RAW, LEARNED = "the vectors themselves", "learned invariant"
 
+PANELS = {
+    "linear_r2": "R², linear map",
+    "neighbours_r2": "R², neighbours",
+    "spearman_with_orbits": "Spearman, orbits of latents",
+    "spearman_with_rmsd_of_isomers": "Spearman, RMSD of isomers",
+}
+"""Columns of the table that are drawn, and their titles."""
+
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of the study.
+    """Sizes of the study."""
 
-    Attributes:
-        model: shipped, with a shape part.
-        molecules: most of the test split, none of which the model has seen; 1466 of it have all properties.
-        known: from which properties are learned; the others are asked.
-        neighbours: whose mean is predicted.
-        pairs: of molecules whose distances are compared.
-        isomers: pairs of molecules of one formula whose distances are compared with their RMSD.
-    """
-
-    model: str = "qm9"
-    molecules: int = 1466
-    known: int = 1100
-    neighbours: int = 5
-    pairs: int = 5000
-    isomers: int = 1000
+    model: str = "qm9"  # shipped, with a shape part
+    molecules: int = (
+        1466  # most of the test split, none of which the model has seen; as many have all properties
+    )
+    known: int = 1100  # from which properties are learned; the others are asked
+    neighbours: int = 5  # whose mean is predicted
+    pairs: int = 5000  # of molecules whose distances are compared
+    isomers: int = 1000  # pairs of molecules of one formula whose distances are compared with their RMSD
 
 
 CONFIG = Config()
@@ -124,55 +127,50 @@ def neighbour_probe(features: Tensor, targets: Tensor, known: int, neighbours: i
 
 def run(config: Config, setting: Setting) -> Findings:
     """Latents in random poses, their projections and the learned embedding; probes, distances, mirror images."""
-    if setting.data is None:
-        raise ConfigError("projections needs QM9 as npz; name it with --data")
-    block, properties = read(setting.data, config.molecules, setting.seed)
+    block, properties = read(setting.file, config.molecules, setting.seed)
     if len(block) <= config.known:
         raise MolgiaeError(
             f"{setting.data}: {len(block)} test molecules with properties, more than {config.known} are needed"
         )
     embedder = Embedder(config.model, device=setting.device)
-    mirror = replace(block, position=block.position * [1.0, 1.0, -1.0])
-    learned = torch.from_numpy(embedder.embed(block)["embedding"]).double()
-    reflected = torch.from_numpy(embedder.embed(mirror)["embedding"]).double()
+    mirror = replace(block, position=block.position * MIRROR)
+    learned, reflected = (
+        torch.from_numpy(embedder.embed(each)["embedding"]).double() for each in (block, mirror)
+    )
     generator = torch.Generator().manual_seed(setting.seed)
     latent = ProjectingEmbedder(embedder, "norms").latents(block).double().cpu()
-    turn = SO3.random(len(latent), generator=generator)
-    z, again = turn.act(latent), SO3.random(len(latent), generator=generator).act(latent)
-    image = again * again.new_tensor([1.0, 1.0, -1.0])
-    pair = torch.randint(len(z), (2, config.pairs), generator=generator)
-    pair = pair[:, pair[0] != pair[1]]
-    orbits = orbit_distance(z[pair[0]], z[pair[1]], SO3)
+    z, again = (SO3.random(len(latent), generator=generator).act(latent) for _ in range(2))
+    image = again * again.new_tensor(MIRROR)
+    pair = different_pairs(len(z), config.pairs, generator)
+    orbits = orbit_distance(z[pair[0]], z[pair[1]], SO3).numpy()
     apart = orbit_distance(z, image, SO3)
-    chiral = apart > CHIRAL
+    chiral = apart > MIN_CHIRAL_DISTANCE
     isomers = pairs_of_one_formula(block, config.isomers, setting.seed)
     rmsd = symmetric_rmsd(block, isomers, match="atoms")
     # molecules in the order of the file are alike
     order = torch.randperm(len(z), generator=generator)
     targets = torch.from_numpy(properties)[order]
-    rows: list[dict[str, Any]] = []
-    for name in (RAW, *ALL, LEARNED):
-        if name == LEARNED:
-            s, moved, mirrored = learned, learned, reflected
-        elif name == RAW:
-            s, moved, mirrored = z.flatten(1), again.flatten(1), image.flatten(1)
-        else:
-            s, moved, mirrored = (project(name, each, SO3) for each in (z, again, image))
+
+    def row(name: str, s: Tensor, moved: Tensor, mirrored: Tensor) -> dict[str, Any]:
+        """Of an embedding, (M, P), of molecules in one pose, of the same in another, and of their mirror images."""
         differ = (s - mirrored).norm(dim=1) > TOLD_APART * apart
-        rows.append(
-            {
-                "embedding": name,
-                "numbers": s.shape[1],
-                "linear_r2": linear_probe(s[order], targets, config.known),
-                "neighbours_r2": neighbour_probe(s[order], targets, config.known, config.neighbours),
-                "spearman_with_orbits": rank_correlation(distances(s, pair), orbits.numpy()),
-                "spearman_with_rmsd_of_isomers": rank_correlation(
-                    distances(s, torch.from_numpy(isomers).mT), rmsd
-                ),
-                "mirror_images_told_apart": differ[chiral].double().mean().item() if chiral.any() else None,
-                "change_by_rotation_max": ((s - moved).norm(dim=1) / s.norm(dim=1)).max().item(),
-            }
-        )
+        of_isomers = distances(s, torch.from_numpy(isomers).mT).numpy()
+        return {
+            "embedding": name,
+            "numbers": s.shape[1],
+            "linear_r2": linear_probe(s[order], targets, config.known),
+            "neighbours_r2": neighbour_probe(s[order], targets, config.known, config.neighbours),
+            "spearman_with_orbits": rank_correlation(distances(s, pair).numpy(), orbits),
+            "spearman_with_rmsd_of_isomers": rank_correlation(of_isomers, rmsd),
+            "mirror_images_told_apart": differ[chiral].double().mean().item() if chiral.any() else None,
+            "change_by_rotation_max": relative_change(moved, s).max().item(),
+        }
+
+    rows = [
+        row(RAW, *(each.flatten(1) for each in (z, again, image))),
+        *(row(name, *(project(name, each, SO3) for each in (z, again, image))) for name in ALL),
+        row(LEARNED, learned, learned, reflected),
+    ]
     figures = {
         "model": config.model,
         "molecules": len(block),
@@ -181,28 +179,27 @@ def run(config: Config, setting: Setting) -> Findings:
         "chiral": chiral.double().mean().item(),
         "rows": rows,
     }
-    picture = projections_figures.bars(setting.folder, rows)
-    return Findings(figures, bars(rows), (picture.name,))
-
-
-def distances(s: Tensor, pair: Tensor) -> NDArray[np.float64]:
-    """(P,) of the pairs (2, P)."""
-    return (s[pair[0]] - s[pair[1]]).norm(dim=1).numpy()
+    return Findings(figures, bars(rows), (draw(setting.folder / "projections.png", rows),))
 
 
 def bars(rows: list[dict[str, Any]]) -> tuple[Bar, ...]:
     """That projections are invariant, and the complete ones complete."""
     of = {row["embedding"]: row for row in rows}
+    change = max(of[name]["change_by_rotation_max"] for name in ALL)
+    told_apart = min(of[name]["mirror_images_told_apart"] or 0.0 for name in COMPLETE)
     return (
-        Bar(
-            "relative change of a projection when molecules are turned, worst",
-            max(of[name]["change_by_rotation_max"] for name in ALL),
-            1e-6,
-            at_least=False,
-        ),
-        Bar(
-            "mirror images told apart, worst of the complete projections",
-            min(of[name]["mirror_images_told_apart"] or 0.0 for name in COMPLETE),
-            1.0,
-        ),
+        Bar("relative change of a projection when molecules are turned, worst", change, 1e-6, at_least=False),
+        Bar("mirror images told apart, worst of the complete projections", told_apart, 1.0),
     )
+
+
+def draw(path: Path, rows: list[dict[str, Any]]) -> str:
+    """A panel for each of `PANELS`, a bar for each embedding."""
+    figure = blank(10, 0.35 * len(rows) + 1)
+    panels = figure.subplots(1, len(PANELS), sharey=True)
+    for panel, (key, title) in zip(panels, PANELS.items(), strict=True):
+        values = [row[key] or 0.0 for row in rows]
+        panel.barh([row["embedding"] for row in rows], values)
+        panel.set(title=title, xlim=(min(0, *values), 1))
+    panels[0].invert_yaxis()
+    return saved(figure, path).name

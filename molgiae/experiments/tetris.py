@@ -2,7 +2,7 @@
 
 Unlike the authors' model, which is fed the places of the points in the input, this one does not know their order
 in any sense: all points are alike. Half of the shapes have an axis of symmetry, so mu cannot be learned (no
-equivariant vectors of such a shape define a frame): psi comes from the points by `canonicalization`, which completes
+equivariant vectors of such a shape define a frame): psi comes from the points by `molgiae.canonical`, which completes
 degenerate frames. The framework then leaves eta free to be any network of the canonical form, and delta its
 mirror image. Poses and orders are those of psi, hard, in training as in use.
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,12 +23,13 @@ from molgiae.canonical.cloud import Cloud
 from molgiae.canonical.group_action import Equivariant
 from molgiae.canonical.point_group import POSES
 from molgiae.config import ModelConfig
-from molgiae.experiments import tetris_figures
+from molgiae.experiments import pictures
 from molgiae.experiments.contract import Bar, Findings, Setting
 from molgiae.experiments.fitting import fit
 from molgiae.groups import SE3, Permutation, SE3xSn, Translation
 from molgiae.model.autoencoder import ConformerAutoencoder
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
+from molgiae.plots import blank, saved
 from molgiae.tensors import Embedding
 from molgiae.training.losses import reconstruction_loss
 
@@ -53,33 +55,21 @@ MSE = 4e-5
 
 @dataclass(frozen=True)
 class Config:
-    """Lengths are in edges of a cube.
+    """Sizes of the study; lengths are in edges of a cube."""
 
-    Attributes:
-        noise: standard deviation of every coordinate.
-        shift: standard deviation of every component of the translations.
-        embedding_dim: D.
-        width: features of a hidden layer.
-        layers: residual blocks of eta, as many of delta.
-        train_copies: of each shape, noisy; in no particular pose, since canonical forms have none.
-        test_copies: of each shape; each in all 24 orders, in a pose of its own in each.
-        batch_size: copies in a step.
-        steps: of training.
-        learning_rate: its peak.
-        type_weight: of the types of the slots, all of which are one element, beside the RMSD in angstrom.
-    """
-
-    noise: float = 0.01
-    shift: float = 5.0
-    embedding_dim: int = 2
-    width: int = 128
-    layers: int = 2
-    train_copies: int = 1500
-    test_copies: int = 100
-    batch_size: int = 512
+    noise: float = 0.01  # standard deviation of every coordinate
+    shift: float = 5.0  # standard deviation of every component of the translations
+    embedding_dim: int = 2  # D
+    width: int = 128  # features of a hidden layer
+    layers: int = 2  # residual blocks of eta, as many of delta
+    train_copies: int = 1500  # of each shape, noisy; in no particular pose, since canonical forms have none
+    test_copies: int = 100  # of each shape; each in all 24 orders, in a pose of its own in each
+    batch_size: int = 512  # copies in a step
     steps: int = 6000
-    learning_rate: float = 2e-3
-    type_weight: float = 0.01
+    learning_rate: float = 2e-3  # its peak
+    type_weight: float = (
+        0.01  # of the types of the slots, all of which are one element, beside the RMSD in angstrom
+    )
 
 
 CONFIG = Config()
@@ -198,13 +188,11 @@ def run(config: Config, setting: Setting) -> Findings:
         Bar("mirror images of chiral shapes nearest to the other", figures["mirror_images_swap"], 1.0),
     )
     first = slice(None, len(test), config.test_copies)
-    pictures = (
-        tetris_figures.reconstructions(
-            setting.folder, list(SHAPES), x.pos[first], decoded.pos[first], output.pos[first]
-        ),
-        tetris_figures.embedding(setting.folder, list(SHAPES), embedding[0]),
+    drawn = (
+        draw_reconstructions(setting.folder, x.pos[first], decoded.pos[first], output.pos[first]),
+        draw_embedding(setting.folder, embedding[0]),
     )
-    return Findings(figures, bars, tuple(path.name for path in pictures))
+    return Findings(figures, bars, drawn)
 
 
 def clusters(model: ConformerAutoencoder, canonical: Cloud, embedding: Tensor, test: Cloud) -> dict[str, Any]:
@@ -228,3 +216,40 @@ def clusters(model: ConformerAutoencoder, canonical: Cloud, embedding: Tensor, t
         "mirror_images_swap": (images == own[:2].flip(0)).double().mean().item(),
         "chiral_distance_over_spread": (centre[0] - centre[1]).norm().item() / spread,
     }
+
+
+def draw_reconstructions(folder: Path, given: Tensor, decoded: Tensor, output: Tensor) -> str:
+    """Figure 5a: one copy of each shape, the canonical element as decoded, and after the group action upon the input.
+
+    Args:
+        folder: of the picture.
+        given: (8, 4, 3) inputs, angstrom.
+        decoded: (8, 4, 3) canonical elements.
+        output: (8, 4, 3) reconstructions.
+    """
+    figure = blank(2 * len(SHAPES), 4.6)
+    panels = figure.subplots(2, len(SHAPES), subplot_kw={"projection": "3d"})
+    middle = given.mean(dim=1, keepdim=True)
+    for k, name in enumerate(SHAPES):
+        before, after = panels[:, k]
+        before.scatter(*decoded[k].T.tolist(), s=60, color="tab:orange", label="decoded")
+        before.set_title(name)
+        after.scatter(*(given - middle)[k].T.tolist(), s=120, color="tab:blue", alpha=0.4, label="input")
+        after.scatter(*(output - middle)[k].T.tolist(), s=25, color="tab:orange", label="output")
+    for axes in panels.flat:
+        axes.set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), zlim=(-2.5, 2.5), xticks=[], yticks=[], zticks=[])
+        axes.set_box_aspect((1, 1, 1))
+    for axes in panels[:, 0]:
+        axes.legend(loc="lower left", fontsize="small")
+    return saved(figure, folder / "reconstructions.png").name
+
+
+def draw_embedding(folder: Path, points: Tensor) -> str:
+    """Figure 5b: the first two numbers of embeddings (8, M, D), a colour for each shape."""
+    path = folder / "embedding.png"
+    with pictures.axes(path, 6, 5, xlabel="embedding 1", ylabel="embedding 2") as axes:
+        for name, cluster in zip(SHAPES, points, strict=True):
+            marker = "^" if name.startswith("chiral") else "o"
+            axes.scatter(cluster[:, 0].tolist(), cluster[:, 1].tolist(), s=12, marker=marker, label=name)
+        axes.legend()
+    return path.name

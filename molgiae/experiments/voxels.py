@@ -17,20 +17,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from molgiae.data.qm9 import open_npz
-from molgiae.errors import ConfigError, MolgiaeError
+from molgiae.errors import MolgiaeError
 from molgiae.evaluation.neighbours import check_tsne, knn_accuracy, tsne
-from molgiae.experiments import voxels_figures
-from molgiae.experiments.classical import ClassicalEncoder, parameters
+from molgiae.experiments import labelled, pictures
+from molgiae.experiments.autoencoders import ActingAutoencoder, classical
 from molgiae.experiments.contract import Bar, Findings, Setting
 from molgiae.experiments.deep_sets import bottleneck
 from molgiae.experiments.fitting import fit
+from molgiae.experiments.labelled import Labelled, Labels
+from molgiae.experiments.measures import parameters, relative_change
 from molgiae.experiments.steerable3d import GridDecoder, SteerableEncoder
 from molgiae.groups import SO3
-from molgiae.model.autoencoder import GroupInvariantAutoencoder
 
 CLASSES = (
     "bathtub", "bed", "chair", "desk", "dresser", "monitor", "night stand", "sofa", "table", "toilet",
@@ -46,102 +45,66 @@ SOME = 100
 GAP = 0.18
 """Between the two accuracies in the paper, 0.81 and 0.63."""
 
+DARKEST = 0.5
+"""Share of full voxels along a line of sight from which it is drawn black; grey levels show hollows too."""
+
+Model = ActingAutoencoder[SO3]
+"""Of occupancies (B, n, n, n)."""
+
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of the study.
+    """Sizes of the study; the ordinary encoder costs about as much for a step and has more weights."""
 
-    Attributes:
-        embedding_dim: D.
-        highest: L, order of the highest spherical harmonics of the steerable encoder.
-        rings: its radial functions.
-        channels: of its hidden fields, of each order.
-        layers: how many it has.
-        features: numbers at each voxel in the hidden layers of the ordinary encoder, which costs about as much for a
-            step and has more weights.
-        width: features of the dense layers.
-        train_shapes: most to learn from; None for all.
-        batch_size: shapes in a step.
-        steps: of training.
-        learning_rate: its peak.
-        known: embeddings that the classifier is shown.
-        neighbours: that vote.
-        repeats: draws of the known ones, over which accuracies are averaged.
-        mapped: test shapes in the picture of embeddings.
-    """
-
-    embedding_dim: int = 32
-    highest: int = 4
-    rings: int = 8
-    channels: int = 16
-    layers: int = 2
-    features: int = 48
-    width: int = 256
-    train_shapes: int | None = None
-    batch_size: int = 64
+    embedding_dim: int = 32  # D
+    highest: int = 4  # L, order of the highest spherical harmonics of the steerable encoder
+    rings: int = 8  # its radial functions
+    channels: int = 16  # of its hidden fields, of each order
+    layers: int = 2  # how many it has
+    features: int = 48  # numbers at each voxel in the hidden layers of the ordinary encoder
+    width: int = 256  # features of the dense layers
+    train_shapes: int | None = None  # most to learn from; None for all
+    batch_size: int = 64  # shapes in a step
     steps: int = 2000
-    learning_rate: float = 3e-3
-    known: int = 1000
-    neighbours: int = 5
-    repeats: int = 20
-    mapped: int = 900
+    learning_rate: float = 3e-3  # its peak
+    known: int = 1000  # embeddings that the classifier is shown
+    neighbours: int = 5  # that vote
+    repeats: int = 20  # draws of the known ones, over which accuracies are averaged
+    mapped: int = 900  # test shapes in the picture of embeddings
 
 
 CONFIG = Config()
 FAST = Config(highest=3, channels=8, layers=1, features=24, width=128, steps=100, repeats=5, mapped=200)
 
 
-@dataclass(frozen=True)
-class Shapes:
-    """Occupancies of voxels.
-
-    Attributes:
-        grid: (M, SIZE, SIZE, SIZE) float32, 0 to 1.
-        label: (M,) which of `CLASSES`.
-    """
-
-    grid: Tensor
-    label: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def __getitem__(self, keep: NDArray[Any]) -> Shapes:
-        return Shapes(self.grid[torch.from_numpy(keep)], self.label[keep])
-
-
-def read(path: Path) -> tuple[Shapes, Shapes]:
+def read(path: Path) -> tuple[Labelled, Labelled]:
     """Training and test shapes without empty ones, and without test shapes that are training shapes turned.
 
     Args:
         path: npz file with x_train and x_test (M, 30, 30, 4) uint8, 30 bits in the last axis, y_train and y_test (M,).
 
+    Returns:
+        occupancies (M, SIZE, SIZE, SIZE), and their classes, see `CLASSES`.
+
     Raises:
         MolgiaeError: if the file cannot be read or holds something else.
     """
-    parts = []
-    with open_npz(path) as file:
-        for part in ("train", "test"):
-            bits, label = file[f"x_{part}"], file[f"y_{part}"]
-            if bits.dtype != np.uint8 or bits.shape != (len(label), FINE, FINE, (FINE + 7) // 8):
-                raise MolgiaeError(
-                    f"{path}: x_{part} is {bits.dtype} {bits.shape}, expected uint8 (M, {FINE}, {FINE}, "
-                    f"{(FINE + 7) // 8}) with a label for each; give ModelNet10 as packed voxels"
-                )
-            shapes = Shapes(coarse(np.unpackbits(bits, axis=-1)[..., :FINE], path), label)
-            parts.append(shapes[shapes.grid.flatten(1).any(dim=1).numpy()])
-    train, test = parts
-    orders = voxel_orders(quarter_turns())
-    seen = {row.tobytes() for order in orders for row in _eighths(train.grid.flatten(1)[:, order])}
-    fresh = [row.tobytes() not in seen for row in _eighths(test.grid.flatten(1))]
-    return train, test[np.array(fresh)]
+
+    def decoded(bits: Labels) -> Tensor:
+        return coarse(np.unpackbits(bits, axis=-1)[..., :FINE], path)
+
+    def eighths(grid: Tensor) -> list[bytes]:
+        return [row.tobytes() for row in (8 * grid.flatten(1)).to(torch.uint8).numpy()]
+
+    packed = (FINE, FINE, (FINE + 7) // 8)
+    parts = labelled.read(path, packed, "ModelNet10 as packed voxels", decoded)
+    train, test = (part[part.x.flatten(1).any(dim=1)] for part in parts)
+    every = torch.cat([train.x.flatten(1)[:, order] for order in voxel_orders(quarter_turns())])
+    seen = set(eighths(every))
+    return train, test[torch.tensor([row not in seen for row in eighths(test.x)])]
 
 
-def _eighths(grid: Tensor) -> NDArray[np.uint8]:
-    return (8 * grid).to(torch.uint8).numpy()
-
-
-def coarse(fine: NDArray[np.uint8], path: Path) -> Tensor:
+def coarse(fine: Labels, path: Path) -> Tensor:
     """(M, 30, 30, 30) of 0 and 1 to (M, SIZE, SIZE, SIZE) mean occupancies of cubes of eight.
 
     Raises:
@@ -190,41 +153,14 @@ def rotated(action: SO3, grid: Tensor) -> Tensor:
     return nn.functional.grid_sample(grid[:, None], source, align_corners=True)[:, 0]
 
 
-Model = GroupInvariantAutoencoder[Tensor, Tensor, SO3]
-"""Of occupancies (B, n, n, n)."""
-
-
-class VoxelAutoencoder(GroupInvariantAutoencoder[Tensor, Tensor, SO3]):
-    """SO(3) acting on occupancies."""
-
-    def act(self, action: SO3, x: Tensor) -> Tensor:
-        """Rho(g) x."""
-        return rotated(action, x)
-
-    def undo(self, action: SO3, x: Tensor) -> Tensor:
-        """Rho(g)^-1 x."""
-        return rotated(action.inverse(), x)
-
-
-class UnturnedAutoencoder(GroupInvariantAutoencoder[Tensor, Tensor, SO3]):
-    """Of the classical autoencoder all group elements are the identity."""
-
-    def act(self, action: SO3, x: Tensor) -> Tensor:
-        """X."""
-        return x
-
-    def undo(self, action: SO3, x: Tensor) -> Tensor:
-        """X."""
-        return x
-
-
 def build(kind: str, config: Config, occupied: float) -> Model:
     """An untrained autoencoder; both kinds have the same decoder."""
     decoder = GridDecoder(config.embedding_dim, SIZE, config.width, occupied)
     if kind == "classical":
-        return UnturnedAutoencoder(ClassicalEncoder(ordinary(config), SO3), decoder, SO3)
+        # all its group elements are the identity
+        return ActingAutoencoder(classical(ordinary(config), SO3), decoder, SO3, lambda g, x: x)
     sizes = (config.highest, config.rings, config.channels, config.layers, config.embedding_dim, config.width)
-    return VoxelAutoencoder(SteerableEncoder(SIZE, *sizes), decoder, SO3)
+    return ActingAutoencoder(SteerableEncoder(SIZE, *sizes), decoder, SO3, rotated)
 
 
 def ordinary(config: Config) -> nn.Sequential:
@@ -243,13 +179,7 @@ def ordinary(config: Config) -> nn.Sequential:
     )
 
 
-def train(
-    model: Model,
-    shapes: Shapes,
-    config: Config,
-    setting: Setting,
-    name: str,
-) -> None:
+def train(model: Model, shapes: Labelled, config: Config, setting: Setting, name: str) -> None:
     """Train on batches of randomly turned shapes."""
     generator = torch.Generator().manual_seed(setting.seed)
     orders = voxel_orders(quarter_turns())
@@ -257,7 +187,7 @@ def train(
     def loss() -> Tensor:
         chosen = torch.randint(len(shapes), (config.batch_size,), generator=generator)
         turn = torch.randint(len(orders), (config.batch_size,), generator=generator)
-        x = turned(shapes.grid[chosen], orders[turn]).to(setting.device)
+        x = turned(shapes.x[chosen], orders[turn]).to(setting.device)
         y, shared = model.encoder.equivariant(x)
         output = model.act(model.xi(x, y), model.decoder(model.encoder.invariant(shared, x)))
         return (output - x).square().sum(dim=(1, 2, 3)).mean()
@@ -272,26 +202,23 @@ def embed(model: Model, grid: Tensor, device: str) -> Tensor:
 
 
 @torch.no_grad()
-def errors(model: Model, grid: Tensor, device: str) -> Tensor:
-    """Mean squared error of the voxels of each shape, (M,)."""
-    return torch.cat(
-        [
-            (model.reconstruct(part.to(device)) - part.to(device)).square().mean(dim=(1, 2, 3)).cpu()
-            for part in grid.split(EVALUATE_BATCH)
-        ]
-    )
+def mean_error(model: Model, grid: Tensor, device: str) -> float:
+    """Mean squared error of the voxels."""
+    parts = [part.to(device) for part in grid.split(EVALUATE_BATCH)]
+    errors = [(model.reconstruct(part) - part).square().mean(dim=(1, 2, 3)) for part in parts]
+    return torch.cat(errors).mean().item()
 
 
-def accuracies(
-    known: Tensor, asked: Tensor, train: Shapes, test: Shapes, config: Config, seed: int
-) -> Tensor:
-    """Of the classifier, (repeats,): every time it is shown other training shapes, the same for all embeddings."""
+def accuracy(
+    known: Tensor, asked: Tensor, train: Labelled, test: Labelled, config: Config, seed: int
+) -> dict[str, float]:
+    """Of a classifier that is shown some training shapes, every time other ones, the same for all embeddings."""
     generator = np.random.default_rng(seed)
-    found = []
-    for _ in range(config.repeats):
+    found = torch.empty(config.repeats)
+    for k in range(config.repeats):
         shown = generator.permutation(len(train))[: config.known]
-        found.append(knn_accuracy(known[shown], train.label[shown], asked, test.label, config.neighbours))
-    return torch.tensor(found)
+        found[k] = knn_accuracy(known[shown], train.label[shown], asked, test.label, config.neighbours)
+    return {"accuracy": found.mean().item(), "accuracy_sd": found.std().item()}
 
 
 @torch.no_grad()
@@ -303,95 +230,83 @@ def symmetry(model: Model, grid: Tensor, device: str) -> dict[str, float]:
     """
     grid = grid.to(device)
     still = model.encode(grid)
-    form = model.undo(still.action, grid)
+    form, norm = model.undo(still.action, grid), grid.flatten(1).norm(dim=1)
     change, departure = [], []
     for order in voxel_orders(quarter_turns()).to(device):
         x = turned(grid, order.expand(len(grid), -1))
         moved = model.encode(x)
-        change.append((moved.embedding - still.embedding).norm(dim=1))
-        departure.append((model.undo(moved.action, x) - form).flatten(1).norm(dim=1))
+        change.append(relative_change(moved.embedding, still.embedding))
+        departure.append((model.undo(moved.action, x) - form).flatten(1).norm(dim=1) / norm)
     g = SO3.random(len(grid), generator=torch.Generator().manual_seed(0)).to(device)
-    anyhow = model.encode(rotated(g, grid)).embedding - still.embedding
-    length, norm = still.embedding.norm(dim=1), grid.flatten(1).norm(dim=1)
+    anyhow = relative_change(model.encode(rotated(g, grid)).embedding, still.embedding)
     return {
-        "embedding_change_max": (torch.stack(change) / length).max().item(),
-        "embedding_change_any_rotation_median": (anyhow.norm(dim=1) / length).median().item(),
-        "canonical_forms_held": (torch.stack(departure) / norm < 0.01).all(dim=0).double().mean().item(),
+        "embedding_change_max": torch.stack(change).max().item(),
+        "embedding_change_any_rotation_median": anyhow.median().item(),
+        "canonical_forms_held": (torch.stack(departure) < 0.01).all(dim=0).double().mean().item(),
     }
 
 
 def run(config: Config, setting: Setting) -> Findings:
     """Train both autoencoders on the same turned shapes, embed the same turned shapes, classify, draw."""
-    if setting.data is None:
-        raise ConfigError("voxels needs ModelNet10 as npz of packed voxels; name it with --data")
     check_tsne()
-    train_shapes, test = read(setting.data)
+    shapes, test = read(setting.file)
     generator = torch.Generator().manual_seed(setting.seed)
-    few = torch.randperm(len(train_shapes), generator=generator)[: config.train_shapes]
-    train_shapes = train_shapes[few.numpy()]
+    shapes = shapes[torch.randperm(len(shapes), generator=generator)[: config.train_shapes]]
     orders = voxel_orders(quarter_turns())
+    known, asked = (
+        turned(part.x, orders[torch.randint(len(orders), (len(part),), generator=generator)])
+        for part in (shapes, test)
+    )
 
-    def at_random(shapes: Shapes) -> Tensor:
-        return turned(shapes.grid, orders[torch.randint(len(orders), (len(shapes),), generator=generator)])
+    def of_classifier(known: Tensor, asked: Tensor) -> dict[str, float]:
+        return accuracy(known, asked, shapes, test, config, setting.seed)
 
-    known, asked = at_random(train_shapes), at_random(test)
-    figures: dict[str, Any] = {"train": len(train_shapes), "test": len(test)}
+    def embedded(model: Model) -> tuple[Tensor, Tensor]:
+        return embed(model, known, setting.device), embed(model, asked, setting.device)
+
+    figures: dict[str, Any] = {"train": len(shapes), "test": len(test)}
     embeddings: dict[str, Tensor] = {}
     models: dict[str, Model] = {}
-
-    def measured(found: Tensor) -> dict[str, float]:
-        return {"accuracy": found.mean().item(), "accuracy_sd": found.std().item()}
-
     for kind in KINDS:
         torch.manual_seed(setting.seed)
-        model = build(kind, config, train_shapes.grid.mean().item()).to(setting.device)
-        untrained = model.eval()
-        before = [embed(untrained, grid, setting.device) for grid in (known, asked)]
-        train(model, train_shapes, config, setting, kind)
-        after = [embed(model, grid, setting.device) for grid in (known, asked)]
-        models[kind], embeddings[kind] = model, after[1]
+        models[kind] = model = build(kind, config, shapes.x.mean().item()).to(setting.device).eval()
+        untrained = of_classifier(*embedded(model))
+        train(model, shapes, config, setting, kind)
+        z = embedded(model)
+        embeddings[kind] = z[1][: config.mapped]
         figures[kind] = {
             "weights": parameters(model),
-            "mse": errors(model, asked, setting.device).mean().item(),
-            **measured(accuracies(after[0], after[1], train_shapes, test, config, setting.seed)),
-            "accuracy_untrained": accuracies(before[0], before[1], train_shapes, test, config, setting.seed)
-            .mean()
-            .item(),
+            "mse": mean_error(model, asked, setting.device),
+            **of_classifier(*z),
+            "accuracy_untrained": untrained["accuracy"],
         }
-    figures["voxels themselves"] = measured(
-        accuracies(known.flatten(1), asked.flatten(1), train_shapes, test, config, setting.seed)
-    )
+    figures["voxels themselves"] = of_classifier(known.flatten(1), asked.flatten(1))
     figures["mse_of_mean"] = (asked - known.mean(dim=0)).square().mean().item()
-    figures["symmetry"] = symmetry(
-        models["invariant"], test.grid[:: max(len(test) // SOME, 1)], setting.device
-    )
-    invariant, classical = (figures[kind]["accuracy"] for kind in KINDS)
+    invariant = models["invariant"]
+    figures["symmetry"] = symmetry(invariant, test.x[:: max(len(test) // SOME, 1)], setting.device)
+    gap = figures["invariant"]["accuracy"] - figures["classical"]["accuracy"]
+    change = figures["symmetry"]["embedding_change_max"]
     bars = (
-        Bar("accuracy of the classifier, invariant less classical", invariant - classical, GAP),
-        Bar(
-            "change of the embedding under rotations of 90 degrees",
-            figures["symmetry"]["embedding_change_max"],
-            1e-4,
-            at_least=False,
-        ),
+        Bar("accuracy of the classifier, invariant less classical", gap, GAP),
+        Bar("change of the embedding under rotations of 90 degrees", change, 1e-4, at_least=False),
     )
-    maps = {kind: tsne(embeddings[kind][: config.mapped], setting.seed) for kind in KINDS}
-    pictures = (
-        voxels_figures.maps(setting.folder, maps, test.label[: config.mapped], CLASSES),
-        voxels_figures.reconstructions(setting.folder, *examples(models["invariant"], test, setting.device)),
-    )
-    return Findings(figures, bars, tuple(path.name for path in pictures))
+    points = {kind: tsne(z, setting.seed) for kind, z in embeddings.items()}
+    label, classes = test.label[: config.mapped], dict(enumerate(CLASSES))
+    maps = pictures.maps(setting.folder / "maps.png", points, label, classes)
+    return Findings(figures, bars, (maps, examples(invariant, test, setting)))
 
 
 @torch.no_grad()
-def examples(model: Model, test: Shapes, device: str) -> tuple[list[str], Tensor, Tensor, Tensor]:
-    """The first shape of each class, as it is and turned: names, inputs, decoded canonical elements, outputs."""
-    first = np.array([np.flatnonzero(test.label == label)[0] for label in np.unique(test.label)])
-    grid = test.grid[torch.from_numpy(first)].repeat_interleave(2, dim=0)
-    orders = voxel_orders(quarter_turns())
-    turn = torch.tensor([0, 13]).repeat(len(first))
-    x = turned(grid, orders[turn]).to(device)
+def examples(model: Model, test: Labelled, setting: Setting) -> str:
+    """Draw the first shape of each class, as it is and turned, seen along the first axis."""
+    first = test[test.first_of_each]
+    orders = voxel_orders(quarter_turns())[torch.tensor([0, 13]).repeat(len(first))]
+    x = turned(first.x.repeat_interleave(2, dim=0), orders).to(setting.device)
     encoding = model.encode(x)
     decoded = model.decode(encoding.embedding)
-    names = [CLASSES[label] + how for label in test.label[first] for how in ("", ", turned")]
-    return names, x.cpu(), decoded.cpu(), model.act(encoding.action, decoded).cpu()
+    given, drawn, output = (
+        grid.mean(dim=1).cpu() for grid in (x, decoded, model.act(encoding.action, decoded))
+    )
+    names = [CLASSES[label] + how for label in first.label for how in ("", ", turned")]
+    path = setting.folder / "reconstructions.png"
+    return pictures.reconstructions(path, given, drawn, output, names, DARKEST)

@@ -18,10 +18,11 @@ from molgiae.canonical.cloud import Cloud
 from molgiae.cli import app
 from molgiae.errors import ConfigError
 from molgiae.experiments import EXPERIMENTS, digits, tetris
-from molgiae.experiments.classical import ClassicalEncoder, parameters
+from molgiae.experiments.autoencoders import classical
 from molgiae.experiments.contract import Bar, Setting
 from molgiae.experiments.deep_sets import DeepSets, PositionDecoder
 from molgiae.experiments.fitting import fit
+from molgiae.experiments.measures import parameters
 from molgiae.groups import Permutation
 from molgiae.model.autoencoder import GroupInvariantAutoencoder
 
@@ -115,6 +116,12 @@ class TestTheCommand:
         assert says in result.output
         assert result.output.count("\n") == 1
 
+    @pytest.mark.parametrize("name", [row.name for row in EXPERIMENTS.values() if row.data])
+    def test_every_experiment_asks_for_its_file(self, name, setting):
+        module = import_module(f"molgiae.experiments.{name}")
+        with pytest.raises(ConfigError, match="name it with --data"):
+            module.run(module.FAST, setting)
+
     def test_without_matplotlib_nothing_is_trained(self, small, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
         monkeypatch.setattr(tetris, "run", None)
@@ -132,10 +139,10 @@ class TestTheCommand:
 
 class TestDigitsData:
     def test_no_two_sets_are_the_same_up_to_order(self):
-        sets = digits.draw(TINY_DIGITS, 12, np.random.default_rng(0))
-        everything = np.sort(np.concatenate([sets.train, sets.test]), axis=1)
-        assert sets.train.shape == (500, 12)
-        assert sets.test.shape == (50, 12)
+        train, test = digits.draw(TINY_DIGITS, 12, np.random.default_rng(0))
+        everything = np.sort(np.concatenate([train, test]), axis=1)
+        assert train.shape == (500, 12)
+        assert test.shape == (50, 12)
         assert len(np.unique(everything, axis=0)) == 550
 
     def test_distinct_keeps_the_first(self):
@@ -224,11 +231,8 @@ class TestDigits:
 
         model = GroupInvariantAutoencoder(network, Known(), Permutation)
         assert digits.accuracy(model, labels, 3, "cpu") == 1
-        classical = GroupInvariantAutoencoder(
-            ClassicalEncoder(torch.nn.Flatten(), Permutation), Known(), Permutation
-        )
-        model = classical
-        assert digits.accuracy(classical, labels, 3, "cpu") < 1
+        model = GroupInvariantAutoencoder(classical(torch.nn.Flatten(), Permutation), Known(), Permutation)
+        assert digits.accuracy(model, labels, 3, "cpu") < 1
 
     def test_run(self, setting):
         findings = digits.run(TINY_DIGITS, setting)
@@ -247,13 +251,13 @@ class TestDigits:
     @pytest.mark.slow
     def test_one_size_is_enough_for_the_invariant_one_alone(self, setting):
         config = replace(digits.CONFIG, sizes=(20,), test_sets=5_000)
-        sets = digits.draw(config, 20, np.random.default_rng(0))
+        train, test = digits.draw(config, 20, np.random.default_rng(0))
         right = {}
         for kind in digits.KINDS:
             torch.manual_seed(0)
             model = digits.build(kind, 20, 10, config.sufficient, config.width)
-            digits.train(model, sets.train, 10, config.steps, config, setting, kind)
-            right[kind] = digits.accuracy(model, sets.test, 10, "cpu")
+            digits.train(model, train, 10, config.steps, config, setting, kind)
+            right[kind] = digits.accuracy(model, test, 10, "cpu")
         assert right["invariant"] == 1
         assert right["classical"] < 0.95
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from molgiae.errors import ConfigError, MolgiaeError
-from molgiae.experiments import mnist, mnist_data
+from molgiae.errors import MolgiaeError
+from molgiae.experiments import mnist
 from molgiae.experiments.contract import Setting
-from molgiae.experiments.disc import reconstructed
-from molgiae.experiments.mnist import KINDS, OURS, PROJECTED
+from molgiae.experiments.labelled import Labelled
+from molgiae.experiments.mnist import KINDS, OURS, PROJECTED, reconstructed
 from molgiae.experiments.steerable2d import DiscHarmonics, turned
 from molgiae.groups import SO2
 
@@ -60,6 +60,11 @@ def disc():
     return DiscHarmonics(28, TINY.rings, TINY.orders)
 
 
+def read(path, **sizes):
+    config = replace(TINY, **sizes)
+    return mnist.read(Setting(path.parent, data=path), config, torch.Generator().manual_seed(0))
+
+
 def model_of(kind):
     torch.manual_seed(0)
     return mnist.build(KINDS[kind].encoder, TINY).eval()
@@ -67,10 +72,20 @@ def model_of(kind):
 
 class TestData:
     def test_read(self, data):
-        train, test = mnist_data.read(data)
-        assert train.picture.shape == (100, 28, 28)
-        assert (train.picture.min(), train.picture.max()) == (0, 1)
-        assert test.label.tolist()[:3] == [0, 1, 2]
+        train, test = read(data)
+        assert (train.x.shape, test.x.shape) == ((100, 28, 28), (80, 28, 28))
+        assert (train.x.min(), train.x.max()) == (0, 1)
+        pictures = torch.from_numpy(drawn(100)[0]).float() / 255
+        for picture, label in zip(train.x[:5], train.label[:5], strict=True):
+            place = int((pictures - picture).abs().sum(dim=(1, 2)).argmin())
+            assert label == place % 10
+
+    def test_as_many_as_asked_for(self, data):
+        train, test = read(data, train_digits=7, test_digits=50)
+        assert (len(train), len(test)) == (7, 50)
+        labelled = Labelled(torch.arange(5.0)[:, None, None], np.array([3, 1, 4, 1, 5], dtype=np.uint8))
+        assert labelled[torch.tensor([2, 0])].label.tolist() == [4, 3]
+        assert labelled.first_of_each.tolist() == [1, 0, 2, 4]
 
     def test_other_arrays(self, tmp_path):
         path = tmp_path / "other.npz"
@@ -79,27 +94,21 @@ class TestData:
         with pytest.raises(
             MolgiaeError, match=r"x_train is uint8 \(4, 27, 28\), expected uint8 \(M, 28, 28\)"
         ):
-            mnist_data.read(path)
+            read(path)
         np.savez(path, x_train=x)
         with pytest.raises(MolgiaeError, match="lacks an array"):
-            mnist_data.read(path)
+            read(path)
 
     def test_rotations_are_counter_clockwise(self):
         x = torch.from_numpy(drawn(3)[0]).float() / 255
-        quarter = mnist_data.rotated(x, torch.full((3,), math.pi / 2))
+        quarter = mnist.rotated(x, torch.full((3,), math.pi / 2))
         torch.testing.assert_close(quarter, torch.rot90(x, 1, (1, 2)), atol=1e-4, rtol=0)
-
-    def test_some(self):
-        digits = mnist_data.Digits(torch.arange(5.0)[:, None, None], np.arange(5, dtype=np.uint8))
-        few = mnist_data.some(digits, 3, torch.Generator().manual_seed(0))
-        assert len(few) == 3
-        assert few.picture.flatten().tolist() == few.label.tolist()
 
 
 class TestModels:
     @pytest.fixture
     def pictures(self):
-        return mnist_data.rotated(torch.from_numpy(drawn(10)[0]).float() / 255, torch.linspace(0, 1, 10))
+        return mnist.rotated(torch.from_numpy(drawn(10)[0]).float() / 255, torch.linspace(0, 1, 10))
 
     def after_a_quarter(self, kind, pictures, disc):
         model, turned = model_of(kind), torch.rot90(pictures, 1, (1, 2))
@@ -149,17 +158,17 @@ class TestModels:
         assert all(weight.grad is not None for weight in model.parameters())
 
     def test_upright_training_digits_become_the_canonical_ones(self, data, disc, tmp_path):
-        digits = mnist_data.read(data)[0]
+        digits = read(data)[0]
         config = replace(TINY, steps=40, upright=1.0)
         cosine = {}
         for kind in ("invariant", "invariant, upright"):
             model = model_of(kind)
             mnist.train(model, disc, kind, digits, config, Setting(tmp_path))
-            cosine[kind] = model.group_function(disc(digits.picture)).angle.cos().mean().item()
+            cosine[kind] = model.group_function(disc(digits.x)).angle.cos().mean().item()
         assert cosine["invariant, upright"] > max(0.8, cosine["invariant"] + 0.1)
 
     def test_distance_over_rotations(self, pictures, disc):
-        turned = mnist_data.rotated(pictures, torch.full((10,), 2.0))
+        turned = mnist.rotated(pictures, torch.full((10,), 2.0))
         same = mnist.distance_of_digits(disc, pictures, turned)
         other = mnist.distance_of_digits(disc, pictures, turned.roll(1, dims=0))
         assert same.mean() < 0.7 * other.mean()
@@ -178,9 +187,7 @@ def test_run(data, tmp_path):
     json.dumps(findings.figures)
 
 
-def test_without_a_file_or_with_too_few_digits(data, tmp_path):
-    with pytest.raises(ConfigError, match="--data"):
-        mnist.run(TINY, Setting(tmp_path))
+def test_with_too_few_digits(data, tmp_path):
     with pytest.raises(MolgiaeError, match="80 test digits, more than 1000 are needed"):
         mnist.run(replace(TINY, known=1000), Setting(tmp_path, data=data))
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.errors import ConfigError, MolgiaeError
+from molgiae.errors import MolgiaeError
 from molgiae.experiments import projections
 from molgiae.experiments.contract import Setting
 from molgiae.experiments.projections import ALL, COMPLETE, LEARNED, RAW
@@ -54,9 +54,7 @@ def test_run(data, tmp_path):
     json.dumps(findings.figures)
 
 
-def test_mistakes(data, tmp_path):
-    with pytest.raises(ConfigError, match="--data"):
-        projections.run(TINY, Setting(tmp_path))
+def test_with_too_few_molecules(data, tmp_path):
     with pytest.raises(MolgiaeError, match="60 test molecules with properties, more than 60 are needed"):
         projections.run(replace(TINY, known=60), Setting(tmp_path, data=data))
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from molgiae.errors import ConfigError
 from molgiae.experiments import qm9
 from molgiae.experiments.contract import Setting
 from molgiae.model.embedder import Embedder
@@ -57,8 +56,3 @@ def test_run(data, tmp_path):
         assert Embedder(str(tmp_path / f"dim-{row['dim']}" / "model.safetensors")).dimension == row["dim"]
     assert findings.bars[0].value == figures["table"][0]["rmsd_mean"]
     assert (tmp_path / findings.pictures[0]).read_bytes().startswith(b"\x89PNG")
-
-
-def test_data_are_needed(tmp_path):
-    with pytest.raises(ConfigError, match="--data"):
-        qm9.run(TINY, Setting(tmp_path))

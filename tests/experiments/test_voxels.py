@@ -64,13 +64,13 @@ def data(tmp_path):
 class TestRead:
     def test_occupancies(self, data):
         train, test = voxels.read(data)
-        assert train.grid.shape == (30, SIZE, SIZE, SIZE)
-        assert train.grid.sum().item() * 8 == shapes(30, 0).sum()
-        assert (train.grid * 8 == (train.grid * 8).round()).all()
+        assert train.x.shape == (30, SIZE, SIZE, SIZE)
+        assert train.x.sum().item() * 8 == shapes(30, 0).sum()
+        assert (train.x * 8 == (train.x * 8).round()).all()
         assert train.label.tolist() == [k % 10 for k in range(30)]
         # the brick begins at voxel 8, the fourth pair, of which the first is cut off
-        assert train.grid[0, 3, 3, 3] == 1
-        assert train.grid[0, 2].sum() == 0
+        assert train.x[0, 3, 3, 3] == 1
+        assert train.x[0, 2].sum() == 0
         assert len(test) == 14
 
     def test_empty_shapes_and_known_ones_are_left_out(self, tmp_path):

@@ -1,0 +1,91 @@
+"""Kinds of pictures that several experiments draw; each returns the name of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from molgiae.experiments.labelled import Labels
+from molgiae.plots import blank, saved
+
+
+@contextmanager
+def axes(path: Path, width: float = 6, height: float = 4, **settings: Any) -> Iterator[Any]:
+    """Axes to draw into, written as PNG afterwards.
+
+    Args:
+        path: of the picture.
+        width: in inches.
+        height: in inches.
+        **settings: labels, scales and title of the axes.
+    """
+    figure = blank(width, height)
+    drawn = figure.subplots()
+    yield drawn
+    drawn.set(**settings)
+    saved(figure, path)
+
+
+@contextmanager
+def curves(path: Path, width: float = 6, height: float = 4, **settings: Any) -> Iterator[Any]:
+    """The same with a grid and a legend."""
+    with axes(path, width, height, **settings) as drawn:
+        yield drawn
+        drawn.grid(alpha=0.3)
+        drawn.legend()
+
+
+def maps(
+    path: Path, points: Mapping[str, NDArray[np.float32]], label: Labels, classes: Mapping[int, str]
+) -> str:
+    """Draw embeddings in the plane, a colour for each class, a panel for each model.
+
+    Args:
+        path: of the picture.
+        points: (M, 2) by model.
+        label: (M,).
+        classes: label to name.
+    """
+    figure = blank(3.4 * len(points) + 1, 3.8)
+    panels = figure.subplots(1, len(points))
+    for panel, (model, place) in zip(panels, points.items(), strict=True):
+        for k, name in classes.items():
+            of_it = label == k
+            panel.scatter(place[of_it, 0], place[of_it, 1], s=4, color=f"C{k}", label=name)
+        panel.set(title=model, xticks=[], yticks=[])
+    panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3)
+    return saved(figure, path).name
+
+
+def reconstructions(
+    path: Path, given: Tensor, decoded: Tensor, output: Tensor, names: Sequence[str] = (), darkest: float = 1
+) -> str:
+    """Draw inputs, their canonical elements as decoded, and these after the group action, one under another.
+
+    Args:
+        path: of the picture.
+        given: (k, n, n) inputs.
+        decoded: (k, n, n) canonical elements.
+        output: (k, n, n) reconstructions.
+        names: of the columns.
+        darkest: what is drawn black; 0 is white.
+    """
+    width = 1.1 if names else 0.6
+    figure = blank(width * len(given), 3 * width + 0.4)
+    panels = figure.subplots(3, len(given), squeeze=False)
+    for row, (title, pictures) in zip(
+        panels, {"input": given, "decoded": decoded, "output": output}.items(), strict=True
+    ):
+        for panel, picture in zip(row, pictures, strict=True):
+            panel.imshow(picture.numpy(), cmap="Greys", vmin=0, vmax=darkest)
+            panel.set(xticks=[], yticks=[])
+        row[0].set_ylabel(title)
+    for panel, name in zip(panels[0], names, strict=False):
+        panel.set_title(name, fontsize=6)
+    return saved(figure, path).name
