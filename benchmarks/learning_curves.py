@@ -16,13 +16,14 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from molgiae.commands.finetune import ROWS, learn, predicted
-from molgiae.config import MODES, FinetuneConfig
+from molgiae.config import FinetuneConfig, Mode
 from molgiae.evaluation.descriptors import soap
 from molgiae.model import checkpoint
 from molgiae.model.embedder import Embedder, Result
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--model", default="qm9")
     parser.add_argument("--sizes", nargs="+", default=SIZES)
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
-    parser.add_argument("--ways", nargs="*", default=MODES, choices=MODES)
+    parser.add_argument("--ways", nargs="*", default=get_args(Mode), choices=get_args(Mode))
     parser.add_argument("--no-kernels", action="store_true", help="leave out kernel ridge regression")
     parser.add_argument("--output", "-o", type=Path, default=Path("curves"))
     options = parser.parse_args()

@@ -8,8 +8,21 @@ import typer
 
 from molgiae import __version__
 
-from . import catalogue, conformers, ensembles, experiments, finetune, generate, models, predict
+from . import experiments
+from .align import align
 from .boundary import ErrorBoundary
+from .canonicalize import canonicalize
+from .conformers import conformers
+from .dedup import dedup
+from .embed import embed
+from .evaluate import evaluate
+from .finetune import finetune
+from .info import info
+from .models import models
+from .predict import predict
+from .pretrain import pretrain
+from .reconstruct import reconstruct
+from .search import search
 
 app = typer.Typer(
     name="molgiae",
@@ -40,15 +53,21 @@ def root(
 
 
 for command in (
-    *conformers.COMMANDS,
-    *ensembles.COMMANDS,
-    *generate.COMMANDS,
-    *models.COMMANDS,
-    *finetune.COMMANDS,
-    *predict.COMMANDS,
+    embed,
+    canonicalize,
+    reconstruct,
+    align,
+    dedup,
+    search,
+    conformers,
+    pretrain,
+    evaluate,
+    info,
+    finetune,
+    predict,
 ):
     app.command(no_args_is_help=True)(command)
-app.command()(catalogue.models)
+app.command()(models)
 app.add_typer(experiments.app, name="experiments")
 
 

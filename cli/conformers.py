@@ -1,310 +1,124 @@
-"""Commands that read conformers and write a file."""
+"""molgiae conformers: conformers of molecules, made by RDKit."""
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from molgiae.config import AUTO_MODEL, BATCH_SIZE, parse_ignored
+from molgiae.config import MAX_SEED, ConformerSearch, ForceField
 
-from .boundary import REJECTED
-from .options import (
-    BatchSize,
-    Device,
-    DeviceName,
-    Format,
-    Ignore,
-    Inputs,
-    Json,
-    Model,
-    OnError,
-    OnErrorName,
-    Output,
-    Overwrite,
-    Quiet,
-)
+from .boundary import status_of
+from .options import Json, Overwrite, Quiet, command_line, given
+from .printing import finish, rejected_lines, tell
 
 if TYPE_CHECKING:
-    from molgiae.commands.run import Options, Summary
+    from molgiae.commands.conformers import GenerationSummary
 
-SHOWN_REASONS = 3
-
-
-class To(StrEnum):
-    """Which reference a conformer is brought onto."""
-
-    first = "first"
-    title = "title"
+SEARCH = ConformerSearch()
 
 
-class Match(StrEnum):
-    """Which matchings of atoms are allowed."""
-
-    bonds = "bonds"
-    atoms = "atoms"
-
-
-class EmbedFormatName(StrEnum):
-    """Format of the input, or npz for the output."""
-
-    sdf = "sdf"
-    xyz = "xyz"
-    npz = "npz"
-
-
-class ProjectionName(StrEnum):
-    """Invariant projections of vectors in space."""
-
-    norms = "norms"
-    angles = "angles"
-    norms_angles = "norms-angles"
-    gram = "gram"
-    max_filter = "max-filter"
-    voronoi = "voronoi"
-
-
-EmbedFormat = Annotated[
-    EmbedFormatName | None,
-    typer.Option(
-        "--format",
-        help="sdf or xyz: of the input; npz: of the output, as with -o NAME.npz.",
-        show_default="by name and content",
-    ),
-]
-
-
-def embed(
-    inputs: Inputs,
-    output: Output = None,
-    model: Model = AUTO_MODEL,
-    device: Device = DeviceName.auto,
-    batch_size: BatchSize = BATCH_SIZE,
-    format: EmbedFormat = None,
-    drop_rejected: Annotated[
-        bool, typer.Option("--drop-rejected", help="npz: leave refused records out of it, and list them.")
+def conformers(
+    context: typer.Context,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="SMILES files (.smi), tables (.csv, .tsv), SDF (for its bonds), also .gz; - for standard input.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="File to write: .sdf, .xyz or .h5.")
+    ] = "conformers.sdf",
+    number: Annotated[
+        int, typer.Option("--number", "-n", min=1, help="Embeddings tried for each molecule.")
+    ] = SEARCH.number,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Most conformers of a molecule, those of lowest energy.", show_default="all"
+        ),
+    ] = SEARCH.keep,
+    prune: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Conformers within this RMSD over all atoms, angstrom, are one; mirror images are two. 0 keeps all.",
+        ),
+    ] = SEARCH.prune,
+    energy_window: Annotated[
+        float | None,
+        typer.Option(min=0, help="Keep those up to this above the lowest, kcal/mol.", show_default="all"),
+    ] = SEARCH.energy_window,
+    force_field: Annotated[
+        ForceField, typer.Option(help="Force field to minimise with; none keeps conformers as embedded.")
+    ] = SEARCH.force_field,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the embeddings.")] = SEARCH.seed,
+    time_limit: Annotated[
+        float, typer.Option(help="Seconds after which a molecule is given up.")
+    ] = SEARCH.time_limit,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="one for each core")
+    ] = None,
+    smiles_column: Annotated[
+        str | None, typer.Option(help="Column of SMILES in a table.", show_default="by name")
+    ] = None,
+    title_column: Annotated[
+        str | None, typer.Option(help="Column of titles in a table.", show_default="by name")
+    ] = None,
+    format: Annotated[
+        Literal["smi", "csv", "sdf"] | None, typer.Option(help="Format of the input.", show_default="by name")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run; begin if there is none.")
     ] = False,
-    projection: Annotated[
-        ProjectionName | None,
-        typer.Option(
-            help="Add this invariant projection of the model's equivariant latent, as dataset projection.",
-            show_default="none",
-        ),
-    ] = None,
-    on_error: OnError = OnErrorName.skip,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Write the invariant embedding, group action and canonical form of every conformer to HDF5.
+    """Make conformers of molecules: RDKit ETKDGv3 embeddings, minimised with MMFF94s.
 
-    As npz the embeddings alone, a row for each record of the input, which chemprop --descriptors-path reads; the
-    table beside it, NAME.npz.rows.csv, says what the rows are. A refused record would shift the rows: it is an
-    error, or with --drop-rejected left out of both.
-
-    \b
-    molgiae embed conformers.sdf
-    molgiae embed run1/ run2.xyz.gz -o all.h5
-    zcat big.sdf.gz | molgiae embed - -o big.h5 --json
-    molgiae embed conformers.sdf --format npz
-    molgiae embed conformers.sdf --projection gram
-    """
-    from molgiae.commands.embed import embed as run
-
-    npz = format is EmbedFormatName.npz
-    read_as = None if npz else format
-    options = _options(output, model, device, batch_size, read_as, on_error, overwrite, quiet)
-    name = None if projection is None else projection.value
-    summary = run(inputs, options, npz=npz, drop_rejected=drop_rejected, projection=name)
-    finish(summary, "embedded", quiet, as_json)
-
-
-def canonicalize(
-    inputs: Inputs,
-    output: Output = None,
-    model: Model = AUTO_MODEL,
-    device: Device = DeviceName.auto,
-    batch_size: BatchSize = BATCH_SIZE,
-    format: Format = None,
-    on_error: OnError = OnErrorName.skip,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Write every conformer in its canonical pose and atom order, to HDF5, SDF or XYZ.
-
-    Works for every element and size: equal conformers get equal coordinates whatever pose and order they had.
-
-    Copies of an SDF record become one text, whatever the order and direction of their bond lines. Kekulé forms and the
-    places of charges are not rewritten; titles and properties are copied.
+    Written are the distinct minima of one stereoisomer, lowest energy first, with bonds, formal charges and added
+    hydrogens, and with the SD properties smiles, mmff94s_energy (kcal/mol) and conformer. The output is the same
+    whatever the number of processes.
 
     \b
-    molgiae canonicalize conformers.sdf -o canonical.sdf
-    molgiae canonicalize trajectory.xyz -o canonical.h5
+    molgiae conformers molecules.smi -o conformers.sdf
+    molgiae conformers library.csv.gz --number 50 --keep 10 --energy-window 10 -o library.sdf
+    echo "CC(C)Cc1ccc(cc1)C(C)C(=O)O ibuprofen" | molgiae conformers - -o ibuprofen.sdf
     """
-    from molgiae.commands.canonicalize import canonicalize as run
+    from molgiae.commands.conformers import generate_conformers
+    from molgiae.data.molecule_files import Columns
 
-    options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
-    finish(run(inputs, options), "canonicalized", quiet, as_json)
-
-
-def reconstruct(
-    inputs: Inputs,
-    output: Output = None,
-    model: Model = AUTO_MODEL,
-    device: Device = DeviceName.auto,
-    batch_size: BatchSize = BATCH_SIZE,
-    format: Format = None,
-    on_error: OnError = OnErrorName.skip,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Write what the embedding remembers of every conformer, in the pose and order of the input.
-
-    \b
-    molgiae reconstruct conformers.sdf -o reconstructed.sdf
-    molgiae reconstruct conformers.sdf -o reconstructed.h5
-    """
-    from molgiae.commands.reconstruct import reconstruct as run
-
-    options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
-    finish(run(inputs, options), "reconstructed", quiet, as_json)
-
-
-def align(
-    inputs: Inputs,
-    output: Output = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--reference",
-            "-r",
-            help="File to take the reference from, or with --to title the references.",
-            show_default="the input",
-        ),
-    ] = None,
-    to: Annotated[
-        To, typer.Option(help="All onto the first conformer, or each onto the first of its title.")
-    ] = To.first,
-    match: Annotated[
-        Match | None,
-        typer.Option(
-            help="Which atoms may be matched: those that put bonds on bonds, or all of one element.",
-            show_default="bonds where the records have them, else atoms",
-        ),
-    ] = None,
-    allow_reflection: Annotated[
-        bool, typer.Option("--allow-reflection", help="Mirror a conformer where that lowers the RMSD.")
-    ] = False,
-    ignore: Ignore = "",
-    model: Model = AUTO_MODEL,
-    device: Device = DeviceName.auto,
-    batch_size: BatchSize = BATCH_SIZE,
-    format: Format = None,
-    on_error: OnError = OnErrorName.skip,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Superpose conformers on a reference of the same molecule, whatever their atom order.
-
-    The result is the least RMSD over all rotations and all matchings of equivalent atoms, and says for each
-    conformer whether this is proven. Written as SDF, XYZ, HDF5 or CSV, by the name of the output. A conformer
-    with other isotopes, charge or multiplicity than the reference is refused, unless --ignore names the difference.
-
-    \b
-    molgiae align ensemble.sdf -o aligned.sdf
-    molgiae align poses.xyz --reference crystal.sdf -o aligned.xyz
-    molgiae align run2.sdf --reference run1.sdf --to title -o rmsd.csv
-    """
-    from molgiae.commands.align import align as run
-
-    options = _options(output, model, device, batch_size, format, on_error, overwrite, quiet)
-    summary = run(
-        inputs,
-        options,
-        reference=reference,
-        to=to.value,
-        match=None if match is None else match.value,
-        allow_reflection=allow_reflection,
-        ignore=parse_ignored(ignore),
-    )
-    finish(summary, "aligned", quiet, as_json)
-
-
-COMMANDS = (embed, canonicalize, reconstruct, align)
-
-
-def finish(summary: Summary, done: str, quiet: bool, as_json: bool) -> None:
-    """Report on stderr, and on stdout if JSON was asked for; leave with status 3 if records were rejected."""
-    if as_json:
-        typer.echo(json.dumps(summary.to_dict()))
-    if not quiet:
-        typer.echo("\n".join(describe(summary, done)), err=True)
-    if summary.rejected:
-        raise typer.Exit(REJECTED)
-
-
-def describe(summary: Summary, done: str) -> list[str]:
-    """The summary in words, a line each."""
-    rate = summary.read / max(summary.seconds, 1e-9)
-    lines = [
-        f"{done} {summary.written} of {summary.read} conformers in {summary.seconds:.1f} s ({rate:.0f}/s) "
-        f"-> {summary.output}"
-    ]
-    if summary.metrics:
-        lines.append(", ".join(f"{name} {value:.4f} A" for name, value in summary.metrics.items()))
-    lines += summary.notes
-    if summary.out_of_domain:
-        lines.append(
-            f"{summary.out_of_domain} are outside of what model {summary.model} was trained on (in_domain is 0):"
+    try:
+        summary = generate_conformers(
+            inputs,
+            output,
+            given(ConformerSearch, context),
+            format=format,
+            columns=Columns(smiles_column, title_column),
+            jobs=jobs,
+            resume=resume,
+            overwrite=overwrite,
+            progress=not quiet,
+            command=command_line(),
         )
-        lines += _counted(summary.domain_reasons)
-    if summary.rejected:
-        lines.append(f"{summary.rejected} rejected, listed in {summary.rejected_in}:")
-        lines += _counted(summary.reasons)
-    return lines
+    except KeyboardInterrupt as interruption:
+        tell("molgiae: interrupted; give the same command with --resume to continue")
+        raise typer.Exit(status_of(interruption)) from None
+    finish(context, summary.to_dict(), _described(summary), summary.rejected)
 
 
-def _counted(reasons: dict[str, int]) -> list[str]:
-    """The most frequent reasons, a line each."""
-    shown = list(reasons.items())[:SHOWN_REASONS]
-    lines = [f"  {count} x {'such as: ' if count > 1 else ''}{reason}" for reason, count in shown]
-    if len(reasons) > len(shown):
-        lines.append(f"  and {len(reasons) - len(shown)} other reasons")
-    return lines
-
-
-def _tell(line: str) -> None:
-    typer.echo(line, err=True)
-
-
-def _options(
-    output: str | None,
-    model: str,
-    device: DeviceName,
-    batch_size: int,
-    format: str | None,
-    on_error: OnErrorName,
-    overwrite: bool,
-    quiet: bool,
-) -> Options:
-    from molgiae.commands.run import Options
-
-    return Options(
-        output=output,
-        model=model,
-        device=device.value,
-        batch_size=batch_size,
-        format=format,
-        on_error=on_error.value,
-        overwrite=overwrite,
-        progress=not quiet,
-        tell=None if quiet else _tell,
-        command=shlex.join(["molgiae", *sys.argv[1:]]),
-    )
+def _described(summary: GenerationSummary) -> list[str]:
+    lines = [
+        f"made {summary.conformers} conformers of {summary.written} of {summary.molecules} molecules "
+        f"in {summary.seconds:.1f} s -> {summary.output}"
+    ]
+    if summary.resumed:
+        lines.append(f"{summary.resumed} molecules were done by the run that was continued")
+    if summary.extended:
+        lines.append(
+            f"{summary.extended} have a CXSMILES extension, read as RDKit does; coordinates and enhanced stereo groups "
+            "in it play no part"
+        )
+    return [*lines, *rejected_lines(summary.reasons, summary.rejected_in)]

@@ -1,4 +1,4 @@
-"""Commands about the paper's experiments: list them, run one."""
+"""molgiae experiments: the experiments of the paper, listed and repeated."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Device, DeviceName, Json, Overwrite, Quiet
+from .options import Device, Json, Overwrite, Quiet
+from .printing import finish
 
 if TYPE_CHECKING:
-    from molgiae.experiments.contract import Bar, Report
+    from molgiae.experiments.contract import Report
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The experiments of the paper, repeated.")
 
@@ -37,14 +38,15 @@ def show(as_json: Json = False) -> None:
 
 @app.command(no_args_is_help=True)
 def run(
-    name: Annotated[str, typer.Argument(help="Of an experiment; see the list.", show_default=False)],
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of an experiment, see the list.", show_default=False)],
     data: Annotated[
         str | None, typer.Option(help="File, for an experiment that needs one.", show_default="none")
     ] = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="Small, within a minute; shows that it works, not what it reaches.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     output: Annotated[
         str | None,
         typer.Option(
@@ -54,7 +56,7 @@ def run(
             show_default="the name of the experiment",
         ),
     ] = None,
-    device: Device = DeviceName.auto,
+    device: Device = "auto",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -68,29 +70,19 @@ def run(
     """
     from molgiae.experiments import run as run_experiment
 
-    folder = output or name
+    folder = Path(output or name)
     report = run_experiment(
-        name,
-        folder,
-        data=data,
-        fast=fast,
-        seed=seed,
-        device=device.value,
-        overwrite=overwrite,
-        progress=not quiet,
+        name, folder, data=data, fast=fast, seed=seed, device=device, overwrite=overwrite, progress=not quiet
     )
-    if as_json:
-        typer.echo(json.dumps(report.to_dict()))
-    if not quiet:
-        typer.echo("\n".join(_outcome(report, Path(folder))), err=True)
+    finish(context, report.to_dict(), _described(report, folder))
 
 
-def _outcome(report: Report, folder: Path) -> list[str]:
-    heading = f"{report.experiment['name']}: {report.seconds:.0f} s -> {folder / 'report.json'}"
-    small = ["the small configuration says little about the bars"] if report.fast else []
-    return [heading, *small, *map(_line, report.findings.bars)]
-
-
-def _line(bar: Bar) -> str:
-    sign = ">=" if bar.at_least else "<="
-    return f"  {'met' if bar.met else 'missed':6} {bar.what}: {bar.value:.4g} ({sign} {bar.limit:.4g})"
+def _described(report: Report, folder: Path) -> list[str]:
+    lines = [f"{report.experiment['name']}: {report.seconds:.0f} s -> {folder / 'report.json'}"]
+    if report.fast:
+        lines.append("the small configuration says little about the bars")
+    for bar in report.findings.bars:
+        sign = ">=" if bar.at_least else "<="
+        verdict = "met" if bar.met else "missed"
+        lines.append(f"  {verdict:6} {bar.what}: {bar.value:.4g} ({sign} {bar.limit:.4g})")
+    return lines

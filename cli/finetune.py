@@ -1,68 +1,79 @@
-"""The command that learns properties."""
+"""molgiae finetune: properties learned from labelled conformers."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from molgiae.config import AUTO_MODEL, MODES, FinetuneConfig
+from molgiae.config import AUTO_MODEL, FinetuneConfig
 from molgiae.errors import ConfigError
 
-from .boundary import REJECTED
-from .options import Device, DeviceName, Format, Json, Model, Quiet
+from .options import Device, Format, Json, Minutes, Model, Quiet, Resume, given
+from .printing import finish
 
 if TYPE_CHECKING:
     from molgiae.commands.finetune import Outcome
 
 RECIPE = FinetuneConfig()
-UNFINISHED = "ended by its time limit; continue with --resume"
+
+Labelled = Annotated[
+    list[str],
+    typer.Argument(
+        help="SDF or XYZ files with the values in SD data or comment lines, HDF5 of molgiae, or the QM9 npz file.",
+        show_default=False,
+    ),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help="Known property, by name or symbol: enthalpy, gap, mu ...; several times for several.",
+        show_default=False,
+    ),
+]
+TargetColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Any other property, by its column; NAME=COLUMN if the two differ.", show_default=False
+    ),
+]
+Units = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Unit of the values; TARGET=UNIT for one of several.", show_default="that of the column or QM9"
+    ),
+]
+ResultUnits = Annotated[
+    list[str] | None,
+    typer.Option(help="Unit of the predictions.", show_default="that of the values; eV for known energies"),
+]
+SplitBy = Annotated[
+    Literal["molecule", "scaffold", "random", "column"] | None,
+    typer.Option(
+        help="How to split; by molecule the conformers of one stay together.",
+        show_default="that of the data, else molecule",
+    ),
+]
+References = Annotated[
+    Literal["auto", "atoms", "composition", "mean", "none"],
+    typer.Option(help="What is subtracted before learning; atoms: the energies of free atoms."),
+]
 
 
 def finetune(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            help="SDF or XYZ files with the values in SD data or comment lines, HDF5 of molgiae, or the QM9 npz file.",
-            show_default=False,
-        ),
-    ],
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--target",
-            "-t",
-            help="Known property, by name or symbol: enthalpy, gap, mu ...; several times for several.",
-            show_default=False,
-        ),
-    ] = None,
-    target_column: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Any other property, by its column; NAME=COLUMN if the two differ.", show_default=False
-        ),
-    ] = None,
-    unit: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Unit of the values; TARGET=UNIT for one of several.",
-            show_default="that of the column or QM9",
-        ),
-    ] = None,
-    result_unit: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Unit of the predictions.", show_default="that of the values; eV for known energies"
-        ),
-    ] = None,
+    context: typer.Context,
+    inputs: Labelled,
+    target: Targets = None,
+    target_column: TargetColumns = None,
+    unit: Units = None,
+    result_unit: ResultUnits = None,
     extensive: Annotated[
         bool, typer.Option("--extensive", help="Properties by column grow with the molecule, as energies do.")
     ] = False,
     table: Annotated[
-        str | None,
-        typer.Option(help="CSV file with the values, a row for each title.", show_default="none"),
+        str | None, typer.Option(help="CSV file with the values, a row for each title.", show_default="none")
     ] = None,
     title_column: Annotated[
         str | None, typer.Option(help="Column of titles in the table.", show_default="by name")
@@ -75,25 +86,14 @@ def finetune(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Start from random weights, for comparison.")
     ] = False,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="molecule (its conformers stay together), scaffold, random, or column.",
-            show_default="that of the data, else molecule",
-        ),
-    ] = None,
+    split: SplitBy = None,
     split_column: Annotated[
         str | None, typer.Option(help="Column that says train, validation or test.", show_default="none")
     ] = None,
     shares: Annotated[
         tuple[float, float, float], typer.Option(help="Parts for training, validation and test.")
     ] = (0.8, 0.1, 0.1),
-    references: Annotated[
-        str,
-        typer.Option(
-            help="What is taken off before learning: atoms (energies of free atoms), composition, mean, none, auto."
-        ),
-    ] = "auto",
+    references: References = "auto",
     epochs: Annotated[
         int | None,
         typer.Option(min=1, help="Times every conformer is seen.", show_default="3000 / sqrt(conformers)"),
@@ -101,16 +101,13 @@ def finetune(
     batch_size: Annotated[int, typer.Option(min=1, help="Conformers in a step.")] = RECIPE.batch_size,
     learning_rate: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = RECIPE.learning_rate,
     patience: Annotated[
-        int, typer.Option(min=1, help="Of 25 validations, how many without progress end the run.")
+        int, typer.Option(min=1, help="Validations without progress, of 25, that end the run.")
     ] = RECIPE.patience,
-    seed: Annotated[int, typer.Option(min=0, help="Of split and training.")] = RECIPE.seed,
-    minutes: Annotated[
-        float | None,
-        typer.Option(help="Save and end after this time, to be resumed.", show_default="no limit"),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the directory.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of training.")] = RECIPE.seed,
+    minutes: Minutes = None,
+    resume: Resume = False,
     format: Format = None,
-    device: Device = DeviceName.auto,
+    device: Device = "auto",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -131,60 +128,46 @@ def finetune(
         )
     from molgiae.commands.finetune import finetune as run
 
-    full, held, scratch = MODES
-    config = FinetuneConfig(
-        mode=held if frozen else scratch if from_scratch else full,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        patience=patience,
-        seed=seed,
-    )
     outcome = run(
         inputs,
         output,
         target or (),
-        config=config,
+        config=given(
+            FinetuneConfig, context, mode="frozen" if frozen else "scratch" if from_scratch else "full"
+        ),
         model=model,
-        by=split,  # type: ignore[arg-type]
+        by=split,
         shares=shares,
-        references=references,  # type: ignore[arg-type]
-        device=device.value,
+        references=references,
+        device=device,
         stop_after=None if minutes is None else 60 * minutes,
         resume=resume,
         progress=not quiet,
-        table=table,
-        title_column=title_column,
         target_columns=target_column,
-        unit=unit,
-        result_unit=result_unit,
-        extensive=extensive,
-        split_column=split_column,
-        format=None if format is None else format.value,
+        **{name: context.params[name] for name in READING},
     )
-    if as_json:
-        typer.echo(json.dumps(outcome.to_dict()))
-    if not quiet:
-        typer.echo("\n".join(_said(outcome)), err=True)
-    if outcome.labelled.missing or outcome.labelled.block.rejected:
-        raise typer.Exit(REJECTED)
+    labelled = outcome.labelled
+    finish(
+        context, outcome.to_dict(), _described(outcome), len(labelled.missing) + len(labelled.block.rejected)
+    )
 
 
-def _said(outcome: Outcome) -> list[str]:
+READING = ("table", "title_column", "unit", "result_unit", "extensive", "split_column", "format")
+"""Options of the same name in `molgiae.properties.labels.read_labelled`."""
+
+
+def _described(outcome: Outcome) -> list[str]:
     lines = list(outcome.notes)
-    left = len(outcome.labelled.missing), len(outcome.labelled.block.rejected)
-    if any(left):
-        where = Path(outcome.directory) / "missing.csv"
-        lines.append(f"{left[0]} records without a value and {left[1]} illegible ones are listed in {where}")
+    missing, rejected = len(outcome.labelled.missing), len(outcome.labelled.block.rejected)
+    if missing or rejected:
+        where = outcome.directory / "missing.csv"
+        lines.append(f"{missing} records without a value and {rejected} illegible ones are listed in {where}")
     if outcome.table is None:
-        return [*lines, f"{outcome.directory}: {UNFINISHED}"]
+        return [*lines, f"{outcome.directory}: ended by its time limit; continue with --resume"]
     lines += [outcome.table.text(), ""]
     lines += [
         f"{name}: {one:.1%} of the test values are within the uncertainty given, {two:.1%} within twice that "
         "(68 and 95 % are meant)"
         for name, (one, two) in outcome.coverage.items()
     ]
-    return [*lines, f"-> {Path(outcome.directory) / 'model.safetensors'}"]
-
-
-COMMANDS = (finetune,)
+    return [*lines, f"-> {outcome.directory / 'model.safetensors'}"]

@@ -1,14 +1,47 @@
-"""The options that commands share, each described once."""
+"""The options that several commands share, each stated once."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+import shlex
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from molgiae.config import parse_ignored
 from molgiae.errors import ConfigError
+
+if TYPE_CHECKING:
+    from molgiae.commands.run import Options
+
+Kind = TypeVar("Kind")
+
+
+def given(kind: type[Kind], context: typer.Context, **others: Any) -> Kind:
+    """Return a dataclass whose fields have the values of the options of the same names, where these were given.
+
+    Args:
+        kind: the dataclass.
+        context: the command with its options.
+        others: fields that are no options; they win over options of their name.
+    """
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    values = {name: value for name, value in context.params.items() if name in names and value is not None}
+    return kind(**{**values, **others})
+
+
+def run_options(context: typer.Context, **others: Any) -> Options:
+    """Return what the options of a command say to `molgiae.commands.run`; arguments are those of `given`."""
+    from molgiae.commands.run import Options
+
+    return given(Options, context, progress=not context.params["quiet"], command=command_line(), **others)
+
+
+def command_line() -> str:
+    """Return the command as it was typed, for provenance."""
+    return shlex.join(["molgiae", *sys.argv[1:]])
+
 
 Inputs = Annotated[
     list[str],
@@ -18,8 +51,7 @@ Inputs = Annotated[
     ),
 ]
 Output = Annotated[
-    str | None,
-    typer.Option("--output", "-o", help="File to write.", show_default="named after the input"),
+    str | None, typer.Option("--output", "-o", help="File to write.", show_default="named after the input")
 ]
 Model = Annotated[
     str,
@@ -36,39 +68,25 @@ BatchSize = Annotated[
         min=1, help="Conformers in a batch; changes speed, and the last bits: embeddings by about 1e-6."
     ),
 ]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    typer.Option(help="Where the networks run; auto takes a GPU if there is one."),
+]
+Format = Annotated[
+    Literal["sdf", "xyz"] | None,
+    typer.Option("--format", help="Format of the input.", show_default="by name and content"),
+]
+OnError = Annotated[
+    Literal["skip", "stop"], typer.Option(help="List bad records and go on, or stop at the first.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")]
-
-
-class DeviceName(StrEnum):
-    """Where the networks run."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class OnErrorName(StrEnum):
-    """What to do about a bad record."""
-
-    skip = "skip"
-    stop = "stop"
-
-
-class FormatName(StrEnum):
-    """Format of the input."""
-
-    sdf = "sdf"
-    xyz = "xyz"
-
-
-Device = Annotated[DeviceName, typer.Option(help="auto takes a GPU if there is one.")]
-OnError = Annotated[OnErrorName, typer.Option(help="List bad records and go on, or stop at the first.")]
-Format = Annotated[
-    FormatName | None,
-    typer.Option("--format", help="Format of the input.", show_default="by name and content"),
+Minutes = Annotated[
+    float | None,
+    typer.Option(help="Save and end after so many minutes, to be resumed.", show_default="no limit"),
 ]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the directory.")]
 
 
 def _known_distinctions(text: str) -> str:

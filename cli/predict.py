@@ -1,42 +1,21 @@
-"""The command that uses learned properties."""
+"""molgiae predict: learned properties of conformers."""
 
 from __future__ import annotations
 
-import shlex
-import sys
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from molgiae.config import TEMPERATURE
 
-from .conformers import finish
-from .options import (
-    Device,
-    DeviceName,
-    Format,
-    Inputs,
-    Json,
-    OnError,
-    OnErrorName,
-    Overwrite,
-    Quiet,
-)
-
-
-class AverageName(StrEnum):
-    """What becomes of the conformers of a molecule."""
-
-    none = "none"
-    mean = "mean"
-    boltzmann = "boltzmann"
+from .options import Device, Format, Inputs, Json, OnError, Overwrite, Quiet, run_options
+from .printing import finish_run
 
 
 def predict(
+    context: typer.Context,
     model: Annotated[
-        str,
-        typer.Argument(help="Directory or file that molgiae finetune wrote.", show_default=False),
+        str, typer.Argument(help="Directory or file that molgiae finetune wrote.", show_default=False)
     ],
     inputs: Inputs,
     output: Annotated[
@@ -49,12 +28,14 @@ def predict(
         ),
     ] = None,
     average: Annotated[
-        AverageName,
+        Literal["none", "mean", "boltzmann"],
         typer.Option(
             help="Each conformer by itself, or the mean or Boltzmann average over those of one title."
         ),
-    ] = AverageName.none,
-    temperature: Annotated[float, typer.Option(help="Of Boltzmann weights, K.")] = TEMPERATURE,
+    ] = "none",
+    temperature: Annotated[
+        float, typer.Option(help="Temperature of the Boltzmann weights, K.")
+    ] = TEMPERATURE,
     energy: Annotated[
         str | None,
         typer.Option(
@@ -74,9 +55,9 @@ def predict(
     unit: Annotated[
         str | None, typer.Option(help="Unit of the results.", show_default="that of the model")
     ] = None,
-    device: Device = DeviceName.auto,
+    device: Device = "auto",
     format: Format = None,
-    on_error: OnError = OnErrorName.skip,
+    on_error: OnError = "skip",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -93,28 +74,15 @@ def predict(
     molgiae predict gap ensembles.sdf -o gaps.csv --average boltzmann --energy energy_kcal_per_mol
     """
     from molgiae.commands.predict import predict as run
-    from molgiae.commands.run import Options
 
-    options = Options(
-        output=output,
-        device=device.value,
-        format=None if format is None else format.value,
-        on_error=on_error.value,
-        overwrite=overwrite,
-        progress=not quiet,
-        command=shlex.join(["molgiae", *sys.argv[1:]]),
-    )
     summary = run(
         model,
         inputs,
-        options,
-        average=average.value,
+        run_options(context),
+        average=average,
         temperature=temperature,
         energy=energy,
         energy_unit=energy_unit,
         unit=unit,
     )
-    finish(summary, "predicted", quiet, as_json)
-
-
-COMMANDS = (predict,)
+    finish_run(context, summary, "predicted")

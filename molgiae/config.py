@@ -3,57 +3,81 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from types import UnionType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from molgiae.errors import ConfigError
 
 AUTO_MODEL = "auto"
-"""In place of the name of a model: the smallest shipped one whose domain covers the conformers."""
+"""Stands in place of the name of a model for the smallest shipped one whose domain covers the conformers."""
 
 BATCH_SIZE = 256
 """Conformers in a batch of inference."""
 
 TEMPERATURE = 298.15
-"""Of Boltzmann weights, kelvin."""
+"""Temperature of Boltzmann weights, kelvin."""
 
-MOST_ATOMS = 1_000_000
-"""More than any conformer has."""
+MAX_ATOMS = 1_000_000
+"""More atoms than any conformer has."""
 
-
-HEAVIEST = 118
+MAX_ATOMIC_NUMBER = 118
 """Atomic number of the last element."""
 
-MOST_LAYERS = 1000
-"""More than any network here has: a file that asks for more is damaged, and building them would take for ever."""
+MAX_LAYERS = 1000
+"""More layers than any network here has: a file that asks for more is damaged, and would take for ever to build."""
 
+MIN_EPOCHS, MAX_EPOCHS = 20, 300
+"""Bounds of the automatic number of epochs of fine-tuning."""
 
 MAX_SEED = 1_000_000
 """Seeds of embeddings are multiplied by the number of the conformer, within 32 bits."""
+
+Mode = Literal["full", "frozen", "scratch"]
+"""Mode of learning a property: training all pretrained weights, holding them, or starting from random ones."""
+
+ForceField = Literal["mmff94s", "uff", "none"]
+"""Force field that conformers are minimised with; with "none" they stay as embedded and have no energy."""
+
+Distinction = Literal["isotopes", "charge", "multiplicity"]
+"""What tells molecules of the same elements and bonds apart, and is ignored on request."""
+
+
+def parse_ignored(text: str) -> tuple[Distinction, ...]:
+    """Return the distinctions that a list with commas names.
+
+    Raises:
+        ConfigError: if it names something else.
+    """
+    known: tuple[Distinction, ...] = get_args(Distinction)
+    named = [word.strip() for word in text.split(",") if word.strip()]
+    unknown = [word for word in named if word not in known]
+    if unknown:
+        raise ConfigError(f"{', '.join(unknown)} cannot be ignored; name any of {', '.join(known)}")
+    return tuple(word for word in known if word in named)
 
 
 class _Plain:
     """Configuration that travels as plain data, in checkpoints and JSON."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain data."""
+        """Return the fields as plain data."""
         return asdict(self)  # type: ignore[call-overload]
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`.
+        """Return the configuration that `to_dict` made plain data of.
 
         Raises:
             ConfigError: if a key is unknown or missing, or a value of the wrong type or not finite.
         """
-        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-        if unknown := sorted(set(data) - known):
-            raise ConfigError(
-                f"{cls.__name__} has no {', '.join(unknown)}; known are {', '.join(sorted(known))}"
-            )
         kinds = get_type_hints(cls)
-        values = {key: _frozen(value) for key, value in data.items()}
+        if unknown := sorted(set(data) - set(kinds)):
+            raise ConfigError(
+                f"{cls.__name__} has no {', '.join(unknown)}; known are {', '.join(sorted(kinds))}"
+            )
+        values = {key: _tuples(value) for key, value in data.items()}
         for key, value in values.items():
             if not _fits(value, kinds[key]):
                 raise ConfigError(f"{cls.__name__} has {key}={value!r:.60}; expected {_named(kinds[key])}")
@@ -62,12 +86,35 @@ class _Plain:
         except TypeError as error:  # a value that has no default is missing
             raise ConfigError(f"{cls.__name__}: {error}") from error
 
+    def _check(self, names: str, wanted: str, fits: Callable[[Any], bool]) -> None:
+        """Raise a ConfigError for the first of the named fields that has a value and does not fit."""
+        for name in names.split():
+            value = getattr(self, name)
+            if value is not None and not fits(value):
+                raise ConfigError(f"{name}={value!r}: must be {wanted}")
+
+    def _check_positive(self, names: str) -> None:
+        self._check(names, "positive", lambda value: value > 0)
+
+    def _check_at_least(self, least: int, names: str) -> None:
+        self._check(names, f"at least {least}", lambda value: value >= least)
+
+    def _check_choice(self, name: str, known: tuple[str, ...]) -> None:
+        self._check(name, f"one of {', '.join(known)}", lambda value: value in known)
+
+
+def _tuples(value: Any) -> Any:
+    """Return lists as they come from JSON, and those within them, as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
 
 def _fits(value: object, kind: Any) -> bool:
-    """Whether a value is of an annotated type; whole numbers are floats, too."""
+    """Return whether a value is of an annotated type; whole numbers are floats, too."""
     options = get_args(kind)
     if isinstance(kind, UnionType):
         return any(_fits(value, option) for option in options)
+    if get_origin(kind) is Literal:
+        return value in options
     if get_origin(kind) is tuple:
         wanted = options[:1] * len(value) if isinstance(value, tuple) and options[-1] is ... else options
         return isinstance(value, tuple) and len(value) == len(wanted) and all(map(_fits, value, wanted))
@@ -81,15 +128,10 @@ def _named(kind: Any) -> str:
 
 
 def _check_elements(elements: tuple[int, ...]) -> None:
-    if list(elements) != sorted(set(elements)) or any(not 1 <= z <= HEAVIEST for z in elements):
+    if list(elements) != sorted(set(elements)) or any(not 1 <= z <= MAX_ATOMIC_NUMBER for z in elements):
         raise ConfigError(
-            f"elements={elements}: give distinct atomic numbers, 1 to {HEAVIEST}, in ascending order"
+            f"elements={elements}: give distinct atomic numbers, 1 to {MAX_ATOMIC_NUMBER}, in ascending order"
         )
-
-
-def _frozen(value: Any) -> Any:
-    """Lists as they come from JSON, and those within them, as tuples."""
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -127,14 +169,9 @@ class ModelConfig(_Plain):
         return self.shape_dim if self.architecture == "slots" else 0
 
     def __post_init__(self) -> None:
-        for name in ("max_atoms", "embedding_dim", "width", "layers", "atom_layers"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
-        if max(self.layers, self.atom_layers) > MOST_LAYERS:
-            raise ConfigError(f"{max(self.layers, self.atom_layers)} layers: must be at most {MOST_LAYERS}")
-        for name in ("frame_width", "atom_width"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name}={getattr(self, name)}: must be at least 0")
+        self._check_at_least(1, "max_atoms embedding_dim width layers atom_layers")
+        self._check_at_least(0, "frame_width atom_width")
+        self._check("layers atom_layers", f"at most {MAX_LAYERS}", lambda value: value <= MAX_LAYERS)
         if self.architecture == "slots" and not 0 <= self.shape_dim < self.embedding_dim:
             raise ConfigError(
                 f"shape_dim={self.shape_dim}: must be at least 0 and below embedding_dim={self.embedding_dim}"
@@ -157,10 +194,8 @@ class AtomConfig(_Plain):
     layers: int
 
     def __post_init__(self) -> None:
-        if self.width < 1 or not 1 <= self.layers <= MOST_LAYERS:
-            raise ConfigError(
-                f"width={self.width}, layers={self.layers}: must be at least 1, layers at most {MOST_LAYERS}"
-            )
+        self._check_at_least(1, "width layers")
+        self._check("layers", f"at most {MAX_LAYERS}", lambda value: value <= MAX_LAYERS)
 
 
 @dataclass(frozen=True)
@@ -187,7 +222,7 @@ class Domain(_Plain):
     radius: float
     nearest: tuple[float, float]
     charge: tuple[int, int] = (0, 0)
-    n_heavy: tuple[int, int] = (0, MOST_ATOMS)
+    n_heavy: tuple[int, int] = (0, MAX_ATOMS)
     fragments: int = 1
     flat_centres: bool = False
     bonds: tuple[tuple[int, int, float, float], ...] = ()
@@ -207,7 +242,7 @@ class TrainConfig(_Plain):
         batch_size: conformers in a step.
         learning_rate: peak of the schedule: linear warm-up, then a cosine down to a hundredth.
         warmup_steps: steps of the warm-up.
-        weight_decay: of AdamW.
+        weight_decay: weight decay of AdamW.
         steps: steps of the autoencoder.
         frame_steps: steps that train a learned frame beforehand; only for architectures that fix it.
         shape_steps: steps that train the shape part after that.
@@ -223,7 +258,7 @@ class TrainConfig(_Plain):
         clip: largest gradient norm.
         tau: temperature of SoftSort, for architectures that predict the order.
         ema: decay of the running mean of the weights that is evaluated and kept.
-        seed: of everything random.
+        seed: seed of everything random.
     """
 
     batch_size: int = 512
@@ -247,15 +282,8 @@ class TrainConfig(_Plain):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "learning_rate", "steps", "atom_noise", "frame_noise", "tau", "clip"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name}={getattr(self, name)}: must be positive")
-        if not 0 <= self.ema < 1:
-            raise ConfigError(f"ema={self.ema}: must be at least 0 and below 1")
-
-
-MODES = ("full", "frozen", "scratch")
-"""Modes of learning a property: training all pretrained weights, holding them, or starting from random ones."""
+        self._check_positive("batch_size learning_rate steps atom_noise frame_noise tau clip")
+        self._check("ema", "at least 0 and below 1", lambda value: 0 <= value < 1)
 
 
 @dataclass(frozen=True)
@@ -263,19 +291,19 @@ class FinetuneConfig(_Plain):
     """How a property is learned.
 
     Attributes:
-        mode: one of `MODES`.
+        mode: which weights are trained, see `Mode`.
         epochs: times that every training conformer is seen, if nothing ends it before; None for 3 000 / sqrt(M) of
-            M conformers, between `FEWEST_EPOCHS` and 300.
+            M conformers, between `MIN_EPOCHS` and `MAX_EPOCHS`.
         batch_size: conformers in a step.
         learning_rate: peak of the schedule: linear warm-up, then a cosine down to a hundredth.
         learning_rate_ratio: learning rate of pretrained weights over that of the head.
-        weight_decay: of AdamW.
+        weight_decay: weight decay of AdamW.
         patience: of 25 validations on the way, how many without improvement end the run.
         ema: decay of the running mean of the weights that is evaluated and kept.
-        seed: of everything random.
+        seed: seed of everything random.
     """
 
-    mode: str = "full"
+    mode: Mode = "full"
     epochs: int | None = None
     batch_size: int = 32
     learning_rate: float = 2e-3
@@ -286,25 +314,15 @@ class FinetuneConfig(_Plain):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ConfigError(f"mode={self.mode!r}: expected one of {', '.join(MODES)}")
-        for name in ("batch_size", "learning_rate", "learning_rate_ratio", "patience"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name}={getattr(self, name)}: must be positive")
-        if self.epochs is not None and self.epochs < 1:
-            raise ConfigError(f"epochs={self.epochs}: must be at least 1")
-        if not 0 <= self.ema < 1:
-            raise ConfigError(f"ema={self.ema}: must be at least 0 and below 1")
+        self._check_choice("mode", get_args(Mode))
+        self._check_positive("batch_size learning_rate learning_rate_ratio patience")
+        self._check_at_least(1, "epochs")
+        self._check("ema", "at least 0 and below 1", lambda value: 0 <= value < 1)
 
     def passes(self, size: int) -> int:
-        """Epochs over so many conformers."""
-        automatic = min(max(round(3000 / size**0.5), FEWEST_EPOCHS), 300)
+        """Return the number of epochs over so many conformers."""
+        automatic = min(max(round(3000 / size**0.5), MIN_EPOCHS), MAX_EPOCHS)
         return automatic if self.epochs is None else self.epochs
-
-
-FEWEST_EPOCHS = 20
-
-FORCE_FIELDS = ("mmff94s", "uff", "none")
 
 
 @dataclass(frozen=True)
@@ -314,11 +332,11 @@ class ConformerSearch(_Plain):
     Attributes:
         number: embeddings tried for a molecule.
         keep: most conformers of a molecule that are kept, those of lowest energy; None for all.
-        prune: symmetric proper RMSD over all atoms, angstrom, within which two conformers are one. Mirror images are
+        prune: symmetry-corrected RMSD over all atoms, angstrom, within which two conformers are one. Mirror images are
             two, unless they can be superposed. 0 keeps all.
         energy_window: kcal/mol above the lowest that are kept; None for all.
-        force_field: one of FORCE_FIELDS; with "none" conformers stay as embedded and have no energy.
-        seed: of the embedding; a molecule gets the same conformers in whatever file it stands.
+        force_field: what conformers are minimised with, see `ForceField`.
+        seed: seed of the embedding; a molecule gets the same conformers in whatever file it stands.
         time_limit: seconds of wall time for a molecule, after which it is given up.
     """
 
@@ -326,38 +344,15 @@ class ConformerSearch(_Plain):
     keep: int | None = None
     prune: float = 0.05
     energy_window: float | None = None
-    force_field: str = "mmff94s"
+    force_field: ForceField = "mmff94s"
     seed: int = 0
     time_limit: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.number < 1 or (self.keep is not None and self.keep < 1):
-            raise ConfigError(f"number={self.number}, keep={self.keep}: must be at least 1")
-        if self.prune < 0 or (self.energy_window is not None and self.energy_window < 0):
-            raise ConfigError(f"prune={self.prune}, energy_window={self.energy_window}: must not be negative")
-        if self.force_field not in FORCE_FIELDS:
-            raise ConfigError(f"force_field={self.force_field!r}: expected one of {', '.join(FORCE_FIELDS)}")
+        self._check_at_least(1, "number keep")
+        self._check_at_least(0, "prune energy_window")
+        self._check_choice("force_field", get_args(ForceField))
+        self._check("seed", f"0 to {MAX_SEED}", lambda value: 0 <= value <= MAX_SEED)
+        self._check_positive("time_limit")
         if self.energy_window is not None and self.force_field == "none":
             raise ConfigError("an energy window needs energies; choose a force field")
-        if not 0 <= self.seed <= MAX_SEED:
-            raise ConfigError(f"seed={self.seed}: expected 0 to {MAX_SEED}")
-        if self.time_limit <= 0:
-            raise ConfigError(f"time_limit={self.time_limit}: must be positive")
-
-
-Distinction = Literal["isotopes", "charge", "multiplicity"]
-"""What tells molecules of the same elements and bonds apart, and is ignored on request."""
-
-
-def parse_ignored(text: str) -> tuple[Distinction, ...]:
-    """Return the distinctions that a list with commas names.
-
-    Raises:
-        ConfigError: if it names something else.
-    """
-    known: tuple[Distinction, ...] = get_args(Distinction)
-    named = [word.strip() for word in text.split(",") if word.strip()]
-    unknown = [word for word in named if word not in known]
-    if unknown:
-        raise ConfigError(f"{', '.join(unknown)} cannot be ignored; name any of {', '.join(known)}")
-    return tuple(word for word in known if word in named)

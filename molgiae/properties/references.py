@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.config import HEAVIEST
+from molgiae.config import MAX_ATOMIC_NUMBER
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import SYMBOLS
 from molgiae.errors import ConfigError
@@ -82,8 +82,8 @@ class References:
             ConfigError: if an element is none.
         """
         elements, seen = (tuple(int(z) for z in data[name]) for name in ("elements", "seen"))
-        if unknown := [z for z in (*elements, *seen) if not 1 <= z <= HEAVIEST]:
-            raise ConfigError(f"references of atomic number {unknown[0]}: expected 1 to {HEAVIEST}")
+        if unknown := [z for z in (*elements, *seen) if not 1 <= z <= MAX_ATOMIC_NUMBER]:
+            raise ConfigError(f"references of atomic number {unknown[0]}: expected 1 to {MAX_ATOMIC_NUMBER}")
         return cls(
             tuple(data["kind"]),
             elements,

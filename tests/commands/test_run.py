@@ -505,7 +505,7 @@ def wait_for(condition, seconds: float = 60) -> None:
 
 @pytest.mark.parametrize("name", ["out.h5", "out.xyz"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_cut_off_leaves_no_file_that_looks_complete(how, name, tmp_path, model_path):
+def test_a_run_that_is_cut_off_leaves_no_file_that_looks_complete(how, name, tmp_path):
     """The input stalls after the first of three chunks was computed and written in part."""
     frames = xyz_frame(molecule(0), "x" * 500) * (2 * CHUNK_SIZE // 500)
     command = [
@@ -515,8 +515,6 @@ def test_a_run_that_is_cut_off_leaves_no_file_that_looks_complete(how, name, tmp
         "canonicalize",
         "-",
         "-q",
-        "-m",
-        model_path,
         "-o",
         str(tmp_path / name),
     ]

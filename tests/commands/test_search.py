@@ -114,7 +114,7 @@ def test_command_prints_a_table_and_tells_the_truth(stored, query, model_path):
         "query", "rank", "row", "record", "title", "distance", "relation", "rmsd",
     ]  # fmt: skip
     assert "0.0000" in lines[1] and "searched 40 conformers for 2 of 3 queries" in result.stderr
-    assert "1 x rejected" in result.stderr
+    assert "1 rejected:" in result.stderr
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".h5"])

@@ -97,8 +97,16 @@ HEADERS: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "huge width": ("autoencoder", {"config": {"width": 10**9}}, "do not fit"),
     "huge slots": ("autoencoder", {"config": {"max_atoms": 10**12}}, "do not fit"),
-    "endless layers": ("autoencoder", {"config": {"layers": 10**12}}, "layers: must be at most 1000"),
-    "endless rounds": ("property", {"config": {"layers": 10**12}}, "layers at most 1000"),
+    "endless layers": (
+        "autoencoder",
+        {"config": {"layers": 10**12}},
+        "layers=1000000000000: must be at most 1000",
+    ),
+    "endless rounds": (
+        "property",
+        {"config": {"layers": 10**12}},
+        "layers=1000000000000: must be at most 1000",
+    ),
     "a domain without size": ("autoencoder", {"domain": {"n_atoms": [3]}}, r"n_atoms=\(3,\); expected tuple"),
     "a domain without end": (
         "autoencoder",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import h5py
 import numpy as np
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from molgiae.cli import app
 from molgiae.cli.boundary import REJECTED
-from molgiae.cli.conformers import ProjectionName
+from molgiae.cli.embed import Projection
 from molgiae.config import ModelConfig
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.writer import EmbeddingFile
@@ -28,7 +29,7 @@ MODELS = {
     "slots": ModelConfig(max_atoms=20, embedding_dim=24, shape_dim=8, width=16, layers=1),
     "appendix-d": ModelConfig(architecture="appendix-d", max_atoms=20, embedding_dim=8, width=16, layers=2),
 }
-NAMES = [name.value for name in ProjectionName]
+NAMES = get_args(Projection)
 
 
 def embedder_of(config):

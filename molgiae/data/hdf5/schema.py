@@ -14,7 +14,7 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from molgiae.config import HEAVIEST
+from molgiae.config import MAX_ATOMIC_NUMBER
 
 SCHEMA_VERSION = 1
 
@@ -145,7 +145,7 @@ _COLUMNS = (
         (),
         "1",
         "atomic number, in the order of the input",
-        limits=(1, HEAVIEST),
+        limits=(1, MAX_ATOMIC_NUMBER),
     ),
     Column(
         "isotope",
@@ -288,7 +288,7 @@ _COLUMNS = (
         "1",
         "atomic number as predicted from the embedding, in the order of the input",
         "command",
-        limits=(0, HEAVIEST),
+        limits=(0, MAX_ATOMIC_NUMBER),
     ),
     Column(
         "aligned_position",

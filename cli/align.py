@@ -1,0 +1,71 @@
+"""molgiae align: conformers superposed on a reference."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from molgiae.config import parse_ignored
+
+from .options import Format, Ignore, Inputs, Json, OnError, Output, Overwrite, Quiet, run_options
+from .printing import finish_run
+
+
+def align(
+    context: typer.Context,
+    inputs: Inputs,
+    output: Output = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            "-r",
+            help="File to take the reference from, or with --to title the references.",
+            show_default="the input",
+        ),
+    ] = None,
+    to: Annotated[
+        Literal["first", "title"],
+        typer.Option(help="All onto the first conformer, or each onto the first of its title."),
+    ] = "first",
+    match: Annotated[
+        Literal["bonds", "atoms"] | None,
+        typer.Option(
+            help="Which atoms may be matched: those that put bonds on bonds, or all of one element.",
+            show_default="bonds where the records have them, else atoms",
+        ),
+    ] = None,
+    allow_reflection: Annotated[
+        bool, typer.Option("--allow-reflection", help="Mirror a conformer where that lowers the RMSD.")
+    ] = False,
+    ignore: Ignore = "",
+    format: Format = None,
+    on_error: OnError = "skip",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Superpose conformers on a reference of the same molecule, whatever their atom order.
+
+    The result is the least RMSD over all rotations and all matchings of equivalent atoms, and says for each
+    conformer whether this is proven. It is written as SDF, XYZ, HDF5 or CSV, by the name of the output. A conformer
+    with other isotopes, charge or multiplicity than the reference is rejected, unless --ignore names the difference.
+
+    \b
+    molgiae align ensemble.sdf -o aligned.sdf
+    molgiae align poses.xyz --reference crystal.sdf -o aligned.xyz
+    molgiae align run2.sdf --reference run1.sdf --to title -o rmsd.csv
+    """
+    from molgiae.commands.align import align as run
+
+    summary = run(
+        inputs,
+        run_options(context),
+        reference=reference,
+        to=to,
+        match=match,
+        allow_reflection=allow_reflection,
+        ignore=parse_ignored(ignore),
+    )
+    finish_run(context, summary, "aligned")

@@ -1,0 +1,35 @@
+"""molgiae canonicalize: conformers in their canonical pose and atom order."""
+
+from __future__ import annotations
+
+import typer
+
+from .options import Format, Inputs, Json, OnError, Output, Overwrite, Quiet, run_options
+from .printing import finish_run
+
+
+def canonicalize(
+    context: typer.Context,
+    inputs: Inputs,
+    output: Output = None,
+    format: Format = None,
+    on_error: OnError = "skip",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write every conformer in its canonical pose and atom order, to HDF5, SDF or XYZ.
+
+    This works for every element and size and needs no model: equal conformers get equal coordinates, whatever pose
+    and order they had.
+
+    Copies of an SDF record become one text, whatever the order and direction of their bond lines. Kekulé forms and
+    the places of charges are not rewritten. Titles and properties are copied.
+
+    \b
+    molgiae canonicalize conformers.sdf -o canonical.sdf
+    molgiae canonicalize trajectory.xyz -o canonical.h5
+    """
+    from molgiae.commands.canonicalize import canonicalize as run
+
+    finish_run(context, run(inputs, run_options(context)), "canonicalized")

@@ -1,0 +1,104 @@
+"""molgiae dedup: one of all copies of every conformer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from molgiae.config import parse_ignored
+
+from .options import Format, Ignore, Inputs, Json, OnError, Output, Overwrite, Quiet, run_options
+from .printing import finish, rejected_lines
+
+if TYPE_CHECKING:
+    from molgiae.commands.dedup import Deduplication
+
+
+def dedup(
+    context: typer.Context,
+    inputs: Inputs,
+    output: Output = None,
+    table: Annotated[
+        str | None,
+        typer.Option(help="CSV file with a row for every record.", show_default="OUTPUT_duplicates.csv"),
+    ] = None,
+    threshold: Annotated[
+        float,
+        typer.Option("--threshold", "-t", min=0, help="Largest RMSD of copies, over all atoms, angstrom."),
+    ] = 0.125,
+    mirror: Annotated[
+        Literal["distinct", "same"], typer.Option(help="Whether mirror images are distinct or copies.")
+    ] = "distinct",
+    match: Annotated[
+        Literal["bonds", "atoms"] | None,
+        typer.Option(
+            help="Match atoms by bonds, or any of one element.", show_default="bonds where they are known"
+        ),
+    ] = None,
+    energy: Annotated[
+        str | None,
+        typer.Option(
+            help="Property that holds the energy: SD data, extended XYZ, or energy=... in any XYZ comment. energy also "
+            "finds what CREST, GOAT, xtb and ORCA write there (hartree), 'comment line' a number alone.",
+            show_default="none",
+        ),
+    ] = None,
+    energy_window: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest energy difference of copies, in the unit of the property.", show_default="any"
+        ),
+    ] = None,
+    keep: Annotated[
+        Literal["first", "lowest"] | None,
+        typer.Option(
+            help="Keep the first of several copies, or the one of lowest energy.",
+            show_default="lowest with --energy",
+        ),
+    ] = None,
+    ignore: Ignore = "",
+    format: Format = None,
+    on_error: OnError = "skip",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Keep one of all copies of every conformer: many molecules in one pass, in any pose and atom order.
+
+    Conformers are taken in the order of the input, or by energy. Each is kept unless its symmetry-corrected RMSD to
+    one that is kept already is within the threshold. The search misses no copy. The table says of every record what
+    became of it, and whether the RMSD is proven. Conformers that differ in isotopes, charge or multiplicity are no
+    copies, unless --ignore names the difference.
+
+    \b
+    molgiae dedup ensemble.sdf -o unique.sdf
+    molgiae dedup run1/ run2.xyz.gz -o unique.xyz --threshold 0.3 --mirror same
+    molgiae dedup crest.sdf -o unique.sdf --energy energy --energy-window 0.1
+    """
+    from molgiae.commands.dedup import deduplicate
+
+    result = deduplicate(
+        inputs,
+        run_options(context),
+        threshold=threshold,
+        mirror=mirror,
+        match=match,
+        energy=energy,
+        energy_window=energy_window,
+        keep=keep,
+        ignore=parse_ignored(ignore),
+        table=table,
+    )
+    finish(context, result.to_dict(), _described(result), result.rejected)
+
+
+def _described(result: Deduplication) -> list[str]:
+    rate = result.read / max(result.seconds, 1e-9)
+    lines = [
+        f"kept {result.kept} of {result.read} conformers, {result.merged} merged, {result.rejected} rejected, "
+        f"in {result.seconds:.1f} s ({rate:.0f}/s) -> {result.output}, {result.table}"
+    ]
+    if result.unproven:
+        lines.append(f"{result.unproven} kept ones are not proven to be no copies (proven is 0 in the table)")
+    return [*lines, *result.notes, *rejected_lines(result.reasons, result.table)]

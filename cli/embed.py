@@ -1,0 +1,66 @@
+"""molgiae embed: embeddings, group actions and canonical forms to HDF5."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from molgiae.config import AUTO_MODEL, BATCH_SIZE
+
+from .options import BatchSize, Device, Inputs, Json, Model, OnError, Output, Overwrite, Quiet, run_options
+from .printing import finish_run, tell
+
+Projection = Literal["norms", "angles", "norms-angles", "gram", "max-filter", "voronoi"]
+
+
+def embed(
+    context: typer.Context,
+    inputs: Inputs,
+    output: Output = None,
+    model: Model = AUTO_MODEL,
+    device: Device = "auto",
+    batch_size: BatchSize = BATCH_SIZE,
+    format: Annotated[
+        Literal["sdf", "xyz", "npz"] | None,
+        typer.Option(
+            "--format",
+            help="sdf or xyz: format of the input; npz: format of the output, as with -o NAME.npz.",
+            show_default="by name and content",
+        ),
+    ] = None,
+    drop_rejected: Annotated[
+        bool,
+        typer.Option("--drop-rejected", help="With npz: leave rejected records out, and list them."),
+    ] = False,
+    projection: Annotated[
+        Projection | None,
+        typer.Option(
+            help="Add this invariant projection of the model's equivariant latent, as dataset projection.",
+            show_default="none",
+        ),
+    ] = None,
+    on_error: OnError = "skip",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write the invariant embedding, group action and canonical form of every conformer to HDF5.
+
+    With npz only the embeddings are written, a row for each record of the input, as chemprop --descriptors-path reads
+    them. The table beside it, NAME.npz.rows.csv, says what the rows are. A rejected record would shift the rows: it
+    is an error, or with --drop-rejected it is left out of both.
+
+    \b
+    molgiae embed conformers.sdf
+    molgiae embed run1/ run2.xyz.gz -o all.h5
+    zcat big.sdf.gz | molgiae embed - -o big.h5 --json
+    molgiae embed conformers.sdf --format npz
+    molgiae embed conformers.sdf --projection gram
+    """
+    from molgiae.commands.embed import embed as run
+
+    npz = format == "npz"
+    options = run_options(context, format=None if npz else format, tell=None if quiet else tell)
+    summary = run(inputs, options, npz=npz, drop_rejected=drop_rejected, projection=projection)
+    finish_run(context, summary, "embedded")

@@ -1,0 +1,77 @@
+"""molgiae evaluate: what a model is worth."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from molgiae.config import AUTO_MODEL, BATCH_SIZE
+
+from .options import BatchSize, Device, Json, Model, Overwrite, Quiet
+
+
+def evaluate(
+    data: Annotated[
+        str, typer.Argument(help="A QM9 npz file, or an SDF, XYZ or HDF5 file.", show_default=False)
+    ],
+    model: Model = AUTO_MODEL,
+    split: Annotated[str, typer.Option(help="Split of a QM9 npz file: train, validation or test.")] = "test",
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="JSON file for the report.", show_default="none")
+    ] = None,
+    conformers: Annotated[
+        str | None,
+        typer.Option(
+            help="File with several conformers of each title, for distance fidelity and neighbours.",
+            show_default="those of the data",
+        ),
+    ] = None,
+    plots: Annotated[str | None, typer.Option(help="Directory for figures.", show_default="none")] = None,
+    colour: Annotated[
+        str | None,
+        typer.Option(
+            help="Property that colours the map of embeddings: a target of finetune, or a column of the data.",
+            show_default="enthalpy of npz files",
+        ),
+    ] = None,
+    device: Device = "auto",
+    batch_size: BatchSize = BATCH_SIZE,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a model: reconstruction, invariance, chirality, smoothness, fidelity and speed, beside baselines.
+
+    Prints a table in markdown, or the whole report with --json.
+
+    \b
+    molgiae evaluate qm9.npz --split test -o report.json --plots figures
+    molgiae evaluate conformers.sdf --model mine/model.safetensors
+    molgiae evaluate conformers.sdf --plots figures --colour energy
+    """
+    from molgiae.commands.evaluate import evaluate as run
+    from molgiae.data.partial import PartialFile
+    from molgiae.evaluation.plots import plots as draw
+
+    file = PartialFile(output, overwrite=overwrite) if output else None
+    report = run(
+        data,
+        model,
+        split=split,
+        conformers=conformers,
+        colour=colour,
+        device=device,
+        batch_size=batch_size,
+        progress=not quiet,
+    )
+    if file:
+        with file.writing() as temporary:
+            report.save(temporary)
+    if plots:
+        draw(report, plots)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict()))
+    elif not quiet:
+        typer.echo(report.table())

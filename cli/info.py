@@ -1,0 +1,39 @@
+"""molgiae info: what is in a file."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from .options import Json
+
+
+def info(
+    file: Annotated[
+        str,
+        typer.Argument(help="An HDF5 file of molgiae, a checkpoint, or a shipped model.", show_default=False),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Say what is in an HDF5 file or a checkpoint.
+
+    \b
+    molgiae info conformers.h5
+    molgiae info qm9
+    """
+    from molgiae.commands.info import describe
+
+    content = describe(file)
+    typer.echo(json.dumps(content) if as_json else "\n".join(_lines(content)))
+
+
+def _lines(content: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{key}: {value}")
+    return lines

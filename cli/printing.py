@@ -1,0 +1,80 @@
+"""What commands print when they are done: lines on stderr, JSON or tables on stdout, an exit status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from .boundary import REJECTED
+
+if TYPE_CHECKING:
+    from molgiae.commands.run import Summary
+
+SHOWN_REASONS = 3
+"""Reasons that are named; others are counted."""
+
+
+def finish(context: typer.Context, data: Any, lines: Iterable[str], rejected: int = 0) -> None:
+    """Print the outcome of a command, by its options --quiet and --json, and leave with its exit status.
+
+    Args:
+        context: the command with its options.
+        data: the outcome as plain data, for JSON on stdout.
+        lines: the outcome in words, for stderr.
+        rejected: how many records were rejected.
+
+    Raises:
+        typer.Exit: with status 3 if any were.
+    """
+    if context.params["as_json"]:
+        typer.echo(json.dumps(data))
+    if not context.params["quiet"]:
+        tell("\n".join(lines))
+    if rejected:
+        raise typer.Exit(REJECTED)
+
+
+def finish_run(context: typer.Context, summary: Summary, done: str) -> None:
+    """As `finish`, for the commands that write something for every conformer."""
+    rate = summary.read / max(summary.seconds, 1e-9)
+    lines = [
+        f"{done} {summary.written} of {summary.read} conformers in {summary.seconds:.1f} s ({rate:.0f}/s) "
+        f"-> {summary.output}"
+    ]
+    if summary.metrics:
+        lines.append(", ".join(f"{name} {value:.4f} A" for name, value in summary.metrics.items()))
+    lines += summary.notes
+    if summary.out_of_domain:
+        lines.append(
+            f"{summary.out_of_domain} are outside of what model {summary.model} was trained on (in_domain is 0):"
+        )
+        lines += _counted(summary.domain_reasons)
+    lines += rejected_lines(summary.reasons, summary.rejected_in)
+    finish(context, summary.to_dict(), lines, summary.rejected)
+
+
+def rejected_lines(reasons: dict[str, int], listed_in: str) -> list[str]:
+    """Say how many records were rejected, where they are listed, and why; nothing if there are none."""
+    where = f", listed in {listed_in}" if listed_in else ""
+    return [f"{sum(reasons.values())} rejected{where}:", *_counted(reasons)] if reasons else []
+
+
+def _counted(reasons: dict[str, int]) -> list[str]:
+    """Return the most frequent reasons, a line each."""
+    lines = [f"  {count} x {'such as: ' if count > 1 else ''}{reason}" for reason, count in reasons.items()]
+    others = len(lines) - SHOWN_REASONS
+    return lines[:SHOWN_REASONS] + ([f"  and {others} other reasons"] if others > 0 else [])
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return the rows as text, a line each, with cells below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def tell(text: str) -> None:
+    """Print on stderr."""
+    typer.echo(text, err=True)

@@ -1,0 +1,47 @@
+"""molgiae reconstruct: what embeddings remember of conformers."""
+
+from __future__ import annotations
+
+import typer
+
+from molgiae.config import AUTO_MODEL, BATCH_SIZE
+
+from .options import (
+    BatchSize,
+    Device,
+    Format,
+    Inputs,
+    Json,
+    Model,
+    OnError,
+    Output,
+    Overwrite,
+    Quiet,
+    run_options,
+)
+from .printing import finish_run, tell
+
+
+def reconstruct(
+    context: typer.Context,
+    inputs: Inputs,
+    output: Output = None,
+    model: Model = AUTO_MODEL,
+    device: Device = "auto",
+    batch_size: BatchSize = BATCH_SIZE,
+    format: Format = None,
+    on_error: OnError = "skip",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write what the embedding remembers of every conformer, in the pose and order of the input.
+
+    \b
+    molgiae reconstruct conformers.sdf -o reconstructed.sdf
+    molgiae reconstruct conformers.sdf -o reconstructed.h5
+    """
+    from molgiae.commands.reconstruct import reconstruct as run
+
+    options = run_options(context, tell=None if quiet else tell)
+    finish_run(context, run(inputs, options), "reconstructed")
