@@ -120,7 +120,7 @@ def test_npz_alone_by_option_names_itself_after_the_input(sdf, model_path, tmp_p
     ("words", "message"),
     [
         (["--format", "npz", "-o", "x.h5"], "end the name of the output in .npz"),
-        (["--drop-rejected", "-o", "x.h5"], "HDF5 lists refused records by itself"),
+        (["--drop-rejected", "-o", "x.h5"], "HDF5 lists rejected records by itself"),
         (["-o", "x.csv"], "end the name of the output in .h5 or .npz"),
     ],
 )
