@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
+from molgiae.matching.automorphisms import all_permutations
 from molgiae.matching.bounds import radial_bound
 from molgiae.matching.kabsch import best_overlap, kabsch
-from molgiae.matching.symmetry import all_permutations
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from molgiae.data.conformer import Conformer
 from molgiae.errors import ConfigError
 from molgiae.matching.atoms import EXACT, match_atoms
+from molgiae.matching.automorphisms import cached_symmetry
+from molgiae.matching.branch_and_bound import Search
 from molgiae.matching.kabsch import kabsch
 from molgiae.matching.molecules import molecules_of
-from molgiae.matching.search import Search
-from molgiae.matching.symmetry import cached_symmetry
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from molgiae.data.conformer import Conformer
-from molgiae.matching import search as search_module
+from molgiae.matching import branch_and_bound as search_module
 from molgiae.matching import superpose_pairs
 from tests.commands.test_dedup import bonded
 from tests.conformers import moved
@@ -91,14 +91,14 @@ def test_of_a_pair_and_its_mirror_image_both_must_be_proven(monkeypatch):
     rng = np.random.default_rng(2)
     x, y, _ = conformers("tert-butanol", "unrelated", rng)
     assert superpose_pairs([x], [y], allow_reflection=True).proven[0]
-    given_up = search_module.branch_and_bound
+    run = search_module.BranchAndBound.run
 
-    def second_unproven(pairs):
-        core, choices, proven = given_up(pairs)
+    def second_unproven(self):
+        core, choices, proven = run(self)
         calls.append(proven)
         return core, choices, proven & (len(calls) < 2)
 
     calls: list = []
-    monkeypatch.setattr(search_module, "branch_and_bound", second_unproven)
+    monkeypatch.setattr(search_module.BranchAndBound, "run", second_unproven)
     assert not superpose_pairs([x], [y], allow_reflection=True).proven[0]
     assert len(calls) == 2

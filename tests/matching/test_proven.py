@@ -9,15 +9,15 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
-from molgiae.matching import search as search_module
-from molgiae.matching import symmetry as symmetry_module
+from molgiae.matching import automorphisms as automorphisms_module
+from molgiae.matching import branch_and_bound as search_module
+from molgiae.matching.automorphisms import Symmetry, symmetry_of
+from molgiae.matching.branch_and_bound import BranchAndBound, Pairs, Search, largest_turn
 from molgiae.matching.chain import _bounds as chain_bounds
 from molgiae.matching.chain import promising
 from molgiae.matching.graphs import Graphs, graphs_of, isomorphism, products, transversals
 from molgiae.matching.kabsch import best_rotations
 from molgiae.matching.molecules import reordered
-from molgiae.matching.search import Incumbents, Nodes, Pairs, Search, View, branch_and_bound, largest_turn
-from molgiae.matching.symmetry import Symmetry, symmetry_of
 from tests.matching.enumeration import (
     GEOMETRIES,
     GRAPHS,
@@ -80,7 +80,7 @@ def searches(name: str, monkeypatch: pytest.MonkeyPatch) -> list[Search]:
         found.append(Search(symmetry))
         found[-1].direct = False
     if len(symmetry.core) > 1:
-        monkeypatch.setattr(symmetry_module, "CORE_LIMIT", 1)
+        monkeypatch.setattr(automorphisms_module, "CORE_LIMIT", 1)
         found.append(Search(symmetry_of(graph)))
         assert found[-1].symmetry.levels
         monkeypatch.undo()
@@ -155,10 +155,10 @@ def test_the_best_survives_all_bounds_of_the_search(name, monkeypatch):
     best = np.array([overlaps(a, b, maps).max() for a, b in zip(x, y, strict=True)])
     bar = best - 1e-9 * (np.square(x).sum(axis=(1, 2)) + np.square(y).sum(axis=(1, 2)))
     finished_only(monkeypatch)
-    monkeypatch.setattr(Incumbents, "sufficient", lambda self, pair: bar[pair])
-    monkeypatch.setattr(search_module, "BUDGET", 1 << 40)
+    monkeypatch.setattr(BranchAndBound, "sufficient", lambda self, pair: bar[pair])
+    monkeypatch.setattr(search_module, "MAX_VISITS", 1 << 40)
     pairs = Pairs.of(symmetry, x, y)
-    core, choices, proven = branch_and_bound(pairs)
+    core, choices, proven = BranchAndBound(pairs).run()
     assert proven.all()
     orders = pairs.orders(core, choices)
     found = np.array([overlaps(a, b, order[None])[0] for a, b, order in zip(x, y, orders, strict=True)])
@@ -215,29 +215,30 @@ def test_no_permutation_is_excluded_that_is_best_within_the_turn(name, geometry)
     for angle, excess in itertools.product((0.02, 0.3, 1.2, 2.5), (0.05, 0.5, 1e9)):
         x, y = pair(geometry, maps, rng)
         pairs = Pairs.of(symmetry, x[None], y[None])
-        [leaves] = pairs.leaves
-        shape = (1, *leaves.bunches.atoms.shape[:1], len(leaves.bunches.permutations))
-        alive, is_open = np.ones(shape, bool), np.ones(shape[:2], bool)
-        nodes = Nodes(np.zeros(1, int), np.zeros(1, int), pairs.core[:, 0, :1], [alive], [is_open])
+        [[[reference], [probe]]] = pairs.leaves
+        [bunches] = symmetry.bunches
+        n_bunches = len(bunches.atoms)
+        alive, is_open = np.ones((1, pairs.options.shape[3]), bool), np.ones((1, n_bunches), bool)
         rotation = Rotation.random(random_state=7)
-        view = View.of(leaves, nodes, alive, is_open, rotation.as_matrix().reshape(9, 1))
+        view = BranchAndBound(pairs).view(
+            np.zeros(1, int), alive, is_open, rotation.as_matrix().reshape(9, 1)
+        )
         before = view.bound.copy()
         view.contract(np.array([excess]), np.array([angle]))
-        excluded += (~view.alive).sum()
-        turned = rotation.apply(leaves.y[0].reshape(-1, 3)).reshape(leaves.y[0].shape)
-        towards = np.cross(turned, leaves.x[0]).reshape(-1, 3)
-        towards = np.vstack(
-            [towards, np.cross(turned, -leaves.x[0]).reshape(-1, 3), rng.normal(size=(40, 3))]
-        )
+        left = view.alive.reshape(n_bunches, -1)
+        excluded += (~left).sum()
+        turned = rotation.apply(probe.reshape(-1, 3)).reshape(probe.shape)
+        towards = np.cross(turned, reference).reshape(-1, 3)
+        towards = np.vstack([towards, -towards, rng.normal(size=(40, 3))])
         towards /= np.maximum(np.linalg.norm(towards, axis=1, keepdims=True), 1e-12)
         for axis, part in itertools.product(towards, (1.0, 0.5)):
             there = (
                 Rotation.from_rotvec(part * angle * axis).apply(turned.reshape(-1, 3)).reshape(turned.shape)
             )
-            value = np.einsum("gki,gpki->gp", leaves.x[0], there[:, leaves.bunches.permutations])
+            value = np.einsum("gki,gpki->gp", reference, there[:, bunches.permutations])
             best = value.max(axis=1)
             possible = best > before[0] - excess  # less cannot make a better solution
-            among = np.where(view.alive[0], value, -np.inf).max(axis=1)
+            among = np.where(left, value, -np.inf).max(axis=1)
             assert (among >= best - 1e-9)[possible].all()
             assert (best <= view.bound[0] + 1e-9)[possible].all()
     assert excluded
@@ -247,7 +248,7 @@ def test_no_permutation_is_excluded_that_is_best_within_the_turn(name, geometry)
 def test_a_search_given_up_is_not_proven(budget, monkeypatch):
     """Solutions are taken from finished nodes alone, so that what was not looked at is not known by chance."""
     finished_only(monkeypatch)
-    monkeypatch.setattr(search_module, "BUDGET", budget)
+    monkeypatch.setattr(search_module, "MAX_VISITS", budget)
     wrong = 0
     for name in ("propane", "butyne", "four waters", "tert-butanol"):
         search, maps, rng = (
@@ -267,13 +268,14 @@ def test_a_search_given_up_is_not_proven(budget, monkeypatch):
 
 def finished_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let incumbents come from nodes with all bunches decided."""
-    offer = Incumbents.offer
+    offer = BranchAndBound.offer
 
-    def of_finished(self, nodes: Nodes, overlap, choices):
-        finished = np.all([~is_open.any(axis=1) for is_open in nodes.open], axis=0)
-        offer(self, nodes, np.where(finished, overlap, -1e3), choices)
+    def of_finished(self, row, alive, value):
+        finished = (self.left(alive) == 1).all(axis=1)
+        self.overlap = np.maximum(self.overlap, -1e3)
+        offer(self, row[finished], alive[finished], value[finished])
 
-    monkeypatch.setattr(Incumbents, "offer", of_finished)
+    monkeypatch.setattr(BranchAndBound, "offer", of_finished)
 
 
 def same_but_for_leaves(symmetry: Symmetry, core: np.ndarray, maps: np.ndarray) -> np.ndarray:
@@ -286,7 +288,7 @@ def same_but_for_leaves(symmetry: Symmetry, core: np.ndarray, maps: np.ndarray) 
 
 
 def chain_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Symmetry:
-    monkeypatch.setattr(symmetry_module, "CORE_LIMIT", 1)
+    monkeypatch.setattr(automorphisms_module, "CORE_LIMIT", 1)
     return symmetry_of(graph_of(GRAPHS[name]))
 
 
@@ -359,7 +361,7 @@ def test_a_chain_whose_last_search_was_given_up_proves_nothing(monkeypatch):
     search = Search(chain_of("four waters", monkeypatch))
     x, y = pair("unrelated", automorphisms("four waters"), np.random.default_rng(0))
     assert search(x[None], y[None])[1][0]
-    monkeypatch.setattr(search_module, "BUDGET", 0)
+    monkeypatch.setattr(search_module, "MAX_VISITS", 0)
     assert not search(x[None], y[None])[1][0]
 
 

@@ -15,10 +15,10 @@ from molgiae.data.bonds import perceived_bonds
 from molgiae.data.conformer import NO_BONDS, Conformer
 from molgiae.data.toolkits import from_rdkit
 from molgiae.errors import ConfigError
+from molgiae.matching import branch_and_bound as search_module
 from molgiae.matching import kabsch, radial_bound, superpose_pairs
-from molgiae.matching import search as search_module
+from molgiae.matching.automorphisms import symmetry_of
 from molgiae.matching.graphs import graphs_of, products, transversals
-from molgiae.matching.symmetry import symmetry_of
 from tests.conformers import mirrored, moved
 
 FLEXIBLE = ("CCO", "CC(C)CO", "CC(=O)NC(C)C", "C1CCOC1CC", "CC(C)(C)OC", "c1ccccc1CC(F)(F)F", "OCC(O)CO")
@@ -118,7 +118,7 @@ def test_bounds_and_trying_all_agree(smiles, monkeypatch):
     reference, probe = [of(mol, i) for i in (0, 0, 1)], [of(mol, j) for j in (1, 2, 3)]
     found = {}
     for limit in (0, 1 << 20):
-        monkeypatch.setattr(search_module, "DIRECT", limit)
+        monkeypatch.setattr(search_module, "MAX_DIRECT", limit)
         found[limit] = superpose_pairs(reference, probe)
     assert_allclose(found[0].rmsd, found[1 << 20].rmsd, atol=1e-6)
 
@@ -227,7 +227,7 @@ def test_a_search_cut_short_says_so(smiles, monkeypatch):
     pair = [of(mol, 0)], [of(mol, 1)]
     whole = superpose_pairs(*pair)
     assert whole.proven[0]
-    monkeypatch.setattr(search_module, "BUDGET", 0)
+    monkeypatch.setattr(search_module, "MAX_VISITS", 0)
     cut = superpose_pairs(*pair)
     assert not cut.proven[0]
     assert cut.rmsd[0] >= whole.rmsd[0] - 1e-6

@@ -51,8 +51,28 @@ class Symmetry:
     bunches: list[Bunches]
     levels: list[Level]
 
+    @property
+    def options(self) -> list[int]:
+        """Permutations of each bunch."""
+        return [len(bunches.permutations) for bunches in self.bunches for _ in bunches.atoms]
+
+    def exchanged(self) -> Ints:
+        """Return what each permutation of all bunches becomes by each exchange of two leaves (T, E).
+
+        Bunches of fewer leaves have fewer exchanges; in place of others the permutation stays what it is.
+        """
+        start = 0
+        most = max((len(exchanges(bunches.atoms.shape[1])) for bunches in self.bunches), default=0)
+        result = np.repeat(np.arange(sum(self.options))[:, None], most, axis=1)
+        for bunches in self.bunches:
+            for _ in bunches.atoms:
+                table = swapped(bunches.atoms.shape[1])
+                result[start : start + len(table), : table.shape[1]] = table + start
+                start += len(table)
+        return result
+
     def with_core(self, core: Ints) -> Symmetry:
-        """The same with other core automorphisms (K, n)."""
+        """Return the same with other core automorphisms (K, n)."""
         bunches = [Bunches(b.atoms, _images(b.atoms, core), b.permutations) for b in self.bunches]
         return Symmetry(core, bunches, [])
 
