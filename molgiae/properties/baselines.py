@@ -1,14 +1,14 @@
-"""What a model has to beat: the mean, composition, and kernel ridge regression on fixed features."""
+"""Baselines that a model has to beat: the mean, composition, and kernel ridge regression on fixed features."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import pdist
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.metrics.pairwise import pairwise_kernels
 
 from molgiae.errors import ShapeError
 from molgiae.properties.labels import Labelled
@@ -16,77 +16,50 @@ from molgiae.properties.references import Kind, References, fit_references
 from molgiae.properties.splitting import Split
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 N_MAX = 8000
 """Most training rows of kernel ridge regression; its time grows with their third power."""
 N_SEARCH = 1000
-"""Most training rows with which kernel, width and strength are chosen."""
+"""Most rows, of training and validation each, with which kernel, width and strength are chosen."""
 ALPHAS = 1e-8, 1e-6, 1e-4, 1e-2, 1.0
+"""Strengths of the regularization that are tried; with the least of them no kernel matrix is singular."""
 WIDTHS = 0.5, 1.0, 2.0, 4.0, 8.0
 """Widths tried, times the median distance of training rows."""
-METRICS = {"laplacian": "cityblock", "gaussian": "euclidean"}
+KERNELS = {
+    "laplacian": ("cityblock", lambda width: 1 / width),
+    "rbf": ("euclidean", lambda width: 1 / (2 * width**2)),
+}
+"""Kernels tried, exp(-gamma |x - y|_1) and exp(-gamma |x - y|^2): distance that widths go by, gamma of a width."""
 CHUNK = 2048
 """Rows predicted at once."""
+MIN_SPREAD = 1e-9
+"""Relative standard deviation below which a feature is a constant, which says nothing."""
 
 
-@dataclass(frozen=True, eq=False)
-class KernelRidge:
-    """Kernel ridge regression on standardised features, fitted to one target.
-
-    Attributes:
-        kernel: "laplacian", exp(-|x - y|_1 / width), or "gaussian", exp(-|x - y|^2 / (2 width^2)).
-        width: of the kernel.
-        alpha: strength of the regularisation; the values are standardised.
-        n_train: rows it was fitted to.
-        rows: (n_train, F) standardised.
-        dual: (n_train,) weights.
-        center: (F,) and
-        scale: (F,) of the standardisation.
-        mean: of the values.
-    """
-
-    kernel: str
-    width: float
-    alpha: float
-    n_train: int
-    rows: Floats
-    dual: Floats
-    center: Floats
-    scale: Floats
-    mean: float
-
-    def predict(self, features: Floats) -> Floats:
-        """(M,) values for features (M, F)."""
-        standard = (features - self.center) / self.scale
-        parts = [
-            _kernel(self.kernel, cdist(standard[i : i + CHUNK], self.rows, METRICS[self.kernel]), self.width)
-            @ self.dual
-            for i in range(0, len(standard), CHUNK)
-        ]
-        return self.mean + np.concatenate([np.empty(0), *parts])
-
-
-def fit_kernel_ridge(
+def kernel_ridge(
     features: Floats,
     values: Floats,
     validation: tuple[Floats, Floats],
+    wanted: Floats,
     *,
     seed: int = 0,
     n_max: int = N_MAX,
-    n_search: int = N_SEARCH,
-) -> KernelRidge:
-    """Fit, with kernel, width and strength by the mean absolute error of a validation set.
+) -> Floats:
+    """Predict (K,) values by kernel ridge regression on standardized features.
 
-    Of more rows than `n_search`, or `n_max`, a random subset is used for the choice, or for the fit.
+    Kernel, width and strength are those of the least mean absolute error on a validation set. Of more rows than
+    `N_SEARCH`, or `n_max`, a random subset is used for the choice, or for the fit.
 
     Args:
         features: (M, F).
         values: (M,), without NaN.
-        validation: features (K, F) and values (K,) of the validation set.
+        validation: features (V, F) and values (V,) of the validation set.
+        wanted: (K, F) features of what is predicted.
         seed: of the subsets.
         n_max: most rows of the fit.
-        n_search: most rows of the search, of training and validation each.
+
+    Raises:
+        ShapeError: if there are no rows, or not as many values.
     """
     if len(features) != len(values) or not len(values):
         raise ShapeError(
@@ -94,48 +67,39 @@ def fit_kernel_ridge(
         )
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(values))[:n_max]
+    chosen = rng.permutation(len(validation[1]))[:N_SEARCH]
     center, scale = features[order].mean(axis=0), features[order].std(axis=0)
-    scale = np.where(scale > 1e-9 * np.maximum(1.0, np.abs(center)), scale, np.inf)  # constants say nothing
-    rows, mean = (features[order] - center) / scale, float(values[order].mean())
+    scale = np.where(scale > MIN_SPREAD * np.maximum(1.0, np.abs(center)), scale, np.inf)
+    rows, held, wanted = (
+        (table - center) / scale for table in (features[order], validation[0][chosen], wanted)
+    )
+    mean = float(values[order].mean())
     goal = values[order] - mean
-    chosen = rng.permutation(len(validation[1]))[:n_search]
-    held = (validation[0][chosen] - center) / scale, validation[1][chosen] - mean
-    kernel, width, alpha = _search(rows[:n_search], goal[:n_search], held)
-    matrix = _kernel(kernel, cdist(rows, rows, METRICS[kernel]), width)
-    strengths = (strength for strength in ALPHAS if strength >= alpha)  # the last is never too weak
-    alpha, dual = next((a, dual) for a in strengths if (dual := _solved(matrix, goal, a)) is not None)
-    return KernelRidge(kernel, width, alpha, len(rows), rows, dual, center, scale, mean)
+    kernel, gamma, alpha = _search(rows[:N_SEARCH], goal[:N_SEARCH], held, validation[1][chosen] - mean)
+    model = KernelRidge(alpha=alpha, kernel=kernel, gamma=gamma).fit(rows, goal)
+    parts = [model.predict(wanted[start : start + CHUNK]) for start in range(0, len(wanted), CHUNK)]
+    return mean + np.concatenate([np.empty(0), *parts])
 
 
-def _search(rows: Floats, goal: Floats, held: tuple[Floats, Floats]) -> tuple[str, float, float]:
-    best, choice = np.inf, ("gaussian", 1.0, ALPHAS[-1])
-    if not len(held[1]):
+def _search(rows: Floats, goal: Floats, held: Floats, held_goal: Floats) -> tuple[str, float, float]:
+    """Return kernel, gamma and strength of the least error."""
+    best, choice = np.inf, ("rbf", 0.5, ALPHAS[-1])
+    if not len(held):
         return choice
-    for kernel, metric in METRICS.items():
-        among, across = cdist(rows, rows, metric), cdist(held[0], rows, metric)
-        typical = float(np.median(among[among > 0])) if (among > 0).any() else 1.0
-        for width in (factor * typical for factor in WIDTHS):
-            matrix, other = _kernel(kernel, among, width), _kernel(kernel, across, width)
-            for alpha in ALPHAS:
-                dual = _solved(matrix, goal, alpha)
-                error = np.inf if dual is None else float(np.abs(other @ dual - held[1]).mean())
-                if error < best:
-                    best, choice = error, (kernel, width, alpha)
+    grid = []
+    for kernel, (metric, gamma_of) in KERNELS.items():
+        distance = pdist(rows, metric)
+        distance = distance[distance > 0]
+        typical = float(np.median(distance)) if len(distance) else 1.0
+        grid += [(kernel, gamma_of(factor * typical)) for factor in WIDTHS]
+    for kernel, gamma in grid:
+        among, across = (pairwise_kernels(x, rows, metric=kernel, gamma=gamma) for x in (rows, held))
+        for alpha in ALPHAS:
+            model = KernelRidge(alpha=alpha, kernel="precomputed").fit(among, goal)
+            error = float(np.abs(model.predict(across) - held_goal).mean())
+            if error < best:
+                best, choice = error, (kernel, gamma, alpha)
     return choice
-
-
-def _kernel(name: str, distance: Floats, width: float) -> Floats:
-    return np.exp(-distance / width) if name == "laplacian" else np.exp(-0.5 * (distance / width) ** 2)
-
-
-def _solved(matrix: Floats, goal: Floats, alpha: float) -> Floats | None:
-    """Dual weights; None where the matrix is singular to working precision."""
-    regularised = matrix.copy()
-    regularised[np.diag_indices_from(regularised)] += alpha
-    try:
-        return cho_solve(cho_factor(regularised, lower=True, overwrite_a=True), goal)
-    except LinAlgError:
-        return None
 
 
 def baselines(
@@ -147,7 +111,7 @@ def baselines(
     seed: int = 0,
     n_max: int = N_MAX,
 ) -> dict[str, Floats]:
-    """Predictions (K, T) for the K conformers of the test set, by the name of the row.
+    """Return predictions (K, T) for the K conformers of the test set, by the name of the row.
 
     Args:
         labelled: M conformers.
@@ -155,7 +119,7 @@ def baselines(
         references: taken off before kernel ridge regression and put back.
         features: (M, F) for rows of kernel ridge regression, by what they are called, as in "embedding".
         seed: of subsets of rows.
-        n_max: see `fit_kernel_ridge`.
+        n_max: see `kernel_ridge`.
     """
     train, test = labelled.take(split.train), labelled.take(split.test)
     trivial: tuple[Kind, ...] = "mean", "composition"
@@ -164,22 +128,15 @@ def baselines(
         for kind in trivial
     }
     rest = labelled.values - references.of(labelled.block)
-    for what, table in (features or {}).items():
-        columns = [
-            _kernel_ridge_column(table.astype(np.float64), rest[:, t], split, seed, n_max)
-            for t in range(rest.shape[1])
-        ]
-        name = f"kernel ridge on {what}"
-        fitted = min(n_max, len(split.train))
-        if fitted < len(split.train):
-            name += f" ({fitted} of {len(split.train)} training rows)"
-        found[name] = references.of(test.block) + np.stack(columns, axis=1)
+    fitted = min(n_max, len(split.train))
+    note = f" ({fitted} of {len(split.train)} training rows)" if fitted < len(split.train) else ""
+    for what, features_of_all in (features or {}).items():
+        table, columns = features_of_all.astype(np.float64), []
+        for values in rest.T:
+            own, held = (rows[np.isfinite(values[rows])] for rows in (split.train, split.validation))
+            validation = table[held], values[held]
+            columns.append(
+                kernel_ridge(table[own], values[own], validation, table[split.test], seed=seed, n_max=n_max)
+            )
+        found[f"kernel ridge on {what}{note}"] = references.of(test.block) + np.stack(columns, axis=1)
     return found
-
-
-def _kernel_ridge_column(features: Floats, values: Floats, split: Split, seed: int, n_max: int) -> Floats:
-    train, validation = (rows[np.isfinite(values[rows])] for rows in (split.train, split.validation))
-    held = features[validation], values[validation]
-    return fit_kernel_ridge(features[train], values[train], held, seed=seed, n_max=n_max).predict(
-        features[split.test]
-    )
