@@ -13,6 +13,9 @@ _EXPONENT = re.compile(r"[dD]|\*\^")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 MAX_SHOWN = 60
+"""Characters of a line of input in an error message."""
+MAX_TITLE = 200
+"""Characters kept of the title of a rejected record, which may be any garbage."""
 
 
 def parse_number(word: str) -> float:
@@ -51,6 +54,11 @@ def clean(latin: str) -> str:
     """One line for titles and names: decoded, without surrounding space or control characters."""
     line = repair(latin).strip()
     return line if line.isprintable() else _CONTROL.sub("", line).strip()
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines of a text that ends with a line end, without carriage returns."""
+    return text.replace("\r", "").split("\n")[:-1]
 
 
 def nul_fault(lines: Iterable[str], first_line: int) -> str:

@@ -105,13 +105,13 @@ def test_fast_and_careful_v2000_agree(atoms: Atoms, column: int, patch: str, lin
     tables = read_tables(lines, np.zeros(len(last), np.int64), last)
     if len(tables.record):
         careful = read_ctab(rows[: int(last[0])], 1)
-        np.testing.assert_array_equal(tables.atomic_number, careful.atomic_number)
-        assert tables.position.tobytes() == careful.position.tobytes()
-        assert tables.end[0] == careful.end
-        assert tables.bonds.tolist() == careful.bonds.tolist()
-        if not tables.has_lists[0]:
-            np.testing.assert_array_equal(tables.charge, careful.charge)
-            np.testing.assert_array_equal(tables.isotope, careful.isotope)
+        found, expected = tables.block[0], careful.conformer
+        np.testing.assert_array_equal(found.atomic_number, expected.atomic_number)
+        np.testing.assert_array_equal(found.isotope, expected.isotope)
+        assert found.position.tobytes() == expected.position.tobytes()
+        assert found.bonds.tolist() == expected.bonds.tolist()
+        assert (found.charge, found.multiplicity) == (expected.charge, expected.multiplicity)
+        assert (tables.n_charged[0], tables.end[0]) == (careful.n_charged, careful.end)
 
 
 xyz_numbers = st.one_of(

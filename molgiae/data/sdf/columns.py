@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.conformer import Bonds, offset_of, rows_of
+from molgiae.data.conformer import Bonds, ConformerBlock, offset_of, rows_of
 from molgiae.data.elements import ATOMIC_NUMBER, ISOTOPE
-from molgiae.data.sdf.ctab import HEADER_LINES, LISTED, OLD_CHARGE
+from molgiae.data.fields import split_lines
+from molgiae.data.sdf.ctab import HEADER_LINES, LISTED, OLD_CHARGE, Lists, read_list, with_lists
+from molgiae.errors import ConformerError
 
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -46,21 +48,27 @@ class Lines:
     """Lines of a buffer.
 
     Attributes:
-        view: the bytes.
+        text: the buffer, each byte a character.
+        view: its bytes.
         start: (L,) offset of the first byte of each line.
+        width: (L,) bytes of each line, without its line feed.
         end: (L,) offset of the line feed of each line.
     """
 
     def __init__(self, buffer: bytes) -> None:
+        self.text = buffer.decode("latin-1")
         self.view = np.frombuffer(buffer, np.uint8)
         self.end: Index = np.flatnonzero(self.view == NEWLINE)
-        self.start: Index = np.empty_like(self.end)
-        self.start[:1] = 0
-        self.start[1:] = self.end[:-1] + 1
+        self.start: Index = np.append(0, self.end + 1)[: len(self.end)]
         self.width: Index = self.end - self.start
 
+    def texts(self, first: Index, last: Index) -> list[str]:
+        """Return the text from each first line to each last one, which is left out."""
+        bounds = zip(self.start[first].tolist(), self.start[last].tolist(), strict=True)
+        return [self.text[start:end] for start, end in bounds]
+
     def columns(self, line: Index, width: int, first: int = 0) -> tuple[Bytes, Mask]:
-        """(len(line), width) bytes from column `first` on, and which lines are long enough."""
+        """Return the (len(line), width) bytes from column `first` on, and which lines are long enough."""
         long = self.width[line] >= first + width
         if width > len(self.view):
             return np.zeros((len(line), width), np.uint8), long
@@ -69,7 +77,7 @@ class Lines:
         return rows.view(np.uint8).reshape(-1, width), long
 
     def starting(self, mark: bytes, among: Index | None = None, column: int = 0) -> Index:
-        """Lines, of those in `among`, that have `mark` at `column`."""
+        """Return the lines, of those in `among`, that have `mark` at `column`."""
         if among is None:
             among = np.flatnonzero(self.width >= column + len(mark))
             among = among[self.view[self.start[among] + column] == mark[0]]
@@ -79,33 +87,19 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Tables that were clean, in compressed rows.
+    """Tables that were clean.
 
     Attributes:
         record: (K,) which of the records asked for.
-        atomic_number: (N,) uint8.
-        position: (N, 3) float64, angstrom.
-        isotope: (N,) uint16 mass numbers by the symbols.
-        offset: (K + 1,) int64.
-        bonds: `Bonds` of one record after the other, in rows ``bond_offset[k]:bond_offset[k + 1]``.
-        bond_offset: (K + 1,) int64.
-        charge: (N,) by the charge columns.
-        after: (K,) line after the bonds.
+        block: their atoms and bonds, total charges and multiplicities.
+        n_charged: (K,) numbers of atoms with a formal charge.
         end: (K,) line after ``M  END``.
-        has_lists: (K,) the property block gives charges, radicals or isotopes.
     """
 
     record: Index
-    atomic_number: Bytes
-    position: NDArray[np.float64]
-    isotope: NDArray[np.uint16]
-    offset: Index
-    bonds: Bonds
-    bond_offset: Index
-    charge: Index
-    after: Index
+    block: ConformerBlock
+    n_charged: Index
     end: Index
-    has_lists: Mask
 
 
 def read_tables(lines: Lines, first: Index, last: Index) -> Tables:
@@ -127,25 +121,34 @@ def read_tables(lines: Lines, first: Index, last: Index) -> Tables:
     bonds, bond_ok = _bonds(lines, bond, n_atoms[bond_owner])
     number, isotope, position, charge, atom_ok = _atoms(lines, atom)
     ok[bond_owner[~bond_ok]] = ok[atom_owner[~atom_ok]] = False
+    offset, multiplicity = offset_of(n_atoms), np.zeros(len(record), np.int64)
+    for k in np.flatnonzero(has_lists & ok).tolist():
+        atoms = slice(int(offset[k]), int(offset[k + 1]))
+        lists: Lists = {}
+        try:
+            for line in split_lines(lines.texts(after[k : k + 1], end[k : k + 1])[0]):
+                read_list(line, int(n_atoms[k]), lists)
+        except ConformerError:
+            ok[k] = False
+        given = with_lists(lists, charge[atoms], isotope[atoms], np.zeros_like(isotope[atoms]))
+        charge[atoms], isotope[atoms], multiplicity[k] = given
     bonds, n_bonds = _normalised(bonds, bond_owner, n_atoms, ok)
-    keep = slice(None) if ok.all() else ok[atom_owner]
-    return Tables(
-        record=record[ok],
-        atomic_number=number[keep],
-        position=position[keep],
-        isotope=isotope[keep],
-        offset=offset_of(n_atoms[ok]),
+    block = ConformerBlock.from_arrays(
+        number,
+        position,
+        offset,
+        isotope=isotope,
         bonds=bonds,
         bond_offset=offset_of(n_bonds),
-        charge=charge[keep],
-        after=after[ok],
-        end=end[ok],
-        has_lists=has_lists[ok],
+        charge=np.add.reduceat(charge, offset[:-1]),
+        multiplicity=multiplicity,
     )
+    n_charged = np.add.reduceat((charge != 0).astype(np.int64), offset[:-1])
+    return Tables(record[ok], block if ok.all() else block.take(ok), n_charged[ok], end[ok])
 
 
 def _normalised(bonds: Bonds, owner: Index, n_atoms: Index, ok: Mask) -> tuple[Bonds, Index]:
-    """The bonds of those records that are `ok`, each list as `Bonds` has it, and how many each of them has."""
+    """Return the bonds of those records that are `ok`, as `Bonds` has them, and how many each record has."""
     size = int(n_atoms.max(initial=0)) + 1
     keep = ok[owner]
     first, second = bonds[keep].T
@@ -154,7 +157,7 @@ def _normalised(bonds: Bonds, owner: Index, n_atoms: Index, ok: Mask) -> tuple[B
     key = key[np.diff(key, prepend=-1) > 0]
     pair, high = np.divmod(key, size)
     record, low = np.divmod(pair, size)
-    return np.stack([low, high], axis=1), np.bincount(record, minlength=len(ok))[ok]
+    return np.stack([low, high], axis=1), np.bincount(record, minlength=len(ok))
 
 
 def _counts(lines: Lines, line: Index) -> tuple[Index, Index, Mask]:

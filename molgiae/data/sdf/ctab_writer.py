@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer
 from molgiae.data.elements import ATOMIC_NUMBER, SYMBOLS
+from molgiae.data.sdf.ctab import HEADER_LINES, V30, property_lines, two_integers, v30_lines
 
-HEADER_LINES = 3
 V2000_LIMIT = 999
+"""Atoms that three columns can count."""
+MAX_V2000_COORDINATE = 9999
+"""Angstrom; greater ones have no four decimals in ten columns."""
 PROGRAM_LINE = f"  {'molgiae':<8}{'':10}3D"
 WEDGES_V2000 = frozenset(("1", "6"))
 WAVY_V2000 = "4"
 
 _ATOM_TAIL = " 0" + "  0" * 11
 _V3000_COUNTS = "  0  0  0     0  0            999 V3000"
-_V30 = "M  V30 "
 _V30_WIDTH = 72
 _V30_LISTS = re.compile(r"( ?)\b(P?ATOMS|ENDPTS|[XC]?BONDS|XBHEAD|XBCORR)=\((\d+)([\d\s]*)\)")
 _V30_OF_ATOMS = frozenset(("ATOMS", "PATOMS", "ENDPTS"))
@@ -44,15 +46,14 @@ _DATIVE = "9"
 
 Renumber = Callable[[str], int]
 """New number, from 1, of an atom or bond named as in the record; atom 0 stays 0. KeyError if there is none."""
+Edit = Callable[[str, Renumber], str]
+Order = NDArray[np.integer] | None
+Bond = tuple[int, int, str]
+"""Numbers of two atoms, from 1, and the rest of the line."""
 
 
-def write_ctab(
-    text: str,
-    title: str,
-    conformer: Conformer,
-    order: NDArray[np.integer] | None,
-) -> tuple[str, bool]:
-    """A connection table, from the title to ``M  END``.
+def write_ctab(text: str, title: str, conformer: Conformer, order: Order) -> tuple[str, bool]:
+    """Write a connection table, from the title to ``M  END``.
 
     Args:
         text: the record as read; where it is no connection table of these atoms, one without bonds is made.
@@ -65,42 +66,27 @@ def write_ctab(
     """
     lines = text.replace("\r", "").split("\n")
     try:
-        body = _edited(lines, conformer.atomic_number, conformer.position, order)
+        edit = _edited_v3000 if lines[HEADER_LINES].rstrip().endswith("V3000") else _edited_v2000
+        body = edit(lines, conformer, order)
         comment, kept = lines[2].rstrip(), True
-    except (ValueError, KeyError, IndexError):
-        body, comment, kept = _plain(conformer), "", False
+    except (ValueError, KeyError, IndexError):  # it is no connection table of these atoms
+        body, comment, kept = _without_bonds(conformer), "", False
     return "\n".join([title, PROGRAM_LINE, comment, *body, "M  END", ""]), kept
 
 
-def _edited(
-    lines: Sequence[str],
-    atomic_number: NDArray[np.uint8],
-    position: NDArray[np.float64],
-    order: NDArray[np.integer] | None,
-) -> list[str]:
-    """Counts line to the last line before ``M  END``.
-
-    Raises:
-        ValueError, KeyError, IndexError: the record is not a connection table of these atoms.
-    """
-    edit = _edited_v3000 if lines[HEADER_LINES].rstrip().endswith("V3000") else _edited_v2000
-    return edit(lines, atomic_number, position, order)
-
-
-def _plain(conformer: Conformer) -> list[str]:
-    """A table without bonds."""
-    n, position = len(conformer), conformer.position
+def _without_bonds(conformer: Conformer) -> list[str]:
+    n, masses = len(conformer), conformer.isotope.tolist()
     symbols = [SYMBOLS[z] for z in conformer.atomic_number]
-    if n <= V2000_LIMIT and np.all(np.abs(position) < 9999):
-        atoms = [f"{xyz} {s:<3}{_ATOM_TAIL}" for s, xyz in zip(symbols, _columns(position), strict=True)]
-        masses = [(k, f" {mass:3d}") for k, mass in enumerate(conformer.isotope.tolist(), 1) if mass]
-        isotopes = _list_lines("M  ISO", masses, _VALUES["ISO"]) if masses else ()
+    if n <= V2000_LIMIT and np.all(np.abs(conformer.position) < MAX_V2000_COORDINATE):
+        places = _columns(conformer.position)
+        atoms = [f"{xyz} {symbol:<3}{_ATOM_TAIL}" for symbol, xyz in zip(symbols, places, strict=True)]
+        listed = [(k, f" {mass:3d}") for k, mass in enumerate(masses, 1) if mass]
+        isotopes = _list_lines("M  ISO", listed, _VALUES["ISO"]) if listed else ()
         return [f"{n:3d}  0  0  0  0  0  0  0  0  0999 V2000", *atoms, *isotopes]
     lines = ["BEGIN CTAB", f"COUNTS {n} 0 0 0 0", "BEGIN ATOM"]
-    tails = [f" MASS={mass}" if mass else "" for mass in conformer.isotope.tolist()]
-    rows = zip(symbols, position, tails, strict=True)
-    lines += [f"{k} {symbol} {_words(xyz)} 0{tail}" for k, (symbol, xyz, tail) in enumerate(rows, 1)]
-    return [_V3000_COUNTS, *(_V30 + line for line in (*lines, "END ATOM", "END CTAB"))]
+    for k, (symbol, xyz, mass) in enumerate(zip(symbols, conformer.position, masses, strict=True), 1):
+        lines.append(f"{k} {symbol} {_words(xyz)} 0" + (f" MASS={mass}" if mass else ""))
+    return [_V3000_COUNTS, *(V30 + line for line in (*lines, "END ATOM", "END CTAB"))]
 
 
 def _columns(position: NDArray[np.float64]) -> list[str]:
@@ -127,191 +113,152 @@ def _words(xyz: NDArray[np.float64]) -> str:
 
 def _symbol(written: str, number: int) -> str:
     """The symbol as the record has it (D for deuterium), unless the atom to write is another element."""
-    return written if ATOMIC_NUMBER.get(written) == number else SYMBOLS[number]
+    if written not in ATOMIC_NUMBER:
+        raise ValueError("not an atom line")
+    return written if ATOMIC_NUMBER[written] == number else SYMBOLS[number]
+
+
+def _renumbering(
+    labels: Sequence[str], conformer: Conformer, order: Order
+) -> tuple[list[int], dict[str, int]]:
+    """Return the old index, from 0, of each atom to write, and by its label in the record its new number, from 1."""
+    if len(labels) != len(conformer):
+        raise ValueError("another number of atoms")
+    old = list(range(len(labels))) if order is None else order.tolist()
+    return old, {labels[k]: new for new, k in enumerate(old, 1)} | {"0": 0}
 
 
 # V2000
 
 
-def _edited_v2000(
-    lines: Sequence[str],
-    atomic_number: NDArray[np.uint8],
-    position: NDArray[np.float64],
-    order: NDArray[np.integer] | None,
-) -> list[str]:
-    counts = lines[HEADER_LINES]
-    n_atoms, n_bonds, _ = _two_integers(counts)
-    if n_atoms != len(atomic_number):
-        raise ValueError("another number of atoms")
-    old = np.arange(n_atoms) if order is None else order
-    first_bond = HEADER_LINES + 1 + n_atoms
-    properties = first_bond + n_bonds
-    new = np.empty(n_atoms, int)
-    new[old] = np.arange(1, n_atoms + 1)
-    numbers = {str(k): number for k, number in enumerate(new.tolist(), 1)} | {"0": 0}
-    columns = {f"{k:3d}": f"{number:3d}" for k, number in enumerate(new.tolist(), 1)}
-    written = lines[HEADER_LINES + 1 : first_bond]
-    chiral = "  1" if counts[12:15] == "  1" else "  0"
-    bonds = [_bond_v2000(lines[i], columns, numbers) for i in range(first_bond, properties)]
+def _edited_v2000(lines: Sequence[str], conformer: Conformer, order: Order) -> list[str]:
+    """Return the counts line to the last line before ``M  END``."""
+    counts, first_atom = lines[HEADER_LINES], HEADER_LINES + 1
+    n_atoms, n_bonds, _ = two_integers(counts)
+    first_bond = first_atom + n_atoms
+    after = first_bond + n_bonds
+    old, numbers = _renumbering([str(k) for k in range(1, n_atoms + 1)], conformer, order)
+    numbers |= {f"{label:>3}": new for label, new in numbers.items()}
+    rows = zip(old, conformer.atomic_number.tolist(), _columns(conformer.position), strict=True)
+    atoms = [_atom_v2000(lines[first_atom + k], z, xyz) for k, z, xyz in rows]
+    bonds = [_bond_v2000(lines[i], numbers) for i in range(first_bond, after)]
+    properties = [whole for where in property_lines(lines, after) if (whole := _property(lines[where]))]
     if order is None:
-        below = [line for whole in _properties(lines[properties:]) for line in whole]
+        below = [line for whole in properties for line in whole]
     else:
-        bonds = [_rising(bond) for bond in bonds]
-        rank = sorted(range(n_bonds), key=lambda k: (*sorted((bonds[k][:3], bonds[k][3:6])), bonds[k]))
+        bonds = list(map(_rising, bonds))
+        rank = sorted(range(n_bonds), key=lambda k: (sorted(bonds[k][:2]), bonds[k]))
         bonds = [bonds[k] for k in rank]
-        bond_numbers = {str(k + 1): number for number, k in enumerate(rank, 1)}
-        below = list(
-            _renumbered_properties(lines[properties:], numbers.__getitem__, bond_numbers.__getitem__)
-        )
+        bond_numbers = {str(k + 1): new for new, k in enumerate(rank, 1)}
+        below = list(_renumbered(properties, numbers.__getitem__, bond_numbers.__getitem__))
+    chiral = "  1" if counts[12:15] == "  1" else "  0"
     return [
         f"{n_atoms:3d}{n_bonds:3d}  0  0{chiral}  0  0  0  0  0999 V2000",
-        *(
-            _atom_v2000(written[k], z, xyz)
-            for k, z, xyz in zip(old.tolist(), atomic_number.tolist(), _columns(position), strict=True)
-        ),
-        *bonds,
+        *atoms,
+        *(f"{first:3d}{second:3d}{tail}" for first, second, tail in bonds),
         *below,
     ]
-
-
-def _two_integers(line: str) -> tuple[int, int, str]:
-    """Two numbers in three columns each, else two words; and what follows them."""
-    left, right = line[:3].strip(), line[3:6].strip()
-    if left.isdecimal() and right.isdecimal():
-        return int(left), int(right), line[6:]
-    left, right, *rest = line.split()
-    return int(left), int(right), "".join(f"{word:>3}" for word in rest)
 
 
 def _atom_v2000(line: str, number: int, xyz: str) -> str:
     written, tail = line[31:34].strip(), line[34:].rstrip()
     if written not in ATOMIC_NUMBER or not line[30].isspace():
         written, tail = line.split()[3], _ATOM_TAIL
-        if written not in ATOMIC_NUMBER:
-            raise ValueError("not an atom line")
     if tail[5:8] not in ("  0", ""):  # the parity
         tail = f"{tail[:5]}  0{tail[8:]}"
     return f"{xyz} {_symbol(written, number):<3}{tail}"
 
 
-def _bond_v2000(line: str, columns: Mapping[str, str], numbers: Mapping[str, int]) -> str:
+def _bond_v2000(line: str, numbers: Mapping[str, int]) -> Bond:
     try:
-        ends, tail = columns[line[:3]] + columns[line[3:6]], line[6:]
+        first, second, tail = numbers[line[:3]], numbers[line[3:6]], line[6:]
     except KeyError:
-        first, second, tail = _two_integers(line)
-        ends = f"{numbers[str(first)]:3d}{numbers[str(second)]:3d}"
+        first, second, tail = two_integers(line)
+        first, second = numbers[str(first)], numbers[str(second)]
     if tail[3:6].strip() in WEDGES_V2000:
         tail = f"{tail[:3]}  0{tail[6:]}"
-    return ends + tail.rstrip()
+    return first, second, tail.rstrip()
 
 
-def _rising(bond: str) -> str:
-    """The bond line with the lesser atom first, unless it is dative or wavy."""
-    first, second, kind, stereo = bond[:3], bond[3:6], bond[6:9].strip(), bond[9:12].strip()
-    return bond if first < second or kind == _DATIVE or stereo == WAVY_V2000 else second + first + bond[6:]
+def _rising(bond: Bond) -> Bond:
+    """Return the bond with the lesser atom first, unless it is dative or wavy."""
+    first, second, tail = bond
+    keeps = first < second or tail[:3].strip() == _DATIVE or tail[3:6].strip() == WAVY_V2000
+    return bond if keeps else (second, first, tail)
 
 
-def _properties(lines: Sequence[str]) -> Iterator[list[str]]:
-    """Each line of the property block, and the text on the line behind it where there is one."""
-    i = 0
-    while i < len(lines) and not lines[i].startswith(("M  END", ">", "$$$$")):
-        whole = [line.rstrip() for line in lines[i : i + 1 + lines[i].startswith(("A  ", "G  "))]]
-        i += len(whole)
-        if whole[0] and not whole[0].startswith("M  $3D"):
-            yield whole
+def _property(lines: Sequence[str]) -> list[str]:
+    """Return a property line and its text; nothing for an empty one and for 3D features."""
+    whole = [line.rstrip() for line in lines]
+    return whole if whole[0] and not whole[0].startswith("M  $3D") else []
 
 
-def _renumbered_properties(lines: Sequence[str], atom: Renumber, bond: Renumber) -> Iterator[str]:
-    """The property block in the new numbers: what names single atoms first, then values of atoms, then groups.
+def _renumbered(properties: Sequence[Sequence[str]], atom: Renumber, bond: Renumber) -> Iterator[str]:
+    """Yield the property block in the new numbers: what names single atoms, then values of atoms, then groups.
 
     Lines that cannot be renumbered are left out.
     """
     named: list[tuple[str, list[str]]] = []
-    lists: dict[str, list[tuple[int, str]]] = {}
+    entries: dict[str, list[tuple[int, str]]] = {}
     others: list[str] = []
-    for line, *text in _properties(lines):
-        name = line[3:6]
+    for line, *text in properties:
+        name = line[3:6] if line.startswith("M  ") else line[:3]
         number = bond if name in _OF_BONDS else atom
         try:
-            if line[:3] in _NAMED:
-                named.append((_NAMED[line[:3]](line, atom), text))
-            elif name in _VALUES:
-                pairs = _values(line, number)
-                lists.setdefault(line[:6], []).extend(pairs)
+            if name in _VALUES:
+                words = line[6:].split()[1:]
+                pairs = [(number(k), f" {v:>3}") for k, v in zip(words[::2], words[1::2], strict=True)]
+                entries.setdefault(line[:6], []).extend(pairs)
             elif name in _GROUPS:
                 members = [(number(word), "") for word in line[13:].split()]
-                if line[:10] not in lists:
+                if line[:10] not in entries:
                     others.append(line[:10])
-                lists.setdefault(line[:10], []).extend(members)
+                entries.setdefault(line[:10], []).extend(members)
+            elif line.startswith("M  "):
+                others.append(_FIELDS[name](line, number))
             else:
-                others.append(_GROUP_FIELDS[name](line, number))
+                named.append((_FIELDS[name](line, number), text))
         except (KeyError, ValueError):
             continue
     for line, text in sorted(named):
         yield from [line, *text]
     for name, most in _VALUES.items():
-        if f"M  {name}" in lists:
-            yield from _list_lines(f"M  {name}", lists[f"M  {name}"], most)
+        if f"M  {name}" in entries:
+            yield from _list_lines(f"M  {name}", entries[f"M  {name}"], most)
     for line in others:
-        yield from _list_lines(line, lists[line], IN_A_GROUP_LINE) if line in lists else [line]
-
-
-def _values(line: str, number: Renumber) -> list[tuple[int, str]]:
-    """Number and value of each pair of ``M  CHGnn8 aaa vvv ...``."""
-    words = line[6:].split()[1:]
-    return [(number(k), f" {value:>3}") for k, value in zip(words[::2], words[1::2], strict=True)]
+        yield from _list_lines(line, entries[line], IN_A_GROUP_LINE) if line in entries else [line]
 
 
 def _list_lines(head: str, entries: Sequence[tuple[int, str]], most: int) -> Iterator[str]:
-    """Lines of at most so many entries, in the order of their numbers, each line with their count."""
+    """Yield lines of at most so many entries, in the order of their numbers, each line with their count."""
     entries = sorted(entries, key=lambda entry: entry[0])
     for start in range(0, max(len(entries), 1), most):
         part = entries[start : start + most]
         yield f"{head}{len(part):3d}" + "".join(f" {number:3d}{value}" for number, value in part)
 
 
-def _named_atom(line: str, atom: Renumber) -> str:
-    """``A  aaa``, ``V  aaa text``."""
-    return f"{line[:3]}{atom(line[3:6].strip()):3d}{line[6:]}"
+def _at(*columns: tuple[int, int]) -> Edit:
+    """Return what renumbers a property line that has numbers in these columns."""
+
+    def edit(line: str, number: Renumber) -> str:
+        for start, stop in columns:
+            if start < len(line):
+                new = number(line[start:stop].strip() or "0")
+                line = f"{line[:start]}{new:{stop - start}d}{line[stop:]}"
+        return line
+
+    return edit
 
 
-def _named_atoms(line: str, atom: Renumber) -> str:
-    """``G  aaappp``."""
-    return f"{_named_atom(line[:6], atom)}{atom(line[6:9].strip()):3d}{line[9:]}"
-
-
-def _as_it_is(line: str, number: Renumber) -> str:
-    return line
-
-
-def _attachment_points(line: str, atom: Renumber) -> str:
-    """``M  SAP sssnn6 iii ooo id ...``, by columns: the name may be blank."""
-    points = [line[start : start + 11] for start in range(13, len(line), 11)]
-    return line[:13] + "".join(
-        f" {atom(p[:4].strip()):3d} {atom(p[4:8].strip() or '0'):3d}{p[8:]}" for p in points
-    )
-
-
-def _corresponding_bonds(line: str, bond: Renumber) -> str:
+def _in_order(line: str, bond: Renumber) -> str:
     """``M  CRS sssn8 bbb ...``, whose order means something."""
     return line[:13] + "".join(f" {bond(word):3d}" for word in line[13:].split())
 
 
-def _bond_vector(line: str, bond: Renumber) -> str:
-    """``M  SBV sss bbb x y``."""
-    return f"{line[:10]} {bond(line[10:14].strip()):3d}{line[14:]}"
-
-
-_NAMED: dict[str, Callable[[str, Renumber], str]] = {
-    "A  ": _named_atom,
-    "V  ": _named_atom,
-    "G  ": _named_atoms,
-}
-
 _VALUES = dict.fromkeys(("CHG", "RAD", "ISO", "RBC", "SUB", "UNS", "RGP", "ZCH", "HYD", "ZBO"), 8) | {
     "APO": 2
 }
-"""Property lines of numbers and values, with the most that a line holds."""
+"""Property lines of numbers and values, ``M  CHGnn8 aaa vvv ...``, with the most that a line holds."""
 
 _GROUPS = frozenset(("SAL", "SPA", "SBL"))
 """Property lines of the atoms or bonds of a group, by columns: the group and the count may touch."""
@@ -321,41 +268,34 @@ IN_A_GROUP_LINE = 15
 _OF_BONDS = frozenset(("ZBO", "SBL", "CRS", "SBV"))
 """Property lines whose numbers are of bonds."""
 
-_GROUP_FIELDS: dict[str, Callable[[str, Renumber], str]] = {
-    **dict.fromkeys(
-        ("STY", "SST", "SLB", "SCN", "SDS", "SMT", "SDI", "SDT", "SDD", "SCD", "SED", "SPL", "SNC", "SCL"),
-        _as_it_is,
-    ),
-    **dict.fromkeys(("SBT", "REG", "LOG"), _as_it_is),
-    "SAP": _attachment_points,
-    "CRS": _corresponding_bonds,
-    "SBV": _bond_vector,
+_UNNUMBERED = """STY SST SLB SCN SDS SMT SDI SDT SDD SCD SED SPL SNC SCL SBT REG LOG"""
+"""Property lines of groups, which keep their numbers, and of nothing else."""
+
+_FIELDS: dict[str, Edit] = {
+    **dict.fromkeys(("A  ", "V  "), _at((3, 6))),
+    "G  ": _at((3, 6), (6, 9)),
+    "SAP": _at(*((start, start + 4) for point in range(13, 79, 11) for start in (point, point + 4))),
+    "SBV": _at((10, 14)),
+    "CRS": _in_order,
+    **dict.fromkeys(_UNNUMBERED.split(), _at()),
 }
-"""Other property lines that can be renumbered; groups keep their numbers."""
+"""What renumbers the other property lines."""
 
 
 # V3000
 
 
-def _edited_v3000(
-    lines: Sequence[str],
-    atomic_number: NDArray[np.uint8],
-    position: NDArray[np.float64],
-    order: NDArray[np.integer] | None,
-) -> list[str]:
-    logical = list(_logical_lines(lines))
+def _edited_v3000(lines: Sequence[str], conformer: Conformer, order: Order) -> list[str]:
+    """Return the counts line to the last line before ``M  END``."""
+    logical = [line for _, line in v30_lines(lines)]
     logical = logical[: logical.index("END CTAB") + 1]
-    begin, end = logical.index("BEGIN ATOM"), logical.index("END ATOM")
-    atoms = [line.split(maxsplit=5) for line in logical[begin + 1 : end]]
-    if len(atoms) != len(atomic_number):
-        raise ValueError("another number of atoms")
-    old = np.arange(len(atoms)) if order is None else order
-    numbers = {atoms[k][0]: new for new, k in enumerate(old.tolist(), 1)} | {"0": 0}
-    edited = [_without_3d_features(line) for line in logical[: begin + 1]]
-    for new, (k, z, xyz) in enumerate(zip(old.tolist(), atomic_number.tolist(), position, strict=True), 1):
+    begin, end = logical.index("BEGIN ATOM") + 1, logical.index("END ATOM")
+    atoms = [line.split(maxsplit=5) for line in logical[begin:end]]
+    old, numbers = _renumbering([label for label, *_ in atoms], conformer, order)
+    edited = [_without_3d_features(line) for line in logical[:begin]]
+    rows = zip(old, conformer.atomic_number.tolist(), conformer.position, strict=True)
+    for new, (k, z, xyz) in enumerate(rows, 1):
         _, written, _, _, _, *rest = atoms[k]
-        if written not in ATOMIC_NUMBER:
-            raise ValueError("not an atom line")
         kept = _V30_PARITY.sub("", " " + "".join(rest))
         edited.append(f"{new} {_symbol(written, z)} {_words(xyz)}{kept}")
     edited += _after_atoms_v3000(logical[end:], numbers, rising=order is not None)
@@ -428,24 +368,10 @@ def _renumbered_lists(line: str, atoms: Mapping[str, int], bonds: Mapping[str, i
     return _V30_CROSSING.sub(crossing, _V30_ATTACHMENT.sub(attachment, _V30_LISTS.sub(members, line)))
 
 
-def _logical_lines(lines: Sequence[str]) -> Iterator[str]:
-    """Contents of the ``M  V30`` lines, continuations joined."""
-    joined = ""
-    for line in lines[HEADER_LINES + 1 :]:
-        if not line.startswith(_V30):
-            return
-        joined += line[len(_V30) :].rstrip()
-        if joined.endswith("-"):
-            joined = joined[:-1]
-        else:
-            yield joined.strip()
-            joined = ""
-
-
 def _wrapped(line: str) -> Iterator[str]:
     """``M  V30`` lines of at most 80 characters."""
     while len(line) > _V30_WIDTH:
         cut = line.rfind(" ", 0, _V30_WIDTH) + 1 or _V30_WIDTH
-        yield f"{_V30}{line[:cut]}-"
+        yield f"{V30}{line[:cut]}-"
         line = line[cut:]
-    yield _V30 + line
+    yield V30 + line

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.elements import ISOTOPE
-from molgiae.data.fields import clean, nul_fault, repair, shown
+from molgiae.data.fields import MAX_TITLE, clean, nul_fault, repair, shown
 from molgiae.data.sources import Cursor
 from molgiae.data.xyz.atoms import (
     decode,
@@ -34,7 +34,6 @@ from molgiae.data.xyz.species import any_may_be_types
 from molgiae.errors import ConformerError
 
 HEADER_LINES = 2
-MAX_TITLE = 200
 ONE_BY_ONE = 1 << 16
 """Bytes below which frames that are not all alike are read one by one."""
 NEWLINE = ord("\n")
