@@ -1,0 +1,62 @@
+"""Commands that run no network do not load torch, whose import takes longer than their work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import molgiae
+from tests.data.molfiles import molecule, sdf_record
+
+CODE = """
+import sys
+from molgiae.cli import app
+app(standalone_mode=False)
+print("loaded" if "torch" in sys.modules else "not loaded", file=sys.stderr)
+"""
+
+WITHOUT = [
+    ["dedup", "a.sdf", "-o", "unique.sdf"],
+    ["dedup", "a.sdf", "-o", "unique.h5", "--threshold", "0.3"],
+    ["info", "embeddings.h5"],
+    ["info", "qm9"],
+    ["models"],
+    ["conformers", "a.smi", "-n", "1", "-j", "1", "-o", "made.sdf"],
+    ["experiments", "list"],
+    *(
+        pytest.param(words, marks=pytest.mark.xfail(strict=False, reason="canonical forms are torch's"))
+        for words in (
+            ["canonicalize", "a.sdf", "-o", "canonical.sdf"],
+            ["canonicalize", "a.sdf", "-o", "canonical.h5"],
+            ["align", "a.sdf", "-o", "aligned.sdf"],
+            ["align", "a.sdf", "-o", "aligned.csv", "--to", "title"],
+        )
+    ),
+]
+
+
+def loads_torch(words: list[str]) -> bool:
+    done = subprocess.run([sys.executable, "-c", CODE, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr.splitlines()[-1] == "loaded"
+
+
+@pytest.fixture
+def inputs(model_path: str) -> None:
+    Path("a.sdf").write_text(sdf_record(molecule(0), "a") * 3)
+    Path("a.smi").write_text("CCO ethanol\n")
+    molgiae.embed("a.sdf", output="embeddings.h5", model=model_path)
+
+
+@pytest.mark.usefixtures("inputs")
+@pytest.mark.parametrize("words", WITHOUT, ids=" ".join)
+def test_torch_is_not_loaded(words):
+    assert not loads_torch(words)
+
+
+@pytest.mark.usefixtures("inputs")
+def test_the_check_notices_torch(model_path):
+    assert loads_torch(["embed", "a.sdf", "-m", model_path])
