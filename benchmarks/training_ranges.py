@@ -80,7 +80,7 @@ def main() -> None:
                 np.maximum(largest, shares(block).max(axis=0), out=largest)
             continue
         for block in blocks_of(path):
-            bonding = Bonding.of(block)
+            bonding = Bonding(block)
             kept = ~bonding.longest_sides(np.arange(len(bonding.pair)))
             kinds, which = np.unique(bonding.elements[kept], axis=0, return_inverse=True)
             for k, (first, second) in enumerate(kinds.tolist()):

@@ -1,4 +1,7 @@
-"""Which atoms are bonded: as the record says, or perceived from distances where it says nothing."""
+"""Which atoms are bonded: as the record says, or perceived from distances where it says nothing.
+
+`perceived_bonds_of_block` has the rule, the only one; what bonds say of a geometry stands in `molgiae.data.bonding`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from molgiae.data.conformer import Bonds, Conformer, normalised
+from molgiae.data.conformer import Bonds, Conformer
 from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.data.gaps import at_least
 
@@ -37,8 +40,6 @@ Free atoms and ions stand farther off (H...C at van der Waals contact needs 2.7)
 
 APART = 1e9
 """Angstrom between conformers in the fourth dimension of a tree that holds the atoms of them all."""
-
-_RADIUS = np.array(COVALENT_RADIUS)
 
 
 def known_bonds(conformer: Conformer) -> Bonds:
@@ -76,42 +77,10 @@ def perceived_bonds_of_block(
         margin (M,), the smallest difference between the distance of two atoms and the one below which they are
         bonded, angstrom; inf where there is one atom.
     """
-    radius, owner = _RADIUS[z], np.repeat(np.arange(len(offset) - 1), np.diff(offset))
-    widest = np.zeros(len(offset) - 1)
-    np.maximum.at(widest, owner, radius)
-    pairs, length = _pairs_within(2 * LONE_HYDROGEN_FACTOR * widest, pos, owner)
-    radii, whose = radius[pairs].sum(axis=1), owner[pairs[:, 0]]
-    surely, spare = SURE_FACTOR * radii - length, BOND_LENGTH_FACTOR * radii - length
-    sure = at_least(surely, 0.0, group=whose)
-    full = _full(z, pairs[sure])
-    bonded = sure | (at_least(spare, 0.0, group=whose) & ~full[pairs].any(axis=1))
-    _bind_lone_hydrogens(bonded, z, pairs, spare, length < LONE_HYDROGEN_FACTOR * radii)
-    full = _full(z, pairs[surely > 0])
-    barred = full[pairs].any(axis=1) & (surely < 0)
-    margin = np.full(len(widest), np.inf)
-    np.minimum.at(margin, whose, np.abs(np.where(barred, surely, spare)))
-    beyond = 2 * (LONE_HYDROGEN_FACTOR - BOND_LENGTH_FACTOR) * widest
-    for m in np.flatnonzero((margin > beyond) & (np.diff(offset) > 1)).tolist():
-        own = slice(int(offset[m]), int(offset[m + 1]))
-        margin[m] = min(margin[m], _margin_of_all_pairs(pos[own], radius[own], full[own]))
-    return normalised(pairs[bonded]), margin
-
-
-def _pairs_within(
-    reach: NDArray[np.float64], pos: NDArray[np.floating], owner: NDArray[np.int64]
-) -> tuple[Bonds, NDArray[np.float64]]:
-    """Return the pairs of atoms of one conformer that are no farther apart than its reach, and their distances.
-
-    Args:
-        reach: (M,) angstrom.
-        pos: (N, 3) angstrom.
-        owner: (N,) conformer of each atom.
-    """
-    tree = cKDTree(apart(pos, owner))
-    pairs = tree.query_pairs(float(reach.max(initial=0.0)), output_type="ndarray").astype(np.int64)
-    length = np.linalg.norm(pos[pairs[:, 0]] - pos[pairs[:, 1]], axis=1)
-    near = length <= reach[owner[pairs[:, 0]]]
-    return pairs[near], length[near]
+    pairs = _Pairs(z, pos, offset)
+    first, second = pairs.first[pairs.bonded], pairs.second[pairs.bonded]
+    place = np.sort(first * len(z) + second)
+    return np.stack(np.divmod(place, max(len(z), 1)), axis=1), pairs.margin
 
 
 def apart(pos: NDArray[np.floating], owner: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -124,39 +93,71 @@ def apart(pos: NDArray[np.floating], owner: NDArray[np.int64]) -> NDArray[np.flo
     return np.column_stack([pos, APART * owner])
 
 
-def _full(z: NDArray[np.integer], sure: Bonds) -> NDArray[np.bool_]:
-    """Return (N,) the atoms of `FOUR_BONDS` that have four neighbours by these bonds."""
-    return (z == FOUR_BONDS) & (np.bincount(sure.ravel(), minlength=len(z)) >= 4)
+class _Pairs:
+    """The pairs of atoms of one conformer that are near enough for any bond; arguments as of the function above.
 
-
-def _bind_lone_hydrogens(
-    bonded: NDArray[np.bool_],
-    z: NDArray[np.integer],
-    pairs: Bonds,
-    spare: NDArray[np.float64],
-    near: NDArray[np.bool_],
-) -> None:
-    """Mark pairs of a hydrogen that has no bond and the atom nearest to it, judged by radii, as bonded.
-
-    Args:
-        bonded: (P,) marks, changed in place.
-        z: (N,) atomic numbers.
-        pairs: (P, 2) atoms.
-        spare: (P,) by how much their distance is below the limit, angstrom.
-        near: (P,) whether they may be bonded at all.
+    Attributes:
+        first: (P,) rows of `pos`.
+        second: (P,) rows of `pos`.
+        bonded: (P,) whether they are bonded.
+        margin: (M,) smallest difference of a distance from its limit in each conformer, angstrom.
     """
-    lone = z == 1
-    lone[pairs[bonded]] = False
-    pair, end = np.nonzero(lone[pairs] & near[:, None])
-    atom, best = pairs[pair, end], np.full(len(z), -np.inf)
-    np.maximum.at(best, atom, spare[pair])
-    bonded[pair[at_least(spare[pair] - best[atom], 0.0, group=atom)]] = True
+
+    def __init__(self, z: NDArray[np.integer], pos: NDArray[np.floating], offset: NDArray[np.int64]) -> None:
+        self.z, self.radius = z, COVALENT_RADIUS[z]
+        owner = np.repeat(np.arange(len(offset) - 1), np.diff(offset))
+        widest = np.zeros(len(offset) - 1)
+        np.maximum.at(widest, owner, self.radius)
+        self._find(pos, owner, 2 * LONE_HYDROGEN_FACTOR * widest)
+        radii, self.whose = self.radius[self.first] + self.radius[self.second], owner[self.first]
+        surely, spare = SURE_FACTOR * radii - self.length, BOND_LENGTH_FACTOR * radii - self.length
+        sure = at_least(surely, 0.0, group=self.whose)
+        self.bonded = sure | (at_least(spare, 0.0, group=self.whose) & ~self._at(self._full(sure)))
+        self._bind_lone_hydrogens(spare, self.length < LONE_HYDROGEN_FACTOR * radii)
+        full = self._full(surely > 0)
+        barred = self._at(full) & (surely < 0)
+        self.margin = np.full(len(widest), np.inf)
+        np.minimum.at(self.margin, self.whose, np.abs(np.where(barred, surely, spare)))
+        beyond = 2 * (LONE_HYDROGEN_FACTOR - BOND_LENGTH_FACTOR) * widest
+        for m in np.flatnonzero((self.margin > beyond) & (np.diff(offset) > 1)).tolist():
+            own = slice(int(offset[m]), int(offset[m + 1]))
+            self.margin[m] = min(self.margin[m], _margin_of_all(pos[own], self.radius[own], full[own]))
+
+    def _find(self, pos: NDArray[np.floating], owner: NDArray[np.int64], reach: NDArray[np.float64]) -> None:
+        """Find the pairs that are no farther apart than the reach (M,) of their conformer, and their distances."""
+        tree = cKDTree(apart(pos, owner))
+        first, second = tree.query_pairs(float(reach.max(initial=0.0)), output_type="ndarray").T
+        between = pos[first] - pos[second]
+        length = np.sqrt(np.einsum("pi,pi->p", between, between))
+        near = length <= reach[owner[first]]
+        self.first, self.second, self.length = first[near].astype(np.int64), second[near], length[near]
+
+    def _at(self, atoms: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return (P,) which pairs have one of some atoms (N,)."""
+        return atoms[self.first] | atoms[self.second]
+
+    def _full(self, sure: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return (N,) the atoms of `FOUR_BONDS` that have four neighbours by some of the pairs (P,)."""
+        ends = np.concatenate([self.first[sure], self.second[sure]])
+        return (self.z == FOUR_BONDS) & (np.bincount(ends, minlength=len(self.z)) >= 4)
+
+    def _bind_lone_hydrogens(self, spare: NDArray[np.float64], near: NDArray[np.bool_]) -> None:
+        """Bond every hydrogen that has no bond to the atom that is nearest, judged by radii.
+
+        Args:
+            spare: (P,) by how much distances are below the limit, angstrom.
+            near: (P,) whether they may be bonded at all.
+        """
+        lone = self.z == 1
+        lone[self.first[self.bonded]] = lone[self.second[self.bonded]] = False
+        pair, end = np.nonzero(np.stack([lone[self.first], lone[self.second]], axis=1) & near[:, None])
+        atom, best = np.where(end == 0, self.first[pair], self.second[pair]), np.full(len(lone), -np.inf)
+        np.maximum.at(best, atom, spare[pair])
+        self.bonded[pair[at_least(spare[pair] - best[atom], 0.0, group=atom)]] = True
 
 
-def _margin_of_all_pairs(
-    pos: NDArray[np.floating], radius: NDArray[np.float64], full: NDArray[np.bool_]
-) -> float:
-    """Return the margin of one conformer whose atoms are all far from the limits of bonds."""
+def _margin_of_all(pos: NDArray[np.floating], radius: NDArray[np.float64], full: NDArray[np.bool_]) -> float:
+    """Return the margin of one conformer, whose atoms are all far from the limits of bonds."""
     first, second = np.triu_indices(len(pos), 1)
     factor = np.where(full[first] | full[second], SURE_FACTOR, BOND_LENGTH_FACTOR)
     excess = np.linalg.norm(pos[first] - pos[second], axis=1) - factor * (radius[first] + radius[second])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.bonding import Bonding, nearest, owners, remedy, unit_of
+from molgiae.data.bonding import Bonding, nearest, remedy, unit_of
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
 
@@ -19,7 +19,6 @@ MAX_COORDINATE = 1e6
 MIN_DISTANCE = 0.2
 """Angstrom; nuclei never come so close, the shortest bond (H2) is 0.74."""
 
-_RADIUS = np.array(COVALENT_RADIUS)
 _OBLIQUE = np.array([0.5377, 0.6218, 0.5694])
 """A direction on which the atoms of planar and lattice-like molecules do not fall together."""
 
@@ -60,7 +59,7 @@ def geometry_faults(block: ConformerBlock) -> dict[int, str]:
     if not len(block):
         return {}
     faults = _out_of_range(block)
-    owner = np.repeat(np.arange(len(block)), block.n_atoms)
+    owner = block.owner
     size = np.maximum(block.n_atoms, 1)
     nonzero = np.bincount(owner, block.position.any(axis=1), len(block))
     for m in np.flatnonzero((nonzero == 0) & (size > 1)).tolist():
@@ -127,9 +126,9 @@ class _Flat:
     """
 
     def __init__(self, block: ConformerBlock) -> None:
-        self.block, self.z, self.owner = block, block.atomic_number, owners(block)
+        self.block, self.z, self.owner = block, block.atomic_number, block.owner
         self.distance, self.neighbour = nearest(block.position, self.owner, _NEIGHBOURS)
-        self.radii = _RADIUS[self.z][:, None] + _RADIUS[self.z[self.neighbour]]
+        self.radii = COVALENT_RADIUS[self.z][:, None] + COVALENT_RADIUS[self.z[self.neighbour]]
         self.ratio = self.distance / self.radii
         self.usual = self.median(self.ratio[:, 0])
 
@@ -156,7 +155,7 @@ def _drawings(block: ConformerBlock) -> dict[int, str]:
     """What shows that flat conformers, of three atoms or more, are drawings, by their index."""
     x = _Flat(block)
     found: dict[int, str] = {}
-    crowded = Bonding.of(block).flat_centres
+    crowded = Bonding(block).flat_centres
     lacking = _lacks_hydrogen(x) & ~x.any(x.z == 1)[x.owner] & ~_graphite(x)[x.owner]
     for atoms, what in (
         (crowded, "{} has four neighbours, which are never in a plane with it"),

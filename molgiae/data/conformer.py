@@ -204,6 +204,16 @@ class ConformerBlock:
         return np.diff(self.offset)
 
     @property
+    def owner(self) -> NDArray[np.int64]:
+        """(N,) conformer of each atom."""
+        return np.repeat(np.arange(len(self)), self.n_atoms)
+
+    def count(self, atoms: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return (M,) how many of the atoms that a mask (N,) marks each conformer has."""
+        marked = np.concatenate([[0], np.cumsum(atoms, dtype=np.int64)])
+        return np.diff(marked[self.offset])
+
+    @property
     def species(self) -> NDArray[np.int64]:
         """(N,) as of `Conformer`."""
         return species(self.atomic_number, self.isotope)

@@ -203,7 +203,7 @@ def _choice(
     meaningful = [block for block in map(reject_meaningless, blocks) if len(block)]
     inside, taken = np.zeros((len(candidates), 0), bool), np.zeros(len(candidates), int)
     for block in meaningful:
-        bonding = Bonding.of(block)  # once for all candidates
+        bonding = Bonding(block)  # once for all candidates
         flags = [in_domain(model.domain, block, bonding) for model in candidates]
         inside = np.concatenate([inside, flags], axis=1)
         taken += [accepted(model.config, block).sum() for model in candidates]

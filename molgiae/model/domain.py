@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.config import Domain, ModelConfig
-from molgiae.data.bonding import Bonding, length_bounds, nearest, owners, remedy, shares, unit_of
+from molgiae.data.bonding import Bonding, length_bounds, nearest, remedy, shares, unit_of
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
 from molgiae.data.training_ranges import LARGEST_SHARES
@@ -32,7 +32,7 @@ _RADIUS = np.array(COVALENT_RADIUS)
 
 def measure_domain(block: ConformerBlock) -> Domain:
     """Return what a set of conformers covers."""
-    conformers = owners(block)
+    conformers = block.owner
     elements = [
         element
         for element in np.unique(block.atomic_number).tolist()
@@ -44,9 +44,9 @@ def measure_domain(block: ConformerBlock) -> Domain:
     largest = np.zeros(len(SYMBOLS))
     for start in range(0, len(block), CONFORMERS_AT_A_TIME):
         part = block.take(np.arange(start, min(start + CONFORMERS_AT_A_TIME, len(block))))
-        distance = nearest(part.position, owners(part), 1)[0]
+        distance = nearest(part.position, part.owner, 1)[0]
         apart += _extremes(np.where(np.isinf(distance), 0.0, distance))
-        bonding = Bonding.of(part)
+        bonding = Bonding(part)
         fragments, flat = max(fragments, int(bonding.pieces.max())), flat or bool(bonding.flat_centres.any())
         np.maximum(largest, shares(part).max(axis=0), out=largest)
         for row in bonding.odd(*length_bounds()):
@@ -57,7 +57,7 @@ def measure_domain(block: ConformerBlock) -> Domain:
         radius=float(radii(block).max()),
         nearest=(min(apart), max(apart)),
         charge=_extremes(block.charge),
-        n_heavy=_extremes(_per_conformer(block.atomic_number > 1, block)),
+        n_heavy=_extremes(block.count(block.atomic_number > 1)),
         fragments=fragments,
         flat_centres=flat,
         bonds=tuple((*pair, min(found), max(found)) for pair, found in sorted(lengths.items())),
@@ -76,7 +76,7 @@ def _extremes(values: NDArray[Any]) -> tuple[Any, Any]:
 
 def radii(block: ConformerBlock) -> NDArray[np.float64]:
     """Return (M,) the largest distance of an atom from the centroid, angstrom."""
-    start, owner = block.offset[:-1], owners(block)
+    start, owner = block.offset[:-1], block.owner
     centroid = np.add.reduceat(block.position, start) / block.n_atoms[:, None]
     return np.maximum.reduceat(np.linalg.norm(block.position - centroid[owner], axis=1), start)
 
@@ -96,7 +96,7 @@ class Judged:
     @cached_property
     def bonding(self) -> Bonding:
         """Their bonds."""
-        return self._bonding or Bonding.of(self.block)
+        return self._bonding or Bonding(self.block)
 
     @cached_property
     def strange(self) -> Mask:
@@ -106,7 +106,7 @@ class Judged:
     @cached_property
     def heavy(self) -> NDArray[np.int64]:
         """(M,) atoms that are no hydrogen."""
-        return _per_conformer(self.block.atomic_number > 1, self.block)
+        return self.block.count(self.block.atomic_number > 1)
 
     @cached_property
     def excess(self) -> NDArray[np.bool_]:
@@ -221,7 +221,7 @@ def _flat_detail(x: Judged, m: int) -> str:
 
 
 COMPOSITION = (
-    Rule("element", lambda x: _per_conformer(x.strange, x.block) > 0, _element_detail),
+    Rule("element", lambda x: x.block.count(x.strange) > 0, _element_detail),
     Rule(
         "charge",
         lambda x: ~_between(x.block.charge, x.domain.charge),
@@ -255,7 +255,7 @@ GEOMETRY = (
     ),
     Rule(
         "flat centre",
-        lambda x: x.bonding.count(x.flat) > 0,
+        lambda x: x.block.count(x.flat) > 0,
         _flat_detail,
     ),
     Rule(
@@ -313,7 +313,7 @@ def composition_in_domain(domain: Domain, block: ConformerBlock) -> Mask:
 def accepted(config: ModelConfig, block: ConformerBlock) -> Mask:
     """Return (M,) whether a network takes the conformers at all: knows their elements and has room for their atoms."""
     strange = ~_is_one_of(config.elements)[block.atomic_number]
-    return (_per_conformer(strange, block) == 0) & (block.n_atoms <= config.max_atoms)
+    return (block.count(strange) == 0) & (block.n_atoms <= config.max_atoms)
 
 
 def _none_broken(rules: Sequence[Rule], x: Judged) -> Mask:
@@ -334,12 +334,6 @@ def _largest_shares(larger: tuple[tuple[int, float], ...]) -> NDArray[np.float64
 def _is_one_of(elements: Sequence[int]) -> Mask:
     """Return (256,) whether an atomic number is among the elements."""
     return np.isin(np.arange(256), elements)
-
-
-def _per_conformer(atoms: Mask, block: ConformerBlock) -> NDArray[np.int64]:
-    """Return (M,) how many atoms of each conformer are marked."""
-    marked = np.concatenate([[0], np.cumsum(atoms, dtype=np.int64)])
-    return np.diff(marked[block.offset])
 
 
 def _between(values: NDArray[np.int64], bounds: tuple[int, int]) -> Mask:
