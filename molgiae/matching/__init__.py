@@ -1,14 +1,12 @@
 """Superposition of conformers whatever their atom order: exact where it can be proven, said where it is not."""
 
-from molgiae.matching.assignment import Superposition, assign, principal_starts, superpose
-from molgiae.matching.bounds import radial_bound
+from molgiae.matching.atoms import Superposition, principal_starts, radial_bound, superpose
 from molgiae.matching.kabsch import kabsch, rmsd
 from molgiae.matching.pairs import Matches, superpose_pairs
 
 __all__ = [
     "Matches",
     "Superposition",
-    "assign",
     "kabsch",
     "principal_starts",
     "radial_bound",

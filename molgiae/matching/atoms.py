@@ -1,15 +1,18 @@
-"""The best matching within elements that can be found: many rotations, the promising ones refined.
+"""Matching within elements: assignment and rotation in turn, from many starts.
 
-Where the matchings are few, all are tried. Otherwise no bond restricts them, so there is no exhaustive search of
-reasonable cost. Starts are rotations that bring
-principal axes onto principal axes, two atoms of rare elements onto two like them, and an even sample of all
-rotations; their merit is the cost of matching every atom with its nearest of the same element. The best of them
-alternate between exact assignment and Kabsch until nothing changes.
+From a start, the exact assignment within elements and the rotation of Kabsch alternate until nothing changes. Each
+round lowers the RMSD or ends, so every start leads to a local optimum; that the best of these is the global one is
+proven only where it is zero, equal to a lower bound, or one of so few matchings that all were tried. Starts are
+rotations that bring principal axes onto principal axes, two atoms of rare elements onto two like them, and an even
+sample of all rotations; those are refined that match every atom with its nearest of the same element at the least
+cost.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -18,15 +21,14 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
 from molgiae.matching.automorphisms import all_permutations
-from molgiae.matching.bounds import radial_bound
 from molgiae.matching.kabsch import best_overlap, kabsch
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 EXACT = 1e-6
-"""RMSD in angstrom that cannot be told from zero, the least there is."""
-FEW = 5040
+"""RMSD in angstrom that cannot be told from zero."""
+MAX_TRIED = 5040
 """Matchings that are tried one by one, which costs no more than the search: seven atoms of one element, or ethanol."""
 SAMPLES = 64
 """Rotations that sample all of them."""
@@ -34,15 +36,69 @@ FRAMES = 48
 """Rotations by two atoms."""
 REFINED = 8
 """Starts that are refined."""
-ROUNDS = 50
-ENTRIES = 1 << 21
-"""Squared distances held at once."""
-OFF_AXIS = 0.3
+MAX_ROUNDS = 50
+MIN_OFF_AXIS = 0.3
 """Least distance, in angstrom, of an atom from the centroid or from an axis that defines a direction."""
 
 
+@dataclass(frozen=True)
+class Superposition:
+    """Probe onto reference: ``probe[order] @ rotation.T + translation`` lies on the reference.
+
+    Attributes:
+        rotation: (3, 3), determinant +1.
+        translation: (3,) angstrom.
+        order: (n,) atom ``order[k]`` of the probe is matched with atom k of the reference.
+        rmsd: angstrom.
+    """
+
+    rotation: Floats
+    translation: Floats
+    order: Ints
+    rmsd: float
+
+
+def superpose(
+    z_reference: Ints,
+    reference: Floats,
+    z_probe: Ints,
+    probe: Floats,
+    starts: Sequence[tuple[Floats, Floats]],
+) -> Superposition:
+    """Alternate assignment and Kabsch from several starts until nothing changes; the best end wins.
+
+    Args:
+        z_reference: (n,) atomic numbers.
+        reference: (n, 3) angstrom.
+        z_probe: (n,) the same elements in any order.
+        probe: (n, 3) angstrom.
+        starts: rotations (3, 3) and translations (3,) of the probe, at least one.
+    """
+    mine, theirs = (np.argsort(z, kind="stable") for z in (z_reference, z_probe))
+    to, start = reference.mean(axis=0), probe.mean(axis=0)
+    rotations = np.array([rotation for rotation, _ in starts])
+    shifts = np.array([rotation @ start + translation - to for rotation, translation in starts])
+    found, _ = _refined(
+        blocks_of(z_reference[mine]),
+        (reference - to)[mine],
+        (probe - start)[theirs],
+        rotations,
+        shifts[:, None],
+    )
+    order = np.empty_like(found)
+    order[mine] = theirs[found]
+    rotation, translation, distance = kabsch(reference, probe[order])
+    return Superposition(rotation, translation, order, float(distance))
+
+
+def principal_starts(reference: Floats, probe: Floats) -> list[tuple[Floats, Floats]]:
+    """Return the four proper motions that bring principal axes onto principal axes, centroids onto each other."""
+    to, start = reference.mean(axis=0), probe.mean(axis=0)
+    return [(turn, to - turn @ start) for turn in principal_rotations(reference - to, probe - start)]
+
+
 def match_atoms(z: Ints, x: Floats, y: Floats, starts: list[Floats]) -> tuple[Ints, NDArray[np.bool_]]:
-    """The best matchings found.
+    """Return the best matchings found.
 
     Args:
         z: (n,) elements and isotopes of both, sorted.
@@ -55,17 +111,16 @@ def match_atoms(z: Ints, x: Floats, y: Floats, starts: list[Floats]) -> tuple[In
         zero or equal to the bound by distances from the centroid, or all were tried.
     """
     p, n = x.shape[:2]
-    blocks = [slice(*np.flatnonzero(z == element)[[0, -1]] + (0, 1)) for element in np.unique(z)]
-    if math.prod(math.factorial(block.stop - block.start) for block in blocks) <= FEW:
+    blocks = blocks_of(z)
+    if math.prod(math.factorial(block.stop - block.start) for block in blocks) <= MAX_TRIED:
         return np.array([_best_of_all(blocks, *pair) for pair in zip(x, y, strict=True)]), np.ones(p, bool)
     orders, proven = np.empty((p, n), np.int64), np.zeros(p, bool)
     for k in range(p):
-        rotations = np.concatenate(
-            [*(start[k][None] for start in starts), principal_rotations(x[k], y[k]),
-             frame_rotations(z, x[k], y[k]), sampled_rotations()]
-        )  # fmt: skip
+        known = [start[k][None] for start in starts]
+        made = principal_rotations(x[k], y[k]), frame_rotations(z, x[k], y[k]), sampled_rotations()
+        rotations = np.concatenate([*known, *made])
         merit = _merits(blocks, x[k], y[k], rotations)
-        merit[: len(starts)] = -1  # these are refined whatever their merit
+        merit[: len(known)] = -1  # these are refined whatever their merit
         chosen = rotations[np.argsort(merit, kind="stable")[:REFINED]]
         orders[k], found = _refined(blocks, x[k], y[k], chosen)
         bound = float(np.linalg.norm(radial_bound(z, x[k]) - radial_bound(z, y[k])))
@@ -73,8 +128,34 @@ def match_atoms(z: Ints, x: Floats, y: Floats, starts: list[Floats]) -> tuple[In
     return orders, proven
 
 
+def radial_bound(z: NDArray[np.integer], pos: NDArray[np.floating]) -> Floats:
+    """Return a fingerprint whose Euclidean distance is a lower bound of the RMSD of two conformers of one formula.
+
+    Whatever the matching within elements and the rotation, proper or not, ``||x_i| - |y_j|| <= |x_i - R y_j|``
+    for positions from the centroid, which the best translation superposes; sorted values are matched best.
+
+    Args:
+        z: (n,) atomic numbers, or (P, n).
+        pos: (n, 3) angstrom, or (P, n, 3).
+
+    Returns:
+        (n,) or (P, n) angstrom: distances to the centroid, sorted within each element, elements in turn, divided
+        by the root of n.
+    """
+    n = pos.shape[-2]
+    radius = np.linalg.norm(pos - pos.mean(axis=-2, keepdims=True), axis=-1)
+    order = np.lexsort((radius, np.broadcast_to(z, radius.shape)), axis=-1)
+    return np.take_along_axis(radius, order, axis=-1) / np.sqrt(n)
+
+
+def blocks_of(z: Ints) -> list[slice]:
+    """Return the stretches of equal elements, which are sorted (n,)."""
+    starts = np.flatnonzero(np.diff(z, prepend=-1)).tolist()
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(z)], strict=True)]
+
+
 def _best_of_all(blocks: list[slice], x: Floats, y: Floats) -> Ints:
-    """(n,) the order with the largest overlap."""
+    """Return the order (n,) with the largest overlap."""
     c = np.zeros((9, 1))
     tables = [all_permutations(block.stop - block.start) for block in blocks]
     for block, table in zip(blocks, tables, strict=True):
@@ -85,7 +166,7 @@ def _best_of_all(blocks: list[slice], x: Floats, y: Floats) -> Ints:
 
 
 def principal_rotations(x: Floats, y: Floats) -> Floats:
-    """(4, 3, 3) the proper rotations of principal axes onto principal axes, of centred positions (n, 3)."""
+    """Return the proper rotations (4, 3, 3) of principal axes onto principal axes, of centered positions (n, 3)."""
     axes_x, axes_y = (np.linalg.eigh(a.T @ a)[1] for a in (x, y))
     signs = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=float)
     signs[:, 2] *= np.sign(np.linalg.det(axes_x @ axes_y.T)) or 1.0
@@ -94,12 +175,12 @@ def principal_rotations(x: Floats, y: Floats) -> Floats:
 
 @lru_cache(maxsize=1)
 def sampled_rotations() -> Floats:
-    """(SAMPLES, 3, 3) rotations, the same every time."""
+    """Return rotations (SAMPLES, 3, 3), the same every time."""
     return np.asarray(Rotation.random(SAMPLES, random_state=0).as_matrix())
 
 
 def frame_rotations(z: Ints, x: Floats, y: Floats) -> Floats:
-    """(F, 3, 3) rotations that bring two atoms of the probe onto two of the reference, the best fitting first.
+    """Return rotations (F, 3, 3) that bring two atoms of the probe onto two of the reference, the best fitting first.
 
     The two of the reference are of the rarest elements, off the centroid and off each other's axis: copies have their
     image among the pairs of the probe.
@@ -114,45 +195,44 @@ def frame_rotations(z: Ints, x: Floats, y: Floats) -> Floats:
     misfit[i == j] = np.inf
     best = np.argsort(misfit, kind="stable")[:FRAMES]
     best = best[np.isfinite(misfit[best])]
-    return kabsch(
-        np.broadcast_to(_triad(x[first], x[second]), (len(best), 3, 3)), _triad(y[i[best]], y[j[best]])
-    )[0]
+    frame = np.broadcast_to(_triad(x[first], x[second]), (len(best), 3, 3))
+    return kabsch(frame, _triad(y[i[best]], y[j[best]]))[0]
 
 
 def _triad(a: Floats, b: Floats) -> Floats:
-    """(..., 3, 3) sum, difference and normal of unit vectors along a and b."""
-    a = a / np.maximum(np.linalg.norm(a, axis=-1, keepdims=True), 1e-12)
-    b = b / np.maximum(np.linalg.norm(b, axis=-1, keepdims=True), 1e-12)
+    """Return the unit vectors along a and b and their cross product, about their mean (..., 3, 3)."""
+    a, b = (v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12) for v in (a, b))
     points = np.stack([a, b, np.cross(a, b)], axis=-2)
     return points - points.mean(axis=-2, keepdims=True)
 
 
 def _two_atoms(z: Ints, x: Floats) -> tuple[int, int]:
-    """Two atoms that fix a frame, of the rarest elements; -1 where there is none."""
+    """Return two atoms that fix a frame, of the rarest elements; -1 where there is none."""
     values, count = np.unique(z, return_counts=True)
     rarity = count[np.searchsorted(values, z)]
     length = np.linalg.norm(x, axis=1)
     ranked = np.lexsort((-length, rarity))
-    first = next((int(k) for k in ranked if length[k] > OFF_AXIS), -1)
+    first = next((int(k) for k in ranked if length[k] > MIN_OFF_AXIS), -1)
     if first < 0:
         return -1, -1
     axis = x[first] / length[first]
     off = np.linalg.norm(x - (x @ axis)[:, None] * axis, axis=1)
-    return first, next((int(k) for k in ranked if off[k] > OFF_AXIS), -1)
+    return first, next((int(k) for k in ranked if off[k] > MIN_OFF_AXIS), -1)
 
 
 def _merits(blocks: list[slice], x: Floats, y: Floats, rotations: Floats) -> Floats:
-    """(S,) cost of matching each atom with the nearest of its element, in the worse direction, angstrom squared."""
+    """Return the cost (S,) of matching each atom with the nearest of its element, in the worse direction."""
     turned = y @ np.swapaxes(rotations, 1, 2)
     total = np.zeros(len(rotations))
     for block in blocks:
-        square = _squares(x[None, block], turned[:, block])
+        square = _squares(x[block], turned[:, block])
         total += np.maximum(square.min(axis=1).sum(axis=1), square.min(axis=2).sum(axis=1))
     return total
 
 
 def _squares(x: Floats, y: Floats) -> Floats:
-    """(S, m, m) squared distances of points (S, m, 3)."""
+    """Return the squared distances (S, m, m) of points (m, 3) from points (S, m, 3)."""
+    x = x[None]
     return (
         np.square(x).sum(axis=-1)[:, :, None]
         + np.square(y).sum(axis=-1)[:, None]
@@ -160,24 +240,45 @@ def _squares(x: Floats, y: Floats) -> Floats:
     )
 
 
-def _refined(blocks: list[slice], x: Floats, y: Floats, rotations: Floats) -> tuple[Ints, float]:
-    """The order (n,) with the least RMSD that assignment and Kabsch in turn lead to, and this RMSD."""
-    s, n = len(rotations), len(x)
-    orders = np.full((s, n), -1)
-    distance = np.full(s, np.inf)
-    active = np.arange(s)
-    for _ in range(ROUNDS):
-        turned = y @ np.swapaxes(rotations[active], 1, 2)
-        found = np.empty((len(active), n), np.int64)
-        for block in blocks:
-            cost = _squares(x[None, block], turned[:, block])
-            found[:, block] = [linear_sum_assignment(c)[1] + block.start for c in cost]
+def assigned(blocks: list[slice], x: Floats, y: Floats) -> Ints:
+    """Return the matchings (S, n) within blocks of the least sum of squared distances (Hungarian method).
+
+    Args:
+        blocks: of one element each.
+        x: (n, 3) reference, angstrom.
+        y: (S, n, 3) probes, angstrom.
+    """
+    found = np.empty(y.shape[:2], np.int64)
+    for block in blocks:
+        cost = _squares(x[block], y[:, block])
+        found[:, block] = [linear_sum_assignment(c)[1] + block.start for c in cost]
+    return found
+
+
+def _refined(
+    blocks: list[slice], x: Floats, y: Floats, rotations: Floats, shifts: Floats | float = 0.0
+) -> tuple[Ints, float]:
+    """Return the order (n,) with the least RMSD that assignment and Kabsch in turn lead to, and this RMSD.
+
+    Args:
+        blocks: of one element each.
+        x: (n, 3) reference, centroid at the origin, angstrom.
+        y: (n, 3) probe, the same.
+        rotations: (S, 3, 3) of the probe to start from; changed.
+        shifts: (S, 1, 3) of the probe to start from.
+    """
+    orders = np.full((len(rotations), len(x)), -1)
+    distance = np.full(len(rotations), np.inf)
+    active = np.arange(len(rotations))
+    for _ in range(MAX_ROUNDS):
+        found = assigned(blocks, x, y @ np.swapaxes(rotations[active], 1, 2) + shifts)
+        shifts = 0.0
         changed = (found != orders[active]).any(axis=1)
         active, found = active[changed], found[changed]
         if not len(active):
             break
         orders[active] = found
-        rotations[active], _, distance[active] = kabsch(np.broadcast_to(x, (len(active), n, 3)), y[found])
+        rotations[active], _, distance[active] = kabsch(np.broadcast_to(x, (len(active), *x.shape)), y[found])
         if distance.min() < EXACT:
             break
         _, first = np.unique(found, axis=0, return_index=True)

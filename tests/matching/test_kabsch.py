@@ -1,4 +1,4 @@
-"""Overlaps, rotations and falls against singular values, where Newton's steps are at their worst, too."""
+"""Rotations against scipy; overlaps and falls against singular values, where Newton's steps are at their worst, too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
-from molgiae.matching.kabsch import FLAT, best_overlap, best_rotations, cofactors, kabsch
+from molgiae.matching.kabsch import FLAT, best_overlap, best_rotations, cofactors, kabsch, rmsd
 
 COUNT = 3000
 
@@ -107,3 +107,44 @@ def test_kabsch_agrees_with_overlaps_whatever_the_shape(flat, mirror):
     overlap = best_overlap(np.einsum("nki,nkj->ijn", x, y).reshape(9, -1))
     square = (np.square(x) + np.square(y)).sum(axis=(1, 2)) - 2 * overlap
     assert_allclose(kabsch(x, y)[2] ** 2, np.maximum(square, 0) / 5, atol=1e-12)
+
+
+def points(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, 3)) * 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_kabsch_agrees_with_scipy(seed):
+    reference, probe = points(9, seed), points(9, seed + 100) + 5
+    rotation, translation, distance = kabsch(reference, probe)
+    centered = reference - reference.mean(axis=0), probe - probe.mean(axis=0)
+    expected, root = Rotation.align_vectors(*centered)
+    assert_allclose(rotation, expected.as_matrix(), atol=1e-9)
+    assert_allclose(distance, root / 3)
+    assert_allclose(distance, rmsd(reference, probe @ rotation.T + translation))
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        points(6, 0),
+        points(6, 0) * [1, 1, 0],
+        points(6, 0) * [1, 0, 0],
+        points(2, 0),
+        points(1, 0),
+        np.array([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]),
+    ],
+    ids=["any", "plane", "line", "two", "one", "tetrahedron"],
+)
+def test_rotations_are_proper_for_mirror_images(reference):
+    for probe in (reference, reference * [1, 1, -1], -reference):
+        rotation, _, distance = kabsch(reference, probe)
+        assert_allclose(np.linalg.det(rotation), 1.0)
+        assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+        assert np.isfinite(distance)
+
+
+def test_a_mirror_image_is_not_superposed():
+    reference = points(6, 0)
+    assert kabsch(reference, reference * [1, 1, -1])[2] > 0.5
+    assert kabsch(reference, reference @ Rotation.random(random_state=0).as_matrix())[2] < 1e-9

@@ -16,7 +16,7 @@ from molgiae.data.conformer import NO_BONDS, Conformer
 from molgiae.data.toolkits import from_rdkit
 from molgiae.errors import ConfigError
 from molgiae.matching import branch_and_bound as search_module
-from molgiae.matching import kabsch, radial_bound, superpose_pairs
+from molgiae.matching import kabsch, superpose_pairs
 from molgiae.matching.automorphisms import symmetry_of
 from molgiae.matching.graphs import graphs_of, products, transversals
 from tests.conformers import mirrored, moved
@@ -197,18 +197,6 @@ def test_atoms_allow_all_that_bonds_allow():
     by_atoms = superpose_pairs(reference, probe, match="atoms")
     assert_holds(by_atoms, reference, probe)
     assert (by_atoms.rmsd <= superpose_pairs(reference, probe).rmsd + 1e-9).all()
-
-
-def test_the_radial_bound_is_one():
-    mol = embedded("CC(C)CO", 5)
-    conformers = [of(mol, k) for k in range(5)]
-    prints = radial_bound(conformers[0].atomic_number, np.stack([c.position for c in conformers]))
-    for i, j in itertools.combinations(range(5), 2):
-        shuffled = moved(conformers[j], j)
-        print_j = radial_bound(shuffled.atomic_number, shuffled.position)
-        assert_allclose(print_j, prints[j], atol=1e-12)
-        least = superpose_pairs([conformers[i]], [shuffled], match="atoms", allow_reflection=True).rmsd[0]
-        assert 0 < np.linalg.norm(prints[i] - print_j) <= least + 1e-9
 
 
 def test_a_graph_whose_atoms_look_alike_but_are_not():
