@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .options import Device, Json, Overwrite, Quiet
 from .printing import finish
-
-if TYPE_CHECKING:
-    from molgiae.experiments.contract import Report
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The experiments of the paper, repeated.")
 
@@ -74,15 +71,15 @@ def run(
     report = run_experiment(
         name, folder, data=data, fast=fast, seed=seed, device=device, overwrite=overwrite, progress=not quiet
     )
-    finish(context, report.to_dict(), _described(report, folder))
+    finish(context, report, _described(report, folder))
 
 
-def _described(report: Report, folder: Path) -> list[str]:
-    lines = [f"{report.experiment['name']}: {report.seconds:.0f} s -> {folder / 'report.json'}"]
-    if report.fast:
+def _described(report: dict[str, Any], folder: Path) -> list[str]:
+    lines = [f"{report['experiment']['name']}: {report['seconds']:.0f} s -> {folder / 'report.json'}"]
+    if report["fast"]:
         lines.append("the small configuration says little about the bars")
-    for bar in report.findings.bars:
-        sign = ">=" if bar.at_least else "<="
-        verdict = "met" if bar.met else "missed"
-        lines.append(f"  {verdict:6} {bar.what}: {bar.value:.4g} ({sign} {bar.limit:.4g})")
+    for bar in report["bars"]:
+        sign = ">=" if bar["at_least"] else "<="
+        verdict = "met" if bar["met"] else "missed"
+        lines.append(f"  {verdict:6} {bar['what']}: {bar['value']:.4g} ({sign} {bar['limit']:.4g})")
     return lines

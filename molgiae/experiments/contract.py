@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,6 +76,10 @@ class Findings:
     bars: tuple[Bar, ...]
     pictures: tuple[str, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; every bar says whether it is met."""
+        return asdict(self) | {"bars": [asdict(bar) | {"met": bar.met} for bar in self.bars]}
+
 
 class Module(Protocol):
     """A file of this package that is an experiment; CONFIG and FAST are frozen dataclasses of one type."""
@@ -86,37 +89,3 @@ class Module(Protocol):
 
     def run(self, config: Any, setting: Setting) -> Findings:
         """Make or read the data, train, measure, draw."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """Findings with all that is needed to repeat them; plain data, the same on every machine but for seconds.
-
-    Attributes:
-        experiment: its row in the table.
-        molgiae: version.
-        fast: whether the small configuration was run.
-        seed: of everything random.
-        config: the configuration.
-        findings: see there.
-        seconds: of wall time.
-    """
-
-    experiment: Mapping[str, str]
-    molgiae: str
-    fast: bool
-    seed: int
-    config: Mapping[str, Any]
-    findings: Findings
-    seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data; every bar says whether it is met."""
-        data = asdict(self)
-        findings = data.pop("findings")
-        findings["bars"] = [asdict(bar) | {"met": bar.met} for bar in self.findings.bars]
-        return data | findings
-
-    def save(self, path: Path) -> None:
-        """Write JSON."""
-        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from molgiae.nn.slots import LinearPlusResidual
 from molgiae.tensors import Embedding
 
-SPREAD = 1.5
+SCORE_SCALE = 1.5
 """Scale of the scores: those of an untrained network then differ by several times the usual temperature."""
 
-COUNTS = 5.0
+MEAN_SCALE = 5.0
 """Scale of mean features: one element among dozens has to make a difference."""
 
-STEEP = 4.0
+RAMP_SLOPE = 4.0
 """Slope of the ramps: an element more or less counts about as much as a position more or less."""
 
 
@@ -40,13 +40,7 @@ def bottleneck(inputs: int, embedding_dim: int, width: int, layers: int) -> nn.S
 
 
 class DeepSets(nn.Module):
-    """Eta and mu of sets whose elements are one of F kinds.
-
-    Args:
-        kinds: F.
-        embedding_dim: D.
-        width: W, features of a hidden layer.
-    """
+    """Eta and mu of sets whose elements are one of F kinds; hidden layers have a width of W features."""
 
     def __init__(self, kinds: int, embedding_dim: int, width: int) -> None:
         super().__init__()
@@ -55,20 +49,14 @@ class DeepSets(nn.Module):
         self.whole = bottleneck(width, embedding_dim, width, layers=1)
 
     def equivariant(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mu.
-
-        Args:
-            x: (B, n, F) one-hot. So the network runs once for each kind, not for each element.
-
-        Returns:
-            scores (B, n), and mean features (B, W) for `invariant`.
-        """
+        """Mu: (B, n, F) one-hot to scores (B, n), and mean features (B, W) for `invariant`."""
+        # the network runs once for each kind, not for each element
         features = self.element(torch.eye(x.shape[-1], dtype=x.dtype, device=x.device))
-        return SPREAD * (x @ self.score(features))[..., 0], x.mean(dim=1) @ features
+        return SCORE_SCALE * (x @ self.score(features))[..., 0], x.mean(dim=1) @ features
 
     def invariant(self, shared: Tensor, canonical: Tensor) -> Embedding:
         """Eta, from the mean features."""
-        return self.whole(COUNTS * shared)
+        return self.whole(MEAN_SCALE * shared)
 
 
 class PositionDecoder(nn.Module):
@@ -76,19 +64,13 @@ class PositionDecoder(nn.Module):
 
     A linear map of both side by side is the sum of two. That of the position starts as ramps, since neighbours are
     alike: an element that comes before a place also comes before the next. Each ramp crosses zero somewhere else.
-
-    Args:
-        embedding_dim: D.
-        positions: n, elements of a set.
-        kinds: F.
-        width: features of a hidden layer.
     """
 
     def __init__(self, embedding_dim: int, positions: int, kinds: int, width: int) -> None:
         super().__init__()
         self.embedding = nn.Linear(embedding_dim, width)
         place, crossing = torch.linspace(-1, 1, positions)[:, None], torch.empty(width).uniform_(-1, 1)
-        self.position = nn.Parameter(STEEP * (place - crossing) * torch.randn(width))
+        self.position = nn.Parameter(RAMP_SLOPE * (place - crossing) * torch.randn(width))
         self.element = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), dense(width, width, width, kinds))
 
     def forward(self, embedding: Embedding, positions: Tensor | None = None) -> Tensor:

@@ -20,26 +20,20 @@ from torch import Tensor, nn
 from molgiae.tensors import Embedding
 
 RIDGE = 0.3
-"""Weight of the squares of the coefficients beside those of the errors in pixels: keeps what lies between the pixels
-smooth."""
+"""Weight of the squares of coefficients beside those of errors in pixels: smooths what lies between the pixels."""
 
-PER_RADIUS = 2.2
+ORDERS_PER_RADIUS = 2.2
 """Orders up to this times the radius of a ring, in pixels, are resolved by the grid; pi would be all there are."""
 
 HEIGHT = 1 / 16
 """Of the harmonics, so that coefficients of digits are of the order of one."""
 
-SMALLEST = 1e-6
+MIN_SQUARE = 1e-6
 """Added to mean squares that are divided by."""
 
 
 def turned(coefficients: Tensor, angle: Tensor) -> Tensor:
-    """The coefficients of rotated functions.
-
-    Args:
-        coefficients: (B, M + 1, C, 2).
-        angle: (B,) radians, counter-clockwise.
-    """
+    """The coefficients (B, M + 1, C, 2) of functions rotated by angles (B,), radians, counter-clockwise."""
     order = torch.arange(coefficients.shape[1], dtype=coefficients.dtype, device=coefficients.device)
     phase = (angle.to(coefficients.dtype)[:, None] * order)[..., None]
     cos, sin = phase.cos(), phase.sin()
@@ -48,12 +42,12 @@ def turned(coefficients: Tensor, angle: Tensor) -> Tensor:
 
 
 def best_turn(picture: Tensor, coefficients: Tensor, number: int) -> Tensor:
-    """Which of some rotations of a function comes nearest to a picture.
+    """The rotation, of those by multiples of 2 pi / number, that brings a function nearest to a picture.
 
     Args:
         picture: (B, M + 1, C, 2) its products with the harmonics, `DiscHarmonics.products`.
         coefficients: (B, M + 1, C, 2) of the function.
-        number: of rotations, by multiples of 2 pi / number.
+        number: of rotations.
 
     Returns:
         (B,) radians.
@@ -87,7 +81,7 @@ class DiscHarmonics(nn.Module):
         angular = torch.stack([(order[:, None] * phi).cos(), (order[:, None] * phi).sin()])
         # (M + 1, R, 2, pixels)
         basis = torch.einsum("rp,tmp->mrtp", radial, angular)
-        resolved = (order[:, None] <= PER_RADIUS * middle + 0.5)[..., None].expand(self.shape).clone()
+        resolved = (order[:, None] <= ORDERS_PER_RADIUS * middle + 0.5)[..., None].expand(self.shape).clone()
         resolved[0, :, 1] = False
         synthesis = (basis * resolved[..., None]).flatten(0, 2)
         gram = synthesis @ synthesis.mT + HEIGHT**2 * RIDGE * torch.eye(len(synthesis), dtype=torch.float64)
@@ -112,12 +106,9 @@ class DiscHarmonics(nn.Module):
 
 
 class SteerableLinear(nn.Module):
-    """Complex linear maps of channels, one for each order; commutes with rotations.
+    """Complex linear maps of channels, one for each order up to M; commutes with rotations.
 
-    Args:
-        inputs: channels.
-        outputs: channels.
-        orders: M of the result; higher ones of the input are left out.
+    Higher orders of the input are left out.
     """
 
     def __init__(self, inputs: int, outputs: int, orders: int) -> None:
@@ -164,42 +155,25 @@ class CircleSiLU(nn.Module):
         """(B, M + 1, C, 2) to the same shape."""
         orders = coefficients.shape[1]
         samples = coefficients.transpose(1, 2).flatten(2) @ self.to_samples
-        size = samples.square().mean(dim=(1, 2), keepdim=True) + SMALLEST
+        size = samples.square().mean(dim=(1, 2), keepdim=True) + MIN_SQUARE
         samples = nn.functional.silu(samples * size.rsqrt() + self.bias)
         return (samples @ self.from_samples).unflatten(2, (orders, 2)).transpose(1, 2)
 
 
 class SteerableTrunk(nn.Sequential):
-    """Layers of `SteerableLinear` and `CircleSiLU`.
-
-    Args:
-        inputs: rings or channels.
-        width: channels of the features.
-        layers: of these.
-        orders: M of the features.
-    """
+    """Layers of `SteerableLinear` and `CircleSiLU`; all features have a width of channels, of orders up to M."""
 
     def __init__(self, inputs: int, width: int, layers: int, orders: int) -> None:
         samples = 4 * math.ceil(3 * orders / 4 + 2)  # of four quarters, so that quarter turns are exact
         parts: list[nn.Module] = []
         for k in range(layers):
-            parts += [
-                SteerableLinear(width if k else inputs, width, orders),
-                CircleSiLU(width, orders, samples),
-            ]
+            linear = SteerableLinear(width if k else inputs, width, orders)
+            parts += [linear, CircleSiLU(width, orders, samples)]
         super().__init__(*parts)
 
 
 class SteerableVectors(nn.Module):
-    """Coefficients to vectors of the plane, which turn with the picture.
-
-    Args:
-        rings: R of the pictures.
-        width: channels of the features.
-        layers: of the trunk.
-        orders: M of the features.
-        vectors: V.
-    """
+    """Coefficients of R rings to V vectors of the plane, which turn with the picture."""
 
     def __init__(self, rings: int, width: int, layers: int, orders: int, vectors: int) -> None:
         super().__init__()
@@ -212,14 +186,7 @@ class SteerableVectors(nn.Module):
 
 
 class SteerableDecoder(nn.Module):
-    """Vectors of the plane to coefficients: the picture turns with the vectors.
-
-    Args:
-        shape: (M + 1, R, 2) of the coefficients.
-        width: channels of the features.
-        layers: of the trunk.
-        vectors: V.
-    """
+    """V vectors of the plane to coefficients of a shape (M + 1, R, 2): the picture turns with the vectors."""
 
     def __init__(self, shape: tuple[int, int, int], width: int, layers: int, vectors: int) -> None:
         super().__init__()

@@ -6,13 +6,15 @@ point: channels of order l = 0 (scalars), 1 (vectors), ... whose 2 l + 1 compone
 Its nonlinearities are Clebsch-Gordan products (Kondor, Lin and Trivedi, NeurIPS 2018) and gates. A rotated input gives
 the rotated output: exactly for the 24 rotations that map a cubic grid to itself, for others up to the resolution.
 
-Components are those of real spherical harmonics by m = -l ... l: those of order 1 are y, z, x.
+Components are those of real spherical harmonics by m = -l ... l: those of order 1 are y, z, x. e3nn has harmonics and
+couplings too: where it is installed a test compares them, but three short functions are no reason to require it.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from math import factorial, log
+from itertools import product
+from math import factorial, log, prod
 
 import torch
 from torch import Tensor, nn
@@ -24,36 +26,29 @@ from molgiae.tensors import Embedding
 Fields = Tensor
 """(B, channels, (L + 1)^2) as many channels of every order up to L; order l is at l^2 ... (l + 1)^2."""
 
-SHORTEST = 1e-2
-"""Floor of the root mean square of a channel that scalars learn of, in units of its spread over the data."""
+MIN_ROOT_MEAN_SQUARE = 1e-2
+"""Of a channel that scalars learn of, in units of its spread over the data: keeps the gradient finite."""
 
 NUDGE = (3e-7, 5e-7, 8e-7)
 """Where a vector points that symmetry makes zero: anywhere; beside others it is round-off."""
 
-NOISE = 1e-3
-"""Length of vectors below which their direction is not learned from: gradients would be those of round-off."""
+MIN_LEARNED_LENGTH = 1e-3
+"""Of vectors whose direction is learned from: gradients of shorter ones would be those of round-off."""
 
 MOMENTUM = 0.1
 """Weight of a batch in the running squares of `Spread`."""
 
 
 def harmonics(order: int, direction: Tensor) -> Tensor:
-    """Real spherical harmonics, mean square 1 over the sphere, by the recursion of Legendre functions.
+    """Real spherical harmonics of order l, mean square 1 over the sphere, by the recursion of Legendre functions.
 
-    Args:
-        order: l.
-        direction: (..., 3) unit vectors.
-
-    Returns:
-        (..., 2 l + 1).
+    Unit vectors (..., 3) to (..., 2 l + 1).
     """
     x, y, z = direction.unbind(dim=-1)
     cosine, sine = torch.ones_like(x), torch.zeros_like(x)
     found: dict[int, Tensor] = {}
     for m in range(order + 1):
-        before, legendre = torch.zeros_like(z), torch.ones_like(z)
-        for k in range(1, m + 1):
-            legendre = legendre * (2 * k - 1)
+        before, legendre = torch.zeros_like(z), torch.full_like(z, prod(range(1, 2 * m, 2)))
         for k in range(m + 1, order + 1):
             before, legendre = legendre, ((2 * k - 1) * z * legendre - (k + m - 1) * before) / (k - m)
         scale = ((2 * order + 1) * (2 - (m == 0)) * factorial(order - m) / factorial(order + m)) ** 0.5
@@ -78,7 +73,7 @@ def coupling(first: int, second: int, third: int) -> Tensor:
     """
     orders = (first, second, third)
     size = [2 * order + 1 for order in orders]
-    square = torch.zeros(2 * (size[0] * size[1] * size[2],), dtype=torch.float64)
+    square = torch.zeros(2 * (prod(size),), dtype=torch.float64)
     for axes in _directions(4).view(2, 2, 3):
         frame = torch.linalg.qr(torch.cat([axes, torch.linalg.cross(*axes)[None]]).mT).Q
         a, b, c = (wigner(order, frame * torch.linalg.det(frame)) for order in orders)
@@ -92,8 +87,7 @@ def coupling(first: int, second: int, third: int) -> Tensor:
 def _directions(number: int) -> Tensor:
     """Some directions in no special position."""
     generator = torch.Generator().manual_seed(0)
-    points = torch.randn(number, 3, dtype=torch.float64, generator=generator)
-    return points / torch.linalg.vector_norm(points, dim=-1, keepdim=True)
+    return nn.functional.normalize(torch.randn(number, 3, dtype=torch.float64, generator=generator), dim=-1)
 
 
 def spans(highest: int) -> list[slice]:
@@ -125,13 +119,7 @@ def kernels(size: int, highest: int, rings: int) -> Tensor:
 
 
 class Mix(nn.Module):
-    """A linear map of channels for each order.
-
-    Args:
-        highest: L.
-        inputs: channels.
-        outputs: channels.
-    """
+    """A linear map of channels for each order up to L."""
 
     def __init__(self, highest: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -151,12 +139,7 @@ def squares(fields: Fields, highest: int) -> Tensor:
 
 
 class Spread(nn.Module):
-    """A batch norm for fields: channels are divided by their root mean square over the batch, in use over batches.
-
-    Args:
-        highest: L.
-        channels: how many.
-    """
+    """A batch norm for fields: channels are divided by their root mean square over the batch, in use over batches."""
 
     def __init__(self, highest: int, channels: int) -> None:
         super().__init__()
@@ -178,24 +161,17 @@ class Spread(nn.Module):
 
 
 class Product(nn.Module):
-    """Products of two mixtures of the channels, added up over all couplings of their orders with learned weights.
-
-    Args:
-        highest: L.
-        channels: how many.
-    """
+    """Products of two mixtures of the channels, added up over all couplings of their orders with learned weights."""
 
     def __init__(self, highest: int, channels: int) -> None:
         super().__init__()
+        orders, places, full = range(highest + 1), spans(highest), (highest + 1) ** 2
         blocks = []
-        places = spans(highest)
-        full = (highest + 1) ** 2
-        for a in range(highest + 1):
-            for b in range(highest + 1):
-                for c in range(abs(a - b), min(a + b, highest) + 1):
-                    block = torch.zeros(full, full, full, dtype=torch.float64)
-                    block[places[a], places[b], places[c]] = coupling(a, b, c)
-                    blocks.append(block.flatten(0, 1))
+        for a, b, c in product(orders, orders, orders):
+            if abs(a - b) <= c <= a + b:
+                block = torch.zeros(full, full, full, dtype=torch.float64)
+                block[places[a], places[b], places[c]] = coupling(a, b, c)
+                blocks.append(block.flatten(0, 1))
         self.register_buffer("couplings", torch.stack(blocks).float(), persistent=False)
         self.weight = nn.Parameter(torch.randn(len(blocks)))
 
@@ -208,13 +184,7 @@ class Product(nn.Module):
 
 
 class Layer(nn.Module):
-    """Products beside a linear map, and a gate: a network of the scalars scales every channel of every order.
-
-    Args:
-        highest: L.
-        inputs: channels.
-        outputs: channels.
-    """
+    """Products beside a linear map, and a gate: a network of the scalars scales every channel of every order."""
 
     def __init__(self, highest: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -290,7 +260,8 @@ class SteerableEncoder(nn.Module):
         seen = self.begin(self.fields(x))
         last = self.layers(seen)
         lengths = [
-            (squares(part, self.highest) + SHORTEST**2).sqrt().flatten(1) for part in (seen, self.mix(last))
+            (squares(part, self.highest) + MIN_ROOT_MEAN_SQUARE**2).sqrt().flatten(1)
+            for part in (seen, self.mix(last))
         ]
         vectors = self.vectors(last[..., 1:4].mT).mT
         stretches = self.stretches(last[..., 4:9].mT).mT @ self.tensor.flatten(0, 1).mT
@@ -316,21 +287,14 @@ def stretched(stretch: Tensor, vectors: Tensor, within: Tensor) -> Tensor:
         within: (B, 3, 3) projector to where the directions have to lie.
     """
     inside = (within @ (vectors + vectors.new_tensor(NUDGE))[:, :, None])[..., 0]
-    noise = torch.linalg.vector_norm(inside.detach(), dim=1, keepdim=True) < NOISE
+    noise = torch.linalg.vector_norm(inside.detach(), dim=1, keepdim=True) < MIN_LEARNED_LENGTH
     direction = nn.functional.normalize(torch.where(noise, inside.detach(), inside), dim=1)
     power = torch.matrix_exp(within @ stretch @ within)
     return nn.functional.normalize((within @ power @ direction[:, :, None])[..., 0], dim=1)
 
 
 class GridDecoder(nn.Module):
-    """Delta: dense layers to the occupancy of every voxel, 0 to 1.
-
-    Args:
-        embedding_dim: D.
-        size: voxels along an edge of the grid.
-        width: features of a hidden layer.
-        occupied: mean occupancy of the data, from which training starts.
-    """
+    """Delta: dense layers to the occupancy of every voxel, 0 to 1; training starts from the mean occupancy."""
 
     def __init__(self, embedding_dim: int, size: int, width: int, occupied: float) -> None:
         super().__init__()

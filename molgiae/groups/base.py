@@ -25,7 +25,7 @@ class Group(ABC, Generic[Y]):
 
     Batch shapes broadcast, in ``g @ h`` and between g and what it acts on: for channels of vectors (B, n, V, 3) take
     ``g[:, None]``. Elements are float64 unless asked otherwise: xi always computes in float64 and an action returns
-    the wider of the two dtypes.
+    the wider of the two dtypes. All methods raise `ShapeError` where an argument has other axes than they take.
     """
 
     element_ndim: int = 0
@@ -54,9 +54,6 @@ class Group(ABC, Generic[Y]):
 
         Args:
             y: output of an equivariant network, (..., axes of Y), any floating-point type.
-
-        Raises:
-            ShapeError: if y has other axes.
         """
 
     @abstractmethod
@@ -69,19 +66,11 @@ class Group(ABC, Generic[Y]):
 
     @abstractmethod
     def act(self, x: Tensor) -> Tensor:
-        """The action rho on a set of points or their features, (..., n, d), in the wider of the two dtypes.
-
-        Raises:
-            ShapeError: if x does not have the axes this group acts on.
-        """
+        """The action rho on a set of points or their features, (..., n, d), in the wider of the two dtypes."""
 
     @abstractmethod
     def act_equivariant(self, y: Y) -> Y:
-        """The action rho_Y on Y; y as in `from_equivariant`.
-
-        Raises:
-            ShapeError: if y has other axes.
-        """
+        """The action rho_Y on Y; y as in `from_equivariant`."""
 
     @abstractmethod
     def distance(self, other: Self) -> Tensor:

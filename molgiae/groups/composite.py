@@ -50,9 +50,6 @@ class Composite(Group[Y], Generic[Y]):
 
         Args:
             y: one y for each factor, in the order of `factor_types`.
-
-        Raises:
-            ShapeError: if their number, axes or batches do not fit.
         """
         return cls(*(t.from_equivariant(part) for t, part in zip(cls.factor_types, cls._of(y), strict=True)))
 

@@ -72,18 +72,11 @@ class Euclidean(Composite[RigidVectors]):
 
         Args:
             x: (..., n, d), in the units of the translation.
-
-        Raises:
-            ShapeError: if the last axis is not d.
         """
         return self.translation.act(self.rotation.act(x))
 
     def act_equivariant(self, y: RigidVectors) -> RigidVectors:
-        """Turn the vectors, move the translation; y as in `from_equivariant`.
-
-        Raises:
-            ShapeError: if one of them has other axes.
-        """
+        """Turn the vectors, move the translation; y as in `from_equivariant`."""
         vectors, translation = self._of(y)
         return RigidVectors(self.rotation.act_equivariant(vectors), self._move(translation))
 

@@ -39,21 +39,13 @@ class Product(Composite[tuple[Any, ...]]):
         return self._map(lambda factor: factor.inverse())
 
     def act(self, x: Tensor) -> Tensor:
-        """The actions of the factors, one after another; x (..., n, d) as they take it.
-
-        Raises:
-            ShapeError: if a factor cannot act on x.
-        """
+        """The actions of the factors, one after another; x (..., n, d) as they take it."""
         for factor in self.factors:
             x = factor.act(x)
         return x
 
     def act_equivariant(self, y: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The actions of the factors on their own y, one for each.
-
-        Raises:
-            ShapeError: if their number or axes do not fit.
-        """
+        """The actions of the factors on their own y, one for each."""
         return tuple(g.act_equivariant(part) for g, part in zip(self.factors, self._of(y), strict=True))
 
 

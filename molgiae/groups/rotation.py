@@ -57,9 +57,6 @@ class Rotation(Group[Tensor]):
 
         Returns:
             (...,) int64, 0 to d - 1.
-
-        Raises:
-            ShapeError: if y has other axes.
         """
         axes_of_y = cls.y0(n=0, d=0).shape
         check_shape("y", y.shape, ("...", *axes_of_y))
@@ -82,9 +79,6 @@ class Rotation(Group[Tensor]):
 
         Args:
             x: (..., n, d) row vectors, any unit.
-
-        Raises:
-            ShapeError: if the last axis is not d.
         """
         check_shape("x", x.shape, ("...", "n", self.dimension))
         points, matrix = promoted(x, self.matrix)

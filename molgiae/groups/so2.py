@@ -44,19 +44,12 @@ class SO2(Rotation):
 
         Args:
             y: (..., 2) any length; zero gives the identity.
-
-        Raises:
-            ShapeError: if the last axis is not 2.
         """
         check_shape("y", y.shape, ("...", 2))
         return cls._from_cos_sin(unit(y.double(), cls.reference(device=y.device)))
 
     def act_equivariant(self, y: Tensor) -> Tensor:
-        """Turn vectors y (..., 2).
-
-        Raises:
-            ShapeError: if the last axis is not 2.
-        """
+        """Turn vectors y (..., 2)."""
         check_shape("y", y.shape, ("...", 2))
         return self.act(y[..., None, :])[..., 0, :]
 

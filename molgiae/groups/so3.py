@@ -41,9 +41,6 @@ class SO3(Rotation):
 
         Args:
             y: (..., 2, 3) vectors v1 and v2, any length.
-
-        Raises:
-            ShapeError: if the last axes are not (2, 3).
         """
         check_shape("y", y.shape, ("...", 2, 3))
         v1, v2 = y.double().unbind(dim=-2)
@@ -57,11 +54,7 @@ class SO3(Rotation):
         return cls(torch.stack([e1, e2, torch.linalg.cross(e1, e2)], dim=-1))
 
     def act_equivariant(self, y: Tensor) -> Tensor:
-        """Turn pairs of vectors y (..., 2, 3).
-
-        Raises:
-            ShapeError: if the last axes are not (2, 3).
-        """
+        """Turn pairs of vectors y (..., 2, 3)."""
         check_shape("y", y.shape, ("...", 2, 3))
         return self.act(y)
 

@@ -50,9 +50,6 @@ class Permutation(Group[Tensor]):
             y: (..., n) one score per point. Equal scores keep the order of the points, which is deterministic
                 but not equivariant. Padding points carry +inf: they sort last and keep their order, so
                 padding at the end of a row stays where it is.
-
-        Raises:
-            ShapeError: if y has no axis.
         """
         check_shape("y", y.shape, ("...", "n"))
         return cls(torch.argsort(y.detach(), dim=-1, stable=True))
@@ -79,9 +76,6 @@ class Permutation(Group[Tensor]):
             x: features of n points, any dtype: (..., n, F), or with other trailing axes.
             dim: axis of the points, counted from the end: -2 for (..., n, F), -1 for scores and labels
                 (..., n), -3 for (..., n, V, 3). The axes before it are the batch.
-
-        Raises:
-            ShapeError: if that axis does not have n points, or dim is not negative.
         """
         n = self.index.shape[-1]
         if not -x.ndim <= dim <= -1 or x.shape[dim] != n:
@@ -93,11 +87,7 @@ class Permutation(Group[Tensor]):
         )
 
     def act_equivariant(self, y: Tensor) -> Tensor:
-        """Permute scores y (..., n).
-
-        Raises:
-            ShapeError: if y does not have n scores.
-        """
+        """Permute scores y (..., n)."""
         return self.act(y, dim=-1)
 
     def distance(self, other: Self) -> Tensor:

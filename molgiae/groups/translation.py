@@ -34,11 +34,7 @@ class Translation(Group[Tensor]):
 
     @classmethod
     def from_equivariant(cls, y: Tensor) -> Self:
-        """Xi: the translation that takes the origin to y (..., d).
-
-        Raises:
-            ShapeError: if y has no axis.
-        """
+        """Xi: the translation that takes the origin to y (..., d)."""
         check_shape("y", y.shape, ("...", "d"))
         return cls(y.double())
 
@@ -56,20 +52,13 @@ class Translation(Group[Tensor]):
 
         Args:
             x: (..., n, d).
-
-        Raises:
-            ShapeError: if the last axis is not d.
         """
         check_shape("x", x.shape, ("...", "n", self.vector.shape[-1]))
         points, vector = promoted(x, self.vector)
         return points + vector[..., None, :]
 
     def act_equivariant(self, y: Tensor) -> Tensor:
-        """Move single points y (..., d).
-
-        Raises:
-            ShapeError: if the last axis is not d.
-        """
+        """Move single points y (..., d)."""
         check_shape("y", y.shape, ("...", self.vector.shape[-1]))
         return y + self.vector
 
