@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molgiae.commands.finetune import ROWS, learn, predicted
+from molgiae.commands.finetune import ROWS, learn
 from molgiae.config import FinetuneConfig, Mode
 from molgiae.evaluation.descriptors import soap
 from molgiae.model import checkpoint
@@ -140,7 +140,7 @@ def fit(
     config = replace(FinetuneConfig(), mode=way, seed=case.seed)
     learned = learn(parts[0], parts[1], pretrained, config, Run(folder))
     assert learned is not None
-    value, std = predicted(learned.model, learned.scale, parts[2])
+    value, std = learned.predict(parts[2])
     within = float((np.abs(value - parts[2].values) <= std).mean())
     mae = float(score(value, parts[2].values).mae[0])
     found.add(case, ROWS[way], mae, len(split.train), learned.seconds, learned.step, within)

@@ -1,11 +1,11 @@
-"""Learning properties from files: read, split, refer to atoms, fit, compare with what is trivial, keep."""
+"""Learning properties from files: read, split, refer to atoms, fit, compare with baselines, keep."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from molgiae import __version__
 from molgiae.config import AUTO_MODEL, FinetuneConfig
-from molgiae.data.conformer import Rejected
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.inputs import listed
 from molgiae.data.partial import PartialFile
@@ -41,9 +40,11 @@ from molgiae.training.loop import Run
 Floats = NDArray[np.float64]
 
 ONE_SIGMA = 0.6827
+"""Share of the values within one standard deviation of a normal distribution."""
 ROWS = {"full": "fine-tuned", "frozen": "frozen, head trained", "scratch": "from scratch"}
-"""Name of the model in the table, by the way it learned."""
-LEAST_SPREAD = 1e-9
+"""Name of the model in the table, by the mode in which it learned."""
+MIN_SPREAD = 1e-9
+"""Smallest spread and calibration, so that nothing is divided by zero."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Outcome:
     Attributes:
         directory: where it is kept.
         complete: false if it was ended by its time limit and waits to be resumed; there is no table then.
-        table: scores on the test set, of the model and of what it has to beat.
+        table: scores on the test set, of the model and of the baselines.
         coverage: for each target the parts of the test values within one and two half-widths of uncertainty.
         labelled: what was read.
         notes: what is to be said besides, a line each.
@@ -67,7 +68,7 @@ class Outcome:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return {
             "directory": str(self.directory),
             "complete": self.complete,
@@ -106,7 +107,7 @@ def finetune(
             ``parity.png``, ``metrics.csv``, ``missing.csv`` if there is something to list, and ``last.pt``.
         targets: known ones, by name, symbol or alias.
         config: the recipe.
-        model: autoencoder whose network of atoms is the start, and whose embedding is one of the rows to beat;
+        model: autoencoder whose network of atoms is the start, and whose embedding is one of the baselines;
             "auto" for the shipped one that fits best.
         by: how to split, see `molgiae.properties.splitting.make_split`.
         shares: of training, validation and test.
@@ -123,58 +124,43 @@ def finetune(
         MolgiaeError: the inputs cannot be read.
     """
     config = config or FinetuneConfig()
-    folder, where = Path(directory), choose_device(device)
-    if any((folder / name).exists() for name in ("last.pt", FILE)) and not resume:
+    run = Run(Path(directory), choose_device(device), stop_after=stop_after, progress=progress)
+    if any((run.directory / name).exists() for name in ("last.pt", FILE)) and not resume:
         raise ConfigError(
-            f"{folder} holds a run already; continue it with --resume or name another directory"
+            f"{run.directory} holds a run already; continue it with --resume or name another directory"
         )
     labelled = read_labelled(inputs, targets, **reading)
     pretrained = checkpoint.load(choose(labelled.block).model if model == AUTO_MODEL else model)
     split = make_split(labelled, by, shares, config.seed)
-    train, validation, test = (labelled.take(rows) for rows in split.parts)
-    folder.mkdir(parents=True, exist_ok=True)
-    _list(folder, labelled)
-    run = Run(folder, where, stop_after=stop_after, progress=progress)
+    run.directory.mkdir(parents=True, exist_ok=True)
+    if unusable := [*labelled.block.rejected, *labelled.missing, *labelled.gaps]:
+        write_rejected(PartialFile(run.directory / "missing.csv", overwrite=True), unusable)
+    train, validation, _ = (labelled.take(rows) for rows in split.parts)
     identity = _identity(labelled, split, pretrained.sha256)
     learned = learn(train, validation, pretrained, config, run, references, identity, resume)
     if learned is None:
-        return Outcome(folder, False, None, {}, labelled, labelled.notes)
-
-    scale = learned.scale
-    value, std = predicted(learned.model, scale, test)
-    features, notes = _embeddings(pretrained, labelled)
-    rows = baselines(labelled, split, scale.references, features, seed=config.seed)
-    own = ROWS[config.mode]
-    sizes = (len(train), len(validation), len(test))
-    explained = scale.references.of(test.block)
-    table = compare(test.values, {**rows, own: value}, labelled.targets, sizes, own, explained)
-    covered = coverage(test.values, value, std)
-    coverages = {target.name: pair for target, pair in zip(labelled.targets, covered, strict=True)}
+        return Outcome(run.directory, False, None, {}, labelled, labelled.notes)
+    outcome = _judged(learned, labelled, split, pretrained, config, run)
+    data = {os.path.basename(name): Path(name) for name in listed(inputs)}
     provenance = {
         "molgiae": __version__,
         "torch": torch.__version__,
         "data": [os.path.basename(name) for name in listed(inputs)],
-        "data_sha256": {
-            os.path.basename(name): sha256_of(Path(name)) for name in listed(inputs) if os.path.isfile(name)
-        },
-        "pretrained": None
-        if config.mode == "scratch"
-        else {"name": pretrained.name, "sha256": pretrained.sha256},
+        "data_sha256": {name: sha256_of(path) for name, path in data.items() if path.is_file()},
+        "pretrained": {"name": pretrained.name, "sha256": pretrained.sha256}
+        if config.mode != "scratch"
+        else None,
         "training": config.to_dict(),
-        "conformers": dict(zip(("train", "validation", "test"), sizes, strict=True)),
+        "conformers": outcome.table and outcome.table.to_dict()["sizes"],
         "step": learned.step,
         "seconds": round(learned.seconds),
-        "device": where,
-        "test": table.to_dict(),
-        "coverage": coverages,
+        "device": run.device,
+        "test": outcome.table and outcome.table.to_dict(),
+        "coverage": outcome.coverage,
     }
-    save(folder / FILE, learned.model.cpu(), scale, measure_domain(train.block), provenance)
-    _write_test(folder / "test.csv", test, value, std)
-    notes = (*labelled.notes, *notes)
-    outcome = Outcome(folder, True, table, coverages, labelled, notes)
-    (folder / "report.json").write_text(json.dumps(outcome.to_dict(), indent=1) + "\n", encoding="utf-8")
-    if find_spec("matplotlib"):
-        parity_plot(folder / "parity.png", test.values, value, labelled.targets, std, explained)
+    save(run.directory / FILE, learned.model.cpu(), learned.scale, measure_domain(train.block), provenance)
+    report = json.dumps(outcome.to_dict(), indent=1) + "\n"
+    (run.directory / "report.json").write_text(report, encoding="utf-8")
     return outcome
 
 
@@ -186,6 +172,11 @@ class Learned:
     scale: Scale
     step: int
     seconds: float
+
+    def predict(self, labelled: Labelled) -> tuple[Floats, Floats]:
+        """Return values and half-widths of uncertainty, both (M, T), in the units of the targets."""
+        value, uncertainty = predict_standardized(self.model, labelled.block)
+        return self.scale.value(labelled.block, value), self.scale.std(uncertainty)
 
 
 def learn(
@@ -208,27 +199,30 @@ def learn(
         run: where and how.
         references: what is taken off before learning.
         identity: tells these data from others.
-        resume: continue the fit in the directory, if there is one.
+        resume: continue the run in the directory, if there is one.
     """
     reference = fit_references(train.block, train.values, train.targets, references)
     spread = np.nanstd(train.values - reference.of(train.block), axis=0)
-    scale = Scale(train.targets, reference, np.maximum(spread, LEAST_SPREAD), np.ones(len(spread)))
+    scale = Scale(train.targets, reference, np.maximum(spread, MIN_SPREAD), np.ones(len(spread)))
     torch.manual_seed(config.seed)
     network = initial(pretrained, scale, config).to(run.device)
-    examples = [Examples(p.block, scale.standardized(p.block, p.values)) for p in (train, validation)]
-    trainer = fitter(network, examples[0], examples[1], config, run, identity)
+    examples, held = (Examples(p.block, scale.standardized(p.block, p.values)) for p in (train, validation))
+    trainer = fitter(network, examples, held, config, run, identity)
     if resume and trainer.last.exists():
         trainer.restore()
     metrics = trainer.fit()
     if not metrics["complete"]:
         return None
     network.load_state_dict(trainer.best_weights)
-    network.eval()
-    return Learned(network, calibrated(scale, network, validation), int(metrics["step"]), trainer.seconds)
+    value, uncertainty = predict_standardized(network.eval(), held.block)
+    ratio = np.abs(held.values - value) / uncertainty
+    factor = np.array([np.quantile(column[np.isfinite(column)], ONE_SIGMA) for column in ratio.T])
+    scale = replace(scale, calibration=np.maximum(factor, MIN_SPREAD))
+    return Learned(network, scale, int(metrics["step"]), trainer.seconds)
 
 
 def initial(pretrained: checkpoint.Checkpoint, scale: Scale, config: FinetuneConfig) -> PropertyModel:
-    """The network at the start: pretrained features of atoms, or random ones of the same size, and a random head.
+    """Return the network at the start: pretrained features of atoms, or random ones, and a random head.
 
     Raises:
         CheckpointError: the pretrained model has no network of atoms.
@@ -239,30 +233,40 @@ def initial(pretrained: checkpoint.Checkpoint, scale: Scale, config: FinetuneCon
             f"{pretrained.name}: has no network of atoms to start from; "
             "take another --model or pretrain one with --atom-width"
         )
-    network = PropertyModel(
-        sizes.atom_width, sizes.atom_layers, [target.extensive for target in scale.targets]
-    )
+    extensive = [target.extensive for target in scale.targets]
+    network = PropertyModel(sizes.atom_width, sizes.atom_layers, extensive)
     if config.mode != "scratch":
         network.atoms.load_state_dict(pretrained.model.encoder.atoms.state_dict())
     return network
 
 
-def calibrated(scale: Scale, model: PropertyModel, validation: Labelled) -> Scale:
-    """The scale with half-widths that hold 68.3 % of the validation values."""
-    value, uncertainty = predict_standardized(model, validation.block)
-    ratio = np.abs(scale.standardized(validation.block, validation.values) - value) / uncertainty
-    factor = np.array([np.quantile(r[np.isfinite(r)], ONE_SIGMA) for r in ratio.T])
-    return Scale(scale.targets, scale.references, scale.spread, np.maximum(factor, LEAST_SPREAD))
-
-
-def predicted(model: PropertyModel, scale: Scale, labelled: Labelled) -> tuple[Floats, Floats]:
-    """Values and half-widths of uncertainty, both (M, T), in the units of the targets."""
-    value, uncertainty = predict_standardized(model, labelled.block)
-    return scale.value(labelled.block, value), scale.std(uncertainty)
+def _judged(
+    learned: Learned,
+    labelled: Labelled,
+    split: Split,
+    pretrained: checkpoint.Checkpoint,
+    config: FinetuneConfig,
+    run: Run,
+) -> Outcome:
+    """Compare a model with the baselines on the test set; write ``test.csv`` and ``parity.png``."""
+    test, references = labelled.take(split.test), learned.scale.references
+    value, std = learned.predict(test)
+    features, notes = _embeddings(pretrained, labelled)
+    rows = baselines(labelled, split, references, features, seed=config.seed)
+    own, explained = ROWS[config.mode], references.of(test.block)
+    train_size, validation_size, test_size = map(len, split.parts)
+    sizes = train_size, validation_size, test_size
+    table = compare(test.values, {**rows, own: value}, labelled.targets, sizes, own, explained)
+    covered = coverage(test.values, value, std)
+    coverages = {target.name: pair for target, pair in zip(labelled.targets, covered, strict=True)}
+    _write_test(run.directory / "test.csv", test, value, std)
+    if find_spec("matplotlib"):
+        parity_plot(run.directory / "parity.png", test.values, value, labelled.targets, std, explained)
+    return Outcome(run.directory, True, table, coverages, labelled, (*labelled.notes, *notes))
 
 
 def coverage(truth: Floats, value: Floats, std: Floats) -> list[tuple[float, float]]:
-    """For each target the parts of the values that are within one and two half-widths."""
+    """Return for each target the parts of the values that are within one and two half-widths."""
     ratio = np.abs(truth - value) / std
     known = [column[np.isfinite(column)] for column in ratio.T]
     return [(float((r <= 1).mean()), float((r <= 2).mean())) for r in known]
@@ -271,19 +275,19 @@ def coverage(truth: Floats, value: Floats, std: Floats) -> list[tuple[float, flo
 def _embeddings(
     pretrained: checkpoint.Checkpoint, labelled: Labelled
 ) -> tuple[dict[str, Floats], tuple[str, ...]]:
-    """Embeddings (M, D) by the name of their row, or none and why."""
+    """Return embeddings (M, D) by the name of their row, or none and why."""
     result = Embedder(pretrained, device="cpu").embed(labelled.block)
-    if len(result) < len(labelled):
-        refused = result.block.rejected[len(labelled.block.rejected) :]
+    rejected = result.block.rejected[len(labelled.block.rejected) :]
+    if rejected:
         return {}, (
-            f"no kernel ridge regression on the embedding: model {pretrained.name} refuses {len(refused)} "
-            f"of {len(labelled)} conformers ({refused[0].reason})",
+            f"no kernel ridge regression on the embedding: model {pretrained.name} rejects {len(rejected)} "
+            f"of {len(labelled)} conformers ({rejected[0].reason})",
         )
     return {"embedding": result["embedding"].astype(np.float64)}, ()
 
 
 def _identity(labelled: Labelled, split: Split, sha256: str) -> str:
-    """Tells data, split and start of a run from others."""
+    """Return what tells data, split and start of a run from others."""
     block = labelled.block
     digest = hashlib.sha256(sha256.encode())
     for part in (block.atomic_number, block.position, labelled.values, *split.parts):
@@ -292,21 +296,13 @@ def _identity(labelled: Labelled, split: Split, sha256: str) -> str:
     return digest.hexdigest()
 
 
-def _list(folder: Path, labelled: Labelled) -> None:
-    """Write down what was read and cannot be learned from, or only in part."""
-    listed_records: list[Rejected] = [*labelled.block.rejected, *labelled.missing, *labelled.gaps]
-    if listed_records:
-        write_rejected(PartialFile(folder / "missing.csv", overwrite=True), listed_records)
-
-
 def _write_test(path: Path, test: Labelled, value: Floats, std: Floats) -> None:
-    """Predictions for the test set as CSV."""
-    headings = [target.heading for target in test.targets]
+    """Write predictions for the test set as CSV."""
+    columns = [f"{target.heading}{what}" for target in test.targets for what in ("", ", predicted", ", std")]
+    cells = np.stack([test.values, value, std], axis=2).reshape(len(test), -1).tolist()
+    block = test.block
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = CsvWriter(file)
-        columns = [f"{heading}{what}" for heading in headings for what in ("", ", predicted", ", std")]
         writer.row(["title", "source", "record", *columns])
-        for m in range(len(test)):
-            cells = np.stack([test.values[m], value[m], std[m]], axis=1).flatten().tolist()
-            block = test.block
-            writer.row([block.title[m], block.source[m], int(block.record[m]), *cells])
+        for m, row in enumerate(cells):
+            writer.row([block.title[m], block.source[m], int(block.record[m]), *row])

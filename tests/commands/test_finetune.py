@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from molgiae.commands.finetune import coverage, finetune, initial, learn, predicted
+from molgiae.commands.finetune import coverage, finetune, initial, learn
 from molgiae.commands.info import describe
 from molgiae.config import Domain, FinetuneConfig, ModelConfig
 from molgiae.data.conformer import Conformer, ConformerBlock
@@ -176,7 +176,7 @@ def test_uncertainty_holds_two_thirds_of_the_validation_values(pretrained, tmp_p
         labelled(120), held, checkpoint.load(str(pretrained)), replace(RECIPE, epochs=5), Run(tmp_path)
     )
     assert learned is not None
-    ((one, two),) = coverage(held.values, *predicted(learned.model, learned.scale, held))
+    ((one, two),) = coverage(held.values, *learned.predict(held))
     assert one == pytest.approx(0.683, abs=0.02)
     assert two > one
 
