@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
-from molgiae.commands.averaging import (
-    AVERAGES,
-    Average,
-    Energies,
-    MoleculeSink,
-    Titles,
-    check_temperature,
-    named_by_file,
-    without,
-)
-from molgiae.commands.run import Options, Summary, output_path, read, run
+from molgiae.commands.run import Options, Summary, output_path, read, run, stem_of
 from molgiae.config import TEMPERATURE
-from molgiae.data.conformer import ConformerBlock
-from molgiae.data.hdf5.schema import prediction_columns
+from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.data.fields import shown
+from molgiae.data.hdf5.schema import Column, prediction_columns
 from molgiae.data.inputs import is_hdf5, listed
 from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter
@@ -32,47 +24,15 @@ from molgiae.errors import ConfigError
 from molgiae.model.embedder import Result
 from molgiae.output.files import Hdf5Sink, Named, Sink, StructureSink
 from molgiae.output.table import TableSink, is_table
+from molgiae.properties.averaging import Energies, MoleculeSink
+from molgiae.properties.columns import ENERGY, is_energy_alone
+from molgiae.properties.predictor import Predictor
 from molgiae.properties.targets import Target, conversion, dimension_of
 
-Floats = NDArray[np.float64]
+Average = Literal["none", "mean", "boltzmann"]
 
 ENDING = "_predicted.csv"
-"""Of the name that is derived from that of the input."""
-
-
-class Predicted(Protocol):
-    """What a model says of the M conformers it takes of a block."""
-
-    @property
-    def block(self) -> ConformerBlock:
-        """Those it takes; the others are among its rejected."""
-
-    @property
-    def value(self) -> Floats:
-        """(M, T) in the units of the targets."""
-
-    @property
-    def std(self) -> Floats:
-        """(M, T) uncertainties, in the same units."""
-
-    @property
-    def domain_reason(self) -> NDArray[np.object_]:
-        """(M,) why they are not within what the model was trained on; empty where they are."""
-
-
-class Predicting(Protocol):
-    """What `predict` needs of a model; `molgiae.properties.predictor.Predictor` is one."""
-
-    @property
-    def checkpoint(self) -> Named:
-        """Where it comes from."""
-
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """The T properties, with units."""
-
-    def predict(self, conformers: ConformerBlock, /) -> Predicted:
-        """Values of a block."""
+"""End of the name that is derived from that of the input."""
 
 
 @dataclass(frozen=True)
@@ -86,59 +46,8 @@ class _InUse:
     shape_dimension: int = 0
 
 
-@dataclass(frozen=True)
-class Properties:
-    """T properties in the units of the results.
-
-    Attributes:
-        targets: in these units.
-        factor: (T,) what the values of the model are multiplied by.
-    """
-
-    targets: tuple[Target, ...]
-    factor: Floats
-
-    @classmethod
-    def in_unit(cls, targets: Sequence[Target], unit: str | None) -> Properties:
-        """The targets, those of the same dimension in this unit.
-
-        Raises:
-            ConfigError: if the unit fits none of them.
-        """
-        if unit is None:
-            return cls(tuple(targets), np.ones(len(targets)))
-        fits = [
-            target.unit == unit or None is not dimension_of(unit) == dimension_of(target.unit)
-            for target in targets
-        ]
-        if not any(fits):
-            found = ", ".join(f"{target.name} in {target.unit}" for target in targets)
-            raise ConfigError(f"unit {unit!r} fits no property of the model: {found}")
-        return cls(
-            tuple(t.to(unit) if fit else t for t, fit in zip(targets, fits, strict=True)),
-            np.array(
-                [conversion(t.unit, unit) if fit else 1.0 for t, fit in zip(targets, fits, strict=True)]
-            ),
-        )
-
-    @property
-    def columns(self) -> list[str]:
-        """Names of the 2 T columns of results: each property, then its uncertainty."""
-        return [column.name for target in self.targets for column in _columns_of(target)]
-
-    def of(self, prediction: Predicted) -> dict[str, NDArray[Any]]:
-        """The columns of a prediction."""
-        pairs = np.stack([prediction.value * self.factor, prediction.std * self.factor], axis=2)
-        columns = pairs.reshape(-1, 2 * len(self.targets)).T  # a block may have lost all its conformers
-        return {
-            **dict(zip(self.columns, columns, strict=True)),
-            "in_domain": (prediction.domain_reason == "").astype(np.uint8),
-            "domain_reason": prediction.domain_reason,
-        }
-
-
 def predict(
-    model: str | os.PathLike[str] | Predicting,
+    model: str | os.PathLike[str] | Predictor,
     inputs: Inputs,
     options: Options | None = None,
     *,
@@ -174,47 +83,57 @@ def predict(
         MolgiaeError: whatever else keeps the output from being written.
     """
     options = (options or Options()).for_a_run(**changes)
-    _check(average, energy, energy_unit)
-    check_temperature(temperature)
+    _check(average, temperature, energy, energy_unit)
     names = listed(inputs)
     output = _output(names, options, average)
     predictor, workers = _opened(model, options)
-    properties = Properties.in_unit(predictor.targets, unit)
+    targets = _in_unit(predictor.targets, unit)
+    factor = [
+        conversion(own.unit, target.unit) for own, target in zip(predictor.targets, targets, strict=True)
+    ]
     energies = Energies.choose(predictor.targets, energy, energy_unit) if average == "boltzmann" else None
     blocks = read(names, options, output, keep_text=average != "none")
     if average != "none":
-        titles = Titles()
-        blocks = named_by_file(blocks, energies)
-        blocks = without(blocks, [titles.reason, *([energies.reason] if energies else [])])
+        blocks = _of_molecules(blocks, energies)
 
     def compute(block: ConformerBlock) -> Result:
-        prediction = predictor.predict(block)
-        columns = properties.of(prediction)
+        found = predictor.predict(block)
+        # a block may have lost all its conformers
+        pairs = np.stack([found.value * factor, found.std * factor], axis=2).reshape(-1, 2 * len(targets))
+        columns: dict[str, Any] = {
+            **{column.name: values for column, values in zip(_columns(targets), pairs.T, strict=True)},
+            "in_domain": (found.domain_reason == "").astype(np.uint8),
+            "domain_reason": found.domain_reason,
+        }
         if energies is not None:
-            columns["energy"] = energies.of(prediction.block, prediction.value)
-        return Result(prediction.block, columns)
+            columns["energy"] = energies.of(found.block, found.value)
+        return Result(found.block, columns)
 
     in_use = _InUse(predictor.checkpoint, workers)
-    sink = _sink(output, properties, energies, average, temperature, in_use, options)
-    summary = run(blocks, compute, sink, in_use, options, verb="predict")
-    if isinstance(sink, MoleculeSink):
-        how = (
-            f"Boltzmann weights at {temperature:g} K by {energies.described()}"
-            if energies
-            else "equal weights"
-        )
-        summary.notes.append(f"averaged over the conformers of {sink.molecules} molecules, {how}")
-        summary.notes += filter(None, [sink.doubt()])
-    return summary
+    if average == "none":
+        sink = _sink(output, targets, in_use, options)
+    else:
+        about = {
+            "model": in_use.checkpoint.name,
+            "model_sha256": in_use.checkpoint.sha256,
+            "command": options.command,
+            "average": average,
+        }
+        if energies is not None:
+            about |= {"energy": energies.name, "temperature": f"{temperature:g} K"}
+        sink = MoleculeSink(output, targets, energies, temperature, about, overwrite=options.overwrite)
+    return run(blocks, compute, sink, in_use, options, verb="predict")
 
 
-def _check(average: str, energy: str | None, energy_unit: str | None) -> None:
-    if average not in AVERAGES:
-        raise ConfigError(f"average {average!r} is unknown; use one of {', '.join(AVERAGES)}")
+def _check(average: str, temperature: float, energy: str | None, energy_unit: str | None) -> None:
+    if average not in get_args(Average):
+        raise ConfigError(f"average {average!r} is unknown; use one of {', '.join(get_args(Average))}")
     if energy is not None and average != "boltzmann":
         raise ConfigError("--energy weighs conformers; it needs --average boltzmann")
     if energy_unit is not None and energy is None:
         raise ConfigError("--energy-unit is that of a property of the records; name it with --energy")
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise ConfigError(f"temperature {temperature:g} K: must be above 0")
 
 
 def _output(names: list[str], options: Options, average: str) -> Path:
@@ -225,90 +144,76 @@ def _output(names: list[str], options: Options, average: str) -> Path:
     return output_path(names, options, ENDING, structures=False, tables=True)
 
 
-def _opened(model: str | os.PathLike[str] | Predicting, options: Options) -> tuple[Predicting, int]:
-    """The model in use, and how many blocks are worth computing at a time."""
+def _opened(model: str | os.PathLike[str] | Predictor, options: Options) -> tuple[Predictor, int]:
+    """Return the model in use, and how many blocks are worth computing at a time."""
     if not isinstance(model, str | os.PathLike):
         return model, 1
-    import torch  # noqa: PLC0415 - a model that is given in use may need none of it
-
-    from molgiae.properties.predictor import Predictor  # noqa: PLC0415
-
     predictor = Predictor(model, device=options.device)
     return predictor, torch.get_num_threads() if predictor.device == "cpu" else 1
 
 
-def _sink(
-    output: Path,
-    properties: Properties,
-    energies: Energies | None,
-    average: Average,
-    temperature: float,
-    in_use: _InUse,
-    options: Options,
-) -> Sink:
-    targets, overwrite = properties.targets, options.overwrite
-    if average != "none":
-        about = {
-            "model": in_use.checkpoint.name,
-            "model_sha256": in_use.checkpoint.sha256,
-            "command": options.command,
-            "average": average,
-        }
-        if energies is not None:
-            about |= {"energy": energies.name, "temperature": f"{temperature:g} K"}
-        return MoleculeSink(output, targets, energies, temperature, about, overwrite=overwrite)
-    if is_hdf5(output):
-        columns = [column for target in targets for column in _columns_of(target)]
-        return Hdf5Sink(
-            output,
-            ("in_domain", "domain_reason"),
-            in_use,
-            command=options.command,
-            overwrite=overwrite,
-            predictions=columns,
-        )
-    if is_table(output):
-        return TableSink(output, _headings(targets), _Rows(properties).cells, overwrite=overwrite)
-    return StructureSink(output, _Rows(properties).record, overwrite=overwrite)
+def _in_unit(targets: Sequence[Target], unit: str | None) -> list[Target]:
+    """Return the targets, those of the same dimension in this unit.
+
+    Raises:
+        ConfigError: if the unit fits none of them.
+    """
+    dimension = unit and dimension_of(unit)
+    fits = [t.unit == unit or (dimension and dimension == dimension_of(t.unit)) for t in targets]
+    if unit is not None and not any(fits):
+        found = ", ".join(f"{target.name} in {target.unit}" for target in targets)
+        raise ConfigError(f"unit {unit!r} fits no property of the model: {found}")
+    return [t.to(unit) if unit and fit else t for t, fit in zip(targets, fits, strict=True)]
 
 
-def _columns_of(target: Target) -> tuple[Any, Any]:
-    return prediction_columns(target.symbol, target.unit, target.description or target.name)
+def _of_molecules(blocks: Iterable[ConformerBlock], energies: Energies | None) -> Iterator[ConformerBlock]:
+    """Yield the blocks without conformers that cannot be averaged over, for want of a molecule or of an energy.
+
+    Frames whose comment line tells but an energy are of the molecule that their file is named after.
+    """
+    names = {ENERGY} if energies is None or energies.target is not None else {ENERGY, energies.name}
+    formulas: dict[str, bytes] = {}
+
+    def fault(conformer: Conformer) -> str:
+        title, formula = conformer.title, np.sort(conformer.atomic_number).tobytes()
+        if not title:
+            return "no title by which it could be averaged with others of its molecule"
+        if formulas.setdefault(title, formula) != formula:
+            return f"its formula is not that of the first conformer titled {shown(title)}"
+        return energies.fault(conformer) if energies else ""
+
+    for block in blocks:
+        title = [
+            stem_of([c.source]) if any(is_energy_alone(c, name) for name in names) else c.title for c in block
+        ]
+        named = replace(block, title=title)
+        faults = {m: fault(conformer) for m, conformer in enumerate(named)}
+        yield named.reject({m: reason for m, reason in faults.items() if reason})
 
 
-def _headings(targets: Sequence[Target]) -> tuple[str, ...]:
-    pairs = [heading for target in targets for heading in (target.heading, _std_heading(target))]
-    return ("source", "record", "title", *pairs, "in_domain", "domain_reason")
+def _sink(output: Path, targets: Sequence[Target], in_use: _InUse, options: Options) -> Sink:
+    """Return where predictions of conformers go, by the name of the output."""
+    columns = _columns(targets)
+    overwrite = options.overwrite
 
+    def texts(result: Result, m: int) -> list[tuple[Target, str, str]]:
+        """Values with ten significant digits: total energies of thousands of eV differ in the meV."""
+        numbers = [result[column.name][m] for column in columns]
+        pairs = zip(targets, numbers[::2], numbers[1::2], strict=True)
+        return [(target, f"{value:.10g}", f"{std:.4g}") for target, value, std in pairs]
 
-def _std_heading(target: Target) -> str:
-    return f"{target.symbol}_std" + target.heading.removeprefix(target.symbol)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Results as text, a conformer at a time."""
-
-    properties: Properties
-
-    def cells(self, result: Result, m: int) -> dict[str, object]:
-        """A row of the table."""
+    def cells(result: Result, m: int) -> dict[str, object]:
         block = result.block
-        row: dict[str, object] = {
-            "source": block.source[m],
-            "record": int(block.record[m]),
-            "title": block.title[m],
-            "in_domain": int(result["in_domain"][m]),
-            "domain_reason": result["domain_reason"][m],
-        }
-        for target, (value, std) in zip(self.properties.targets, self._texts(result, m), strict=True):
+        row: dict[str, object] = {"source": block.source[m], "record": int(block.record[m])}
+        row["title"] = block.title[m]
+        for target, value, std in texts(result, m):
             row |= {target.heading: value, _std_heading(target): std}
-        return row
+        return row | {"in_domain": int(result["in_domain"][m]), "domain_reason": result["domain_reason"][m]}
 
-    def record(self, writer: StructureWriter, result: Result, m: int) -> None:
-        """The record as it was read, and the prediction."""
+    def record(writer: StructureWriter, result: Result, m: int) -> None:
+        """Write the record as it was read, and the prediction."""
         found: dict[str, str] = {}
-        for target, (value, std) in zip(self.properties.targets, self._texts(result, m), strict=True):
+        for target, value, std in texts(result, m):
             key = f"molgiae_{target.symbol}"
             found |= {key: value, f"{key}_std": std, f"{key}_unit": target.unit}
         found["molgiae_in_domain"] = str(int(result["in_domain"][m]))
@@ -316,10 +221,25 @@ class _Rows:
             found["molgiae_domain_reason"] = result["domain_reason"][m]
         writer.annotate(result.block[m], found)
 
-    def _texts(self, result: Result, m: int) -> list[tuple[str, str]]:
-        """Values with ten significant digits: total energies of thousands of eV differ in the meV."""
-        names = self.properties.columns
-        return [
-            (f"{result[value][m]:.10g}", f"{result[std][m]:.4g}")
-            for value, std in zip(names[::2], names[1::2], strict=True)
-        ]
+    if is_hdf5(output):
+        own = ("in_domain", "domain_reason")
+        command = options.command
+        return Hdf5Sink(output, own, in_use, command=command, overwrite=overwrite, predictions=columns)
+    if is_table(output):
+        headings = [heading for target in targets for heading in (target.heading, _std_heading(target))]
+        names = ("source", "record", "title", *headings, "in_domain", "domain_reason")
+        return TableSink(output, names, cells, overwrite=overwrite)
+    return StructureSink(output, record, overwrite=overwrite)
+
+
+def _columns(targets: Sequence[Target]) -> list[Column]:
+    """Return the 2 T columns of results: each property, then its uncertainty."""
+    return [
+        column
+        for target in targets
+        for column in prediction_columns(target.symbol, target.unit, target.description or target.name)
+    ]
+
+
+def _std_heading(target: Target) -> str:
+    return f"{target.symbol}_std" + target.heading.removeprefix(target.symbol)
