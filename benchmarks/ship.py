@@ -93,7 +93,7 @@ hydrogens included; charge {domain.charge[0]} to {domain.charge[1]}; atoms up to
 centroid; lengths of bonds and shares of elements as in `molgiae/data/training_ranges.py`. Conformers outside of this
 are embedded and flagged `in_domain = 0`, with the reason in `domain_reason`.
 Elements other than {", ".join(map(str, config.elements))} and more than
-{config.max_atoms} atoms are refused.
+{config.max_atoms} atoms are rejected.
 
 ## Training
 

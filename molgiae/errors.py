@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class MolgiaeError(Exception):
-    """Root of all errors raised on purpose; the command line prints it as one line."""
+    """The root of all errors raised on purpose; the command line prints it as one line."""
 
 
 class ConfigError(MolgiaeError):

@@ -10,7 +10,7 @@ from molgiae.errors import ConfigError
 
 
 def blank(width: float = 6, height: float = 4) -> Any:
-    """An empty figure; sizes in inches.
+    """Return an empty figure; sizes in inches.
 
     Raises:
         ConfigError: if matplotlib is not installed.
@@ -23,13 +23,13 @@ def blank(width: float = 6, height: float = 4) -> Any:
 
 
 def saved(figure: Any, path: Path) -> Path:
-    """Write a figure as PNG; returns the path."""
+    """Write a figure as PNG, and return the path."""
     figure.savefig(path, dpi=120)
     return path
 
 
 def training_curve(table: Path, picture: Path) -> None:
-    """Loss and validation error of a run against its steps.
+    """Draw the validation error of a run against its steps.
 
     Args:
         table: ``metrics.csv`` of a run.
@@ -40,10 +40,8 @@ def training_curve(table: Path, picture: Path) -> None:
     figure = blank(7, 4)
     axes = figure.subplots()
     steps = [int(row["step"]) for row in rows]
-    axes.plot(steps, [float(row["rmsd_mean"]) for row in rows], label="mean RMSD, validation (Å)")
-    axes.plot(
-        steps, [float(row["rmsd_p99"]) for row in rows], label="99th percentile of RMSD, validation (Å)"
-    )
+    for key, label in (("rmsd_mean", "mean RMSD"), ("rmsd_p99", "99th percentile of RMSD")):
+        axes.plot(steps, [float(row[key]) for row in rows], label=f"{label}, validation (Å)")
     wrong = [max(1 - float(row["type_accuracy"]), 1e-6) for row in rows]
     axes.plot(steps, wrong, label="share of atom types wrong, validation")
     axes.set(xlabel="step", yscale="log")

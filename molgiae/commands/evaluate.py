@@ -1,4 +1,4 @@
-"""Everything that is measured of a model, beside dummies that show what each figure is worth.
+"""Everything that is measured of a model, beside baselines that show what each figure is worth.
 
 A section is a function from a study to figures; another one is one more row in `SECTIONS`, and a row for each
 of its figures in `molgiae.evaluation.report.ROWS`.
@@ -30,9 +30,8 @@ from molgiae.evaluation.descriptors import (
     RANDOM_WEIGHTS,
     Descriptor,
     Panel,
-    dummies,
+    baselines,
     embedding,
-    peers,
     random_weights,
     sample,
 )
@@ -72,7 +71,7 @@ class Settings:
         linear_train: training conformers for the linear baseline.
         linear_dimensions: sizes of its code, beside that of the model.
         mapped: conformers in the map of embeddings.
-        dummies: whether to measure the dummies too.
+        dummies: whether to measure the baselines too.
         seed: of everything random.
     """
 
@@ -124,21 +123,23 @@ class Study:
 
     @functools.cached_property
     def panel(self) -> Panel:
-        """The model's embedding first, then the dummies."""
-        others = {**dummies(self.untrained), **peers()} if self.settings.dummies else {}
+        """The model's embedding first, then its parts, then the baselines."""
+        others = baselines(self.untrained) if self.settings.dummies else {}
         return Panel(self.embedder.embed, {self.name: embedding, **self.parts, **others})
 
     @functools.cached_property
     def parts(self) -> dict[str, Descriptor]:
         """The parts of the embedding, if it has any, as descriptors of their own."""
         size = self.embedder.shape_dimension
-        if not size:
-            return {}
-        parts = {"shape part": slice(0, size), "detail part": slice(size, None)}
+        parts = {"shape part": slice(0, size), "detail part": slice(size, None)} if size else {}
         return {
             f"{self.name}, {name}": functools.partial(embedding, columns=columns)
             for name, columns in parts.items()
         }
+
+    def sample(self, size: int | None) -> ConformerBlock:
+        """Return at most so many conformers of the data; None for all."""
+        return sample(self.block, size, self.settings.seed)
 
 
 def _reconstruction(study: Study) -> Sections:
@@ -160,7 +161,7 @@ def _linear_baseline(study: Study) -> Sections:
 
 def _invariance(study: Study) -> Sections:
     settings, embedder = study.settings, study.embedder
-    block = sample(study.block, settings.invariance_conformers, settings.seed)
+    block = study.sample(settings.invariance_conformers)
     figures = invariance(
         study.panel,
         block,
@@ -178,13 +179,13 @@ def _invariance(study: Study) -> Sections:
 
 def _mirror(study: Study) -> Sections:
     settings = study.settings
-    block = sample(study.block, settings.mirror_conformers, settings.seed)
+    block = study.sample(settings.mirror_conformers)
     return mirror_images(study.panel, block, seed=settings.seed, track=study.track)
 
 
 def _smoothness(study: Study) -> Sections:
     settings = study.settings
-    block = sample(study.block, settings.smoothness_conformers, settings.seed)
+    block = study.sample(settings.smoothness_conformers)
     framed = (study.name, *study.parts, CANONICAL_COORDINATES)
     return smoothness(
         study.panel, block, settings.noise, framed=framed, seed=settings.seed, track=study.track
@@ -200,9 +201,7 @@ def _conformers(study: Study) -> Sections:
 
 def _isomers(study: Study) -> Sections:
     pairs = pairs_of_one_formula(study.block, study.settings.pairs, study.settings.seed)
-    if not len(pairs):
-        return {}
-    return fidelity(study.panel, study.block, pairs, match="atoms", track=study.track)
+    return fidelity(study.panel, study.block, pairs, match="atoms", track=study.track) if len(pairs) else {}
 
 
 def _neighbours(study: Study) -> Sections:
@@ -210,7 +209,7 @@ def _neighbours(study: Study) -> Sections:
 
 
 def _map(study: Study) -> Sections:
-    block = sample(study.block, study.settings.mapped, study.settings.seed)
+    block = study.sample(study.settings.mapped)
     found = embedding(study.embedder.embed(block))
     return {study.name: embedding_map(found, block, study.colour, study.settings.seed)}
 
@@ -270,7 +269,9 @@ def evaluate(
             `conformers` asked for, or the colour is not there.
         MolgiaeError: if an input or the model cannot be read.
     """
-    settings, chosen = settings or Settings(), _check_sections(sections)
+    settings, chosen = settings or Settings(), list(SECTIONS if sections is None else sections)
+    if unknown := [name for name in chosen if name not in SECTIONS]:
+        raise ConfigError(f"no section {', '.join(unknown)}; known are {', '.join(SECTIONS)}")
     if isinstance(inputs, ConformerBlock) and colour is not None:
         raise ConfigError(f"colour={colour!r}: conformers in memory have no properties; give a file")
     given, why = read_data(inputs, split), ""
@@ -287,29 +288,26 @@ def evaluate(
             f"{_name(conformers)}: no title stands twice among the conformers that the model accepts, so there is "
             "nothing to compare; give a file with several conformers of each title"
         )
+    quiet = None if progress else True
     study = Study(
         embedder=embedder,
         untrained=random_weights(embedder, settings.seed),
         block=result.block,
-        train=_training_data(inputs) if "linear_baseline" in chosen else None,
+        train=read_data(inputs, "train") if "linear_baseline" in chosen and _has_splits(inputs) else None,
         conformers=ensembles,
         settings=settings,
-        track=functools.partial(tqdm, leave=False, disable=None if progress else True),
-        colour=(
-            None if isinstance(inputs, ConformerBlock) or "map" not in chosen else read_colour(inputs, colour)
-        ),
+        track=functools.partial(tqdm, leave=False, disable=quiet),
+        colour=_colour(inputs, colour) if "map" in chosen else None,
     )
+    figures: dict[str, Sections] = {}
     seconds: dict[str, float] = {}
-    sections_found: dict[str, Sections] = {}
-    for name in tqdm(chosen, desc="evaluate", disable=None if progress else True):
+    for name in tqdm(chosen, desc="evaluate", disable=quiet):
         started = time.monotonic()
-        figures = plain(SECTIONS[name](study))
+        figures[name] = plain(SECTIONS[name](study))
         seconds[name] = round(time.monotonic() - started, 2)
-        if figures:
-            sections_found[name] = figures
     data = _name(inputs) + (f", split {split}" if _has_splits(inputs) and split else "")
     about = {**_about(study, result, data), "model_choice": why, "seconds": seconds}
-    return Report(plain(about), sections_found)
+    return Report(plain(about), {name: found for name, found in figures.items() if found})
 
 
 def _about(study: Study, result: Result, data: str) -> Figures:
@@ -330,7 +328,7 @@ def _about(study: Study, result: Result, data: str) -> Figures:
 
 
 def read_data(data: Data, split: str | None = None) -> ConformerBlock:
-    """All conformers of a file, or the block as it is.
+    """Return all conformers of a file, or the block as it is.
 
     Args:
         data: npz, SDF, XYZ or HDF5 file, or a block.
@@ -348,8 +346,8 @@ def read_data(data: Data, split: str | None = None) -> ConformerBlock:
     return concatenate(list(read_hdf5_blocks(path) if hdf5 else read_blocks(path, keep_text=False)))
 
 
-def _training_data(data: Data) -> ConformerBlock | None:
-    return read_data(data, "train") if _has_splits(data) else None
+def _colour(data: Data, name: str | None) -> Colour | None:
+    return None if isinstance(data, ConformerBlock) else read_colour(data, name)
 
 
 def _has_splits(data: Data) -> bool:
@@ -361,7 +359,7 @@ def _name(data: Data) -> str:
 
 
 def _ensembles(embedder: Embedder, block: ConformerBlock) -> ConformerBlock | None:
-    """The conformers that the model accepts, if any title occurs more than once among them."""
+    """Return the conformers that the model accepts, if any title occurs more than once among them."""
     if not _repeats(block.title):
         return None
     accepted = embedder.embed(block).block
@@ -371,10 +369,3 @@ def _ensembles(embedder: Embedder, block: ConformerBlock) -> ConformerBlock | No
 def _repeats(titles: list[str]) -> bool:
     named = [title for title in titles if title]
     return len(set(named)) < len(named)
-
-
-def _check_sections(names: Iterable[str] | None) -> list[str]:
-    chosen = list(SECTIONS) if names is None else list(names)
-    if unknown := [name for name in chosen if name not in SECTIONS]:
-        raise ConfigError(f"no section {', '.join(unknown)}; known are {', '.join(SECTIONS)}")
-    return chosen

@@ -1,6 +1,6 @@
-"""Embeddings side by side: that of a model and dummies that show what a figure is worth.
+"""Embeddings side by side: that of a model, and baselines that show what a figure is worth.
 
-A descriptor maps what a model says of M conformers to M fixed-size vectors, so that the dummies that need a
+A descriptor maps what a model says of M conformers to M fixed-size vectors, so that the baselines that need a
 canonical form share the one of the model.
 """
 
@@ -13,6 +13,7 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from molgiae.canonical.cloud import Cloud, pack
 from molgiae.data.conformer import ConformerBlock
@@ -29,6 +30,8 @@ RANDOM_WEIGHTS = "random weights"
 CANONICAL_COORDINATES = "canonical coordinates"
 TYPICAL_PAIRS = 2000
 """Random pairs of conformers whose median distance is the unit of embedding space."""
+BOHR = 0.529177210903
+"""Angstrom (CODATA 2018)."""
 
 
 @dataclass(frozen=True)
@@ -44,42 +47,40 @@ class Panel:
     descriptors: Mapping[str, Descriptor]
 
     def __call__(self, block: ConformerBlock) -> tuple[Result, dict[str, Floats]]:
-        """What the model says, and name to (M, D) descriptors."""
+        """Return what the model says, and name to (M, D) descriptors."""
         result = self.embed(block)
         return result, {name: describe(result) for name, describe in self.descriptors.items()}
 
 
 def embedding(result: Result, columns: slice = slice(None)) -> Floats:
-    """(M, D) the embedding itself, or some columns of it."""
+    """Return (M, D) the embedding itself, or some columns of it."""
     return result["embedding"][:, columns].astype(np.float64)
 
 
 def sorted_distances(result: Result) -> Floats:
-    """(M, n (n - 1) / 2) all interatomic distances, angstrom, largest first, 0 where there are fewer atoms."""
+    """Return (M, n (n - 1) / 2) all interatomic distances, angstrom, largest first, 0 where there are fewer atoms."""
     x = _packed(result.block)
-    apart = torch.cdist(x.pos, x.pos, compute_mode="donot_use_mm_for_euclid_dist")
-    apart = apart * (x.mask[:, :, None] & x.mask[:, None, :])
+    apart = _distances(x) * (x.mask[:, :, None] & x.mask[:, None, :])
     above = torch.triu_indices(apart.shape[1], apart.shape[1], offset=1)
     return -np.sort(-apart[:, above[0], above[1]].numpy(), axis=1)
 
 
 def coulomb_eigenvalues(result: Result) -> Floats:
-    """(M, n) eigenvalues of the Coulomb matrix, largest magnitude first (Rupp et al., PRL 108, 058301, 2012).
+    """Return (M, n) eigenvalues of the Coulomb matrix in hartree, largest magnitude first.
 
-    Charges in elementary charges, distances in bohr, so the values are in hartree.
+    Rupp et al., PRL 108, 058301 (2012): charges in elementary charges, distances in bohr.
     """
     x = _packed(result.block)
     z = x.z.double()
-    apart = torch.cdist(x.pos, x.pos, compute_mode="donot_use_mm_for_euclid_dist") / 0.529177210903
-    pairs = z[:, :, None] * z[:, None, :] / apart.clamp(min=1e-6)  # padding coincides, with charge 0
+    apart = (_distances(x) / BOHR).clamp(min=1e-6)  # padding coincides, with charge 0
     diagonal = torch.eye(apart.shape[1], dtype=torch.bool)
-    matrix = torch.where(diagonal, 0.5 * z[:, :, None] ** 2.4, pairs)
+    matrix = torch.where(diagonal, 0.5 * z[:, :, None] ** 2.4, z[:, :, None] * z[:, None, :] / apart)
     values = np.linalg.eigvalsh(matrix.numpy())
     return np.take_along_axis(values, np.argsort(-np.abs(values), axis=1), axis=1)
 
 
 def canonical_coordinates(result: Result) -> Floats:
-    """(M, 3 n) coordinates in the canonical frame and order of the model, flattened, angstrom.
+    """Return (M, 3 n) coordinates in the canonical frame and order of the model, flattened, angstrom.
 
     Lossless and invariant without any training, which is why neither says much of an embedding.
     """
@@ -89,7 +90,7 @@ def canonical_coordinates(result: Result) -> Floats:
 
 
 def soap(result: Result) -> Floats:
-    """(M, P) SOAP power spectra averaged over atoms (dscribe; cutoff 5 angstrom, n_max 6, l_max 4)."""
+    """Return (M, P) SOAP power spectra averaged over atoms (dscribe; cutoff 5 angstrom, n_max 6, l_max 4)."""
     from dscribe.descriptors import SOAP  # noqa: PLC0415 (an optional peer)
 
     species = [SYMBOLS[z] for z in np.unique(result.block.atomic_number)]
@@ -97,22 +98,8 @@ def soap(result: Result) -> Floats:
     return np.atleast_2d(spectrum.create([to_ase(conformer) for conformer in result.block]))
 
 
-def peers() -> dict[str, Descriptor]:
-    """Name to descriptor, of those whose package is installed."""
-    return {"SOAP": soap} if find_spec("dscribe") else {}
-
-
-def random_weights(embedder: Embedder, seed: int) -> Embedder:
-    """The same network before training, with a canonical frame of its own."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build(embedder.model.config).eval().requires_grad_(False)
-    checkpoint = Checkpoint(RANDOM_WEIGHTS, model, embedder.checkpoint.domain)
-    return Embedder(checkpoint, device=embedder.device, batch_size=embedder.batch_size)
-
-
-def dummies(untrained: Embedder) -> dict[str, Descriptor]:
-    """Name to descriptor.
+def baselines(untrained: Embedder) -> dict[str, Descriptor]:
+    """Return name to descriptor, SOAP among them where its package is installed.
 
     Args:
         untrained: the model with random weights.
@@ -122,11 +109,21 @@ def dummies(untrained: Embedder) -> dict[str, Descriptor]:
         "sorted distances": sorted_distances,
         "Coulomb eigenvalues": coulomb_eigenvalues,
         CANONICAL_COORDINATES: canonical_coordinates,
+        **({"SOAP": soap} if find_spec("dscribe") else {}),
     }
 
 
+def random_weights(embedder: Embedder, seed: int) -> Embedder:
+    """Return the same network before training, with a canonical frame of its own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build(embedder.model.config).eval().requires_grad_(False)
+    checkpoint = Checkpoint(RANDOM_WEIGHTS, model, embedder.checkpoint.domain)
+    return Embedder(checkpoint, device=embedder.device, batch_size=embedder.batch_size)
+
+
 def typical_distance(values: Floats, seed: int) -> float:
-    """Median distance of random pairs of rows, the unit in which changes of an embedding are given.
+    """Return the median distance of random pairs of rows, the unit in which changes of an embedding are given.
 
     NaN where there is no such unit: of a single row, and of rows that are equal.
     """
@@ -141,13 +138,13 @@ def typical_distance(values: Floats, seed: int) -> float:
 def with_atoms(
     block: ConformerBlock, position: Floats, atomic_number: NDArray[np.uint8] | None = None
 ) -> ConformerBlock:
-    """The same conformers with other coordinates (N, 3), angstrom, and other elements (N,) if given."""
+    """Return the conformers with other coordinates (N, 3), angstrom, and other elements (N,) if given."""
     number = block.atomic_number if atomic_number is None else atomic_number
     return replace(block, position=position, atomic_number=number, rejected=[])
 
 
 def sample(block: ConformerBlock, size: int | None, seed: int) -> ConformerBlock:
-    """At most so many conformers, drawn at random, in the order of the block; None for all."""
+    """Return at most so many conformers, drawn at random, in the order of the block; None for all."""
     if size is None or size >= len(block):
         return block
     chosen = np.random.default_rng(seed).choice(len(block), size, replace=False)
@@ -156,3 +153,8 @@ def sample(block: ConformerBlock, size: int | None, seed: int) -> ConformerBlock
 
 def _packed(block: ConformerBlock) -> Cloud:
     return pack(block.atomic_number, block.position, block.offset).centered()
+
+
+def _distances(x: Cloud) -> Tensor:
+    """Return (M, n, n) distances, angstrom, to the last digit also where atoms are near."""
+    return torch.cdist(x.pos, x.pos, compute_mode="donot_use_mm_for_euclid_dist")

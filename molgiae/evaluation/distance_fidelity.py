@@ -1,9 +1,10 @@
-"""Whether distances of embeddings say what the conformers say: symmetric RMSD and neighbourhood."""
+"""Whether distances of embeddings say what the conformers say: symmetry-corrected RMSD and neighbourhood."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -20,34 +21,33 @@ Pairs = NDArray[np.int64]
 PAIRS_AT_A_TIME = 100
 """Pairs superposed between two moves of the progress bar."""
 
-CHUNK = 1024
+ROWS_AT_A_TIME = 1024
 """Rows of a distance matrix in memory at a time."""
 
-PAIRS_OF_ONE = 6
+MIN_PAIRS_OF_MOLECULE = 6
 """Pairs of conformers of one molecule from which its own rank correlation means something."""
 
 
 def names_of(block: ConformerBlock) -> list[Hashable]:
-    """What tells molecules apart: titles, or the number of the conformer where there is none."""
+    """Return what tells molecules apart: titles, or the number of the conformer where there is none."""
     return [title or m for m, title in enumerate(block.title)]
 
 
 def formulas_of(block: ConformerBlock) -> list[Hashable]:
-    """The elements of each conformer, sorted."""
+    """Return the elements of each conformer, sorted."""
     return [np.sort(conformer.atomic_number).tobytes() for conformer in block]
 
 
 def pairs_of_one_molecule(block: ConformerBlock, size: int, seed: int) -> Pairs:
-    """(K, 2) at most so many pairs of conformers of one title and formula, drawn without repetition."""
+    """Return (K, 2) at most so many pairs of conformers of one title and formula, drawn without repetition."""
     keys = list(zip(names_of(block), formulas_of(block), strict=True))
-    every = [pair for group in _groups(keys) for pair in _every_pair(group)]
+    every = [pair for group in _groups(keys) for pair in combinations(group, 2)]
     return _some(every, size, seed)
 
 
 def pairs_of_one_formula(block: ConformerBlock, size: int, seed: int) -> Pairs:
-    """(K, 2) about so many pairs of different titles with one formula, drawn without repetition."""
-    names, rng = names_of(block), np.random.default_rng(seed)
-    formulas = formulas_of(block)
+    """Return (K, 2) about so many pairs of different titles with one formula, drawn without repetition."""
+    names, formulas, rng = names_of(block), formulas_of(block), np.random.default_rng(seed)
     groups = {formulas[group[0]]: group for group in _groups(formulas)}
     found = set()
     members = [m for m in range(len(block)) if formulas[m] in groups]
@@ -59,15 +59,11 @@ def pairs_of_one_formula(block: ConformerBlock, size: int, seed: int) -> Pairs:
 
 
 def _groups(keys: Sequence[Hashable]) -> list[list[int]]:
-    """Places of equal keys, groups of two and more."""
+    """Return the places of equal keys, groups of two and more."""
     places = defaultdict(list)
     for m, key in enumerate(keys):
         places[key].append(m)
     return [group for group in places.values() if len(group) > 1]
-
-
-def _every_pair(group: Sequence[int]) -> Iterator[tuple[int, int]]:
-    return ((a, b) for i, a in enumerate(group) for b in group[i + 1 :])
 
 
 def _some(pairs: Sequence[tuple[int, int]], size: int, seed: int) -> Pairs:
@@ -75,8 +71,10 @@ def _some(pairs: Sequence[tuple[int, int]], size: int, seed: int) -> Pairs:
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)[np.sort(chosen)]
 
 
-def symmetric_rmsd(block: ConformerBlock, pairs: Pairs, *, match: str, track: Track = iter) -> Floats:
-    """(K,) symmetric RMSD over proper motions, angstrom; nan where there is none, as where bonds differ.
+def symmetry_corrected_rmsd(
+    block: ConformerBlock, pairs: Pairs, *, match: str, track: Track = iter
+) -> Floats:
+    """Return (K,) symmetry-corrected RMSD over proper motions, angstrom; nan where bonds differ.
 
     Args:
         block: M conformers.
@@ -97,20 +95,20 @@ def symmetric_rmsd(block: ConformerBlock, pairs: Pairs, *, match: str, track: Tr
 def fidelity(
     panel: Panel, block: ConformerBlock, pairs: Pairs, *, match: str, track: Track = iter
 ) -> dict[str, Figures]:
-    """Rank correlation of distances of embeddings with symmetric RMSD.
+    """Return the rank correlation of distances of embeddings with symmetry-corrected RMSD.
 
     Args:
         panel: descriptors to compare.
         block: M conformers.
         pairs: (K, 2) places of conformers of one formula; those without an RMSD are left out.
-        match: see `symmetric_rmsd`.
+        match: see `symmetry_corrected_rmsd`.
         track: progress.
 
     Returns:
         for each descriptor `pairs`, `rmsd_median` of the pairs, `spearman` over all pairs, and `spearman_each`,
-        the mean over molecules with at least `PAIRS_OF_ONE` pairs of their own; None where undefined.
+        the mean over molecules with at least `MIN_PAIRS_OF_MOLECULE` pairs of their own; None where undefined.
     """
-    rmsd = symmetric_rmsd(block, pairs, match=match, track=track)
+    rmsd = symmetry_corrected_rmsd(block, pairs, match=match, track=track)
     pairs, rmsd = pairs[np.isfinite(rmsd)], rmsd[np.isfinite(rmsd)]
     values = panel(block)[1]
     names = names_of(block)
@@ -118,7 +116,7 @@ def fidelity(
     figures: dict[str, Figures] = {}
     for name, value in values.items():
         distance = np.linalg.norm(value[pairs[:, 0]] - value[pairs[:, 1]], axis=1)
-        each = [rank_correlation(distance[k], rmsd[k]) for k in molecules if len(k) >= PAIRS_OF_ONE]
+        each = [rank_correlation(distance[k], rmsd[k]) for k in molecules if len(k) >= MIN_PAIRS_OF_MOLECULE]
         defined = [value for value in each if value is not None]
         figures[name] = {
             "pairs": len(pairs),
@@ -130,14 +128,14 @@ def fidelity(
 
 
 def rank_correlation(first: Floats, second: Floats) -> float | None:
-    """Spearman's coefficient; None if either is constant."""
+    """Return Spearman's coefficient; None if either is constant."""
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     return float(spearmanr(first, second).statistic)
 
 
 def neighbours(panel: Panel, block: ConformerBlock) -> dict[str, Figures]:
-    """How often the nearest other embedding is one of the same molecule.
+    """Return how often the nearest other embedding is one of the same molecule.
 
     Args:
         panel: descriptors to compare.
@@ -147,8 +145,7 @@ def neighbours(panel: Panel, block: ConformerBlock) -> dict[str, Figures]:
         for each descriptor `gallery` (M), `queries` (conformers whose molecule has another one) and `same`, the
         share of queries whose nearest neighbour is of the same title.
     """
-    names = names_of(block)
-    _, molecule = np.unique([str(name) for name in names], return_inverse=True)
+    _, molecule = np.unique([str(name) for name in names_of(block)], return_inverse=True)
     queries = np.bincount(molecule)[molecule] > 1
     figures: dict[str, Figures] = {}
     for name, value in panel(block)[1].items():
@@ -162,11 +159,11 @@ def neighbours(panel: Panel, block: ConformerBlock) -> dict[str, Figures]:
 
 
 def nearest(values: Floats) -> NDArray[np.int64]:
-    """(M,) place of the nearest other row of (M, D)."""
+    """Return (M,) the place of the nearest other row of (M, D)."""
     every = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
     found = np.empty(len(values), dtype=np.int64)
-    for start in range(0, len(values), CHUNK):
-        rows = torch.arange(start, min(start + CHUNK, len(values)))
+    for start in range(0, len(values), ROWS_AT_A_TIME):
+        rows = torch.arange(start, min(start + ROWS_AT_A_TIME, len(values)))
         # by matrix products: SOAP of many elements has ten thousand columns
         apart = torch.cdist(every[rows], every, compute_mode="use_mm_for_euclid_dist")
         apart[rows - start, rows] = torch.inf

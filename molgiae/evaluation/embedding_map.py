@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,7 @@ from molgiae.evaluation.report import Figures
 from molgiae.properties.labels import read_labelled
 from molgiae.properties.targets import find
 
-DEFAULT = "enthalpy"
+DEFAULT_COLOUR = "enthalpy"
 """What colours the map of an npz file that has it."""
 
 
@@ -35,13 +36,12 @@ class Colour:
     values: dict[tuple[str, int], float]
 
     def of(self, block: ConformerBlock) -> Floats:
-        """(M,) of M conformers, nan where unknown."""
-        places = zip(block.source, block.record.tolist(), strict=True)
-        return np.array([self.values.get(place, np.nan) for place in places])
+        """Return (M,) the values of M conformers, nan where unknown."""
+        return np.array([self.values.get(place, np.nan) for place in _places(block)])
 
 
 def embedding_map(embedding: Floats, block: ConformerBlock, colour: Colour | None, seed: int) -> Figures:
-    """A point for each conformer.
+    """Return a point for each conformer.
 
     Args:
         embedding: (M, D).
@@ -56,8 +56,11 @@ def embedding_map(embedding: Floats, block: ConformerBlock, colour: Colour | Non
     if find_spec("sklearn") and min(embedding.shape) > 3:
         method, place = "t-SNE", tsne(torch.from_numpy(embedding), seed)
     else:
-        centred = embedding - embedding.mean(axis=0)
-        method, place = "principal components", centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+        centered = embedding - embedding.mean(axis=0)
+        method, place = (
+            "principal components",
+            centered @ np.linalg.svd(centered, full_matrices=False)[2][:2].T,
+        )
     heavy, carbon = (
         np.add.reduceat(kind, block.offset[:-1], dtype=np.int64)
         for kind in (block.atomic_number > 1, block.atomic_number == 6)
@@ -75,11 +78,11 @@ def embedding_map(embedding: Floats, block: ConformerBlock, colour: Colour | Non
 
 
 def read_colour(path: str | os.PathLike[str], name: str | None) -> Colour | None:
-    """A property of all conformers of a file; what grows with the molecule per atom, less that of the free atoms.
+    """Return a property of all conformers of a file; extensive ones per atom, less that of the free atoms.
 
     Args:
         path: as `molgiae.properties.labels.read_labelled` takes it.
-        name: a target of `properties.targets`, or a column; None for `DEFAULT`, if it is an npz file that has it.
+        name: a target of `properties.targets`, or a column; None for `DEFAULT_COLOUR` of npz files that have it.
 
     Raises:
         ConfigError: if what is named is not there.
@@ -87,7 +90,7 @@ def read_colour(path: str | os.PathLike[str], name: str | None) -> Colour | None
     if name is None and Path(path).suffix != ".npz":
         return None
     try:
-        known, column = [find(name or DEFAULT).name], None
+        known, column = [find(name or DEFAULT_COLOUR).name], None
     except ConfigError:
         known, column = [], [str(name)]
     try:
@@ -100,10 +103,11 @@ def read_colour(path: str | os.PathLike[str], name: str | None) -> Colour | None
     label = target.heading
     if target.extensive:
         atoms = target.references
-        free = [
-            0.0 if atoms is None else atoms.get(z, np.nan) for z in range(int(block.atomic_number.max()) + 1)
-        ]
-        values = values - np.add.reduceat(np.array(free)[block.atomic_number], block.offset[:-1])
+        free = [0.0 if atoms is None else atoms.get(z, np.nan) for z in block.atomic_number.tolist()]
+        values = values - np.add.reduceat(free, block.offset[:-1])
         values, label = values / block.n_atoms, f"{label} per atom"
-    places = zip(block.source, block.record.tolist(), strict=True)
-    return Colour(label, dict(zip(places, values.tolist(), strict=True)))
+    return Colour(label, dict(zip(_places(block), values.tolist(), strict=True)))
+
+
+def _places(block: ConformerBlock) -> Iterable[tuple[str, int]]:
+    return zip(block.source, block.record.tolist(), strict=True)

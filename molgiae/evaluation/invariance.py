@@ -15,16 +15,16 @@ from molgiae.evaluation.report import Figures, Track
 from molgiae.matching import principal_starts, superpose
 from molgiae.model.embedder import Result
 
-EXACT = 1e-5
+MAX_ROUND_OFF = 1e-5
 """Largest relative change of a float32 embedding that round-off explains."""
 
-ACHIRAL, CHIRAL = 0.02, 0.05
+MAX_ACHIRAL_RMSD, MIN_CHIRAL_RMSD = 0.02, 0.05
 """Conformers are achiral below and chiral above these RMSD from their mirror image, angstrom; in between neither."""
 
-ROUNDED = 0.001
+MAX_ROUNDED_RMSD = 0.001
 """RMSD from the mirror image, angstrom, that the decimals of coordinate files explain."""
 
-DIFFERENT = 1e-2
+MIN_DIFFERENCE = 1e-2
 """Least distance, in units of the typical one, of embeddings that are told apart."""
 
 MIRROR_STARTS = 24
@@ -32,13 +32,13 @@ MIRROR_STARTS = 24
 
 
 def relative_change(before: Floats, after: Floats) -> Floats:
-    """(M,) |z' - z| / |z|; the distance itself where z is 0."""
+    """Return (M,) |z' - z| / |z|; the distance itself where z is 0."""
     length = np.linalg.norm(before, axis=1)
     return np.linalg.norm(after - before, axis=1) / np.where(length > 0, length, 1.0)
 
 
 def random_copies(block: ConformerBlock, reach: float, rng: np.random.Generator) -> ConformerBlock:
-    """Every conformer turned, shifted and with its atoms shuffled, by uniformly random g of SE(3) x S_n.
+    """Return every conformer turned, shifted and with its atoms shuffled, by uniformly random g of SE(3) x S_n.
 
     Args:
         block: M conformers.
@@ -60,7 +60,7 @@ def random_copies(block: ConformerBlock, reach: float, rng: np.random.Generator)
 def invariance(
     panel: Panel, block: ConformerBlock, *, pairs: int, reach: float, seed: int, track: Track = iter
 ) -> dict[str, Figures]:
-    """Relative change of embeddings under random g.
+    """Return the relative change of embeddings under random g.
 
     Args:
         panel: descriptors to compare.
@@ -71,7 +71,7 @@ def invariance(
         track: progress.
 
     Returns:
-        for each descriptor, `pairs`, `change_max`, `change_median`, `exact_share` (changes up to `EXACT`) and
+        for each descriptor, `pairs`, `change_max`, `change_median`, `exact_share` (changes up to `MAX_ROUND_OFF`) and
         `worst`, the title of the conformer that changes most.
     """
     rng = np.random.default_rng(seed)
@@ -81,18 +81,17 @@ def invariance(
         _, moved = panel(random_copies(block, reach, rng))
         for name, before in reference.items():
             change[name].append(relative_change(before, moved[name]))
-    return {name: _changes(np.stack(rows), block) for name, rows in change.items()}
-
-
-def _changes(change: Floats, block: ConformerBlock) -> Figures:
-    """Figures of (pairs, M) relative changes."""
-    return {
-        "pairs": change.size,
-        "change_max": float(change.max()),
-        "change_median": float(np.median(change)),
-        "exact_share": float((change <= EXACT).mean()),
-        "worst": block.title[int(change.max(axis=0).argmax())],
-    }
+    figures: dict[str, Figures] = {}
+    for name, rows in change.items():
+        found = np.stack(rows)
+        figures[name] = {
+            "pairs": found.size,
+            "change_max": float(found.max()),
+            "change_median": float(np.median(found)),
+            "exact_share": float((found <= MAX_ROUND_OFF).mean()),
+            "worst": block.title[int(found.max(axis=0).argmax())],
+        }
+    return figures
 
 
 def batch_effect(
@@ -101,7 +100,7 @@ def batch_effect(
     block: ConformerBlock,
     seed: int,
 ) -> Figures:
-    """Change of embeddings (M, D) with batch size and batch mates, and from one call to the next.
+    """Return the change of embeddings (M, D) with batch size and batch mates, and from one call to the next.
 
     Args:
         embed: the embedding.
@@ -125,12 +124,12 @@ def batch_effect(
 def mirror_images(
     panel: Panel, block: ConformerBlock, *, seed: int, track: Track = iter
 ) -> dict[str, Figures]:
-    """Whether mirror images of chiral conformers are told apart, and achiral ones equal theirs.
+    """Return whether mirror images of chiral conformers are told apart, and achiral ones equal theirs.
 
     Chirality is decided by superposing a conformer on its mirror image, independently of the embedding. As
     every start ends in a local optimum, a few achiral conformers of high symmetry may pass for chiral. A mirror
     image that is nearly the conformer itself is a small displacement, so an embedding that jumps does so here too;
-    the share of those equal to theirs up to `ROUNDED` tells the two apart.
+    the share of those equal to theirs up to `MAX_ROUNDED_RMSD` tells the two apart.
 
     Args:
         panel: descriptors to compare.
@@ -140,7 +139,7 @@ def mirror_images(
 
     Returns:
         for each descriptor the numbers `chiral`, `achiral` and `borderline` of conformers; `chiral_differ`, the
-        share of chiral ones whose relative change exceeds round-off (`EXACT`); and, in units of the
+        share of chiral ones whose relative change exceeds round-off (`MAX_ROUND_OFF`); and, in units of the
         typical distance of two conformers, `different_share` of all, `chiral_told_apart`, `achiral_equal`,
         `rounded_equal`, `chiral_median` and `achiral_median` distance from the mirror image; None
         where there are no such conformers.
@@ -149,7 +148,7 @@ def mirror_images(
     result, values = panel(block)
     mirror_result, mirror_values = panel(mirrored)
     rmsd = np.fromiter(track(_mirror_rmsd(result, mirror_result, seed)), dtype=np.float64, count=len(block))
-    chiral, achiral = rmsd > CHIRAL, rmsd < ACHIRAL
+    chiral, achiral = rmsd > MIN_CHIRAL_RMSD, rmsd < MAX_ACHIRAL_RMSD
     figures: dict[str, Figures] = {}
     for name, value in values.items():
         distance = np.linalg.norm(value - mirror_values[name], axis=1) / typical_distance(value, seed)
@@ -157,11 +156,13 @@ def mirror_images(
             "chiral": int(chiral.sum()),
             "achiral": int(achiral.sum()),
             "borderline": int((~chiral & ~achiral).sum()),
-            "different_share": float((distance >= DIFFERENT).mean()),
-            "chiral_differ": _of(relative_change(value, mirror_values[name])[chiral] > EXACT, np.mean),
-            "chiral_told_apart": _of(distance[chiral] >= DIFFERENT, np.mean),
-            "achiral_equal": _of(distance[achiral] < DIFFERENT, np.mean),
-            "rounded_equal": _of(distance[rmsd < ROUNDED] < DIFFERENT, np.mean),
+            "different_share": float((distance >= MIN_DIFFERENCE).mean()),
+            "chiral_differ": _of(
+                relative_change(value, mirror_values[name])[chiral] > MAX_ROUND_OFF, np.mean
+            ),
+            "chiral_told_apart": _of(distance[chiral] >= MIN_DIFFERENCE, np.mean),
+            "achiral_equal": _of(distance[achiral] < MIN_DIFFERENCE, np.mean),
+            "rounded_equal": _of(distance[rmsd < MAX_ROUNDED_RMSD] < MIN_DIFFERENCE, np.mean),
             "chiral_median": _of(distance[chiral], np.median),
             "achiral_median": _of(distance[achiral], np.median),
         }
@@ -173,7 +174,7 @@ def _of(values: NDArray[Any], statistic: Callable[[NDArray[Any]], Any]) -> float
 
 
 def _mirror_rmsd(result: Result, mirrored: Result, seed: int) -> Iterator[float]:
-    """RMSD of each conformer from its mirror image after superposition from many starts, angstrom."""
+    """Yield the RMSD of each conformer from its mirror image after superposition from many starts, angstrom."""
     turns = Rotation.random(MIRROR_STARTS, np.random.default_rng(seed)).as_matrix()
     for m, (conformer, image) in enumerate(zip(result.block, mirrored.block, strict=True)):
         x, y, z = conformer.position, image.position, conformer.atomic_number.astype(np.int64)

@@ -8,19 +8,16 @@ less than an embedding that has to carry them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from molgiae.canonical.cloud import pack
 from molgiae.data.conformer import ConformerBlock
-
-Floats = NDArray[np.float64]
+from molgiae.evaluation.descriptors import Floats
 
 
 def inertial_coordinates(block: ConformerBlock, slots: int) -> Floats:
-    """Flattened coordinates in the inertial frame, heavy elements first, then by x, y, z.
+    """Return flattened coordinates in the inertial frame, heavy elements first, then by x, y, z.
 
     Axes are the eigenvectors of the covariance weighted by atomic number, largest spread first; the first two
     point to where the weighted third moment is positive, the third is their cross product.
@@ -45,35 +42,10 @@ def inertial_coordinates(block: ConformerBlock, slots: int) -> Floats:
     return np.pad(ordered, ((0, 0), (0, slots - ordered.shape[1]), (0, 0))).reshape(len(block), 3 * slots)
 
 
-@dataclass(frozen=True)
-class PrincipalComponents:
-    """Principal component analysis.
-
-    Attributes:
-        mean: (K,).
-        axes: (K, K), columns by falling variance.
-    """
-
-    mean: Floats
-    axes: Floats
-
-    @classmethod
-    def fit(cls, rows: Floats) -> PrincipalComponents:
-        """Of (M, K) rows."""
-        mean = rows.mean(axis=0)
-        centered = rows - mean
-        return cls(mean, np.linalg.eigh(centered.T @ centered)[1][:, ::-1])
-
-    def compressed(self, rows: Floats, dimension: int) -> Floats:
-        """The rows (M, K) as their first components give them back."""
-        axes = self.axes[:, :dimension]
-        return (rows - self.mean) @ axes @ axes.T + self.mean
-
-
 def linear_baseline(
     train: ConformerBlock, test: ConformerBlock, dimensions: Iterable[int]
 ) -> dict[str, dict[str, float]]:
-    """All-atom RMSD of the baseline.
+    """Return the all-atom RMSD of the baseline.
 
     Args:
         train: conformers that the components are fitted to.
@@ -84,14 +56,16 @@ def linear_baseline(
         for each size, as text, mean, median and 99th percentile of the RMSD in angstrom.
     """
     slots = int(max(train.n_atoms.max(), test.n_atoms.max()))
-    components = PrincipalComponents.fit(inertial_coordinates(train, slots))
-    rows = inertial_coordinates(test, slots)
+    known, rows = inertial_coordinates(train, slots), inertial_coordinates(test, slots)
+    mean = known.mean(axis=0)
+    centered = known - mean
+    components = np.linalg.eigh(centered.T @ centered)[1][:, ::-1]
     mask = np.arange(slots) < test.n_atoms[:, None]
     figures = {}
     for dimension in dimensions:
-        error = (components.compressed(rows, dimension) - rows).reshape(len(test), slots, 3)
-        square = np.square(error).sum(axis=2) * mask
-        rmsd = np.sqrt(square.sum(axis=1) / test.n_atoms)
+        axes = components[:, :dimension]
+        error = ((rows - mean) @ axes @ axes.T + mean - rows).reshape(len(test), slots, 3)
+        rmsd = np.sqrt((np.square(error).sum(axis=2) * mask).sum(axis=1) / test.n_atoms)
         figures[str(dimension)] = {
             "rmsd_mean": float(rmsd.mean()),
             "rmsd_median": float(np.median(rmsd)),

@@ -1,4 +1,4 @@
-"""What a nearest-neighbour classifier and an eye make of embeddings."""
+"""Embeddings of unlabelled things: what a nearest-neighbour classifier, and an eye on a map, make of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def knn_accuracy(
     truth: NDArray[np.uint8],
     neighbours: int,
 ) -> float:
-    """Share of embeddings whose nearest known ones, by vote, have their label; of equal votes the lowest label wins.
+    """Return the share of embeddings whose nearest known ones, by vote, have their label; ties go to the lowest label.
 
     Args:
         known: (K, D) embeddings, Euclidean.
@@ -32,7 +32,7 @@ def knn_accuracy(
 
 
 def check_tsne() -> None:
-    """Before hours of training.
+    """Check, before hours of training, that maps can be made.
 
     Raises:
         ConfigError: if scikit-learn is not installed.
@@ -46,7 +46,7 @@ def check_tsne() -> None:
 
 
 def tsne(embedding: Tensor, seed: int) -> NDArray[np.float32]:
-    """(M, D) to (M, 2) (van der Maaten and Hinton 2008)."""
+    """Return (M, 2) places in the plane of embeddings (M, D) by t-SNE (van der Maaten and Hinton 2008)."""
     from sklearn.manifold import TSNE  # noqa: PLC0415 (see `check_tsne`)
 
     perplexity = min(30.0, (len(embedding) - 1) / 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from molgiae.evaluation.report import Report
 from molgiae.plots import blank, saved
 from molgiae.training.metrics import RMSD_LIMITS
 
-DRAWN, PER_ROW = 6, 3
+DRAWN, PANELS_IN_A_ROW = 6, 3
 """Worst reconstructions that are drawn, and how many side by side."""
 
 COLOURS = {1: "white", 6: "dimgrey", 7: "royalblue", 8: "red", 9: "limegreen", 16: "gold", 17: "green"}
-"""Of elements, by atomic number."""
+"""Atomic number to the colour that an element is drawn in."""
 
 
 def plots(report: Report, directory: str | os.PathLike[str]) -> list[Path]:
@@ -57,7 +58,7 @@ def _canvas() -> tuple[Any, Any]:
 
 
 def _rmsd_distribution(model: str, series: dict[str, list[float]], folder: Path) -> Path:
-    """Share of conformers up to each RMSD."""
+    """Draw the share of conformers up to each RMSD."""
     figure, axes = _canvas()
     for key, label in (("rmsd", "as predicted"), ("solved_rmsd", "solved")):
         values = np.sort(np.maximum(series[key], 1e-6))
@@ -70,7 +71,7 @@ def _rmsd_distribution(model: str, series: dict[str, list[float]], folder: Path)
 
 
 def _rmsd_by_size(model: str, series: dict[str, list[float]], folder: Path) -> Path:
-    """RMSD against the number of atoms: every conformer, and the median of each size."""
+    """Draw the RMSD against the number of atoms: every conformer, and the median of each size."""
     figure, axes = _canvas()
     n_atoms, rmsd = np.array(series["n_atoms"]), np.maximum(series["rmsd"], 1e-6)
     sizes = np.unique(n_atoms)
@@ -82,25 +83,22 @@ def _rmsd_by_size(model: str, series: dict[str, list[float]], folder: Path) -> P
 
 
 def _jumps(smoothness: dict[str, dict[str, Any]], folder: Path) -> Path:
-    """Share of jumps against noise, a line for each descriptor."""
+    """Draw the share of jumps against noise, a line for each descriptor."""
     figure, axes = _canvas()
     for name, figures in smoothness.items():
         sigmas = sorted(figures, key=float)
-        axes.plot(
-            [float(sigma) for sigma in sigmas],
-            [100 * figures[sigma]["jumps"] for sigma in sigmas],
-            "o-",
-            label=name,
-        )
+        jumps = [100 * figures[sigma]["jumps"] for sigma in sigmas]
+        axes.plot([float(sigma) for sigma in sigmas], jumps, "o-", label=name)
     axes.set(xscale="log", xlabel="noise on every coordinate (Å)", ylabel="embeddings that jump (%)")
     axes.legend()
     return saved(figure, folder / "jumps.png")
 
 
 def _worst(worst: list[dict[str, Any]], folder: Path) -> Path:
-    """Conformers, each along its shortest axis, and how far every atom comes back from where it was."""
-    figure = blank(3.2 * min(len(worst), PER_ROW), 3.4 * -(-len(worst) // PER_ROW))
-    panels = np.atleast_1d(figure.subplots(-(-len(worst) // PER_ROW), min(len(worst), PER_ROW))).flatten()
+    """Draw conformers, each along its shortest axis, and how far every atom comes back from where it was."""
+    rows, columns = math.ceil(len(worst) / PANELS_IN_A_ROW), min(len(worst), PANELS_IN_A_ROW)
+    figure = blank(3.2 * columns, 3.4 * rows)
+    panels = np.atleast_1d(figure.subplots(rows, columns)).flatten()
     for axes in panels:
         axes.set_axis_off()
     for axes, one in zip(panels, worst, strict=False):
@@ -128,7 +126,7 @@ def _worst(worst: list[dict[str, Any]], folder: Path) -> Path:
 
 
 def _map(model: str, figures: dict[str, Any], folder: Path) -> Path:
-    """Embeddings in the plane, coloured by composition and, if there is one, by a property."""
+    """Draw embeddings in the plane, coloured by composition and, if there is one, by a property."""
     kinds = {"hetero": "heteroatoms among heavy atoms"}
     if "colour" in figures:
         kinds["colour"] = figures["colour_label"]

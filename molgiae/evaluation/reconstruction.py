@@ -7,19 +7,23 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from molgiae.canonical.cloud import Cloud, pack
 from molgiae.data.conformer import ConformerBlock
-from molgiae.evaluation.breakdown import by_atoms, by_element
-from molgiae.evaluation.descriptors import Floats
+from molgiae.data.elements import SYMBOLS
+from molgiae.evaluation.descriptors import with_atoms
 from molgiae.evaluation.report import Figures, Track
 from molgiae.matching import superpose
 from molgiae.model.embedder import Embedder, Result
 from molgiae.training.metrics import Reconstruction
 
 WORST = 10
+"""Reconstructions that the report shows atom by atom."""
 REPEATS = 3
+"""Runs of which the fastest is the throughput."""
+SIZES_IN_A_ROW = 10
+"""Numbers of atoms in one row of the table by size: up to 9, 10 to 19, and so on."""
 
 
 def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = iter) -> Figures:
@@ -37,8 +41,8 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
 
     Returns:
         the summary of `training.metrics.Reconstruction`; with the prefix ``solved_`` the same of the solved RMSD;
-        `by_atoms` and `by_element`, see `molgiae.evaluation.breakdown`; `worst`, the conformers with the largest
-        RMSD, and their coordinates; `series`, both RMSD (angstrom) and n_atoms of each.
+        `by_atoms` and `by_element`; `worst`, the conformers with the largest RMSD, and their coordinates; `series`,
+        both RMSD (angstrom) and n_atoms of each.
     """
     result = embedder.embed(block, reconstruct=True)
     right = result["reconstructed_atomic_number"] == block.atomic_number
@@ -65,8 +69,53 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
     }
 
 
+def by_atoms(predicted: Reconstruction, solved: Reconstruction) -> dict[str, Figures]:
+    """Return, for ``"10-19"`` atoms and so on, the number of conformers, their summary and mean solved RMSD."""
+    row = predicted.n_atoms // SIZES_IN_A_ROW
+    figures: dict[str, Figures] = {}
+    for k in np.unique(row).tolist():
+        part, same = predicted.take(row == k), solved.take(row == k)
+        figures[f"{max(k * SIZES_IN_A_ROW, 1)}-{(k + 1) * SIZES_IN_A_ROW - 1}"] = {
+            "conformers": len(part.n_atoms),
+            **part.summary(),
+            "solved_rmsd_mean": float(same.rmsd.mean()),
+        }
+    return figures
+
+
+def by_element(result: Result, predicted: Reconstruction) -> dict[str, Figures]:
+    """Return the figures of the atoms of each element, and of the conformers that have such.
+
+    Args:
+        result: with reconstruction, M conformers.
+        predicted: the same.
+
+    Returns:
+        for each symbol, by atomic number, `conformers` that have the element, their `rmsd_mean` and
+        `formula_accuracy`; of its `atoms` the root mean square `displacement` as predicted, angstrom, and
+        `type_accuracy`.
+    """
+    block = result.block
+    owner = np.repeat(np.arange(len(block)), block.n_atoms)
+    square = np.square(result["reconstructed_position"] - block.position).sum(axis=1)
+    right = result["reconstructed_atomic_number"] == block.atomic_number
+    figures: dict[str, Figures] = {}
+    for element in np.unique(block.atomic_number).tolist():
+        atoms = block.atomic_number == element
+        with_it = predicted.take(np.bincount(owner[atoms], minlength=len(block)) > 0)
+        figures[SYMBOLS[element]] = {
+            "conformers": len(with_it.n_atoms),
+            "rmsd_mean": float(with_it.rmsd.mean()),
+            "formula_accuracy": float(with_it.formula_right.mean()),
+            "atoms": int(atoms.sum()),
+            "displacement": float(np.sqrt(square[atoms].mean())),
+            "type_accuracy": float(right[atoms].mean()),
+        }
+    return figures
+
+
 def _described(result: Result, m: int) -> Figures:
-    """One conformer and its reconstruction, as report and plots show them."""
+    """Return one conformer and its reconstruction, as report and plots show them."""
     block = result.block
     atoms = slice(int(block.offset[m]), int(block.offset[m + 1]))
     return {
@@ -82,50 +131,35 @@ def _described(result: Result, m: int) -> Figures:
 
 
 def solved_rmsd(result: Result) -> Iterator[float]:
-    """RMSD of each reconstruction after assignment and proper Kabsch from the prediction, angstrom."""
+    """Yield the RMSD of each reconstruction after assignment and proper Kabsch from the prediction, angstrom."""
     still = (np.eye(3), np.zeros(3))
-    block = result.block
-    for m, conformer in enumerate(block):
-        atoms = slice(int(block.offset[m]), int(block.offset[m + 1]))
-        z = conformer.atomic_number.astype(np.int64)
-        predicted: Floats = result["reconstructed_position"][atoms]
-        yield superpose(z, conformer.position, z, predicted, [still]).rmsd
+    decoded = with_atoms(result.block, result["reconstructed_position"])
+    for given, predicted in zip(result.block, decoded, strict=True):
+        z = given.atomic_number.astype(np.int64)
+        yield superpose(z, given.position, z, predicted.position, [still]).rmsd
 
 
 @torch.no_grad()
-def all_slots_right(embedder: Embedder, result: Result) -> np.ndarray:
-    """(M,) bool, whether the embedding alone gives the formula: every slot right, the empty ones too."""
-    block, right = result.block, []
-    for start in range(0, len(block), embedder.batch_size):
-        rows = slice(start, start + embedder.batch_size)
-        offset = block.offset[start : start + embedder.batch_size + 1]
-        atoms = slice(int(offset[0]), int(offset[-1]))
-        given = pack(block.atomic_number[atoms], block.position[atoms], offset - offset[0]).z
-        order = _padded(result["permutation"][atoms], offset - offset[0], given.shape)
-        z = given.gather(1, order)
-        decoded = embedder.model.decode(
-            torch.from_numpy(result["embedding"][rows]).to(embedder.device)
-        ).z.cpu()
-        z = torch.nn.functional.pad(z, (0, decoded.shape[1] - z.shape[1]))
-        right.append((decoded == z).all(dim=1).numpy())
+def all_slots_right(embedder: Embedder, result: Result) -> NDArray[np.bool_]:
+    """Return (M,) whether the embedding alone gives the formula: every slot right, the empty ones too."""
+    block, order = result.block, _canonical_order(result)
+    canonical = with_atoms(block, block.position[order], block.atomic_number[order])
+    embeddings = torch.from_numpy(result["embedding"]).split(embedder.batch_size)
+    right = []
+    for x, part in zip(_batches(canonical, embedder.batch_size), embeddings, strict=True):
+        decoded = embedder.model.decode(part.to(embedder.device)).z.cpu()
+        expected = torch.nn.functional.pad(x.z, (0, decoded.shape[1] - x.z.shape[1]))
+        right.append((decoded == expected).all(dim=1).numpy())
     return np.concatenate(right)
 
 
-def _padded(permutation: np.ndarray, offset: np.ndarray, shape: torch.Size) -> Tensor:
-    """(B, n) permutations that leave padding where it is."""
-    order = np.tile(np.arange(shape[1]), (shape[0], 1))
-    order[np.arange(shape[1]) < np.diff(offset)[:, None]] = permutation
-    return torch.from_numpy(order)
-
-
 def canonical_reconstruction(result: Result) -> Figures:
-    """The same figures of a code that keeps the canonical coordinates themselves: exact, by the group action."""
+    """Return the same figures of a code that keeps the canonical coordinates: exact, by the group action."""
     block = result.block
     owner = np.repeat(np.arange(len(block)), block.n_atoms)
     placed = np.einsum("nij,nj->ni", result["rotation"][owner], result["canonical_position"])
     placed += result["translation"][owner]
-    order = result["permutation"] + block.offset[:-1][owner]
-    square = np.square(placed - block.position[order]).sum(axis=1)
+    square = np.square(placed - block.position[_canonical_order(result)]).sum(axis=1)
     rmsd = np.sqrt(np.add.reduceat(square, block.offset[:-1]) / block.n_atoms)
     everything = np.ones(len(block), dtype=bool)
     summary = Reconstruction(rmsd, block.n_atoms, everything, block.n_atoms).summary()
@@ -134,7 +168,7 @@ def canonical_reconstruction(result: Result) -> Figures:
 
 @torch.no_grad()
 def throughput(embedder: Embedder, block: ConformerBlock, size: int, *, track: Track = iter) -> Figures:
-    """Conformers per second of the model alone, eta and psi: no files, no packing; the best of `REPEATS`.
+    """Return conformers per second of the model alone, eta and psi: no files, no packing; the best of `REPEATS`.
 
     Args:
         embedder: the model, its device and batch size.
@@ -144,10 +178,7 @@ def throughput(embedder: Embedder, block: ConformerBlock, size: int, *, track: T
     """
     chosen = np.resize(np.arange(len(block)), size)
     part = block.take(chosen[np.argsort(block.n_atoms[chosen], kind="stable")])
-    batches = [
-        _batch(part, start, start + embedder.batch_size).to(embedder.device)
-        for start in range(0, len(part), embedder.batch_size)
-    ]
+    batches = [batch.to(embedder.device) for batch in _batches(part, embedder.batch_size)]
     seconds = []
     for _ in track(range(REPEATS)):
         started = time.perf_counter()
@@ -164,6 +195,13 @@ def throughput(embedder: Embedder, block: ConformerBlock, size: int, *, track: T
     }
 
 
-def _batch(block: ConformerBlock, start: int, stop: int) -> Cloud:
-    part = block.take(np.arange(start, min(stop, len(block))))
-    return pack(part.atomic_number, part.position, part.offset)
+def _canonical_order(result: Result) -> NDArray[np.int64]:
+    """Return (N,) the row of the block that stands at each place of the canonical order."""
+    first = np.repeat(result.block.offset[:-1], result.block.n_atoms)
+    return np.asarray(first + result["permutation"])
+
+
+def _batches(block: ConformerBlock, size: int) -> Iterator[Cloud]:
+    for start in range(0, len(block), size):
+        part = block.take(np.arange(start, min(start + size, len(block))))
+        yield pack(part.atomic_number, part.position, part.offset)

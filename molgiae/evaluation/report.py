@@ -23,33 +23,33 @@ SHOWN_DIGITS = 12
 
 
 def angstrom(value: float) -> str:
-    """Four decimals, or six if those were 0 or 1: fewer digits would hide what a good model gets wrong."""
+    """Return four decimals, or six if those were 0 or 1: fewer digits would hide what a good model gets wrong."""
     return f"{value:.4f}" if not 1e-6 <= value < 1.5e-4 else f"{value:.6f}"
 
 
 def percent(value: float) -> str:
-    """Share as percentage; 100 only if it is all."""
+    """Return a share as percentage; 100 only if it is all."""
     text = f"{100 * value:.2f} %"
     return text if text != "100.00 %" else ("100 %" if value == 1 else "> 99.99 %")
 
 
 def small(value: float) -> str:
-    """Two digits in powers of ten."""
+    """Return two digits and a power of ten."""
     return f"{value:.1e}" if value else "0"
 
 
 def ratio(value: float) -> str:
-    """Three decimals."""
+    """Return three decimals."""
     return f"{value:.3f}"
 
 
 def count(value: float) -> str:
-    """A whole number with its thousands apart."""
+    """Return a whole number with its thousands apart."""
     return f"{value:,.0f}".replace(",", " ")
 
 
 def yes_no(value: bool) -> str:
-    """A word."""
+    """Return a truth as a word."""
     return "yes" if value else "no"
 
 
@@ -131,32 +131,35 @@ NOTES = {
     "from 0.01 on told apart. Beyond round-off: |z' - z| / |z| above 1e-5.",
     "smoothness": "Gaussian noise on every coordinate; change in units of the median distance of two random "
     "conformers. A jump is more than 10 % of it; the frame turned: by more than 30 degrees.",
-    "conformers": "RMSD is symmetric: the least over proper motions and matchings that lay bonds on bonds; for "
-    "molecules of one formula the least found over matchings within elements. SOAP: dscribe, averaged over atoms, "
+    "conformers": "RMSD is symmetry-corrected: the least over proper motions and matchings that lay bonds on bonds; "
+    "for molecules of one formula the least found over matchings within elements. SOAP: dscribe, averaged over atoms, "
     "where installed.",
 }
 
 
 @dataclass(frozen=True)
 class Breakdown:
-    """A table of the reconstruction, a row for each kind of conformers or atoms.
+    """A table of its own, a row for each kind of conformers or atoms.
 
     Attributes:
-        key: of the figures of the model.
-        title: what stands above.
+        path: keys that lead to its rows in a report: a mapping, or a list whose items have a `title`.
+        title: what stands above; ``{rows}`` stands for their number.
         first: head of the first column.
         columns: key, head and format of the others.
     """
 
-    key: str
+    path: tuple[str, ...]
     title: str
     first: str
     columns: tuple[tuple[str, str, Format], ...]
 
 
+MODEL = "MODEL"
+"""Stands for the name of the model in the path of a breakdown."""
+
 BREAKDOWNS = (
     Breakdown(
-        "by_atoms",
+        ("reconstruction", MODEL, "by_atoms"),
         "Reconstruction by number of atoms, hydrogens included.",
         "atoms",
         (
@@ -171,7 +174,7 @@ BREAKDOWNS = (
         ),
     ),
     Breakdown(
-        "by_element",
+        ("reconstruction", MODEL, "by_element"),
         "Reconstruction by element: its atoms, and the conformers that have such.",
         "element",
         (
@@ -181,6 +184,28 @@ BREAKDOWNS = (
             ("conformers", "conformers", count),
             ("rmsd_mean", "their RMSD as predicted, mean (Å)", angstrom),
             ("formula_accuracy", "formula exact", percent),
+        ),
+    ),
+    Breakdown(
+        ("linear_baseline",),
+        "Linear baseline: inertial frame, sorted atoms, principal components; elements given.",
+        "dimensions",
+        (
+            ("rmsd_mean", "RMSD, mean (Å)", angstrom),
+            ("rmsd_median", "median", angstrom),
+            ("rmsd_p99", "99th percentile", angstrom),
+        ),
+    ),
+    Breakdown(
+        ("reconstruction", MODEL, "worst"),
+        "The {rows} worst reconstructions.",
+        "conformer",
+        (
+            ("n_atoms", "atoms", str),
+            ("rmsd", "RMSD as predicted (Å)", angstrom),
+            ("solved_rmsd", "solved", angstrom),
+            ("types_wrong", "types wrong", str),
+            ("pose_defined", "pose defined", str),
         ),
     ),
 )
@@ -204,7 +229,7 @@ class Report:
 
     Attributes:
         about: model, data, how many conformers, settings, machine, seconds of each section.
-        sections: section to subject (the model, then dummies) to figures; plain data. The section
+        sections: section to subject (the model, then baselines) to figures; plain data. The section
             ``linear_baseline`` has sizes of the code in place of subjects.
     """
 
@@ -212,7 +237,7 @@ class Report:
     sections: dict[str, dict[str, Figures]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return asdict(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -226,7 +251,7 @@ class Report:
 
     @property
     def model(self) -> str:
-        """Name of the model, the first subject of every section."""
+        """The name of the model, the first subject of every section."""
         return str(self.about["model"])
 
     def measured(self) -> Figures:
@@ -244,21 +269,20 @@ class Report:
         }
 
     def table(self) -> str:
-        """Everything as GitHub markdown, fit for a model card."""
-        breakdowns = [self._breakdown(breakdown) for breakdown in BREAKDOWNS]
-        parts = [self._heading(), self._figures(), *breakdowns, self._linear(), self._worst(), self._notes()]
+        """Return everything as GitHub markdown, fit for a model card."""
+        parts = [self._heading(), self._figures(), *map(self._breakdown, BREAKDOWNS), self._notes()]
         return "\n\n".join(part for part in parts if part)
 
     def _heading(self) -> str:
         about = self.about
         return (
             f"Model {about['model']} (sha256 {about['model_sha256'][:SHOWN_DIGITS] or 'unknown'}, {about['dimension']} "
-            f"dimensions) on {about['data']}: {about['conformers']} conformers, {about['refused']} refused, "
+            f"dimensions) on {about['data']}: {about['conformers']} conformers, {about['refused']} rejected, "
             f"{about['out_of_domain']} out of domain."
         )
 
     def _figures(self) -> str:
-        """The main table, subjects as columns; rows and columns without any figure are left out."""
+        """Return the main table, subjects as columns; rows and columns without any figure are left out."""
         present = [
             (row, {name: look_up(figures, row.path) for name, figures in self.sections[row.section].items()})
             for row in ROWS
@@ -274,38 +298,13 @@ class Report:
         return markdown(["", *subjects], lines) if lines else ""
 
     def _breakdown(self, breakdown: Breakdown) -> str:
-        kinds = look_up(self.sections, ("reconstruction", self.model, breakdown.key))
-        if not kinds:
+        rows = look_up(self.sections, [self.model if key == MODEL else key for key in breakdown.path])
+        if not rows:
             return ""
-        lines = [
-            [kind, *(form(figures[key]) for key, _, form in breakdown.columns)]
-            for kind, figures in kinds.items()
-        ]
+        named = rows.items() if isinstance(rows, dict) else [(row["title"], row) for row in rows]
+        lines = [[name, *(form(row[key]) for key, _, form in breakdown.columns)] for name, row in named]
         head = [breakdown.first, *(head for _, head, _ in breakdown.columns)]
-        return f"{breakdown.title}\n\n{markdown(head, lines)}"
-
-    def _linear(self) -> str:
-        baseline = self.sections.get("linear_baseline")
-        if not baseline:
-            return ""
-        lines = [
-            [size, *(angstrom(figures[key]) for key in ("rmsd_mean", "rmsd_median", "rmsd_p99"))]
-            for size, figures in baseline.items()
-        ]
-        title = "Linear baseline: inertial frame, sorted atoms, principal components; elements given."
-        return f"{title}\n\n" + markdown(["dimensions", "RMSD, mean (Å)", "median", "99th percentile"], lines)
-
-    def _worst(self) -> str:
-        worst = self.sections.get("reconstruction", {}).get(self.model, {}).get("worst")
-        if not worst:
-            return ""
-        lines = [
-            [w["title"], str(w["n_atoms"]), angstrom(w["rmsd"]), angstrom(w["solved_rmsd"]),
-             str(w["types_wrong"]), w["pose_defined"]]
-            for w in worst
-        ]  # fmt: skip
-        head = ["conformer", "atoms", "RMSD as predicted (Å)", "solved", "types wrong", "pose defined"]
-        return f"The {len(worst)} worst reconstructions.\n\n" + markdown(head, lines)
+        return f"{breakdown.title.format(rows=len(rows))}\n\n{markdown(head, lines)}"
 
     def _notes(self) -> str:
         found = [(look_up(self.sections, (path[0], self.model, path[1])), what) for path, what in COUNTS]
@@ -315,7 +314,7 @@ class Report:
 
 
 def plain(value: Any) -> Any:
-    """The same data as JSON gives it back: tuples as lists, numbers that are not finite as None."""
+    """Return the same data as JSON gives it back: tuples as lists, numbers that are not finite as None."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -324,7 +323,7 @@ def plain(value: Any) -> Any:
 
 
 def look_up(figures: Figures, path: Sequence[str]) -> Any:
-    """The figure that keys lead to, None if there is none."""
+    """Return the figure that keys lead to, None if there is none."""
     value: Any = figures
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
@@ -332,6 +331,6 @@ def look_up(figures: Figures, path: Sequence[str]) -> Any:
 
 
 def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table in GitHub markdown, first column to the left, the others to the right."""
+    """Return a table in GitHub markdown, first column to the left, the others to the right."""
     rule = ["---", *("---:" for _ in head[1:])]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *lines))

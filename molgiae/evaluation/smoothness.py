@@ -12,12 +12,10 @@ from molgiae.evaluation.descriptors import Floats, Panel, typical_distance, with
 from molgiae.evaluation.report import Figures, Track
 from molgiae.model.embedder import Result
 
-Flags = NDArray[np.bool_]
-
-JUMP = 0.1
+MIN_JUMP = 0.1
 """Change of an embedding that counts as a jump, in units of the typical distance of two conformers."""
 
-TURNED = 30.0
+MIN_TURN = 30.0
 """Rotation between canonical frames, in degrees, that counts as a jump of the frame."""
 
 
@@ -30,7 +28,7 @@ def smoothness(
     seed: int,
     track: Track = iter,
 ) -> dict[str, Figures]:
-    """Change of embeddings when every coordinate of every atom gets Gaussian noise.
+    """Return the change of embeddings when every coordinate of every atom gets Gaussian noise.
 
     Args:
         panel: descriptors to compare.
@@ -42,8 +40,8 @@ def smoothness(
 
     Returns:
         for each descriptor and each sigma, as text: `change_median`, `change_p99` and `change_max` in units of
-        the typical distance, and `jumps`, the share of changes above `JUMP`. For those in `framed` this is
-        the sum of `jumps_frame`, where the canonical frame turned by more than `TURNED`, else `jumps_order`, where
+        the typical distance, and `jumps`, the share of changes above `MIN_JUMP`. For those in `framed` this is
+        the sum of `jumps_frame`, where the canonical frame turned by more than `MIN_TURN`, else `jumps_order`, where
         the canonical order changed, and `jumps_other`.
     """
     rng = np.random.default_rng(seed)
@@ -53,40 +51,31 @@ def smoothness(
     for sigma in track(list(sigmas)):
         noise = sigma * rng.standard_normal(block.position.shape)
         moved_result, moved = panel(with_atoms(block, block.position + noise))
-        turned = angle(result["rotation"], moved_result["rotation"]) > TURNED
+        turned = angle(result["rotation"], moved_result["rotation"]) > MIN_TURN
         reordered = order_differs(result, moved_result)
         for name, values in reference.items():
             change = np.linalg.norm(moved[name] - values, axis=1) / unit[name]
-            figures[name][f"{sigma:g}"] = _changes(change)
+            jump = change > MIN_JUMP
+            figures[name][f"{sigma:g}"] = found = {
+                "change_median": float(np.median(change)),
+                "change_p99": float(np.percentile(change, 99)),
+                "change_max": float(change.max()),
+                "jumps": float(jump.mean()),
+            }
             if name in framed:
-                figures[name][f"{sigma:g}"] |= _causes(change > JUMP, turned, reordered)
+                found["jumps_frame"] = float((jump & turned).mean())
+                found["jumps_order"] = float((jump & ~turned & reordered).mean())
+                found["jumps_other"] = float((jump & ~turned & ~reordered).mean())
     return figures
 
 
-def _changes(change: Floats) -> Figures:
-    return {
-        "change_median": float(np.median(change)),
-        "change_p99": float(np.percentile(change, 99)),
-        "change_max": float(change.max()),
-        "jumps": float((change > JUMP).mean()),
-    }
-
-
-def _causes(jump: Flags, turned: Flags, reordered: Flags) -> Figures:
-    return {
-        "jumps_frame": float((jump & turned).mean()),
-        "jumps_order": float((jump & ~turned & reordered).mean()),
-        "jumps_other": float((jump & ~turned & ~reordered).mean()),
-    }
-
-
 def angle(first: Floats, second: Floats) -> Floats:
-    """(M,) angle in degrees of the rotations (M, 3, 3) that lead from the first to the second."""
+    """Return (M,) the angle in degrees of the rotations (M, 3, 3) that lead from the first to the second."""
     trace = np.einsum("mij,mij->m", first, second)
     return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
 
 
-def order_differs(first: Result, second: Result) -> Flags:
-    """(M,) whether the canonical orders of the same conformers differ anywhere."""
+def order_differs(first: Result, second: Result) -> NDArray[np.bool_]:
+    """Return (M,) whether the canonical orders of the same conformers differ anywhere."""
     changed = first["permutation"] != second["permutation"]
     return np.add.reduceat(changed, first.block.offset[:-1]) > 0

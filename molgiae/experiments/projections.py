@@ -22,7 +22,11 @@ from torch import Tensor
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.qm9 import open_npz, read_qm9
 from molgiae.errors import MolgiaeError
-from molgiae.evaluation.distance_fidelity import pairs_of_one_formula, rank_correlation, symmetric_rmsd
+from molgiae.evaluation.distance_fidelity import (
+    pairs_of_one_formula,
+    rank_correlation,
+    symmetry_corrected_rmsd,
+)
 from molgiae.experiments.contract import Bar, Findings, Setting
 from molgiae.experiments.measures import different_pairs, distances, relative_change
 from molgiae.groups import SO3
@@ -146,7 +150,7 @@ def run(config: Config, setting: Setting) -> Findings:
     apart = orbit_distance(z, image, SO3)
     chiral = apart > MIN_CHIRAL_DISTANCE
     isomers = pairs_of_one_formula(block, config.isomers, setting.seed)
-    rmsd = symmetric_rmsd(block, isomers, match="atoms")
+    rmsd = symmetry_corrected_rmsd(block, isomers, match="atoms")
     # molecules in the order of the file are alike
     order = torch.randperm(len(z), generator=generator)
     targets = torch.from_numpy(properties)[order]

@@ -25,9 +25,9 @@ from molgiae.evaluation.descriptors import (
     CANONICAL_COORDINATES,
     RANDOM_WEIGHTS,
     Panel,
+    baselines,
     canonical_coordinates,
     coulomb_eigenvalues,
-    dummies,
     embedding,
     random_weights,
     sample,
@@ -41,7 +41,7 @@ from molgiae.evaluation.distance_fidelity import (
     neighbours,
     pairs_of_one_formula,
     pairs_of_one_molecule,
-    symmetric_rmsd,
+    symmetry_corrected_rmsd,
 )
 from molgiae.evaluation.embedding_map import embedding_map, read_colour
 from molgiae.evaluation.invariance import batch_effect, invariance, mirror_images, random_copies
@@ -310,7 +310,7 @@ class TestFidelity:
         block = ConformerBlock.of([moved(c, k) for k, c in enumerate(stretched(lengths, "CO"))])
         pairs = pairs_of_one_molecule(block, 1000, 0)
         assert len(pairs) == 66
-        rmsd = symmetric_rmsd(block, pairs, match="atoms")
+        rmsd = symmetry_corrected_rmsd(block, pairs, match="atoms")
         assert_allclose(rmsd, [abs(lengths[a] - lengths[b]) / 2 for a, b in pairs], atol=1e-9)
 
         def folded(result):
@@ -339,10 +339,10 @@ class TestFidelity:
         assert {tuple(pair) for pair in pairs_of_one_formula(block, 50, 0).tolist()} == {(0, 2), (1, 2)}
         assert not len(pairs_of_one_formula(block.take(np.array([0, 3])), 50, 0))
 
-    def test_symmetric_rmsd_of_copies(self, perfect):
+    def test_symmetry_corrected_rmsd_of_copies(self, perfect):
         block = ConformerBlock.of([c for k in range(4) for c in (BLOCK[k], moved(BLOCK[k], k))])
         pairs = np.array([[0, 1], [2, 3], [4, 5], [6, 7]])
-        assert symmetric_rmsd(block, pairs, match="atoms").max() < 1e-6
+        assert symmetry_corrected_rmsd(block, pairs, match="atoms").max() < 1e-6
 
     def test_neighbours(self, perfect):
         block = ConformerBlock.of(
@@ -361,7 +361,7 @@ class TestFidelity:
 
 class TestDescriptors:
     def test_every_dummy_is_invariant(self, perfect):
-        panel = Panel(perfect.embed, dummies(random_weights(perfect, 0)))
+        panel = Panel(perfect.embed, baselines(random_weights(perfect, 0)))
         for figures in invariance(panel, BLOCK, pairs=1, reach=100.0, seed=0).values():
             assert figures["exact_share"] == 1
 
