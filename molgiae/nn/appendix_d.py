@@ -24,19 +24,18 @@ import math
 import torch
 from torch import Tensor, nn
 
-from molgiae.nn.equivariant import Trunk, complete_graph
+from molgiae.config import MAX_ATOMIC_NUMBER
+from molgiae.nn.equivariant import Graph, Trunk, complete_graph
 from molgiae.nn.slots import SlotPrediction
 from molgiae.tensors import AtomicNumbers, Embedding, Mask, Positions
 
-HEAVIEST = 118
-
-FAINT = 1e-3
+MIN_DIRECTION = 1e-3
 """Vectors of atoms shorter than this, in angstrom, do not count as directions."""
 
-SPREAD = 2.0
+SCORE_SCALE = 2.0
 """Scale of the scores: those of untrained networks then differ by about one, ten times the usual temperature."""
 
-START = 1.5
+START_SCALE = 1.5
 """Standard deviation of the start positions, angstrom."""
 
 
@@ -54,7 +53,7 @@ class MessageEncoder(nn.Module):
     def __init__(self, slots: int, embedding_dim: int, scalars: int, vectors: int, layers: int) -> None:
         super().__init__()
         self.vectors = vectors
-        self.element = nn.Embedding(HEAVIEST + 1, scalars)
+        self.element = nn.Embedding(MAX_ATOMIC_NUMBER + 1, scalars)
         self.trunk = Trunk(scalars, vectors, layers, moves=True)
         self.rotation = nn.Linear(vectors, 2, bias=False)
         self.weight = nn.Linear(scalars, 2)
@@ -76,14 +75,10 @@ class MessageEncoder(nn.Module):
             * (B, n) scores, +inf where padded.
         """
         with torch.autocast(pos.device.type, enabled=False):
-            mask = z > 0
-            graph = complete_graph(mask, pos)
-            s = self.element(z[mask])
-            v = s.new_zeros(len(s), 3, self.vectors)
-            s, v, t = self.trunk(s, v, pos[mask], graph)
+            s, v, t, graph = self._of_atoms(z, pos)
             of_conformer, of_atom = s.chunk(2, dim=-1)
             directions = graph.padded(self.weight(s)[:, :, None] * self.rotation(v).mT)
-            scores = graph.padded(SPREAD * self.score(of_atom)[:, 0], fill=math.inf)
+            scores = graph.padded(SCORE_SCALE * self.score(of_atom)[:, 0], fill=math.inf)
             return graph.mean(of_conformer), pooled_directions(directions), graph.mean(t), scores
 
     def latent(self, z: AtomicNumbers, pos: Positions) -> Tensor:
@@ -92,11 +87,15 @@ class MessageEncoder(nn.Module):
         Arguments as of `forward`.
         """
         with torch.autocast(pos.device.type, enabled=False):
-            mask = z > 0
-            graph = complete_graph(mask, pos)
-            s = self.element(z[mask])
-            v = self.trunk(s, s.new_zeros(len(s), 3, self.vectors), pos[mask], graph)[1]
+            _, v, _, graph = self._of_atoms(z, pos)
             return graph.mean(v).mT
+
+    def _of_atoms(self, z: AtomicNumbers, pos: Positions) -> tuple[Tensor, Tensor, Tensor, Graph]:
+        """What the trunk makes of the atoms: (N, F), (N, 3, V) and (N, 3), see `equivariant`, and their graph."""
+        mask = z > 0
+        graph = complete_graph(mask, pos)
+        s = self.element(z[mask])
+        return *self.trunk(s, s.new_zeros(len(s), 3, self.vectors), pos[mask], graph), graph
 
     def embed(self, pooled: Tensor, count: Tensor) -> Embedding:
         """The embedding, (B, D), of pooled scalars (B, F / 2) and numbers of atoms (B,), up to S."""
@@ -111,7 +110,7 @@ def pooled_directions(of_atoms: Tensor) -> Tensor:
     say nothing. It is made 1 angstrom times |sum_i v_i| / sqrt(sum_i |v_i|^2): about 1 angstrom if the atoms'
     vectors point at random, up to sqrt(n) if they agree, 0 if they cancel as those of a symmetric conformer do. The
     atoms' directions turn by about s / 1 angstrom under noise s on the positions, hence this vector by about
-    s / length, which is what `canonicalization.FLOOR` expects.
+    s / length, which is what `molgiae.canonical` expects.
 
     Args:
         of_atoms: (B, n, 2, 3) angstrom, 0 where padded.
@@ -119,7 +118,7 @@ def pooled_directions(of_atoms: Tensor) -> Tensor:
     Returns:
         (B, 2, 3) angstrom.
     """
-    square = of_atoms.square().sum(dim=(1, 3)) + FAINT**2
+    square = of_atoms.square().sum(dim=(1, 3)) + MIN_DIRECTION**2
     return of_atoms.sum(dim=1) / square.sqrt()[..., None]
 
 
@@ -143,7 +142,7 @@ class MessageDecoder(nn.Module):
         super().__init__()
         self.taken = nn.Linear(embedding_dim, slots)
         self.lift = nn.Linear(embedding_dim, scalars)
-        self.start = nn.Parameter(START * torch.randn(slots, 3))
+        self.start = nn.Parameter(START_SCALE * torch.randn(slots, 3))
         self.start_vectors = nn.Parameter(torch.randn(slots, 3 * vectors) / 10)
         self.trunk = Trunk(scalars, vectors, layers, moves=False)
         self.kind = nn.Linear(scalars, elements)

@@ -16,9 +16,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from molgiae.config import MAX_ATOMIC_NUMBER
 from molgiae.tensors import AtomicNumbers, Positions
-
-HEAVIEST = 118
 
 NEAREST, CUTOFF = 0.8, 6.0
 """Distances, angstrom, of the first and the last radial function; atoms farther apart do not see each other."""
@@ -26,8 +25,8 @@ NEAREST, CUTOFF = 0.8, 6.0
 RADIAL, CHANNELS, MIXED = 10, 16, 32
 """Radial functions, features that an atom shows the others, and linear combinations of the moments of one rank."""
 
-SMALLEST = 0.1
-"""Floor of the length of a moment, which keeps its gradient finite."""
+MIN_MOMENT = 0.1
+"""Length of a moment that is zero, which keeps its gradient finite."""
 
 
 class AtomNetwork(nn.Module):
@@ -40,18 +39,13 @@ class AtomNetwork(nn.Module):
 
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
-        self.element = nn.Embedding(HEAVIEST + 1, width)
+        self.element = nn.Embedding(MAX_ATOMIC_NUMBER + 1, width)
         self.layers = nn.ModuleList(MomentLayer(width) for _ in range(layers))
         self.last = nn.LayerNorm(width)
         self.gate = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, MIXED))
 
     def forward(self, z: AtomicNumbers, pos: Positions) -> Tensor:
-        """Features (B, n, F), 0 where padded.
-
-        Args:
-            z: (B, n) atomic numbers, 0 marks padding.
-            pos: (B, n, 3) angstrom, in any pose and order.
-        """
+        """Features (B, n, F), 0 where padded, of conformers in any pose and order."""
         return self.features_and_vectors(z, pos)[0]
 
     def displacement(self, z: AtomicNumbers, pos: Positions) -> Tensor:
@@ -72,11 +66,7 @@ class AtomNetwork(nn.Module):
 
 
 class MomentLayer(nn.Module):
-    """Moments of the surroundings, their lengths, and a residual step of the atom's own features.
-
-    Args:
-        width: F, features of an atom.
-    """
+    """Moments of the surroundings, their lengths, and a residual step of the F features of the atom itself."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -89,12 +79,7 @@ class MomentLayer(nn.Module):
         self.out = nn.Linear(2 * width, width)
 
     def forward(self, s: Tensor, seen: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Features after the layer, (B, n, F), and moments of rank 1, (B, n, 3, MIXED).
-
-        Args:
-            s: (B, n, F).
-            seen: see `surroundings`.
-        """
+        """Features (B, n, F) and `surroundings` to features after the layer and moments of rank 1, (B, n, 3, MIXED)."""
         own = self.norm(s)
         sent = self.sent(own)
         scalars, vectors, tensors = (
@@ -108,7 +93,7 @@ class MomentLayer(nn.Module):
 
 def _length(moments: Tensor) -> Tensor:
     """(B, n, components, C) to (B, n, C)."""
-    return (moments.square().sum(dim=2) + SMALLEST**2).sqrt()
+    return (moments.square().sum(dim=2) + MIN_MOMENT**2).sqrt()
 
 
 def surroundings(z: AtomicNumbers, pos: Positions) -> list[Tensor]:

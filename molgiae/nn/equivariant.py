@@ -26,11 +26,11 @@ CHANNELS = 32
 NEAREST, FARTHEST = 0.5, 12.0
 """Centres of the first and the last radial function, angstrom."""
 
-SHORTEST = 0.1
-"""Floor of the lengths that scalars learn of, angstrom."""
+MIN_LENGTH = 0.1
+"""Of vectors, as scalars learn of it, angstrom."""
 
-TOUCHING = 0.01
-"""Floor of distances, angstrom."""
+MIN_DISTANCE = 0.01
+"""Of atoms, as radial functions see it, angstrom."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +52,7 @@ class Graph:
     def mean(self, nodes: Tensor) -> Tensor:
         """Mean over the atoms of each conformer, (N, ...) to (B, ...)."""
         count = self.mask.sum(dim=1).view(-1, *(1,) * (nodes.ndim - 1))
-        return self.total(nodes) / count
-
-    def total(self, nodes: Tensor) -> Tensor:
-        """Sum over the atoms of each conformer, (N, ...) to (B, ...)."""
-        return self.padded(nodes).sum(dim=1)
+        return self.padded(nodes).sum(dim=1) / count
 
     def padded(self, nodes: Tensor, fill: float = 0.0) -> Tensor:
         """(N, ...) to (B, n, ...)."""
@@ -75,7 +71,7 @@ def complete_graph(mask: Mask, pos: Positions) -> Graph:
     return Graph(
         mask=mask,
         edges=torch.stack([node[b, j], node[b, i]]),
-        radial=_radial((square + TOUCHING**2).sqrt()),
+        radial=_radial((square + MIN_DISTANCE**2).sqrt()),
         direction=between / (1 + square).sqrt(),
     )
 
@@ -91,16 +87,13 @@ class Message(MessagePassing):
 
     m_ij = W [s_i; s_j; RBF(d_ij)] is split into a_ij (F), b_ij (V), c_ij (V) and d_ij (1); W of the concatenation is
     the sum of three matrices, two of which are applied to atoms, not to pairs. With u the directions of linearly
-    mixed v, shrunk where v is shorter than `SHORTEST`::
+    mixed v, shrunk where v is shorter than `MIN_LENGTH`::
 
         s_i gets mean_j a_ij * (W_s s_j)
         v_i gets mean_j b_ij (u_i x u_j) + c_ij r_ij
         t_i gets mean_j d_ij (t_i - t_j)
 
-    Args:
-        scalars: F.
-        vectors: V.
-        moves: whether there is a t.
+    There is a t if it `moves`.
     """
 
     def __init__(self, scalars: int, vectors: int, moves: bool) -> None:
@@ -132,7 +125,7 @@ class Message(MessagePassing):
             target=self.of_target(s),
             source=self.of_source(s),
             value=self.value(s),
-            u=mixed / (SHORTEST**2 + mixed.square().sum(dim=1, keepdim=True)).sqrt(),
+            u=mixed / (MIN_LENGTH**2 + mixed.square().sum(dim=1, keepdim=True)).sqrt(),
             t=t,
             radial=graph.radial,
             direction=graph.direction,
@@ -159,12 +152,7 @@ class Message(MessagePassing):
 
 
 class Gate(nn.Module):
-    """Lengths of vectors inform scalars, scalars scale vectors (PaiNN's update block).
-
-    Args:
-        scalars: F.
-        vectors: V.
-    """
+    """Lengths of vectors inform scalars, scalars scale vectors (PaiNN's update block)."""
 
     def __init__(self, scalars: int, vectors: int) -> None:
         super().__init__()
@@ -177,21 +165,14 @@ class Gate(nn.Module):
     def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Scalars (N, F) and vectors (N, 3, V), updated."""
         measured, scaled = self.mix(v).chunk(2, dim=-1)
-        length = (measured.square().sum(dim=1) + SHORTEST**2).sqrt()
+        length = (measured.square().sum(dim=1) + MIN_LENGTH**2).sqrt()
         hidden = nn.functional.silu(self.hidden(torch.cat([self.norm(s), length], dim=-1)))
         to_s, gate = self.out(hidden).split(self.sizes, dim=-1)
         return s + to_s, v + gate[:, None] * scaled
 
 
 class Trunk(nn.Module):
-    """Layers of messages and gates, both residual, and a last norm of the scalars.
-
-    Args:
-        scalars: F.
-        vectors: V.
-        layers: how many.
-        moves: whether there is a t.
-    """
+    """Layers of messages and gates, both residual, and a last norm of the scalars."""
 
     def __init__(self, scalars: int, vectors: int, layers: int, moves: bool) -> None:
         super().__init__()

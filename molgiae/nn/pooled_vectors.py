@@ -11,9 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from molgiae.config import MAX_ATOMIC_NUMBER
 from molgiae.tensors import AtomicNumbers, Positions, Vectors
 
-HEAVIEST = 118
 CHANNELS = 12
 NEAREST, FARTHEST = 0.8, 7.0
 """Centres of the first and the last radial function, angstrom."""
@@ -28,8 +28,8 @@ class PooledVectors(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.neighbour = nn.Embedding(HEAVIEST + 1, CHANNELS)
-        self.own = nn.Embedding(HEAVIEST + 1, width)
+        self.neighbour = nn.Embedding(MAX_ATOMIC_NUMBER + 1, CHANNELS)
+        self.own = nn.Embedding(MAX_ATOMIC_NUMBER + 1, width)
         self.hidden = nn.Linear(2 * CHANNELS, width)
         self.mix = nn.Linear(width, width)
         self.weight = nn.Linear(width, 2)

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from molgiae.tensors import Mask
 
-LEAST_DOUBT = 1e-3
-"""Floor of the doubt, in standard deviations of the training values."""
+MIN_UNCERTAINTY = 1e-3
+"""In standard deviations of the training values."""
 
 
 class PropertyHead(nn.Module):
     """Sums over atoms for what grows with a molecule, means weighted by attention for what does not.
 
-    The doubt is the scale of a Laplace distribution about the value, from features that it cannot change: learning to
-    doubt does not disturb learning the values.
+    The uncertainty is the scale of a Laplace distribution about the value, from features that it cannot change: to
+    learn it does not disturb learning the values. Its weights are called doubt in checkpoints.
 
     Args:
         width: F, features of an atom.
@@ -35,7 +35,7 @@ class PropertyHead(nn.Module):
         self.register_buffer("extensive", torch.tensor(list(extensive)), persistent=False)
 
     def forward(self, features: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
-        """Values and doubts, both (B, T), of standardised properties.
+        """Values and uncertainties, both (B, T), of standardized properties.
 
         Args:
             features: (B, n, F) of atoms.
@@ -48,5 +48,5 @@ class PropertyHead(nn.Module):
         still = features.detach()
         mean = still.sum(dim=1) / there.sum(dim=1)
         spread = (((still - mean[:, None]) * there).square().sum(dim=1) / there.sum(dim=1) + 1e-6).sqrt()
-        doubt = nn.functional.softplus(self.doubt(torch.cat([mean, spread], dim=-1)))
-        return value, LEAST_DOUBT + doubt
+        scale = nn.functional.softplus(self.doubt(torch.cat([mean, spread], dim=-1)))
+        return value, MIN_UNCERTAINTY + scale
