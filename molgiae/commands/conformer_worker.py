@@ -28,7 +28,7 @@ READY = {"ready": True}
 
 
 def answer(question: dict[str, Any], search: ConformerSearch) -> dict[str, Any]:
-    """The conformers of one molecule, or why there are none.
+    """Return the conformers of one molecule, or why there are none.
 
     Args:
         question: ``text``, ``is_smiles`` and ``title`` of `molgiae.data.molecule_files.Molecule`.
@@ -50,7 +50,7 @@ def answer(question: dict[str, Any], search: ConformerSearch) -> dict[str, Any]:
 
 
 def selected(conformers: Sequence[Conformer], search: ConformerSearch) -> list[Conformer]:
-    """Those within the energy window and apart from each other, as many as are wanted, lowest energy first.
+    """Return conformers within the energy window and apart from each other, as many as are wanted, lowest energy first.
 
     Args:
         conformers: of one molecule, in one order of atoms, lowest energy first.
@@ -66,7 +66,7 @@ def selected(conformers: Sequence[Conformer], search: ConformerSearch) -> list[C
 
 
 def _apart_as_numbered(conformers: list[Conformer], reach: float) -> list[Conformer]:
-    """Without those that lie on an earlier one atom by atom, which is quick and leaves little to compare."""
+    """Leave out those that lie on an earlier one atom by atom, which is quick and leaves little to compare."""
     position = np.stack([conformer.position for conformer in conformers])
     kept: list[int] = []
     for k in range(len(conformers)):
@@ -76,7 +76,7 @@ def _apart_as_numbered(conformers: list[Conformer], reach: float) -> list[Confor
 
 
 def _apart(conformers: list[Conformer], reach: float) -> list[Conformer]:
-    """Without those that lie on an earlier one once equivalent atoms have changed places; mirror images stay."""
+    """Leave out those that lie on an earlier one once equivalent atoms have changed places; mirror images stay."""
     into = find_duplicates(conformers, Rule(threshold=reach)).into
     return [conformer for conformer, copy_of in zip(conformers, into, strict=True) if copy_of < 0]
 

@@ -1,10 +1,9 @@
-"""Conformers of many molecules: from SMILES, tables or SDF to SDF, XYZ or HDF5, on all cores, resumable."""
+"""The command that makes conformers of molecules: from SMILES, tables or SDF to SDF, XYZ or HDF5, resumable."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -15,7 +14,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from molgiae.commands.resume import Entry, Unfinished
+from molgiae.commands.resume import Unfinished
+from molgiae.commands.run import Reasons
 from molgiae.config import ConformerSearch
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.hdf5.writer import Hdf5Writer
@@ -37,7 +37,7 @@ AHEAD = 64
 
 @dataclass
 class GenerationSummary:
-    """What was made.
+    """What `generate_conformers` made.
 
     Attributes:
         output: the file written.
@@ -63,8 +63,16 @@ class GenerationSummary:
     extended: int = 0
     seconds: float = 0.0
 
+    def count(self, note: dict[str, Any]) -> None:
+        """Count a molecule by the note of what became of it."""
+        self.molecules += 1
+        self.written += "rejected" not in note
+        self.rejected += "rejected" in note
+        self.conformers += note.get("written", 0)
+        self.extended += note.get("extended", False)
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return asdict(self)
 
 
@@ -82,7 +90,7 @@ def generate_conformers(
     command: str = "python",
     **changes: Any,
 ) -> GenerationSummary:
-    """Conformers of every molecule, in the order of the input whatever the number of processes.
+    """Make conformers of every molecule, in the order of the input whatever the number of processes.
 
     Args:
         inputs: SMILES files, tables with SMILES, SDF, ``-`` for standard input; one or several.
@@ -115,73 +123,35 @@ def generate_conformers(
     total = sum(1 for _ in molecules()) if progress and STDIN not in names else None
     settings = {**search.to_dict(), "inputs": [[name, _size(name)] for name in names]}
     unfinished = Unfinished(final, settings, resume=resume, overwrite=overwrite)
-    tally = Tally(unfinished.done)
-    with (
-        unfinished,
-        tqdm(
-            desc="conformers", unit=" molecules", total=total, initial=tally.done, disable=not progress
-        ) as bar,
-    ):
-        rest = islice(molecules(), tally.done, None)
+    summary = GenerationSummary(str(path), resumed=len(unfinished.notes))
+    for note in unfinished.notes:
+        summary.count(note)
+    bar = tqdm(
+        desc="conformers", unit=" molecules", total=total, initial=summary.resumed, disable=not progress
+    )
+    with unfinished, bar:
+        rest = islice(molecules(), summary.resumed, None)
         for text, note in _answers(rest, search, jobs or _cores()):
             unfinished.append(text, note)
-            tally.add(note)
+            summary.count(note)
             bar.update()
-            bar.set_postfix(conformers=tally.conformers, rejected=len(tally.rejected), refresh=False)
-        if not tally.done:
+            bar.set_postfix(conformers=summary.conformers, rejected=summary.rejected, refresh=False)
+        if not summary.molecules:
             raise ConformerError("holds no molecules", source=", ".join(names))
-    rejected_in = _publish(unfinished.text, final, tally, overwrite, command)
+    rejected = [Rejected(**note["rejected"]) for note in unfinished.notes if "rejected" in note]
+    summary.rejected_in = _publish(unfinished.text, final, rejected, overwrite=overwrite, command=command)
     unfinished.remove()
-    return GenerationSummary(
-        output=str(path),
-        molecules=tally.done,
-        written=tally.done - len(tally.rejected),
-        conformers=tally.conformers,
-        rejected=len(tally.rejected),
-        reasons=tally.reasons(),
-        rejected_in=rejected_in,
-        resumed=len(unfinished.done),
-        extended=tally.extended,
-        seconds=time.monotonic() - started,
-    )
-
-
-class Tally:
-    """Counts of what the notes of a run say.
-
-    Attributes:
-        done: molecules.
-        conformers: written.
-        extended: molecules with a CXSMILES extension.
-        rejected: molecules without conformers.
-    """
-
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self.done = self.conformers = self.extended = 0
-        self.rejected: list[Rejected] = []
-        for entry in entries:
-            self.add(entry.note)
-
-    def add(self, note: dict[str, Any]) -> None:
-        """Count one molecule."""
-        self.done += 1
-        self.conformers += note.get("written", 0)
-        self.extended += note.get("extended", False)
-        if "rejected" in note:
-            self.rejected.append(Rejected(**note["rejected"]))
-
-    def reasons(self) -> dict[str, int]:
-        """The first reason of each kind, and how many there were of this kind, the most frequent first."""
-        first: dict[str, str] = {}
-        for bad in self.rejected:
-            first.setdefault(bad.kind, bad.reason)
-        return {first[kind]: n for kind, n in Counter(bad.kind for bad in self.rejected).most_common()}
+    reasons = Reasons()
+    reasons.add(bad.reason for bad in rejected)
+    summary.reasons = reasons.most_common()
+    summary.seconds = time.monotonic() - started
+    return summary
 
 
 def _answers(
     molecules: Iterable[Molecule | Rejected], search: ConformerSearch, jobs: int
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Text and note of each molecule, in order."""
+    """Yield the text of the records of each molecule and the note of what became of it, in order."""
     with (
         ThreadPoolExecutor(jobs, "molgiae") as pool,
         Workers(jobs, WORKER, search.to_dict(), search.time_limit) as workers,
@@ -205,18 +175,17 @@ def _answers(
             yield from answers
 
 
-def _publish(text: Path, path: Path, tally: Tally, overwrite: bool, command: str) -> str:
-    """Give the output its name and format and list what was rejected; where, empty if nothing was."""
-    blocks = _read_back(text, path) if tally.conformers else iter(())
+def _publish(text: Path, path: Path, rejected: list[Rejected], *, overwrite: bool, command: str) -> str:
+    """Give the output its name and format, and list what was rejected; return where, empty if nothing was."""
     if is_hdf5(path):
         with Hdf5Writer(path, columns=(), command=command, overwrite=overwrite) as file:
-            for block in blocks:
-                file.append(block, {})
-            file.append(ConformerBlock.of([], tally.rejected), {})
-        return f"{path}: group rejected" if tally.rejected else ""
+            for block in _read_back(text, path):
+                file.append(block)
+            file.append(ConformerBlock.of([], rejected))
+        return f"{path}: group rejected" if rejected else ""
     table = path.with_name(f"{path.name}.rejected.csv")
-    if tally.rejected:
-        write_rejected(PartialFile(table, overwrite=True), tally.rejected)
+    if rejected:
+        write_rejected(PartialFile(table, overwrite=True), rejected)
     else:
         table.unlink(missing_ok=True)  # that of the output which is replaced
     if path.suffix.lower() in (".sdf", ".sd"):
@@ -226,14 +195,16 @@ def _publish(text: Path, path: Path, tally: Tally, overwrite: bool, command: str
             raise MolgiaeError(f"{path}: cannot be written: {error.strerror or error}") from error
     else:
         with open_writer(path, overwrite=overwrite) as writer:
-            for conformer in (c for block in blocks for c in block):
+            for conformer in (c for block in _read_back(text, path) for c in block):
                 writer.write(conformer)
-    return str(table) if tally.rejected else ""
+    return str(table) if rejected else ""
 
 
 def _read_back(text: Path, path: Path) -> Iterator[ConformerBlock]:
-    for block in read_blocks(text, format="sdf", check_geometry=False):
-        yield replace(block, source=[str(path)] * len(block))
+    """Read what was made, as of the output; nothing where no molecule has conformers."""
+    if text.stat().st_size:
+        for block in read_blocks(text, format="sdf", check_geometry=False):
+            yield replace(block, source=[str(path)] * len(block))
 
 
 def _size(name: str) -> int:

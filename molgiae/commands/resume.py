@@ -6,26 +6,12 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from molgiae.errors import ConfigError, MolgiaeError
 
 Plain = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What became of one item of the input.
-
-    Attributes:
-        end: bytes of the text up to and with this item.
-        note: plain data about it.
-    """
-
-    end: int
-    note: Plain
 
 
 class Unfinished:
@@ -42,7 +28,7 @@ class Unfinished:
 
     Attributes:
         text: the file that grows.
-        done: items that were done before.
+        notes: what became of each item that is done, before and in this run.
 
     Raises:
         ConfigError: something is there that may be neither continued nor replaced.
@@ -53,10 +39,10 @@ class Unfinished:
         self.text = final.with_name(f"{final.name}.part")
         self._log = final.with_name(f"{final.name}.part.log")
         self._settings: Plain = json.loads(json.dumps(settings))
-        self.done: list[Entry] = []
-        self._kept = self._appended = 0
+        self.notes: list[Plain] = []
+        self._text_end = self._log_end = 0  # bytes that belong to items that are done
         if self._log.exists() and resume:
-            self.done = self._read_log()
+            self._read_log()
         elif self._log.exists() and not overwrite:
             raise ConfigError(
                 f"{self.text}: is left from an interrupted run; continue it with --resume, "
@@ -65,20 +51,19 @@ class Unfinished:
 
     def __enter__(self) -> Unfinished:
         with self._reporting(), contextlib.ExitStack() as opened:
-            if not self._kept:
+            if not self._log_end:
                 heading = (json.dumps(self._settings) + "\n").encode("utf-8")
                 self._log.write_bytes(heading)
-                self._kept = len(heading)
-            end = self.done[-1].end if self.done else 0
-            self._stream = opened.enter_context(_cut(self.text, end))
-            self._journal = opened.enter_context(_cut(self._log, self._kept))
+                self._log_end = len(heading)
+            self._stream = opened.enter_context(_cut(self.text, self._text_end))
+            self._journal = opened.enter_context(_cut(self._log, self._log_end))
             self._opened = opened.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
         with self._reporting():
             self._opened.close()
-            if kind is not None and not self.done and not self._appended:
+            if kind is not None and not self.notes:
                 self.remove()
 
     def append(self, text: str, note: Plain) -> None:
@@ -89,29 +74,29 @@ class Unfinished:
             line = {"end": self._stream.tell(), "note": note}
             self._journal.write((json.dumps(line) + "\n").encode("utf-8"))
             self._journal.flush()
-        self._appended += 1
+        self.notes.append(note)
 
     def remove(self) -> None:
         """Leave nothing behind."""
         for path in (self.text, self._log):
             path.unlink(missing_ok=True)
 
-    def _read_log(self) -> list[Entry]:
+    def _read_log(self) -> None:
         size = self.text.stat().st_size if self.text.exists() else 0
-        entries: list[Entry] = []
         with open(self._log, "rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                if not self._kept:
-                    self._check(_decoded(line))
+                entry = _decoded(line)
+                if not self._log_end:
+                    self._check(entry)
                 else:
-                    end, note = map(_decoded(line).get, ("end", "note"))
+                    end, note = entry.get("end"), entry.get("note")
                     if not isinstance(end, int) or not isinstance(note, dict) or end > size:
                         break
-                    entries.append(Entry(end, note))
-                self._kept += len(line)
-        return entries
+                    self._text_end = end
+                    self.notes.append(note)
+                self._log_end += len(line)
 
     def _check(self, found: Plain) -> None:
         for key, wanted in self._settings.items():
@@ -139,7 +124,7 @@ def _decoded(line: bytes) -> Plain:
 
 
 def _cut(path: Path, size: int) -> BinaryIO:
-    """The file, at least created, cut to a size and open for more."""
+    """Open a file for more, at least created and cut to a size."""
     stream = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115
     stream.truncate(size)
     stream.seek(0, os.SEEK_END)

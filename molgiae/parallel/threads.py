@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """The function of each item, in the order of the items.
+    """Yield the function of each item, in the order of the items.
 
     Args:
         function: called in other threads, each with one torch thread of its own.
@@ -42,7 +42,7 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) ->
 def in_flight(
     pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
 ) -> Generator[R, None, None]:
-    """Results in the order of the items, of which at most so many are ahead of the results.
+    """Yield results in the order of the items, of which at most so many are ahead of the results.
 
     Args:
         pool: where the function is called.

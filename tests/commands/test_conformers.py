@@ -33,7 +33,7 @@ from molgiae.data.molecule_files import Columns, Molecule, read_molecules
 from molgiae.data.readers import read_conformers
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.matching import superpose_pairs
-from molgiae.parallel.processes import NoAnswerError, Worker
+from molgiae.parallel.processes import NoAnswerError, Workers
 
 LINES = [
     "CCO ethanol",
@@ -158,7 +158,7 @@ def test_other_formats_hold_the_same(smi, tmp_path, suffix, in_process):
 # Continuing
 
 
-def crash(*_):
+def crash(*_, **__):
     raise MolgiaeError("crash")
 
 
@@ -347,9 +347,8 @@ for line in sys.stdin:
 def worker(tmp_path, monkeypatch):
     (tmp_path / "echo_worker.py").write_text(WORKER)
     monkeypatch.syspath_prepend(str(tmp_path))
-    worker = Worker("echo_worker", {"a": 1}, time_limit=3.0)
-    yield worker
-    worker.close()
+    with Workers(1, "echo_worker", {"a": 1}, time_limit=3.0) as workers:
+        yield workers
 
 
 def test_a_worker_that_hangs_or_dies_costs_one_answer(worker):
@@ -364,8 +363,11 @@ def test_a_worker_that_hangs_or_dies_costs_one_answer(worker):
 
 
 def test_a_worker_that_cannot_start_is_an_error():
-    with pytest.raises(MolgiaeError, match="does not start"):
-        Worker("molgiae.nothing", {}, 1.0).ask({})
+    with (
+        Workers(1, "molgiae.nothing", {}, 1.0) as workers,
+        pytest.raises(MolgiaeError, match="does not start"),
+    ):
+        workers.ask({})
 
 
 def test_a_molecule_beyond_the_time_limit_is_listed_and_the_others_are_made(tmp_path):
