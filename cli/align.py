@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-import typer
+from typer import Context, Option
 
 from molgiae.config import parse_ignored
 
@@ -13,32 +13,27 @@ from .printing import finish_run
 
 
 def align(
-    context: typer.Context,
+    context: Context,
     inputs: Inputs,
     output: Output = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--reference",
-            "-r",
-            help="File to take the reference from, or with --to title the references.",
-            show_default="the input",
-        ),
-    ] = None,
-    to: Annotated[
-        Literal["first", "title"],
-        typer.Option(help="All onto the first conformer, or each onto the first of its title."),
-    ] = "first",
-    match: Annotated[
-        Literal["bonds", "atoms"] | None,
-        typer.Option(
-            help="Which atoms may be matched: those that put bonds on bonds, or all of one element.",
-            show_default="bonds where the records have them, else atoms",
-        ),
-    ] = None,
-    allow_reflection: Annotated[
-        bool, typer.Option("--allow-reflection", help="Mirror a conformer where that lowers the RMSD.")
-    ] = False,
+    reference: str | None = Option(
+        None,
+        "--reference",
+        "-r",
+        help="File to take the reference from, or with --to title the references.",
+        show_default="the input",
+    ),
+    to: Literal["first", "title"] = Option(
+        "first", help="Align all onto the first conformer, or each onto the first of its title."
+    ),
+    match: Literal["bonds", "atoms"] | None = Option(
+        None,
+        help="Which atoms may be matched: those that put bonds on bonds, or all of one element.",
+        show_default="bonds where the records have them, else atoms",
+    ),
+    allow_reflection: bool = Option(
+        False, "--allow-reflection", help="Mirror a conformer where that lowers the RMSD."
+    ),
     ignore: Ignore = "",
     format: Format = None,
     on_error: OnError = "skip",

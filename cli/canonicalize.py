@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import typer
+from typer import Context
 
 from .options import Format, Inputs, Json, OnError, Output, Overwrite, Quiet, run_options
 from .printing import finish_run
 
 
 def canonicalize(
-    context: typer.Context,
+    context: Context,
     inputs: Inputs,
     output: Output = None,
     format: Format = None,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-import typer
+from typer import Argument, Context, Exit, Option
 
 from molgiae.config import MAX_SEED, ConformerSearch, ForceField
 
@@ -19,59 +19,34 @@ SEARCH = ConformerSearch()
 
 
 def conformers(
-    context: typer.Context,
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            help="SMILES files (.smi), tables (.csv, .tsv), SDF (for its bonds), also .gz; - for standard input.",
-            show_default=False,
-        ),
-    ],
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="File to write: .sdf, .xyz or .h5.")
-    ] = "conformers.sdf",
-    number: Annotated[
-        int, typer.Option("--number", "-n", min=1, help="Embeddings tried for each molecule.")
-    ] = SEARCH.number,
-    keep: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Most conformers of a molecule, those of lowest energy.", show_default="all"
-        ),
-    ] = SEARCH.keep,
-    prune: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="Conformers within this RMSD over all atoms, angstrom, are one; mirror images are two. 0 keeps all.",
-        ),
-    ] = SEARCH.prune,
-    energy_window: Annotated[
-        float | None,
-        typer.Option(min=0, help="Keep those up to this above the lowest, kcal/mol.", show_default="all"),
-    ] = SEARCH.energy_window,
-    force_field: Annotated[
-        ForceField, typer.Option(help="Force field to minimise with; none keeps conformers as embedded.")
-    ] = SEARCH.force_field,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the embeddings.")] = SEARCH.seed,
-    time_limit: Annotated[
-        float, typer.Option(help="Seconds after which a molecule is given up.")
-    ] = SEARCH.time_limit,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="one for each core")
-    ] = None,
-    smiles_column: Annotated[
-        str | None, typer.Option(help="Column of SMILES in a table.", show_default="by name")
-    ] = None,
-    title_column: Annotated[
-        str | None, typer.Option(help="Column of titles in a table.", show_default="by name")
-    ] = None,
-    format: Annotated[
-        Literal["smi", "csv", "sdf"] | None, typer.Option(help="Format of the input.", show_default="by name")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted run; begin if there is none.")
-    ] = False,
+    context: Context,
+    inputs: list[str] = Argument(
+        help="SMILES files (.smi), tables (.csv, .tsv), SDF (for its bonds), also .gz; - for standard input.",
+        show_default=False,
+    ),
+    output: str = Option("conformers.sdf", "--output", "-o", help="File to write: .sdf, .xyz or .h5."),
+    number: int = Option(SEARCH.number, "--number", "-n", min=1, help="Embeddings tried for each molecule."),
+    keep: int | None = Option(SEARCH.keep, min=1, help="Most conformers of a molecule.", show_default="all"),
+    prune: float = Option(
+        SEARCH.prune,
+        min=0,
+        help="Conformers within this RMSD over all atoms, angstrom, are one; mirror images are two. 0 keeps all.",
+    ),
+    energy_window: float | None = Option(
+        SEARCH.energy_window, min=0, help="Largest energy above the lowest, kcal/mol.", show_default="all"
+    ),
+    force_field: ForceField = Option(SEARCH.force_field, help="Force field to minimise with, if any."),
+    seed: int = Option(SEARCH.seed, min=0, max=MAX_SEED, help="Seed of the embeddings."),
+    time_limit: float = Option(SEARCH.time_limit, help="Seconds after which a molecule is given up."),
+    jobs: int | None = Option(
+        None, "--jobs", "-j", min=1, help="Processes.", show_default="one for each core"
+    ),
+    smiles_column: str | None = Option(None, help="Column of SMILES in a table.", show_default="by name"),
+    title_column: str | None = Option(None, help="Column of titles in a table.", show_default="by name"),
+    format: Literal["smi", "csv", "sdf"] | None = Option(
+        None, help="Format of the input.", show_default="by name"
+    ),
+    resume: bool = Option(False, "--resume", help="Continue an interrupted run; begin if there is none."),
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -105,7 +80,7 @@ def conformers(
         )
     except KeyboardInterrupt as interruption:
         tell("molgiae: interrupted; give the same command with --resume to continue")
-        raise typer.Exit(status_of(interruption)) from None
+        raise Exit(status_of(interruption)) from None
     finish(context, summary.to_dict(), _described(summary), summary.rejected)
 
 

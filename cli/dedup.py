@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-import typer
+from typer import Context, Option
 
 from molgiae.config import parse_ignored
 
@@ -16,47 +16,33 @@ if TYPE_CHECKING:
 
 
 def dedup(
-    context: typer.Context,
+    context: Context,
     inputs: Inputs,
     output: Output = None,
-    table: Annotated[
-        str | None,
-        typer.Option(help="CSV file with a row for every record.", show_default="OUTPUT_duplicates.csv"),
-    ] = None,
-    threshold: Annotated[
-        float,
-        typer.Option("--threshold", "-t", min=0, help="Largest RMSD of copies, over all atoms, angstrom."),
-    ] = 0.125,
-    mirror: Annotated[
-        Literal["distinct", "same"], typer.Option(help="Whether mirror images are distinct or copies.")
-    ] = "distinct",
-    match: Annotated[
-        Literal["bonds", "atoms"] | None,
-        typer.Option(
-            help="Match atoms by bonds, or any of one element.", show_default="bonds where they are known"
-        ),
-    ] = None,
-    energy: Annotated[
-        str | None,
-        typer.Option(
-            help="Property that holds the energy: SD data, extended XYZ, or energy=... in any XYZ comment. energy also "
-            "finds what CREST, GOAT, xtb and ORCA write there (hartree), 'comment line' a number alone.",
-            show_default="none",
-        ),
-    ] = None,
-    energy_window: Annotated[
-        float | None,
-        typer.Option(
-            help="Largest energy difference of copies, in the unit of the property.", show_default="any"
-        ),
-    ] = None,
-    keep: Annotated[
-        Literal["first", "lowest"] | None,
-        typer.Option(
-            help="Keep the first of several copies, or the one of lowest energy.",
-            show_default="lowest with --energy",
-        ),
-    ] = None,
+    table: str | None = Option(
+        None, help="CSV file, a row for every record.", show_default="OUTPUT_duplicates.csv"
+    ),
+    threshold: float = Option(0.125, "--threshold", "-t", min=0, help="Largest RMSD of copies, angstrom."),
+    mirror: Literal["distinct", "same"] = Option(
+        "distinct", help="What mirror images are: other conformers or copies."
+    ),
+    match: Literal["bonds", "atoms"] | None = Option(
+        None, help="Match atoms by bonds, or any of one element.", show_default="bonds where they are known"
+    ),
+    energy: str | None = Option(
+        None,
+        help="Property that holds the energy: SD data, extended XYZ, or energy=... in any XYZ comment. energy also "
+        "finds what CREST, GOAT, xtb and ORCA write there (hartree), 'comment line' a number alone.",
+        show_default="none",
+    ),
+    energy_window: float | None = Option(
+        None, help="Largest energy difference of copies, in the unit of the property.", show_default="any"
+    ),
+    keep: Literal["first", "lowest"] | None = Option(
+        None,
+        help="Keep the first of several copies, or the one of lowest energy.",
+        show_default="lowest with --energy",
+    ),
     ignore: Ignore = "",
     format: Format = None,
     on_error: OnError = "skip",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-import typer
+from typer import Context, Option
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 
@@ -15,31 +15,26 @@ Projection = Literal["norms", "angles", "norms-angles", "gram", "max-filter", "v
 
 
 def embed(
-    context: typer.Context,
+    context: Context,
     inputs: Inputs,
     output: Output = None,
     model: Model = AUTO_MODEL,
     device: Device = "auto",
     batch_size: BatchSize = BATCH_SIZE,
-    format: Annotated[
-        Literal["sdf", "xyz", "npz"] | None,
-        typer.Option(
-            "--format",
-            help="sdf or xyz: format of the input; npz: format of the output, as with -o NAME.npz.",
-            show_default="by name and content",
-        ),
-    ] = None,
-    drop_rejected: Annotated[
-        bool,
-        typer.Option("--drop-rejected", help="With npz: leave rejected records out, and list them."),
-    ] = False,
-    projection: Annotated[
-        Projection | None,
-        typer.Option(
-            help="Add this invariant projection of the model's equivariant latent, as dataset projection.",
-            show_default="none",
-        ),
-    ] = None,
+    format: Literal["sdf", "xyz", "npz"] | None = Option(
+        None,
+        "--format",
+        help="sdf or xyz: format of the input; npz: format of the output, as with -o NAME.npz.",
+        show_default="by name and content",
+    ),
+    drop_rejected: bool = Option(
+        False, "--drop-rejected", help="With npz: leave rejected records out, and list them."
+    ),
+    projection: Projection | None = Option(
+        None,
+        help="Add this invariant projection of the model's equivariant latent, as dataset projection.",
+        show_default="none",
+    ),
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
     quiet: Quiet = False,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
-import typer
+from typer import Argument, Option, echo
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 
@@ -13,29 +12,23 @@ from .options import BatchSize, Device, Json, Model, Overwrite, Quiet
 
 
 def evaluate(
-    data: Annotated[
-        str, typer.Argument(help="A QM9 npz file, or an SDF, XYZ or HDF5 file.", show_default=False)
-    ],
+    data: str = Argument(help="A QM9 npz file, or an SDF, XYZ or HDF5 file.", show_default=False),
     model: Model = AUTO_MODEL,
-    split: Annotated[str, typer.Option(help="Split of a QM9 npz file: train, validation or test.")] = "test",
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", help="JSON file for the report.", show_default="none")
-    ] = None,
-    conformers: Annotated[
-        str | None,
-        typer.Option(
-            help="File with several conformers of each title, for distance fidelity and neighbours.",
-            show_default="those of the data",
-        ),
-    ] = None,
-    plots: Annotated[str | None, typer.Option(help="Directory for figures.", show_default="none")] = None,
-    colour: Annotated[
-        str | None,
-        typer.Option(
-            help="Property that colours the map of embeddings: a target of finetune, or a column of the data.",
-            show_default="enthalpy of npz files",
-        ),
-    ] = None,
+    split: str = Option("test", help="Split of a QM9 npz file: train, validation or test."),
+    output: str | None = Option(
+        None, "--output", "-o", help="JSON file for the report.", show_default="none"
+    ),
+    conformers: str | None = Option(
+        None,
+        help="File with several conformers of each title, for distance fidelity and neighbours.",
+        show_default="those of the data",
+    ),
+    plots: str | None = Option(None, help="Directory for figures.", show_default="none"),
+    colour: str | None = Option(
+        None,
+        help="Property that colours the map of embeddings: a target of finetune, or a column of the data.",
+        show_default="enthalpy of npz files",
+    ),
     device: Device = "auto",
     batch_size: BatchSize = BATCH_SIZE,
     overwrite: Overwrite = False,
@@ -72,6 +65,6 @@ def evaluate(
     if plots:
         draw(report, plots)
     if as_json:
-        typer.echo(json.dumps(report.to_dict()))
+        echo(json.dumps(report.to_dict()))
     elif not quiet:
-        typer.echo(report.table())
+        echo(report.table())

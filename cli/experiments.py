@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -36,23 +36,21 @@ def show(as_json: Json = False) -> None:
 @app.command(no_args_is_help=True)
 def run(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of an experiment, see the list.", show_default=False)],
-    data: Annotated[
-        str | None, typer.Option(help="File, for an experiment that needs one.", show_default="none")
-    ] = None,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Small, within a minute; shows that it works, not what it reaches.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Directory for report and figures.",
-            show_default="the name of the experiment",
-        ),
-    ] = None,
+    name: str = typer.Argument(help="Name of an experiment, see the list.", show_default=False),
+    data: str | None = typer.Option(
+        None, help="File, for an experiment that needs one.", show_default="none"
+    ),
+    fast: bool = typer.Option(
+        False, "--fast", help="Small, within a minute; shows that it works, not what it reaches."
+    ),
+    seed: int = typer.Option(0, min=0, help="Seed of everything random."),
+    output: str | None = typer.Option(
+        None,
+        "--output",
+        "-o",
+        help="Directory for report and figures.",
+        show_default="the name of the experiment",
+    ),
     device: Device = "auto",
     overwrite: Overwrite = False,
     quiet: Quiet = False,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-import typer
+from typer import Argument, Context, Option
 
 from molgiae.config import AUTO_MODEL, FinetuneConfig
 from molgiae.errors import ConfigError
@@ -17,93 +17,64 @@ if TYPE_CHECKING:
 
 RECIPE = FinetuneConfig()
 
-Labelled = Annotated[
-    list[str],
-    typer.Argument(
+READING = ("table", "title_column", "unit", "result_unit", "extensive", "split_column", "format")
+"""Options of the same name in `molgiae.properties.labels.read_labelled`."""
+
+
+def finetune(
+    context: Context,
+    inputs: list[str] = Argument(
         help="SDF or XYZ files with the values in SD data or comment lines, HDF5 of molgiae, or the QM9 npz file.",
         show_default=False,
     ),
-]
-Targets = Annotated[
-    list[str] | None,
-    typer.Option(
+    target: list[str] | None = Option(
+        None,
         "--target",
         "-t",
         help="Known property, by name or symbol: enthalpy, gap, mu ...; several times for several.",
         show_default=False,
     ),
-]
-TargetColumns = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Any other property, by its column; NAME=COLUMN if the two differ.", show_default=False
+    target_column: list[str] | None = Option(
+        None, help="Any other property, by its column; NAME=COLUMN if the two differ.", show_default=False
     ),
-]
-Units = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Unit of the values; TARGET=UNIT for one of several.", show_default="that of the column or QM9"
+    unit: list[str] | None = Option(
+        None,
+        help="Unit of the values; TARGET=UNIT for one of several.",
+        show_default="as in the column or QM9",
     ),
-]
-ResultUnits = Annotated[
-    list[str] | None,
-    typer.Option(help="Unit of the predictions.", show_default="that of the values; eV for known energies"),
-]
-SplitBy = Annotated[
-    Literal["molecule", "scaffold", "random", "column"] | None,
-    typer.Option(
+    result_unit: list[str] | None = Option(
+        None, help="Unit of the predictions.", show_default="that of the values; eV for known energies"
+    ),
+    extensive: bool = Option(False, "--extensive", help="Properties by column grow with the molecule."),
+    table: str | None = Option(None, help="CSV file of values, a row for each title.", show_default="none"),
+    title_column: str | None = Option(None, help="Column of titles in the table.", show_default="by name"),
+    output: str = Option("finetuned", "--output", "-o", help="Directory of the run."),
+    model: Model = AUTO_MODEL,
+    frozen: bool = Option(False, "--frozen", help="Hold the pretrained weights, train the head alone."),
+    from_scratch: bool = Option(False, "--from-scratch", help="Start from random weights, for comparison."),
+    split: Literal["molecule", "scaffold", "random", "column"] | None = Option(
+        None,
         help="How to split; by molecule the conformers of one stay together.",
         show_default="that of the data, else molecule",
     ),
-]
-References = Annotated[
-    Literal["auto", "atoms", "composition", "mean", "none"],
-    typer.Option(help="What is subtracted before learning; atoms: the energies of free atoms."),
-]
-
-
-def finetune(
-    context: typer.Context,
-    inputs: Labelled,
-    target: Targets = None,
-    target_column: TargetColumns = None,
-    unit: Units = None,
-    result_unit: ResultUnits = None,
-    extensive: Annotated[
-        bool, typer.Option("--extensive", help="Properties by column grow with the molecule, as energies do.")
-    ] = False,
-    table: Annotated[
-        str | None, typer.Option(help="CSV file with the values, a row for each title.", show_default="none")
-    ] = None,
-    title_column: Annotated[
-        str | None, typer.Option(help="Column of titles in the table.", show_default="by name")
-    ] = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="Directory of the run.")] = "finetuned",
-    model: Model = AUTO_MODEL,
-    frozen: Annotated[
-        bool, typer.Option("--frozen", help="Hold the pretrained weights, train the head alone.")
-    ] = False,
-    from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Start from random weights, for comparison.")
-    ] = False,
-    split: SplitBy = None,
-    split_column: Annotated[
-        str | None, typer.Option(help="Column that says train, validation or test.", show_default="none")
-    ] = None,
-    shares: Annotated[
-        tuple[float, float, float], typer.Option(help="Parts for training, validation and test.")
-    ] = (0.8, 0.1, 0.1),
-    references: References = "auto",
-    epochs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Times every conformer is seen.", show_default="3000 / sqrt(conformers)"),
-    ] = RECIPE.epochs,
-    batch_size: Annotated[int, typer.Option(min=1, help="Conformers in a step.")] = RECIPE.batch_size,
-    learning_rate: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = RECIPE.learning_rate,
-    patience: Annotated[
-        int, typer.Option(min=1, help="Validations without progress, of 25, that end the run.")
-    ] = RECIPE.patience,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of training.")] = RECIPE.seed,
+    split_column: str | None = Option(
+        None, help="Column that says train, validation or test.", show_default="none"
+    ),
+    shares: tuple[float, float, float] = Option(
+        (0.8, 0.1, 0.1), help="Shares of training, validation and test."
+    ),
+    references: Literal["auto", "atoms", "composition", "mean", "none"] = Option(
+        "auto", help="What is subtracted before learning; atoms: the energies of free atoms."
+    ),
+    epochs: int | None = Option(
+        RECIPE.epochs, min=1, help="Times every conformer is seen.", show_default="3000 / sqrt(conformers)"
+    ),
+    batch_size: int = Option(RECIPE.batch_size, min=1, help="Conformers in a step."),
+    learning_rate: float = Option(RECIPE.learning_rate, "--lr", help="Peak learning rate."),
+    patience: int = Option(
+        RECIPE.patience, min=1, help="Validations without progress, of 25, that end the run."
+    ),
+    seed: int = Option(RECIPE.seed, min=0, help="Seed of the split and of training."),
     minutes: Minutes = None,
     resume: Resume = False,
     format: Format = None,
@@ -128,13 +99,12 @@ def finetune(
         )
     from molgiae.commands.finetune import finetune as run
 
+    mode = "frozen" if frozen else "scratch" if from_scratch else "full"
     outcome = run(
         inputs,
         output,
         target or (),
-        config=given(
-            FinetuneConfig, context, mode="frozen" if frozen else "scratch" if from_scratch else "full"
-        ),
+        config=given(FinetuneConfig, context, mode=mode),
         model=model,
         by=split,
         shares=shares,
@@ -146,14 +116,8 @@ def finetune(
         target_columns=target_column,
         **{name: context.params[name] for name in READING},
     )
-    labelled = outcome.labelled
-    finish(
-        context, outcome.to_dict(), _described(outcome), len(labelled.missing) + len(labelled.block.rejected)
-    )
-
-
-READING = ("table", "title_column", "unit", "result_unit", "extensive", "split_column", "format")
-"""Options of the same name in `molgiae.properties.labels.read_labelled`."""
+    unused = len(outcome.labelled.missing) + len(outcome.labelled.block.rejected)
+    finish(context, outcome.to_dict(), _described(outcome), unused)
 
 
 def _described(outcome: Outcome) -> list[str]:

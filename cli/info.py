@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from typer import Argument, echo
 
 from .options import Json
 
 
 def info(
-    file: Annotated[
-        str,
-        typer.Argument(help="An HDF5 file of molgiae, a checkpoint, or a shipped model.", show_default=False),
-    ],
+    file: str = Argument(
+        help="An HDF5 file of molgiae, a checkpoint, or a shipped model.", show_default=False
+    ),
     as_json: Json = False,
 ) -> None:
     """Say what is in an HDF5 file or a checkpoint.
@@ -26,7 +25,7 @@ def info(
     from molgiae.commands.info import describe
 
     content = describe(file)
-    typer.echo(json.dumps(content) if as_json else "\n".join(_lines(content)))
+    echo(json.dumps(content) if as_json else "\n".join(_lines(content)))
 
 
 def _lines(content: dict[str, Any], indent: str = "") -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import typer
+from typer import echo
 
 from .options import Json
 from .printing import columns
@@ -34,7 +34,7 @@ def models(as_json: Json = False) -> None:
     from molgiae.commands.info import shipped_models
 
     found = shipped_models()
-    typer.echo(json.dumps(found) if as_json else _table(found))
+    echo(json.dumps(found) if as_json else _table(found))
 
 
 def _table(models: list[dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import typer
+from typer import Argument, BadParameter, Context, Option
 
 from molgiae.config import parse_ignored
 from molgiae.errors import ConfigError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Kind = TypeVar("Kind")
 
 
-def given(kind: type[Kind], context: typer.Context, **others: Any) -> Kind:
+def given(kind: type[Kind], context: Context, **others: Any) -> Kind:
     """Return a dataclass whose fields have the values of the options of the same names, where these were given.
 
     Args:
@@ -31,7 +31,7 @@ def given(kind: type[Kind], context: typer.Context, **others: Any) -> Kind:
     return kind(**{**values, **others})
 
 
-def run_options(context: typer.Context, **others: Any) -> Options:
+def run_options(context: Context, **others: Any) -> Options:
     """Return what the options of a command say to `molgiae.commands.run`; arguments are those of `given`."""
     from molgiae.commands.run import Options
 
@@ -45,17 +45,17 @@ def command_line() -> str:
 
 Inputs = Annotated[
     list[str],
-    typer.Argument(
+    Argument(
         help="SDF or XYZ files, also .gz; directories of them; - for standard input; or HDF5 files of molgiae.",
         show_default=False,
     ),
 ]
 Output = Annotated[
-    str | None, typer.Option("--output", "-o", help="File to write.", show_default="named after the input")
+    str | None, Option("--output", "-o", help="File to write.", show_default="named after the input")
 ]
 Model = Annotated[
     str,
-    typer.Option(
+    Option(
         "--model",
         "-m",
         help="A shipped model (see molgiae models), the path of a checkpoint written by pretrain, or auto for the "
@@ -64,42 +64,36 @@ Model = Annotated[
 ]
 BatchSize = Annotated[
     int,
-    typer.Option(
-        min=1, help="Conformers in a batch; changes speed, and the last bits: embeddings by about 1e-6."
-    ),
+    Option(min=1, help="Conformers in a batch; changes speed, and the last bits: embeddings by about 1e-6."),
 ]
 Device = Annotated[
-    Literal["auto", "cpu", "cuda"],
-    typer.Option(help="Where the networks run; auto takes a GPU if there is one."),
+    Literal["auto", "cpu", "cuda"], Option(help="Where the networks run; auto takes a GPU if there is one.")
 ]
 Format = Annotated[
     Literal["sdf", "xyz"] | None,
-    typer.Option("--format", help="Format of the input.", show_default="by name and content"),
+    Option("--format", help="Format of the input.", show_default="by name and content"),
 ]
-OnError = Annotated[
-    Literal["skip", "stop"], typer.Option(help="List bad records and go on, or stop at the first.")
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]
-Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")]
+OnError = Annotated[Literal["skip", "stop"], Option(help="List bad records and go on, or stop at the first.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace an existing output.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="No progress bar and no summary.")]
+Json = Annotated[bool, Option("--json", help="Print a machine-readable summary to standard output.")]
 Minutes = Annotated[
-    float | None,
-    typer.Option(help="Save and end after so many minutes, to be resumed.", show_default="no limit"),
+    float | None, Option(help="Save and end after so many minutes, to be resumed.", show_default="no limit")
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the directory.")]
+Resume = Annotated[bool, Option("--resume", help="Continue the run in the directory.")]
 
 
 def _known_distinctions(text: str) -> str:
     try:
         parse_ignored(text)
     except ConfigError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise BadParameter(str(error)) from error
     return text
 
 
 Ignore = Annotated[
     str,
-    typer.Option(
+    Option(
         "--ignore",
         callback=_known_distinctions,
         help="Differences that do not make two molecules distinct: any of isotopes, charge, multiplicity, "

@@ -4,57 +4,46 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
+from typer import Argument, Context, Option
 
 from molgiae.config import TEMPERATURE
 
 from .options import Device, Format, Inputs, Json, OnError, Overwrite, Quiet, run_options
 from .printing import finish_run
 
+FineTuned = Annotated[
+    str, Argument(help="Directory or file that molgiae finetune wrote.", show_default=False)
+]
+
 
 def predict(
-    context: typer.Context,
-    model: Annotated[
-        str, typer.Argument(help="Directory or file that molgiae finetune wrote.", show_default=False)
-    ],
+    context: Context,
+    model: FineTuned,
     inputs: Inputs,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="File to write: .csv, .tsv, .h5, .sdf or .xyz; of averages .csv, .tsv, .json or .h5.",
-            show_default="INPUT_predicted.csv",
-        ),
-    ] = None,
-    average: Annotated[
-        Literal["none", "mean", "boltzmann"],
-        typer.Option(
-            help="Each conformer by itself, or the mean or Boltzmann average over those of one title."
-        ),
-    ] = "none",
-    temperature: Annotated[
-        float, typer.Option(help="Temperature of the Boltzmann weights, K.")
-    ] = TEMPERATURE,
-    energy: Annotated[
-        str | None,
-        typer.Option(
-            help="Property of the records that holds the energies for Boltzmann weights. energy also finds what CREST, "
-            "GOAT, xtb and ORCA write into XYZ comments; frames without another title are of the molecule that their "
-            "file is named after.",
-            show_default="the energy that the model predicts",
-        ),
-    ] = None,
-    energy_unit: Annotated[
-        str | None,
-        typer.Option(
-            help="Unit of that property: eV, Ha, kJ/mol ...",
-            show_default="by its name or values; Ha for numbers in XYZ comments; else kcal/mol",
-        ),
-    ] = None,
-    unit: Annotated[
-        str | None, typer.Option(help="Unit of the results.", show_default="that of the model")
-    ] = None,
+    output: str | None = Option(
+        None,
+        "--output",
+        "-o",
+        help="File to write: .csv, .tsv, .h5, .sdf or .xyz; of averages .csv, .tsv, .json or .h5.",
+        show_default="INPUT_predicted.csv",
+    ),
+    average: Literal["none", "mean", "boltzmann"] = Option(
+        "none", help="Each conformer by itself, or the mean or Boltzmann average over those of one title."
+    ),
+    temperature: float = Option(TEMPERATURE, help="Temperature of the Boltzmann weights, K."),
+    energy: str | None = Option(
+        None,
+        help="Property of the records that holds the energies for Boltzmann weights. energy also finds what CREST, "
+        "GOAT, xtb and ORCA write into XYZ comments; frames without another title are of the molecule that their "
+        "file is named after.",
+        show_default="the energy that the model predicts",
+    ),
+    energy_unit: str | None = Option(
+        None,
+        help="Unit of that property: eV, Ha, kJ/mol ...",
+        show_default="by its name or values; Ha for numbers in XYZ comments; else kcal/mol",
+    ),
+    unit: str | None = Option(None, help="Unit of the results.", show_default="that of the model"),
     device: Device = "auto",
     format: Format = None,
     on_error: OnError = "skip",

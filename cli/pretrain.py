@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from typer import Argument, Context, Option
 
 from molgiae.config import ModelConfig, TrainConfig
 
@@ -19,54 +19,37 @@ MODEL, TRAIN = ModelConfig(), TrainConfig()
 
 
 def pretrain(
-    context: typer.Context,
-    inputs: Annotated[
-        list[str], typer.Argument(help="A QM9 npz file, or SDF, XYZ and HDF5 files.", show_default=False)
-    ],
-    output: Annotated[str, typer.Option("--output", "-o", help="Directory of the run.")] = "run",
-    architecture: Annotated[
-        str, typer.Option(help="slots, or appendix-d for the network of the paper.")
-    ] = MODEL.architecture,
-    embedding_dim: Annotated[
-        int, typer.Option("--dim", min=1, help="Dimensions of the embedding.")
-    ] = MODEL.embedding_dim,
-    shape_dim: Annotated[
-        int, typer.Option(min=0, help="Dimensions of its smooth shape part; 0 for none.")
-    ] = MODEL.shape_dim,
-    frame_width: Annotated[
-        int,
-        typer.Option(min=0, help="Features of the network that learns a frame; 0 to span it by the bonds."),
-    ] = MODEL.frame_width,
-    width: Annotated[int, typer.Option(min=1, help="Features of a hidden layer.")] = MODEL.width,
-    layers: Annotated[
-        int, typer.Option(min=1, help="Residual blocks of the encoder, and of the decoder.")
-    ] = MODEL.layers,
-    max_atoms: Annotated[int, typer.Option(min=1, help="Atoms of the largest conformer.")] = MODEL.max_atoms,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the autoencoder.")] = TRAIN.steps,
-    frame_steps: Annotated[
-        int, typer.Option(min=1, help="Steps of a learned frame, before.")
-    ] = TRAIN.frame_steps,
-    shape_steps: Annotated[
-        int, typer.Option(min=1, help="Steps of the shape part, afterwards.")
-    ] = TRAIN.shape_steps,
-    atom_width: Annotated[
-        int, typer.Option(min=0, help="Features of an atom in the network for properties; 0 for none.")
-    ] = MODEL.atom_width,
-    atom_steps: Annotated[int, typer.Option(min=1, help="Steps of that network.")] = TRAIN.atom_steps,
-    batch_size: Annotated[int, typer.Option(min=1, help="Conformers in a step.")] = TRAIN.batch_size,
-    learning_rate: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = TRAIN.learning_rate,
-    distortion: Annotated[
-        float, typer.Option(min=0, help="Largest random displacement of training atoms, angstrom.")
-    ] = TRAIN.distortion,
-    type_weight: Annotated[
-        float, typer.Option(min=0, help="Weight of the atom types in the loss.")
-    ] = TRAIN.type_weight,
-    mirror: Annotated[
-        bool, typer.Option("--mirror/--no-mirror", help="Learn canonical forms of mirror images, too.")
-    ] = TRAIN.mirror,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = TRAIN.seed,
+    context: Context,
+    inputs: list[str] = Argument(help="A QM9 npz file, or SDF, XYZ and HDF5 files.", show_default=False),
+    output: str = Option("run", "--output", "-o", help="Directory of the run."),
+    architecture: str = Option(MODEL.architecture, help="slots, or appendix-d for the network of the paper."),
+    embedding_dim: int = Option(MODEL.embedding_dim, "--dim", min=1, help="Dimensions of the embedding."),
+    shape_dim: int = Option(MODEL.shape_dim, min=0, help="Dimensions of its smooth shape part; 0 for none."),
+    frame_width: int = Option(
+        MODEL.frame_width,
+        min=0,
+        help="Features of the network that learns a frame; 0 for the frame of the bonds.",
+    ),
+    width: int = Option(MODEL.width, min=1, help="Features of a hidden layer."),
+    layers: int = Option(MODEL.layers, min=1, help="Residual blocks of the encoder, and of the decoder."),
+    max_atoms: int = Option(MODEL.max_atoms, min=1, help="Atoms of the largest conformer."),
+    steps: int = Option(TRAIN.steps, min=1, help="Steps of the autoencoder."),
+    frame_steps: int = Option(TRAIN.frame_steps, min=1, help="Steps of a learned frame, before these."),
+    shape_steps: int = Option(TRAIN.shape_steps, min=1, help="Steps of the shape part, after these."),
+    atom_width: int = Option(
+        MODEL.atom_width, min=0, help="Features of an atom in the network for properties; 0 for none."
+    ),
+    atom_steps: int = Option(TRAIN.atom_steps, min=1, help="Steps of that network."),
+    batch_size: int = Option(TRAIN.batch_size, min=1, help="Conformers in a step."),
+    learning_rate: float = Option(TRAIN.learning_rate, "--lr", help="Peak learning rate."),
+    distortion: float = Option(TRAIN.distortion, min=0, help="Largest random displacement, angstrom."),
+    type_weight: float = Option(TRAIN.type_weight, min=0, help="Weight of the atom types in the loss."),
+    mirror: bool = Option(
+        TRAIN.mirror, "--mirror/--no-mirror", help="Learn canonical forms of mirror images, too."
+    ),
+    seed: int = Option(TRAIN.seed, help="Seed of everything random."),
     device: Device = "auto",
-    evaluate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 1000,
+    evaluate_every: int = Option(1000, min=1, help="Steps between validations."),
     minutes: Minutes = None,
     resume: Resume = False,
     quiet: Quiet = False,

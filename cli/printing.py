@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import typer
+from typer import Context, Exit, echo
 
 from .boundary import REJECTED
 
@@ -17,7 +17,7 @@ SHOWN_REASONS = 3
 """Reasons that are named; others are counted."""
 
 
-def finish(context: typer.Context, data: Any, lines: Iterable[str], rejected: int = 0) -> None:
+def finish(context: Context, data: Any, lines: Iterable[str], rejected: int = 0) -> None:
     """Print the outcome of a command, by its options --quiet and --json, and leave with its exit status.
 
     Args:
@@ -27,17 +27,17 @@ def finish(context: typer.Context, data: Any, lines: Iterable[str], rejected: in
         rejected: how many records were rejected.
 
     Raises:
-        typer.Exit: with status 3 if any were.
+        Exit: with status 3 if any were.
     """
     if context.params["as_json"]:
-        typer.echo(json.dumps(data))
+        echo(json.dumps(data))
     if not context.params["quiet"]:
         tell("\n".join(lines))
     if rejected:
-        raise typer.Exit(REJECTED)
+        raise Exit(REJECTED)
 
 
-def finish_run(context: typer.Context, summary: Summary, done: str) -> None:
+def finish_run(context: Context, summary: Summary, done: str) -> None:
     """As `finish`, for the commands that write something for every conformer."""
     rate = summary.read / max(summary.seconds, 1e-9)
     lines = [
@@ -77,4 +77,4 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 def tell(text: str) -> None:
     """Print on stderr."""
-    typer.echo(text, err=True)
+    echo(text, err=True)

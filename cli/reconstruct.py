@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import typer
+from typer import Context
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 
@@ -23,7 +23,7 @@ from .printing import finish_run, tell
 
 
 def reconstruct(
-    context: typer.Context,
+    context: Context,
     inputs: Inputs,
     output: Output = None,
     model: Model = AUTO_MODEL,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-import typer
+from typer import Argument, Context, Option, echo
 
 from molgiae.config import BATCH_SIZE, parse_ignored
 
@@ -19,33 +19,21 @@ SHOWN_TITLE = 40
 
 
 def search(
-    context: typer.Context,
-    query: Annotated[
-        str,
-        typer.Argument(
-            help="SDF, XYZ or HDF5 file whose conformers are searched for; - for standard input.",
-            show_default=False,
-        ),
-    ],
-    file: Annotated[str, typer.Argument(help="HDF5 file written by molgiae embed.", show_default=False)],
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", help="CSV, JSON or HDF5 table.", show_default="text on standard output"
-        ),
-    ] = None,
-    hits: Annotated[int, typer.Option("-k", "--hits", min=1, help="Hits for each query.")] = 10,
-    match: Annotated[
-        Literal["bonds", "atoms"],
-        typer.Option(help="RMSD with atoms matched by bonds, or any of one element."),
-    ] = "bonds",
+    context: Context,
+    query: str = Argument(
+        help="SDF, XYZ or HDF5 file whose conformers are searched for; - for standard input.",
+        show_default=False,
+    ),
+    file: str = Argument(help="HDF5 file written by molgiae embed.", show_default=False),
+    output: str | None = Option(
+        None, "--output", "-o", help="CSV, JSON or HDF5 table.", show_default="text on stdout"
+    ),
+    hits: int = Option(10, "-k", "--hits", min=1, help="Hits for each query."),
+    match: Literal["bonds", "atoms"] = Option("bonds", help="Match atoms by bonds, or any of one element."),
     ignore: Ignore = "",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", help="The model of the file, if it has moved.", show_default="as it says"
-        ),
-    ] = None,
+    model: str | None = Option(
+        None, "--model", "-m", help="Model of the file, if that has moved.", show_default="as it says"
+    ),
     device: Device = "auto",
     batch_size: BatchSize = BATCH_SIZE,
     format: Format = None,
@@ -68,7 +56,7 @@ def search(
     options = run_options(context)
     result = run(query, file, options, k=hits, model=model, match=match, ignore=parse_ignored(ignore))
     if output is None and not as_json:
-        typer.echo(_table(result.hits))
+        echo(_table(result.hits))
     finish(context, result.to_dict(), _described(result), result.rejected)
 
 

@@ -26,12 +26,7 @@ def describe(name: str) -> dict[str, Any]:
             file.verify()
             return {"kind": "embeddings", **file.summary()}
     path = locate(name)
-    return {
-        "name": name,
-        "sha256": sha256_of(path),
-        "bytes": path.stat().st_size,
-        **read_header(path, None),
-    }
+    return {"name": name, "sha256": sha256_of(path), "bytes": path.stat().st_size, **read_header(path, None)}
 
 
 def shipped_models() -> list[dict[str, Any]]:
