@@ -27,7 +27,8 @@ from molgiae.output.table import TableSink, is_table
 from molgiae.properties.averaging import Energies, MoleculeSink
 from molgiae.properties.columns import ENERGY, is_energy_alone
 from molgiae.properties.predictor import Predictor
-from molgiae.properties.targets import Target, conversion, dimension_of
+from molgiae.properties.targets import Target
+from molgiae.properties.units import conversion, dimension_of
 
 Average = Literal["none", "mean", "boltzmann"]
 

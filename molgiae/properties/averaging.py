@@ -22,7 +22,8 @@ from molgiae.errors import ConfigError, ConformerError
 from molgiae.model.embedder import Result
 from molgiae.output.files import write_rejected
 from molgiae.properties.columns import energy_of
-from molgiae.properties.targets import KNOWN, Target, canonical_unit, conversion, split_heading
+from molgiae.properties.targets import KNOWN, Target
+from molgiae.properties.units import canonical_unit, conversion, split_heading
 
 BOLTZMANN = 8.617333262e-5
 """Boltzmann's constant, eV/K (CODATA 2018)."""

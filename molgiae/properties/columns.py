@@ -27,7 +27,7 @@ from molgiae.data.readers import CHUNK_SIZE
 from molgiae.data.sources import ByteStream, Source
 from molgiae.data.xyz.comment import PLAIN_PAIR, plain_pairs
 from molgiae.errors import ConfigError, ConformerError
-from molgiae.properties.targets import canonical_unit, dimension_of
+from molgiae.properties.units import canonical_unit, dimension_of
 
 COMMENT = "comment line"
 """Column of numbers that stand in front of the comment lines of XYZ frames, alone or before ``key=value`` pairs."""

@@ -20,18 +20,8 @@ from molgiae.data.sources import Notes
 from molgiae.errors import ConfigError
 from molgiae.properties.columns import COMMENT, ArrayColumns, Column, Columns, PropertyColumns, TableColumns
 from molgiae.properties.molecules import molecule_numbers
-from molgiae.properties.targets import (
-    ENERGY_UNIT,
-    KNOWN,
-    UNITS,
-    Target,
-    canonical_unit,
-    conversion,
-    find,
-    names_of,
-    normalised,
-    split_heading,
-)
+from molgiae.properties.targets import ENERGY_UNIT, KNOWN, Target, find, names_of, normalized
+from molgiae.properties.units import UNITS, canonical_unit, conversion, split_heading
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -176,7 +166,7 @@ def _wanted(
     for text in columns:
         name, _, column = text.rpartition("=")
         known = next(
-            (t for t in KNOWN.values() if name and normalised(name) in map(normalised, names_of(t))), None
+            (t for t in KNOWN.values() if name and normalized(name) in map(normalized, names_of(t))), None
         )
         plain = split_heading(column)[0]
         target = known or Target.of(name.strip() or plain, extensive=extensive)
@@ -199,15 +189,15 @@ def _by_target(units: str | Sequence[str] | None, wanted: list[_Wanted]) -> dict
     for text in [units] if isinstance(units, str) else (units or ()):
         name, _, unit = text.rpartition("=")
         names = {
-            normalised(alias): one.target.name
+            normalized(alias): one.target.name
             for one in wanted
             for alias in (*names_of(one.target), one.column)
         }
-        if name and normalised(name) not in names:
+        if name and normalized(name) not in names:
             raise ConfigError(
                 f"unit {text}: {name} is not among the targets, {', '.join(dict.fromkeys(names.values()))}"
             )
-        for target in [names[normalised(name)]] if name else [one.target.name for one in wanted]:
+        for target in [names[normalized(name)]] if name else [one.target.name for one in wanted]:
             if name or target not in found:
                 found[target] = canonical_unit(unit)
     return found
@@ -243,8 +233,8 @@ def _find_column(wanted: _Wanted, columns: Columns, alone: bool) -> tuple[str, s
     """
     parts = {heading: split_heading(heading) for heading in columns.headings}
     names = [wanted.column] if wanted.column else list(names_of(wanted.target))
-    tests = [lambda text: text == names[0], lambda text: normalised(text) == normalised(names[0])]
-    tests += [lambda text: normalised(text) in map(normalised, names)]
+    tests = [lambda text: text == names[0], lambda text: normalized(text) == normalized(names[0])]
+    tests += [lambda text: normalized(text) in map(normalized, names)]
     for fits in tests:
         found = [heading for heading in parts if heading in names[:1]] or [
             heading for heading, (name, _) in parts.items() if fits(name)

@@ -12,7 +12,7 @@ from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.data.inputs import read_inputs
 from molgiae.errors import ConfigError
 from molgiae.properties.labels import read_labelled
-from molgiae.properties.targets import HARTREE
+from molgiae.properties.units import HARTREE
 from tests.data.molfiles import molecule, sdf_record
 from tests.properties.labelled import energy, write_sdf, write_xyz
 
