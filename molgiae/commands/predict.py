@@ -172,7 +172,7 @@ def _of_molecules(blocks: Iterable[ConformerBlock], energies: Energies | None) -
 
     Frames whose comment line tells but an energy are of the molecule that their file is named after.
     """
-    names = {ENERGY} if energies is None or energies.target is not None else {ENERGY, energies.name}
+    name = ENERGY if energies is None or energies.target is not None else energies.name
     formulas: dict[str, bytes] = {}
 
     def fault(conformer: Conformer) -> str:
@@ -184,9 +184,7 @@ def _of_molecules(blocks: Iterable[ConformerBlock], energies: Energies | None) -
         return energies.fault(conformer) if energies else ""
 
     for block in blocks:
-        title = [
-            stem_of([c.source]) if any(is_energy_alone(c, name) for name in names) else c.title for c in block
-        ]
+        title = [stem_of([c.source]) if is_energy_alone(c, name) else c.title for c in block]
         named = replace(block, title=title)
         faults = {m: fault(conformer) for m, conformer in enumerate(named)}
         yield named.reject({m: reason for m, reason in faults.items() if reason})

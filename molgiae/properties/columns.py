@@ -1,8 +1,4 @@
-"""Where values stand: in the properties of records, in a table keyed by title, in the arrays of an npz file.
-
-Each source says what columns it has, and gives one as numbers in the order of the conformers, with a reason for every
-conformer that has none.
-"""
+"""Where values stand: in the properties of records, in a table keyed by title, in the arrays of an npz file."""
 
 from __future__ import annotations
 
@@ -10,11 +6,9 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +41,8 @@ _ORCA = re.compile(r"Coordinates from ORCA-job \S+ E\s+(\S+)")
 _XTB_KEYS = frozenset(("energy", "gnorm", "xtb"))
 _WHOLE = re.compile(r"[-+]?\d+", re.ASCII)
 
+Words = list[str | None]
+
 
 @dataclass(frozen=True)
 class Column:
@@ -63,47 +59,171 @@ class Column:
     units: frozenset[str] = frozenset()
 
 
-class Columns(Protocol):
-    """A source of values."""
+@dataclass(frozen=True)
+class Columns:
+    """A source of values, in the order of the conformers.
+
+    Attributes:
+        where: name of the source, for errors.
+        headings: names of its columns.
+        words: of a heading to its cells as text; None where a conformer has no row or no such property.
+        absent: of a heading to the reason against conformers without a cell.
+        by_number: whether columns are called by their numbers, from 1, for want of names.
+        unused: titles of a table that no conformer has.
+    """
 
     where: str
-    """Name of the source, for errors."""
-
-    @property
-    def headings(self) -> tuple[str, ...]:
-        """Names of its columns."""
-
-    def words(self, heading: str) -> list[str | None]:
-        """The cells of a column as text; None where a conformer has no row or no such property."""
+    headings: tuple[str, ...]
+    words: Callable[[str], Words]
+    absent: Callable[[str], str]
+    by_number: bool = False
+    unused: int = 0
 
     def column(self, heading: str) -> Column:
-        """The cells of a column as numbers."""
+        """Return the cells of a column as numbers."""
+        words = self.words(heading)
+        values = np.full(len(words), np.nan)
+        reasons: dict[int, str] = {}
+        units = set()
+        for m, word in enumerate(words):
+            if word is None:
+                reasons[m] = self.absent(heading)
+                continue
+            try:
+                values[m], unit = _quantity(word)
+                units.add(unit)
+            except ConformerError:
+                wrong = f"its value {shown(word)} is not a finite number"
+                reasons[m] = wrong if word.strip() else "its value is empty"
+        return Column(values, reasons, frozenset(units))
 
 
-class PropertyColumns:
+def property_columns(block: ConformerBlock, where: str) -> Columns:
     """SD data, properties of extended XYZ and HDF5; ``key=value`` or a bare number in the comments of XYZ."""
+    rows = [properties_of(conformer) for conformer in block]
 
-    def __init__(self, block: ConformerBlock, where: str) -> None:
-        self.where = where
-        self._rows = [properties_of(conformer) for conformer in block]
-
-    @cached_property
-    def headings(self) -> tuple[str, ...]:
-        """Keys of all records."""
-        return tuple(dict.fromkeys(key for row in self._rows for key in row))
-
-    def words(self, heading: str) -> list[str | None]:
-        """Cells; see `Columns`."""
-        return [row.get(heading) for row in self._rows]
-
-    def column(self, heading: str) -> Column:
-        """Numbers; see `Columns`."""
+    def absent(heading: str) -> str:
         what = "number alone in its comment line" if heading == COMMENT else f"property {heading}"
-        return _numbers(self.words(heading), f"has no {what}")
+        return f"has no {what}"
+
+    headings = tuple(dict.fromkeys(key for row in rows for key in row))
+    return Columns(where, headings, lambda heading: [row.get(heading) for row in rows], absent)
+
+
+def array_columns(path: str | os.PathLike[str], size: int) -> Columns:
+    """Arrays of an npz file with one number for each of so many conformers."""
+    with open_npz(Path(path)) as file:
+        arrays = {name: file[name] for name in file.files}
+    fitting = {
+        name: array
+        for name, array in arrays.items()
+        if isinstance(array, np.ndarray) and array.shape == (size,) and array.dtype.kind in "iuf"
+    }
+
+    def words(heading: str) -> Words:
+        array = fitting[heading]
+        pairs = zip(array.tolist(), np.isfinite(array).tolist(), strict=True)
+        return [str(value) if finite else None for value, finite in pairs]
+
+    return Columns(os.fspath(path), tuple(fitting), words, lambda heading: f"has no {heading}")
+
+
+def table_columns(
+    path: str | os.PathLike[str], titles: Sequence[str], title_column: str | None = None
+) -> Columns:
+    """A CSV file with a row for each title; comma, tab or semicolon between the columns.
+
+    Without a line of names on top the columns are called by their numbers, from 1.
+
+    Args:
+        path: the file, also .gz.
+        titles: of the conformers, which may share one.
+        title_column: its name; None to find it by name.
+
+    Raises:
+        ConfigError: the file cannot be read, has no such column, or none of the titles, or rows of one title disagree.
+    """
+    where = os.fspath(path)
+    cells, headings = _read_rows(where)
+    at = _title_at(headings, title_column, where)
+    lines: dict[str, list[int]] = {}
+    for line, row in cells.items():
+        lines.setdefault(_key(_cell(row, at)), []).append(line)
+    wanted = [_key(title) for title in titles]
+    shared = lines.keys() & set(wanted)
+    if titles and not shared:
+        raise ConfigError(
+            f"{where}: column {headings[at]} has none of the titles of the structures: it starts with "
+            f"{_some(lines)}, these with {_some(wanted)}"
+        )
+
+    def words(heading: str) -> Words:
+        column = headings.index(heading)
+        found = {title: _cell(cells[lines[title][0]], column) for title in shared}
+        for title in shared:
+            for line in lines[title][1:]:
+                first, word = found[title], _cell(cells[line], column)
+                if word.strip() != first.strip():
+                    raise ConfigError(
+                        f"{where}, lines {lines[title][0]} and {line}: title {shown(title)} stands twice with unlike "
+                        f"values of {heading}, {shown(first)} and {shown(word)}; give every record a title of its own"
+                    )
+        return [found.get(title) for title in wanted]
+
+    absent = f"its title is not in {Path(where).name}"
+    by_number = bool(headings) and headings[0] == "1"
+    return Columns(where, headings, words, lambda _: absent, by_number, len(lines.keys() - shared))
+
+
+def _cell(row: list[str], at: int) -> str:
+    return row[at] if at < len(row) else ""
+
+
+def _title_at(headings: tuple[str, ...], wanted: str | None, where: str) -> int:
+    if wanted is not None:
+        if wanted not in headings:
+            raise ConfigError(f"{where}: no column {wanted}; there are {', '.join(headings)}")
+        return headings.index(wanted)
+    words = [name.lower().replace(" ", "_").rpartition("_")[2] for name in headings]
+    return next((words.index(name) for name in TITLE_COLUMNS if name in words), 0)
+
+
+def _key(title: str) -> str:
+    return " ".join(clean(title).split())
+
+
+def _some(titles: Iterable[str]) -> str:
+    return ", ".join(shown(title) for title in list(dict.fromkeys(titles))[:2])
+
+
+def _read_rows(name: str) -> tuple[dict[int, list[str]], tuple[str, ...]]:
+    """Return rows by line, and headings."""
+    stream = ByteStream(Source(name), CHUNK_SIZE)
+    text = b"".join(stream).decode("utf-8", "replace")
+    if stream.damage:
+        raise ConfigError(f"{name}: cannot be read: {stream.damage}")
+    if "\0" in text:
+        raise ConfigError(f"{name}: is no table of text")
+    heading = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=heading.count))
+    rows: dict[int, list[str]] = {}
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows[reader.line_num] = list(map(as_given, row))
+    except csv.Error as error:
+        raise ConfigError(f"{name}, line {reader.line_num}: not a row of a table: {error}") from error
+    if not rows:
+        raise ConfigError(f"{name}: is empty")
+    top = next(iter(rows))
+    names = [clean(cell) for cell in rows[top]]
+    if any(map(_is_number, names)):
+        return rows, tuple(str(k + 1) for k in range(len(names)))
+    return {line: row for line, row in rows.items() if line != top}, tuple(names)
 
 
 def properties_of(conformer: Conformer) -> Mapping[str, str]:
-    """Properties of a record; where an XYZ frame has none, those that its comment line says in other ways."""
+    """Return properties of a record; where an XYZ frame has none, those that its comment line says in other ways."""
     comment = "" if conformer.properties else _comment_of(conformer)
     if not comment:
         return conformer.properties
@@ -114,13 +234,13 @@ def properties_of(conformer: Conformer) -> Mapping[str, str]:
 
 
 def _comment_of(conformer: Conformer) -> str:
-    """The comment line of an XYZ frame, by its text; empty for other records."""
+    """Return the comment line of an XYZ frame, by its text; empty for other records."""
     header, _, rest = conformer.text.lstrip().partition("\n")
     return clean(rest.partition("\n")[0]) if header.strip().isdecimal() else ""
 
 
 def _in_comment(comment: str) -> dict[str, str]:
-    """Pairs of a comment line, the number in front of them, energies of xtb and ORCA with their unit."""
+    """Return pairs of a comment line, the number in front of them, energies of xtb and ORCA with their unit."""
     if found := _ORCA.fullmatch(comment):
         return {ENERGY: f"{found[1]} {PROGRAM_UNIT}"}
     pairs = plain_pairs(comment)
@@ -192,163 +312,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-class TableColumns:
-    """A CSV file with a row for each title; comma, tab or semicolon between the columns.
-
-    Without a line of names on top the columns are called by their numbers, from 1.
-
-    Args:
-        path: the file, also .gz.
-        titles: of the conformers, which may share one.
-        title_column: its name; None to find it by name.
-
-    Raises:
-        ConfigError: the file cannot be read, has no such column, or none of the titles.
-    """
-
-    def __init__(
-        self, path: str | os.PathLike[str], titles: Sequence[str], title_column: str | None = None
-    ) -> None:
-        self.where = os.fspath(path)
-        lines, self.headings = _read_rows(self.where)
-        self.by_number = bool(self.headings) and self.headings[0] == "1"
-        at = self._title_at(title_column)
-        self._lines: dict[str, list[int]] = {}
-        self._cells = lines
-        for line, row in lines.items():
-            self._lines.setdefault(_key(row[at]) if at < len(row) else "", []).append(line)
-        self._titles = [_key(title) for title in titles]
-        self.unused = len(self._lines.keys() - set(self._titles))
-        if titles and not any(title in self._lines for title in self._titles):
-            raise ConfigError(
-                f"{self.where}: column {self.headings[at]} has none of the titles of the structures: it starts with "
-                f"{_some(self._lines)}, these with {_some(self._titles)}"
-            )
-
-    def _title_at(self, wanted: str | None) -> int:
-        if wanted is not None:
-            if wanted not in self.headings:
-                raise ConfigError(f"{self.where}: no column {wanted}; there are {', '.join(self.headings)}")
-            return self.headings.index(wanted)
-        words = [name.lower().replace(" ", "_").rpartition("_")[2] for name in self.headings]
-        return next((words.index(name) for name in TITLE_COLUMNS if name in words), 0)
-
-    def words(self, heading: str) -> list[str | None]:
-        """Cells; see `Columns`.
-
-        Raises:
-            ConfigError: rows of one title disagree.
-        """
-        at = self.headings.index(heading)
-        cell: dict[str, str] = {}
-        for title in set(self._titles) & self._lines.keys():
-            first, *others = self._lines[title]
-            words = [
-                self._cells[line][at] if at < len(self._cells[line]) else "" for line in (first, *others)
-            ]
-            cell[title] = words[0]
-            for line, word in zip(others, words[1:], strict=True):
-                if word.strip() != words[0].strip():
-                    raise ConfigError(
-                        f"{self.where}, lines {first} and {line}: title {shown(title)} stands twice with unlike values "
-                        f"of {heading}, {shown(words[0])} and {shown(word)}; give every record a title of its own"
-                    )
-        return [cell.get(title) for title in self._titles]
-
-    def column(self, heading: str) -> Column:
-        """Numbers; see `Columns`."""
-        absent = f"its title is not in {Path(self.where).name}"
-        return _numbers(self.words(heading), absent)
-
-
-def _key(title: str) -> str:
-    return " ".join(clean(title).split())
-
-
-def _some(titles: Iterable[str]) -> str:
-    return ", ".join(shown(title) for title in list(dict.fromkeys(titles))[:2])
-
-
-def _read_rows(name: str) -> tuple[dict[int, list[str]], tuple[str, ...]]:
-    """Rows by line, and headings."""
-    stream = ByteStream(Source(name), CHUNK_SIZE)
-    text = b"".join(stream).decode("utf-8", "replace")
-    if stream.damage:
-        raise ConfigError(f"{name}: cannot be read: {stream.damage}")
-    if "\0" in text:
-        raise ConfigError(f"{name}: is no table of text")
-    heading = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=heading.count))
-    rows: dict[int, list[str]] = {}
-    try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows[reader.line_num] = list(map(as_given, row))
-    except csv.Error as error:
-        raise ConfigError(f"{name}, line {reader.line_num}: not a row of a table: {error}") from error
-    if not rows:
-        raise ConfigError(f"{name}: is empty")
-    top = next(iter(rows))
-    names = [clean(cell) for cell in rows[top]]
-    if any(map(_is_number, names)):
-        return rows, tuple(str(k + 1) for k in range(len(names)))
-    return {line: row for line, row in rows.items() if line != top}, tuple(names)
-
-
-class ArrayColumns:
-    """Arrays of an npz file with one number for each conformer.
-
-    Args:
-        path: the file.
-        size: M, its conformers.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], size: int) -> None:
-        self.where = os.fspath(path)
-        with open_npz(Path(path)) as file:
-            arrays = {name: file[name] for name in file.files}
-        self._arrays = {
-            name: array
-            for name, array in arrays.items()
-            if isinstance(array, np.ndarray) and array.shape == (size,) and array.dtype.kind in "iuf"
-        }
-
-    @property
-    def headings(self) -> tuple[str, ...]:
-        """Names of the arrays."""
-        return tuple(self._arrays)
-
-    def words(self, heading: str) -> list[str | None]:
-        """Cells; see `Columns`."""
-        return [str(value) for value in self._arrays[heading].tolist()]
-
-    def column(self, heading: str) -> Column:
-        """Numbers; see `Columns`."""
-        values = self._arrays[heading].astype(np.float64)
-        values[~np.isfinite(values)] = np.nan
-        return Column(values, dict.fromkeys(np.flatnonzero(np.isnan(values)).tolist(), f"has no {heading}"))
-
-
-def _numbers(words: Sequence[str | None], absent: str) -> Column:
-    values = np.full(len(words), np.nan)
-    reasons: dict[int, str] = {}
-    units = set()
-    for m, word in enumerate(words):
-        if word is None:
-            reasons[m] = absent
-            continue
-        try:
-            values[m], unit = _quantity(word)
-            units.add(unit)
-        except ConformerError:
-            reasons[m] = (
-                f"its value {shown(word)} is not a finite number" if word.strip() else "its value is empty"
-            )
-    return Column(values, reasons, frozenset(units))
-
-
 def _quantity(word: str) -> tuple[float, str]:
-    """A number and the unit behind it, empty if there is none.
+    """Return a number and the unit behind it, empty if there is none.
 
     Raises:
         ConformerError: it is no finite number, or something else stands behind it.

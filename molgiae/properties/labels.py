@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,14 @@ from molgiae.data.npz import read_npz
 from molgiae.data.readers import Inputs
 from molgiae.data.sources import Notes
 from molgiae.errors import ConfigError
-from molgiae.properties.columns import COMMENT, ArrayColumns, Column, Columns, PropertyColumns, TableColumns
+from molgiae.properties.columns import (
+    COMMENT,
+    Column,
+    Columns,
+    array_columns,
+    property_columns,
+    table_columns,
+)
 from molgiae.properties.molecules import molecule_numbers
 from molgiae.properties.targets import ENERGY_UNIT, KNOWN, Target, find, names_of, normalized
 from molgiae.properties.units import UNITS, canonical_unit, conversion, split_heading
@@ -31,9 +38,13 @@ SPLIT_WORDS = {
 }  # fmt: skip
 """What a column of splits may say."""
 SPLIT_ARRAY = "split"
-TOTAL_ENERGY, MOST = (0.95, 1.1), 0.9
-"""Total energies over those of the free atoms, and share of the records for which this holds."""
-MOST_SHOWN = 12
+"""Array of an npz file that says its split."""
+TOTAL_ENERGY_RATIO = 0.95, 1.1
+"""Bounds of total energies over those of the free atoms."""
+MOST = 0.9
+"""Share of the records within these bounds that makes their energies total ones."""
+MAX_SHOWN = 12
+"""Columns named in an error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +78,7 @@ class Labelled:
         return molecule_numbers(self.block)
 
     def take(self, index: Ints) -> Labelled:
-        """Some of the conformers, in the order given."""
+        """Return some of the conformers, in the order given."""
         split = None if self.split is None else self.split[index]
         return replace(self, block=self.block.take(index), values=self.values[index], split=split)
 
@@ -120,36 +131,31 @@ def read_labelled(
         MolgiaeError: the inputs cannot be read.
     """
     wanted = _wanted(targets, target_columns or (), unit, result_unit, extensive)
-    names = listed(inputs)
-    notes = Notes()
-    block, columns = _read(names, table, title_column, format, notes)
+    names, notes = listed(inputs), Notes()
+    is_npz = any(Path(name).suffix.lower() == ".npz" for name in names)
+    block, columns = _read_npz(names) if is_npz else _read_structures(names, format, notes)
     if not len(block):
         first = f": {block.rejected[0].reason}" if block.rejected else ""
         raise ConfigError(f"{', '.join(names)}: no record could be read{first}")
+    if table is not None:
+        columns = table_columns(table, block.title, title_column)
     found = [_find_column(one, columns, alone=len(wanted) == 1) for one in wanted]
     read = [columns.column(heading) for heading, _ in found]
     goal = [
         _in_unit(one, heading, said, column, columns.where)
         for one, (heading, said), column in zip(wanted, found, read, strict=True)
     ]
-    values = np.stack(
-        [
-            column.values * conversion(unit, target.unit)
-            for column, (target, unit) in zip(read, goal, strict=True)
-        ],
-        axis=1,
-    )
-    if split_column is None and isinstance(columns, ArrayColumns) and SPLIT_ARRAY in columns.headings:
+    factors = [conversion(unit, target.unit) for target, unit in goal]
+    values = np.stack([column.values for column in read], axis=1) * factors
+    if split_column is None and is_npz and table is None and SPLIT_ARRAY in columns.headings:
         split_column = SPLIT_ARRAY
     split = None if split_column is None else _read_split(columns, split_column)
-    labelled = _without_missing(block, values, tuple(target for target, _ in goal), read, split)
-    labelled = replace(labelled, notes=tuple(notes.lines()))
-    _check_enough(labelled, columns.where, values.shape[0])
+    reasons = [column.reasons for column in read]
+    labelled = _without_missing(block, values, tuple(target for target, _ in goal), reasons, split)
+    _check_enough(labelled, columns.where, len(block))
     labelled = _checked_scale(labelled, [unit for _, unit in goal], columns.where)
-    if isinstance(columns, TableColumns) and columns.unused:
-        note = f"{columns.unused} titles of {columns.where} are not among the structures"
-        labelled = replace(labelled, notes=(*labelled.notes, note))
-    return labelled
+    unused = f"{columns.unused} titles of {columns.where} are not among the structures"
+    return replace(labelled, notes=(*notes.lines(), *labelled.notes, *([unused] if columns.unused else [])))
 
 
 def _wanted(
@@ -159,86 +165,71 @@ def _wanted(
     result_unit: str | Sequence[str] | None,
     extensive: bool,
 ) -> list[_Wanted]:
-    wanted: dict[str, _Wanted] = {}
-    for name in targets:
-        target = find(name)
-        wanted[target.name] = _Wanted(target, "")
+    wanted = {target.name: _Wanted(target, "") for target in map(find, targets)}
+    by_name = {normalized(name): target for target in KNOWN.values() for name in names_of(target)}
     for text in columns:
         name, _, column = text.rpartition("=")
-        known = next(
-            (t for t in KNOWN.values() if name and normalized(name) in map(normalized, names_of(t))), None
-        )
-        plain = split_heading(column)[0]
-        target = known or Target.of(name.strip() or plain, extensive=extensive)
+        known = by_name.get(normalized(name)) if name else None
+        target = known or Target.of(name.strip() or split_heading(column)[0], extensive=extensive)
         wanted[target.name] = _Wanted(target, column.strip())
     if not wanted:
         raise ConfigError(
             f"name a target to learn: one of {', '.join(KNOWN)}, or a column with --target-column"
         )
-    chosen = _by_target(unit, list(wanted.values()))
-    results = _by_target(result_unit, list(wanted.values()))
+    units, results = (_by_target(texts, list(wanted.values())) for texts in (unit, result_unit))
     return [
-        replace(one, unit=chosen.get(name, ""), result_unit=results.get(name, ""))
+        replace(one, unit=units.get(name, ""), result_unit=results.get(name, ""))
         for name, one in wanted.items()
     ]
 
 
 def _by_target(units: str | Sequence[str] | None, wanted: list[_Wanted]) -> dict[str, str]:
-    """Unit of each target, from texts ``UNIT`` and ``TARGET=UNIT``."""
+    """Return the unit of each target, from texts ``UNIT`` and ``TARGET=UNIT``."""
+    names = {normalized(n): one.target.name for one in wanted for n in (*names_of(one.target), one.column)}
+    targets = dict.fromkeys(names.values())
     found: dict[str, str] = {}
     for text in [units] if isinstance(units, str) else (units or ()):
         name, _, unit = text.rpartition("=")
-        names = {
-            normalized(alias): one.target.name
-            for one in wanted
-            for alias in (*names_of(one.target), one.column)
-        }
-        if name and normalized(name) not in names:
-            raise ConfigError(
-                f"unit {text}: {name} is not among the targets, {', '.join(dict.fromkeys(names.values()))}"
-            )
-        for target in [names[normalized(name)]] if name else [one.target.name for one in wanted]:
-            if name or target not in found:
-                found[target] = canonical_unit(unit)
+        if not name:
+            found = dict.fromkeys(targets, canonical_unit(unit)) | found
+        elif normalized(name) in names:
+            found[names[normalized(name)]] = canonical_unit(unit)
+        else:
+            raise ConfigError(f"unit {text}: {name} is not among the targets, {', '.join(targets)}")
     return found
 
 
-def _read(
-    names: list[str],
-    table: str | os.PathLike[str] | None,
-    title_column: str | None,
-    format: str | None,
-    notes: Notes,
-) -> tuple[ConformerBlock, Columns]:
-    npz = [name for name in names if Path(name).suffix.lower() == ".npz"]
-    if npz and len(names) > 1:
-        raise ConfigError(f"{npz[0]} is npz; give it to a run of its own")
-    if npz:
-        block = read_npz(Path(npz[0]))
-        columns: Columns = ArrayColumns(npz[0], len(block))
-    else:
-        block = concatenate(list(read_inputs(names, format=format, notes=notes)) or [ConformerBlock.of([])])
-        columns = PropertyColumns(block, ", ".join(names))
-        block = replace(block, text=[""] * len(block))  # its bonds are kept
-    if table is not None:
-        columns = TableColumns(table, block.title, title_column)
-    return block, columns
+def _read_npz(names: list[str]) -> tuple[ConformerBlock, Columns]:
+    if len(names) > 1:
+        npz = next(name for name in names if Path(name).suffix.lower() == ".npz")
+        raise ConfigError(f"{npz} is npz; give it to a run of its own")
+    block = read_npz(Path(names[0]))
+    return block, array_columns(names[0], len(block))
+
+
+def _read_structures(names: list[str], format: str | None, notes: Notes) -> tuple[ConformerBlock, Columns]:
+    block = concatenate(list(read_inputs(names, format=format, notes=notes)) or [ConformerBlock.of([])])
+    columns = property_columns(block, ", ".join(names))
+    return replace(block, text=[""] * len(block)), columns  # its bonds are kept
 
 
 def _find_column(wanted: _Wanted, columns: Columns, alone: bool) -> tuple[str, str]:
-    """Heading of a target, and the unit in it.
+    """Return the heading of a target, and the unit in it.
 
     Raises:
         ConfigError: there is none, or several are as good.
     """
     parts = {heading: split_heading(heading) for heading in columns.headings}
     names = [wanted.column] if wanted.column else list(names_of(wanted.target))
-    tests = [lambda text: text == names[0], lambda text: normalized(text) == normalized(names[0])]
-    tests += [lambda text: normalized(text) in map(normalized, names)]
+    if names[0] in parts:
+        return names[0], parts[names[0]][1]
+    tests: list[Callable[[str], bool]] = [
+        lambda name: name == names[0],
+        lambda name: normalized(name) == normalized(names[0]),
+        lambda name: normalized(name) in map(normalized, names),
+    ]
     for fits in tests:
-        found = [heading for heading in parts if heading in names[:1]] or [
-            heading for heading, (name, _) in parts.items() if fits(name)
-        ]
+        found = [heading for heading, (name, _) in parts.items() if fits(name)]
         if len(found) > 1:
             raise ConfigError(
                 f"{columns.where}: columns {', '.join(found)} could all be {wanted.target.name}; "
@@ -257,34 +248,32 @@ def _no_column(wanted: _Wanted, columns: Columns) -> str:
     remedy = "name one with --target-column" + ("" if wanted.column else f" {target.symbol}=COLUMN")
     if not columns.headings:
         return f"{what}: the records have no properties; add these, or give a table of titles and values"
-    there = ", ".join(columns.headings[:MOST_SHOWN])
-    if len(columns.headings) > MOST_SHOWN:
-        there += f" and {len(columns.headings) - MOST_SHOWN} more"
-    if isinstance(columns, TableColumns) and columns.by_number:
+    there = ", ".join(columns.headings[:MAX_SHOWN])
+    if len(columns.headings) > MAX_SHOWN:
+        there += f" and {len(columns.headings) - MAX_SHOWN} more"
+    if columns.by_number:
         remedy += "; without a line of names on top, columns go by number"
     return f"{what}; there are {there}; {remedy}"
 
 
 def _in_unit(wanted: _Wanted, heading: str, said: str, column: Column, where: str) -> tuple[Target, str]:
-    """The target in the unit of the results, and the unit in which its values stand.
+    """Return the target in the unit of the results, and the unit in which its values stand.
 
     Raises:
         ConfigError: units disagree.
     """
     what = f"{where}: {wanted.target.name}"
     words = column.units - {""}
-    units = {*words, *([said] if said else []), *([wanted.unit] if wanted.unit else [])}
+    units = {*words, *filter(None, (said, wanted.unit))}
     mixed = len(units) > 1 or ("" in column.units and words and not said and not wanted.unit)
     if mixed:
         found = ", ".join(sorted(units) + (["none"] if len(units) == 1 else []))
         raise ConfigError(f"{what}: units disagree: {found} (column {heading}, its values, and --unit)")
-    known = wanted.target.name in KNOWN
-    unit = next(iter(units), wanted.target.unit)
+    known, target = wanted.target.name in KNOWN, wanted.target
+    unit = next(iter(units), target.unit)
+    default = ENERGY_UNIT if known and target.energy and not wanted.unit else unit
     try:
-        target = (
-            wanted.target.to(unit) if known else Target.of(wanted.target.name, unit, wanted.target.extensive)
-        )
-        default = ENERGY_UNIT if known and target.energy and not wanted.unit else unit
+        target = target.to(unit) if known else Target.of(target.name, unit, target.extensive)
         return target.to(wanted.result_unit or default), unit
     except ConfigError as error:
         raise ConfigError(f"{what}: {error}") from error
@@ -293,8 +282,8 @@ def _in_unit(wanted: _Wanted, heading: str, said: str, column: Column, where: st
 def _read_split(columns: Columns, heading: str) -> NDArray[np.int8]:
     if heading not in columns.headings:
         raise ConfigError(f"{columns.where}: no column {heading} of splits")
-    words = columns.words(heading)
-    known = [SPLIT_WORDS.get((word or "").strip().lower().removesuffix(".0"), -1) for word in words]
+    words = [word or "" for word in columns.words(heading)]
+    known = [SPLIT_WORDS.get(word.strip().lower().removesuffix(".0"), -1) for word in words]
     strange = next((word for word, number in zip(words, known, strict=True) if number < 0 and word), None)
     if strange is not None:
         raise ConfigError(
@@ -307,31 +296,23 @@ def _without_missing(
     block: ConformerBlock,
     values: Floats,
     targets: tuple[Target, ...],
-    read: list[Column],
+    reasons: list[dict[int, str]],
     split: NDArray[np.int8] | None,
 ) -> Labelled:
+    """Return the conformers that have a value and are in a split; the others, and those with gaps, are listed."""
     known = np.isfinite(values)
-    labelled = np.asarray(known.any(axis=1))
-    keep = labelled if split is None else labelled & (split >= 0)
-    reasons: dict[int, str] = {}
-    for m in np.flatnonzero(~known.all(axis=1)).tolist():
-        several = [
-            f"{target.name}: {column.reasons[m]}" if len(targets) > 1 else f"{column.reasons[m]}"
-            for target, column in zip(targets, read, strict=True)
-            if m in column.reasons
-        ]
-        reasons[m] = "; ".join(several)
-    for m in np.flatnonzero(labelled & ~keep).tolist():
-        reasons[m] = "is in no split"
-    listed_as = {m: block.rejection(m, reason) for m, reason in sorted(reasons.items())}
-    return Labelled(
-        block.take(keep),
-        values[keep],
-        targets,
-        None if split is None else split[keep],
-        tuple(record for m, record in listed_as.items() if not keep[m]),
-        tuple(record for m, record in listed_as.items() if keep[m]),
-    )
+    some, every = np.asarray(known.any(axis=1)), np.asarray(known.all(axis=1))
+    keep = some if split is None else some & (split >= 0)
+    missing: list[Rejected] = []
+    gaps: list[Rejected] = []
+    for m in np.flatnonzero(~every | ~keep).tolist():
+        pairs = [(target.name, mine[m]) for target, mine in zip(targets, reasons, strict=True) if m in mine]
+        reason = "; ".join(f"{name}: {why}" if len(targets) > 1 else why for name, why in pairs)
+        if not keep[m] and some[m]:
+            reason = "is in no split"
+        (gaps if keep[m] else missing).append(block.rejection(m, reason))
+    own = None if split is None else split[keep]
+    return Labelled(block.take(keep), values[keep], targets, own, tuple(missing), tuple(gaps))
 
 
 def _check_enough(labelled: Labelled, where: str, n_read: int) -> None:
@@ -340,32 +321,28 @@ def _check_enough(labelled: Labelled, where: str, n_read: int) -> None:
         values = column[np.isfinite(column)]
         if not len(values):
             why = f": {labelled.missing[0].reason}" if labelled.missing else ""
-            raise ConfigError(
-                f"{where}: none of {n_read} records has a value of {target.name}; the first{why}"
-            )
-        if len(values) == 1:
-            raise ConfigError(
-                f"{where}: one of {n_read} records has a value of {target.name}; learning takes many"
-            )
-        if np.ptp(values) == 0:
-            raise ConfigError(
-                f"{where}: all {len(values)} values of {target.name} are {values[0]:g}; "
-                "there is nothing to learn"
-            )
+            fault = f"none of {n_read} records has a value of {target.name}; the first{why}"
+        elif len(values) == 1:
+            fault = f"one of {n_read} records has a value of {target.name}; learning takes many"
+        elif np.ptp(values) == 0:
+            fault = f"all {len(values)} values of {target.name} are {values[0]:g}; there is nothing to learn"
+        else:
+            continue
+        raise ConfigError(f"{where}: {fault}")
 
 
 def _checked_scale(labelled: Labelled, units: Sequence[str], where: str) -> Labelled:
-    """Total energies are a little below those of the free atoms; energies from another zero go without these.
+    """Take references from energies that are not a little below those of the free atoms, as total energies are.
 
     Raises:
         ConfigError: energies are in another unit than was said or assumed.
     """
-    targets, notes = list(labelled.targets), list(labelled.notes)
+    targets, notes = list(labelled.targets), []
     for t, (target, unit) in enumerate(zip(labelled.targets, units, strict=True)):
         ratio = _ratio_to_atoms(labelled.block, labelled.values[:, t], target.references or {})
-        if not len(ratio) or _near_one(ratio):
+        if not len(ratio) or _are_total(ratio):
             continue
-        like = next((other for other in UNITS["energy"] if _near_one(ratio * conversion(other, unit))), None)
+        like = next((name for name in UNITS["energy"] if _are_total(ratio * conversion(name, unit))), None)
         if like:
             raise ConfigError(
                 f"{where}: units disagree: {target.name} is read as {unit}, but its values have the size of total "
@@ -379,15 +356,15 @@ def _checked_scale(labelled: Labelled, units: Sequence[str], where: str) -> Labe
     return replace(labelled, targets=tuple(targets), notes=tuple(notes))
 
 
-def _near_one(ratio: Floats) -> bool:
-    return bool(np.mean((ratio > TOTAL_ENERGY[0]) & (ratio < TOTAL_ENERGY[1])) > MOST)
+def _are_total(ratio: Floats) -> bool:
+    low, high = TOTAL_ENERGY_RATIO
+    return bool(np.mean((ratio > low) & (ratio < high)) > MOST)
 
 
 def _ratio_to_atoms(block: ConformerBlock, values: Floats, atoms: Mapping[int, float]) -> Floats:
-    """Values over the sums of free atoms, where all of these are known."""
+    """Return values over the sums of free atoms, where all of these are known."""
     energy = np.full(256, np.nan)
     energy[list(atoms)] = list(atoms.values())
     owner = np.repeat(np.arange(len(block)), block.n_atoms)
-    total = np.bincount(owner, energy[block.atomic_number], len(block))
-    ratio = values / total
+    ratio = values / np.bincount(owner, energy[block.atomic_number], len(block))
     return ratio[np.isfinite(ratio)]

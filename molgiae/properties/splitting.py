@@ -21,13 +21,7 @@ PARTS = "training", "validation", "test"
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Which conformers are for what.
-
-    Attributes:
-        train: (K,) int64, ascending.
-        validation: likewise.
-        test: likewise.
-    """
+    """Which conformers are for what: places (K,), ascending, of each set."""
 
     train: Ints
     validation: Ints
@@ -60,44 +54,40 @@ def make_split(
         raise ConfigError(f"split by '{by}': expected one of {', '.join(get_args(By))}")
     if len(shares) != len(PARTS) or min(shares) <= 0 or not np.isclose(sum(shares), 1):
         raise ConfigError(f"shares {tuple(shares)}: expected three positive numbers whose sum is 1")
-    if by == "column":
-        if labelled.split is None:
-            raise ConfigError("the data says nothing about its split; name a column with --split-column")
-        part: NDArray[np.integer] = labelled.split
-    else:
-        groups = _groups(labelled, by)
-        n_groups = len(np.unique(groups))
-        if n_groups < len(PARTS):
-            what = {"random": "record", "molecule": "molecule", "scaffold": "scaffold"}[by]
-            instead = "" if by == "random" else "; split by random to divide their conformers"
-            raise ConfigError(
-                f"{n_groups} {what}{'s' * (n_groups != 1)} with values cannot make three sets, which takes at least 3"
-                f"{instead}"
-            )
-        part = _divided(groups, shares, np.random.default_rng(seed), large_first=by == "scaffold")
+    if by == "column" and labelled.split is None:
+        raise ConfigError("the data says nothing about its split; name a column with --split-column")
+    part = labelled.split if by == "column" else _by_groups(labelled, by, shares, seed)
     split = Split(*(np.flatnonzero(part == k) for k in range(len(PARTS))))
     for name, rows in zip(PARTS, split.parts, strict=True):
-        for t, target in enumerate(labelled.targets):
-            if not np.isfinite(labelled.values[rows, t]).any():
+        for target, values in zip(labelled.targets, labelled.values[rows].T, strict=True):
+            if not np.isfinite(values).any():
                 raise ConfigError(
                     f"the {name} set has no value of {target.name}; choose other shares or another split"
                 )
     return split
 
 
-def _groups(labelled: Labelled, by: By) -> Ints:
+def _by_groups(labelled: Labelled, by: By, shares: Sequence[float], seed: int) -> Ints:
     if by == "random":
-        return np.arange(len(labelled))
-    molecule = labelled.group
-    if by == "molecule":
-        return molecule
-    scaffold = scaffold_numbers(labelled.block)
-    _, first = np.unique(molecule, return_index=True)
-    return scaffold[first][molecule]
+        groups = np.arange(len(labelled))
+    else:
+        groups = labelled.group
+        if by == "scaffold":
+            _, first = np.unique(groups, return_index=True)
+            groups = scaffold_numbers(labelled.block)[first][groups]
+    n_groups = len(np.unique(groups))
+    if n_groups < len(PARTS):
+        what = "record" if by == "random" else by
+        instead = "" if by == "random" else "; split by random to divide their conformers"
+        raise ConfigError(
+            f"{n_groups} {what}{'s' * (n_groups != 1)} with values cannot make three sets, which takes at least 3"
+            f"{instead}"
+        )
+    return _divided(groups, shares, np.random.default_rng(seed), large_first=by == "scaffold")
 
 
 def _divided(groups: Ints, shares: Sequence[float], rng: np.random.Generator, large_first: bool) -> Ints:
-    """(M,) 0, 1 or 2: groups in random order, each to the set that misses the largest part of its share.
+    """Return (M,) 0, 1 or 2: groups in random order, each to the set that misses the largest part of its share.
 
     Args:
         groups: (M,) numbers, from 0.
@@ -111,15 +101,13 @@ def _divided(groups: Ints, shares: Sequence[float], rng: np.random.Generator, la
     part = np.full(len(sizes), -1)
     order = rng.permutation(len(sizes))
     if large_first:
-        large = order[sizes[order] > goal.min() / 2]
-        large = large[: max(len(sizes) - 2, 0)]
+        large = order[sizes[order] > goal.min() / 2][: max(len(sizes) - 2, 0)]
         part[large] = 0
         filled[0] = sizes[large].sum()
         order = order[part[order] < 0]
     else:
         order = order[np.argsort(-sizes[order], kind="stable")]
     for group in order:
-        chosen = int(np.argmax((goal - filled) / goal))
-        part[group] = chosen
-        filled[chosen] += sizes[group]
+        part[group] = int(np.argmax((goal - filled) / goal))
+        filled[part[group]] += sizes[group]
     return part[groups]

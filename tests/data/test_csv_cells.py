@@ -22,7 +22,7 @@ from molgiae.data.conformer import Conformer
 from molgiae.data.csv_cells import CsvWriter, as_given, inert
 from molgiae.data.molecule_files import Molecule, read_molecules
 from molgiae.data.writers import open_writer
-from molgiae.properties.columns import TableColumns
+from molgiae.properties.columns import table_columns
 
 LIVE = ("=", "+", "-", "@", "\t", "\r")
 FORMULAS = [
@@ -121,7 +121,7 @@ def test_titles_are_found_again_in_a_table(tmp_path: Path) -> None:
         writer = CsvWriter(file)
         writer.row(["smiles", "title", "y"])
         writer.rows(["CCO", title, k] for k, title in enumerate(FORMULAS))
-    assert TableColumns(tmp_path / "t.csv", FORMULAS).column("y").values.tolist() == list(
+    assert table_columns(tmp_path / "t.csv", FORMULAS).column("y").values.tolist() == list(
         range(len(FORMULAS))
     )
     found = [item.title for item in read_molecules([tmp_path / "t.csv"]) if isinstance(item, Molecule)]

@@ -17,7 +17,7 @@ from molgiae.data.molecule_files import read_molecules
 from molgiae.data.npz import has_splits, read_npz
 from molgiae.data.qm9 import read_qm9
 from molgiae.errors import ConfigError, MolgiaeError
-from molgiae.properties.columns import ArrayColumns, TableColumns
+from molgiae.properties.columns import array_columns, table_columns
 
 SIZES = np.array([2, 1, 3])
 PLAIN = {
@@ -50,8 +50,8 @@ def read(path: Path) -> None:
     assert len(block) and (block.n_atoms > 0).all() and block.offset[-1] == len(block.position)
     assert np.isfinite(block.position).all() and block.atomic_number.min() > 0
     assert len(list(block)) == len(block.title) == len(block.charge)
-    for heading in ArrayColumns(path, len(block)).headings:
-        ArrayColumns(path, len(block)).column(heading)
+    for heading in array_columns(path, len(block)).headings:
+        array_columns(path, len(block)).column(heading)
 
 
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -196,7 +196,7 @@ def test_no_table_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, 
     path = tmp_path_factory.mktemp("fuzz") / "a.csv"
     path.write_bytes(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
     try:
-        columns = TableColumns(str(path), ["C", "CCO"])
+        columns = table_columns(str(path), ["C", "CCO"])
         for heading in columns.headings:
             columns.column(heading)
     except MolgiaeError as error:
