@@ -21,7 +21,7 @@ BATCH = 2048
 
 
 def molecule_numbers(block: ConformerBlock) -> Ints:
-    """(M,) number of the molecule of each conformer, from 0 in the order of their first conformers.
+    """Return (M,) the number of the molecule of each conformer, from 0 in the order of their first conformers.
 
     Conformers of one bond graph are of one molecule, stereoisomers with them, and so are those of one title. A title
     under which molecules of unlike formula stand names nothing, and neither does an empty one.
@@ -35,16 +35,15 @@ def molecule_numbers(block: ConformerBlock) -> Ints:
     pairs = np.unique(np.stack([titles, formula]), axis=1)
     names_one = np.bincount(pairs[0], minlength=len(block)) == 1
     titled = names_one[titles] & np.array([bool(title) for title in block.title], bool)
-    own = np.flatnonzero(titled)
-    size = len(block)
-    ends = np.concatenate([graph, titles[own] + size]), np.concatenate([np.arange(size), own]) + 2 * size
+    size, own = len(block), np.flatnonzero(titled)
+    # conformers, then graphs, then titles are the nodes of a graph whose components are the molecules
+    ends = np.concatenate([np.arange(size), own]), np.concatenate([graph + size, titles[own] + 2 * size])
     links = coo_array((np.ones(len(ends[0]), np.int8), ends), shape=(3 * size, 3 * size))
-    component = connected_components(links, directed=False)[1][2 * size :]
-    return _numbered(component.tolist())
+    return _numbered(connected_components(links, directed=False)[1][:size].tolist())
 
 
 def scaffold_numbers(block: ConformerBlock) -> Ints:
-    """(M,) number of the scaffold of each conformer: its rings and what links them (Bemis and Murcko 1996).
+    """Return (M,) the number of the scaffold of each conformer: its rings and what links them (Bemis and Murcko 1996).
 
     Orders of bonds are not told apart, so that atoms at double bonds outside of rings fall away, too. All molecules
     without rings share a scaffold.
@@ -61,7 +60,7 @@ def scaffold_numbers(block: ConformerBlock) -> Ints:
 
 
 def _core(pairs: Bonds, n: int) -> NDArray[np.bool_]:
-    """(n,) atoms that are left when leaves are cut off until there are none."""
+    """Return (n,) atoms that are left when leaves are cut off until there are none."""
     kept = np.ones(n, bool)
     while True:
         inside = pairs[kept[pairs].all(axis=1)]
@@ -76,7 +75,7 @@ def _all_bonds(block: ConformerBlock) -> list[Bonds]:
 
 
 def _graph_keys(atomic_number: NDArray[np.uint8], offset: Ints, bonds: list[Bonds]) -> list[bytes]:
-    """Of each graph its refined colours, equal for isomorphic graphs and hardly ever for others."""
+    """Return refined colours of each graph, equal for isomorphic graphs and hardly ever for others."""
     keys = [b""] * len(bonds)
     by_size = defaultdict(list)
     for m, n in enumerate(np.diff(offset).tolist()):
@@ -92,6 +91,6 @@ def _graph_keys(atomic_number: NDArray[np.uint8], offset: Ints, bonds: list[Bond
 
 
 def _numbered(keys: Iterable[Hashable]) -> Ints:
-    """Equal numbers for equal keys, from 0 in the order of their first occurrence."""
+    """Return equal numbers for equal keys, from 0 in the order of their first occurrence."""
     number: dict[Hashable, int] = {}
     return np.array([number.setdefault(key, len(number)) for key in keys], np.int64)

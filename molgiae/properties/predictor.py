@@ -29,7 +29,7 @@ class Prediction:
     """What a model says of M conformers.
 
     Attributes:
-        block: the conformers it took; those it refused are in ``block.rejected``.
+        block: the conformers it took; those it rejected are in ``block.rejected``.
         value: (M, T) in the units of the targets.
         std: (M, T) half-widths, in the same units, of intervals that hold the value in about 68 % of cases; learned
             on the training set and calibrated on the validation set, so of no meaning out of domain.
@@ -89,7 +89,6 @@ class Predictor:
         if not (np.isfinite(value).all() and np.isfinite(std).all()):
             raise damaged(Path(self.checkpoint.name), "its predictions are not finite numbers")
         reasons = domain_reasons(self.checkpoint.domain, block)
-        reasons[scale.references.unseen(block) & (reasons == "")] = (
-            "element: one was in no training conformer"
-        )
+        unseen = scale.references.unseen(block) & (reasons == "")
+        reasons[unseen] = "element: one was in no training conformer"
         return Prediction(block, value, std, reasons)

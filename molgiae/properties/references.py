@@ -22,12 +22,12 @@ from molgiae.properties.targets import Target
 Floats = NDArray[np.float64]
 Kind = Literal["auto", "atoms", "composition", "mean", "none"]
 
-TOLERANCE = 1e-10
+MIN_SINGULAR_VALUE = 1e-10
 """Singular values of the counts smaller than this times the largest count as zero."""
 
 
 def composition(block: ConformerBlock, elements: Sequence[int]) -> Floats:
-    """(M, E) atoms of each element in each conformer."""
+    """Return (M, E) atoms of each element in each conformer."""
     place = np.full(256, -1)
     place[list(elements)] = np.arange(len(elements))
     column = place[block.atomic_number]
@@ -57,26 +57,23 @@ class References:
     seen: tuple[int, ...]
 
     def of(self, block: ConformerBlock) -> Floats:
-        """(M, T) what composition explains; atoms of elements without coefficient count nothing."""
+        """Return (M, T) what composition explains; atoms of elements without coefficient count nothing."""
         return self.offset + composition(block, self.elements) @ self.coefficient
 
     def unseen(self, block: ConformerBlock) -> NDArray[np.bool_]:
-        """(M,) whether a conformer has an element that was not in the training set."""
+        """Return (M,) whether a conformer has an element that was not in the training set."""
         return composition(block, self.seen).sum(axis=1) < block.n_atoms
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return {
-            "kind": list(self.kind),
-            "elements": list(self.elements),
-            "coefficient": self.coefficient.tolist(),
-            "offset": self.offset.tolist(),
-            "seen": list(self.seen),
+            name: value.tolist() if isinstance(value, np.ndarray) else list(value)
+            for name, value in vars(self).items()
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`.
+        """Return references of plain data.
 
         Raises:
             ConfigError: if an element is none.
@@ -117,7 +114,9 @@ def fit_references(
     tables = [target.references or {} for target in targets]
     elements = tuple(sorted({*seen, *(z for table in tables for z in table)}))
     counts = composition(block, elements)
-    kinds = tuple(_kind_of(target) if kind == "auto" else kind for target in targets)
+    by_growth = {True: "composition", False: "mean"}
+    own = ("atoms" if t.references is not None else by_growth[t.extensive] for t in targets)
+    kinds = tuple(own) if kind == "auto" else (kind,) * len(targets)
     coefficient, offset = np.zeros((len(elements), len(targets))), np.zeros(len(targets))
     for t, (target, chosen) in enumerate(zip(targets, kinds, strict=True)):
         if chosen == "atoms" or (chosen == "mean" and set(seen) <= set(target.references or {})):
@@ -133,31 +132,24 @@ def fit_references(
 
 
 def least_squares(counts: Floats, values: Floats) -> tuple[Floats, float]:
-    """Coefficients (E,) and constant of the least squares of minimum norm about the mean composition.
+    """Return coefficients (E,) and constant of the least squares of minimum norm about the mean composition.
 
     Args:
-        counts: (M, E).
+        counts: (M, E) atoms of each element.
         values: (M,).
     """
     if not len(values):
         return np.zeros(counts.shape[1]), 0.0
     middle, mean = counts.mean(axis=0), values.mean()
-    slope = np.linalg.lstsq(counts - middle, values - mean, rcond=TOLERANCE)[0]
+    slope = np.linalg.lstsq(counts - middle, values - mean, rcond=MIN_SINGULAR_VALUE)[0]
     return slope, float(mean - middle @ slope)
 
 
-def _kind_of(target: Target) -> str:
-    if target.references is not None:
-        return "atoms"
-    return "composition" if target.extensive else "mean"
-
-
 def _table(target: Target, elements: Sequence[int], seen: Sequence[int], needed: bool) -> Floats:
-    table = target.references
-    absent = [SYMBOLS[z] for z in seen if z not in (table or {})]
-    if needed and (table is None or absent):
+    table = target.references or {}
+    if needed and (absent := [SYMBOLS[z] for z in seen if z not in table]):
         lacks = f"of {', '.join(absent)}" if table else "at all"
         raise ConfigError(
             f"{target.name} has no energies of free atoms {lacks}; use references by composition"
         )
-    return np.array([(table or {}).get(z, 0.0) for z in elements])
+    return np.array([table.get(z, 0.0) for z in elements])

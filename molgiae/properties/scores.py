@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from molgiae.properties.targets import Target
 Floats = NDArray[np.float64]
 
 TRIVIAL = "mean", "composition"
-"""Rows that take no learning on structures."""
-SURE = 2.0
+"""Baselines that take no learning on structures."""
+MIN_STANDARD_ERRORS = 2.0
 """Standard errors by which errors must differ to be called different."""
 
 
@@ -42,11 +42,11 @@ class Scores:
 
 
 def score(prediction: Floats, truth: Floats, explained: Floats | None = None) -> Scores:
-    """Scores of predictions against values.
+    """Score predictions (K, T) against values (K, T), NaN where there is none.
 
     Args:
         prediction: (K, T).
-        truth: (K, T), NaN where there is no value.
+        truth: (K, T).
         explained: (K, T) what composition explains, as of `References.of`; None for nothing.
 
     Raises:
@@ -55,19 +55,16 @@ def score(prediction: Floats, truth: Floats, explained: Floats | None = None) ->
     if prediction.shape != truth.shape:
         raise ShapeError(f"predictions have shape {prediction.shape}, values {truth.shape}")
     rest = truth if explained is None else truth - explained
-    columns = [_column_scores(*column) for column in zip(prediction.T, truth.T, rest.T, strict=True)]
-    return Scores(*np.array(columns).reshape(-1, 4).T)
-
-
-def _column_scores(prediction: Floats, truth: Floats, rest: Floats) -> tuple[float, float, float, float]:
-    known = np.isfinite(truth)
-    if not known.any():
-        return np.nan, np.nan, np.nan, np.nan
-    error = prediction[known] - truth[known]
-    square = float(np.mean(error**2))
-    variances = float(np.var(truth[known])), float(np.var(rest[known]))
-    r2, r2_rest = (1 - square / variance if variance > 0 else np.nan for variance in variances)
-    return float(np.abs(error).mean()), square**0.5, r2, r2_rest
+    found = np.full((len(fields(Scores)), truth.shape[1]), np.nan)
+    for t, known in enumerate(np.isfinite(truth).T):
+        if known.any():
+            error = (prediction - truth)[known, t]
+            square = float(np.mean(error**2))
+            found[:2, t] = float(np.abs(error).mean()), square**0.5
+            for row, values in ((2, truth), (3, rest)):
+                variance = float(np.var(values[known, t]))
+                found[row, t] = 1 - square / variance if variance > 0 else np.nan
+    return Scores(*found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +88,7 @@ class ScoreTable:
     worse: dict[str, tuple[Floats, Floats]]
 
     def text(self) -> str:
-        """A table for people, with the verdict."""
+        """Return a table for people, with the verdict."""
         width = max(map(len, self.rows))
         lines = [f"{self.sizes[0]} training, {self.sizes[1]} validation, {self.sizes[2]} test conformers"]
         for t, target in enumerate(self.targets):
@@ -107,7 +104,7 @@ class ScoreTable:
         return "\n".join([*lines, "", note, *self.verdict()])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: NaN as None."""
+        """Return plain data for JSON: NaN as None."""
         return {
             "sizes": dict(zip(("train", "validation", "test"), self.sizes, strict=True)),
             "model": self.model,
@@ -117,7 +114,7 @@ class ScoreTable:
                     "unit": target.unit,
                     "test_values": self.counts[t],
                     "rows": {
-                        name: {key: _plain(getattr(s, key)[t]) for key in ("mae", "rmse", "r2", "r2_rest")}
+                        name: {key: float(v[t]) if np.isfinite(v[t]) else None for key, v in vars(s).items()}
                         for name, s in self.rows.items()
                     },
                 }
@@ -127,11 +124,13 @@ class ScoreTable:
         }
 
     def beaten(self, t: int) -> list[str]:
-        """Rows that the model clearly beats in target t, by paired differences of absolute errors."""
-        return [name for name, (gain, error) in self.worse.items() if gain[t] > SURE * error[t]]
+        """Return rows that the model clearly beats in target t, by paired differences of absolute errors."""
+        return [
+            name for name, (gain, error) in self.worse.items() if gain[t] > MIN_STANDARD_ERRORS * error[t]
+        ]
 
     def verdict(self) -> list[str]:
-        """A sentence for each target."""
+        """Return a sentence for each target."""
         return [self._sentence(t, target) for t, target in enumerate(self.targets)]
 
     def _sentence(self, t: int, target: Target) -> str:
@@ -155,8 +154,12 @@ class ScoreTable:
         gain, error = self.worse[name]
         own, other = self.rows[self.model].mae[t], self.rows[name].mae[t]
         unit = "" if self.targets[t].unit == "1" else f" {self.targets[t].unit}"
-        doubt = f", a difference within {SURE:g} standard errors" if abs(gain[t]) <= SURE * error[t] else ""
-        return f"{name} (MAE {_shown(own)} against {_shown(other)}{unit}{doubt})"
+        unclear = (
+            f", a difference within {MIN_STANDARD_ERRORS:g} standard errors"
+            if abs(gain[t]) <= MIN_STANDARD_ERRORS * error[t]
+            else ""
+        )
+        return f"{name} (MAE {_shown(own)} against {_shown(other)}{unit}{unclear})"
 
 
 def compare(
@@ -167,7 +170,7 @@ def compare(
     model: str,
     explained: Floats | None = None,
 ) -> ScoreTable:
-    """The table of predictions for one test set.
+    """Compare predictions for one test set.
 
     Args:
         truth: (K, T), NaN where there is no value.
@@ -239,7 +242,3 @@ def parity_plot(
 
 def _shown(value: float) -> str:
     return f"{value:.4g}"
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -82,17 +82,14 @@ def load(name: str) -> PropertyCheckpoint:
 
 
 def _check(scale: Scale) -> None:
-    """That there is a number, and a finite one, for every target."""
+    """Raise an error unless there is a finite number for every target."""
     size, references = len(scale.targets), scale.references
-    arrays = {
-        "spread": scale.spread,
-        "calibration": scale.calibration,
-        "offset of the references": references.offset,
-    }
-    for name, values in arrays.items():
-        check_shape(name, values.shape, (size,))
-    arrays["coefficient of the references"] = references.coefficient
-    check_shape("coefficient", references.coefficient.shape, (len(references.elements), size))
-    for name, values in arrays.items():
+    for name, values, shape in (
+        ("spread", scale.spread, (size,)),
+        ("calibration", scale.calibration, (size,)),
+        ("offset of the references", references.offset, (size,)),
+        ("coefficient of the references", references.coefficient, (len(references.elements), size)),
+    ):
+        check_shape(name, values.shape, shape)
         if not np.isfinite(values).all():
             raise ConfigError(f"{name} is not finite everywhere")
