@@ -60,14 +60,14 @@ class Pair:
     known: float
 
 
-def centred(position: Floats) -> Floats:
+def centered(position: Floats) -> Floats:
     """(n, 3) about the centroid."""
     return position - position.mean(axis=0)
 
 
 def least_rmsd(reference: Floats, probe: Floats) -> float:
     """Least RMSD over proper rotations, atom k on atom k, angstrom: from the singular values alone."""
-    a, b = centred(reference), centred(probe)
+    a, b = centered(reference), centered(probe)
     u, s, vt = np.linalg.svd(a.T @ b)
     s[2] *= np.sign(np.linalg.det(u) * np.linalg.det(vt))
     return float(np.sqrt(max(0.0, (a * a).sum() + (b * b).sum() - 2 * s.sum()) / len(a)))
@@ -206,17 +206,17 @@ def _ase(atoms: tuple[Any, Any]) -> float:
 
 
 def _load_numpy() -> object:
-    return np
+    import molgiae.evaluation.linear_baseline
+
+    return molgiae.evaluation.linear_baseline
 
 
 def canonical_order(z: NDArray[np.int32], position: Floats) -> NDArray[np.int64]:
     """(n,) atoms by element and place in the principal axes, weighted by Z, signs by third moments."""
+    from molgiae.evaluation.linear_baseline import in_inertial_frame
+
     x = position - np.average(position, axis=0, weights=z)
-    axes = np.linalg.eigh((z[:, None] * x).T @ x)[1]
-    signs = np.where(z @ (x @ axes) ** 3 < 0, -1.0, 1.0)
-    signs[2] = signs[0] * signs[1] * np.sign(np.linalg.det(axes))
-    x = (x @ axes * signs).round(3)
-    return np.lexsort((x[:, 2], x[:, 1], x[:, 0], z))
+    return np.lexsort((*in_inertial_frame(z[None], x[None])[0].T[::-1].round(3), z))
 
 
 def _principal_axes(arrays: tuple[Any, ...]) -> float:

@@ -69,7 +69,7 @@ class Calls:
 
 
 def peak_memory(process: int | str = "self") -> float:
-    """Most memory that a process ever held, MB."""
+    """Return the most memory that a process ever held, MB; ru_maxrss would count the parent's before exec."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:

@@ -29,6 +29,7 @@ from molgiae import read_conformers
 from molgiae.commands.evaluate import read_data
 from molgiae.data.conformer import Conformer
 from molgiae.evaluation.invariance import random_copies
+from molgiae.evaluation.linear_baseline import in_inertial_frame
 from molgiae.model.embedder import Embedder
 
 Floats = NDArray[np.float64]
@@ -71,12 +72,8 @@ def sorted_by_place(z: NDArray[np.uint8], cloud: Floats) -> Form:
 
 def baseline(c: Conformer) -> Form:
     """Z-weighted principal axes, signs by third moments."""
-    weight = c.atomic_number[:, None].astype(float)
-    cloud = c.position - (weight * c.position).sum(axis=0) / weight.sum()
-    axes = np.linalg.eigh((weight * cloud).T @ cloud)[1][:, ::-1]
-    axes = axes * np.where((weight * (cloud @ axes) ** 3).sum(axis=0) < 0, -1.0, 1.0)
-    axes[:, 2] = np.cross(axes[:, 0], axes[:, 1])
-    return sorted_by_place(c.atomic_number, cloud @ axes)
+    cloud = c.position - np.average(c.position, axis=0, weights=c.atomic_number)
+    return sorted_by_place(c.atomic_number, in_inertial_frame(c.atomic_number[None], cloud[None])[0])
 
 
 def rdkit(c: Conformer) -> Form:

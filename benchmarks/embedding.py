@@ -25,6 +25,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from apart import peak_memory
+
 SOAP = {"r_cut": 5.0, "n_max": 8, "l_max": 6, "average": "inner", "periodic": False}
 BLOCK = 1024
 WARM = 64
@@ -101,12 +103,6 @@ METHODS: dict[str, tuple[Method, bool]] = {
     "molgiae embed": (embed_with_molgiae, True),
 }
 """Name to method, and whether it can use several cores."""
-
-
-def peak_memory() -> float:
-    """Most memory this process ever held, MB."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def measure(name: str, sdf: str, warm: str, threads: int) -> dict[str, Any]:

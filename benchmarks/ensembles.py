@@ -1,4 +1,4 @@
-"""Symmetric RMSDs of all pairs of an ensemble: molgiae in one call for a molecule, irmsd pair by pair.
+"""Symmetry-corrected RMSDs of all pairs of an ensemble: molgiae in one call for a molecule, irmsd pair by pair.
 
     pip install irmsd
     python benchmarks/ensembles.py --qm9 smiles.csv.gz qm9.npz --drug molecules.smi --molecules 20 --json ensembles.json
@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from apart import peak_memory
 from sets import add_arguments, drug_like, qm9_like, scrambled
 
 from molgiae.data.conformer import Conformer
@@ -78,7 +78,7 @@ def main() -> None:
             "molgiae_ms": np.percentile([ms for ms, _ in ours], (50, 95)).round(4).tolist(),
             "proven": float(np.mean([share for _, share in ours])),
             "irmsd_ms": np.percentile(theirs, (50, 95)).round(4).tolist() if theirs else None,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "peak_mb": round(peak_memory()),
         }
         row = report[name]
         other = "{:.2f} / {:.2f}".format(*row["irmsd_ms"]) if theirs else "not installed"

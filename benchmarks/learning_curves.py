@@ -1,7 +1,7 @@
-"""Scorecard C: what labels are worth, by way of learning; one training set is a part of the next.
+"""Scorecard C: what labels are worth, by mode of learning; one training set is a part of the next.
 
     python benchmarks/learning_curves.py qm9.npz -o curves
-    python benchmarks/learning_curves.py qm9.npz --sizes 100 1000 --seeds 0 --ways scratch full -o quick
+    python benchmarks/learning_curves.py qm9.npz --sizes 100 1000 --seeds 0 --modes scratch full -o quick
 
 Results are kept in OUTPUT/results.json after each fit; what is there is not fitted again. The splits are those of the
 file; of its validation molecules as many are used as make a quarter of the training molecules, so that few labels means
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--model", default="qm9")
     parser.add_argument("--sizes", nargs="+", default=SIZES)
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
-    parser.add_argument("--ways", nargs="*", default=get_args(Mode), choices=get_args(Mode))
+    parser.add_argument("--modes", nargs="*", default=get_args(Mode), choices=get_args(Mode))
     parser.add_argument("--no-kernels", action="store_true", help="leave out kernel ridge regression")
     parser.add_argument("--output", "-o", type=Path, default=Path("curves"))
     options = parser.parse_args()
@@ -90,9 +90,9 @@ def main() -> None:
             case = Case(size, seed)
             split = case.split(labelled)
             rows(found, case, labelled, split, features)
-            for way in options.ways:
-                if not found.has(case, ROWS[way]):
-                    fit(found, case, labelled, split, pretrained, way, options.output / "fit")
+            for mode in options.modes:
+                if not found.has(case, ROWS[mode]):
+                    fit(found, case, labelled, split, pretrained, mode, options.output / "fit")
     unit = labelled.targets[0].unit
     print(found.table(unit))
     found.draw(options.output / "curves.png", f"{labelled.targets[0].name}, MAE ({unit})", labelled)
@@ -131,19 +131,19 @@ def fit(
     labelled: Labelled,
     split: Split,
     pretrained: checkpoint.Checkpoint,
-    way: str,
+    mode: str,
     folder: Path,
 ) -> None:
-    """One way of learning."""
+    """Learn in one mode, and note what came of it."""
     parts = [labelled.take(part) for part in split.parts]
     shutil.rmtree(folder, ignore_errors=True)
-    config = replace(FinetuneConfig(), mode=way, seed=case.seed)
+    config = replace(FinetuneConfig(), mode=mode, seed=case.seed)
     learned = learn(parts[0], parts[1], pretrained, config, Run(folder))
     assert learned is not None
     value, std = learned.predict(parts[2])
     within = float((np.abs(value - parts[2].values) <= std).mean())
     mae = float(score(value, parts[2].values).mae[0])
-    found.add(case, ROWS[way], mae, len(split.train), learned.seconds, learned.step, within)
+    found.add(case, ROWS[mode], mae, len(split.train), learned.seconds, learned.step, within)
 
 
 class Results:

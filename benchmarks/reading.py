@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from apart import peak_memory
 
 ASE_FRAMES = 2000
 
@@ -71,12 +72,6 @@ READERS: dict[str, tuple[Callable[[str], int], tuple[str, ...]]] = {
 }
 
 
-def peak_memory() -> float:
-    """Most memory this process ever held, MB; ru_maxrss would count the parent's before exec."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
 def measure(reader: str, path: str) -> dict[str, Any]:
     """Read once; this process does nothing else."""
     read = READERS[reader][0]
@@ -104,13 +99,12 @@ def conformers_of(npz: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def write_sdf(npz: str, path: Path) -> None:
     """Records with bonds by distance, as a reader must take bonds too."""
-    from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
+    from molgiae.data.bonds import perceived_bonds
+    from molgiae.data.elements import SYMBOLS
 
-    radius = np.array(COVALENT_RADIUS)
     with path.open("w") as file:
         for k, (number, position) in enumerate(conformers_of(npz)):
-            distance = np.linalg.norm(position[:, None] - position, axis=-1)
-            bonds = np.argwhere(np.triu(distance < 1.2 * (radius[number][:, None] + radius[number]), 1)) + 1
+            bonds = perceived_bonds(number, position) + 1
             file.write(f"conformer {k}\n     benchmark      3D\n\n")
             file.write(f"{len(number):3d}{len(bonds):3d}  0  0  0  0  0  0  0  0999 V2000\n")
             for z, (x, y, w) in zip(number, position.tolist(), strict=True):

@@ -10,17 +10,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from molgiae.canonical.cloud import pack
 from molgiae.data.conformer import ConformerBlock
 from molgiae.evaluation.descriptors import Floats
 
 
-def inertial_coordinates(block: ConformerBlock, slots: int) -> Floats:
-    """Return flattened coordinates in the inertial frame, heavy elements first, then by x, y, z.
+def in_inertial_frame(z: NDArray[np.integer], pos: Floats) -> Floats:
+    """Return coordinates in the frame of the principal axes.
 
     Axes are the eigenvectors of the covariance weighted by atomic number, largest spread first; the first two
     point to where the weighted third moment is positive, the third is their cross product.
+
+    Args:
+        z: (M, n) atomic numbers, 0 for padding.
+        pos: (M, n, 3) angstrom, about the origin that stays.
+    """
+    weight = z[:, :, None].astype(np.float64)
+    axes = np.linalg.eigh(np.einsum("bni,bnj->bij", weight * pos, pos))[1][:, :, ::-1]
+    skew = (weight * (pos @ axes) ** 3).sum(axis=1)
+    axes = axes * np.where(skew < 0, -1.0, 1.0)[:, None, :]
+    axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])
+    return np.asarray(pos @ axes)
+
+
+def inertial_coordinates(block: ConformerBlock, slots: int) -> Floats:
+    """Return flattened coordinates in the inertial frame, heavy elements first, then by x, y, z.
 
     Args:
         block: M conformers.
@@ -30,14 +46,8 @@ def inertial_coordinates(block: ConformerBlock, slots: int) -> Floats:
         (M, 3 S) angstrom, 0 beyond the last atom.
     """
     x = pack(block.atomic_number, block.position, block.offset)
-    z, pos = x.z.numpy(), x.centered().pos.numpy()
-    weight = z[:, :, None].astype(np.float64)
-    axes = np.linalg.eigh(np.einsum("bni,bnj->bij", weight * pos, pos))[1][:, :, ::-1]
-    skew = (weight * (pos @ axes) ** 3).sum(axis=1)
-    axes = axes * np.where(skew < 0, -1.0, 1.0)[:, None, :]
-    axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])
-    turned = pos @ axes
-    order = np.lexsort((*np.moveaxis(turned, 2, 0)[::-1], -z), axis=1)
+    turned = in_inertial_frame(x.z.numpy(), x.centered().pos.numpy())
+    order = np.lexsort((*np.moveaxis(turned, 2, 0)[::-1], -x.z.numpy()), axis=1)
     ordered = np.take_along_axis(turned, order[:, :, None], axis=1)
     return np.pad(ordered, ((0, 0), (0, slots - ordered.shape[1]), (0, 0))).reshape(len(block), 3 * slots)
 
