@@ -2,9 +2,9 @@
 
 All train and measure `molgiae.model.autoencoder.GroupInvariantAutoencoder` with a group of `molgiae.groups`.
 
-To add one: a row in `EXPERIMENTS`, and a file of its name with a frozen dataclass of sizes, two instances of it, CONFIG
-and FAST, and ``run(config, setting)``, which returns `contract.Findings`. There are parts to share: `autoencoders`,
-`labelled` (data with classes), `fitting`, `measures` and `pictures`.
+To add one: a row in `EXPERIMENTS`, and a file of its name with the contents of `contract.Module`: a dataclass of sizes,
+``CONFIG, FAST = both(Config)``, and ``run(config, setting)``, which returns `contract.Findings`. Parts to share are
+`autoencoders`, `labelled` (data with classes), `fitting`, `measures` and `pictures`.
 """
 
 from __future__ import annotations
@@ -26,36 +26,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A row of the table.
+    """A row of the table."""
 
-    Attributes:
-        name: on the command line, and of the module in this package.
-        title: what it is about.
-        section: of the paper.
-        group: under which the embedding is invariant.
-        data: the file it needs, in words; empty if it generates its data.
-    """
-
-    name: str
+    name: str  # on the command line, and of the module in this package
     title: str
-    section: str
-    group: str
-    data: str = ""
+    section: str  # of the paper
+    group: str  # under which the embedding is invariant
+    data: str = ""  # the file it needs, in words; empty if it generates its data
 
 
-EXPERIMENTS = {
-    row.name: row
-    for row in (
-        Experiment("digits", "Set of digits", "5.2, Appendix C", "S_n"),
-        Experiment("mnist", "Rotated MNIST", "5.1, Appendix E.1", "SO(2)", "MNIST as npz"),
-        Experiment("tetris", "Tetris shapes", "5.3, Appendix D", "SE(3) x S_n"),
-        Experiment("voxels", "Shapes of ModelNet10", "5.4", "SO(3)", "ModelNet10 as npz of packed voxels"),
-        Experiment("qm9", "Small molecules", "5.3, Appendix E.2", "SE(3) x S_n", "QM9 as npz"),
-        Experiment(
-            "projections", "Invariant projections of molecules", "arXiv 2401.12588", "SO(3)", "QM9 as npz"
-        ),
-    )
-}
+_ROWS = (
+    Experiment("digits", "Set of digits", "5.2, Appendix C", "S_n"),
+    Experiment("mnist", "Rotated MNIST", "5.1, Appendix E.1", "SO(2)", "MNIST as npz"),
+    Experiment("tetris", "Tetris shapes", "5.3, Appendix D", "SE(3) x S_n"),
+    Experiment("voxels", "Shapes of ModelNet10", "5.4", "SO(3)", "ModelNet10 as npz of packed voxels"),
+    Experiment("qm9", "Small molecules", "5.3, Appendix E.2", "SE(3) x S_n", "QM9 as npz"),
+    Experiment(
+        "projections", "Invariant projections of molecules", "arXiv 2401.12588", "SO(3)", "QM9 as npz"
+    ),
+)
+
+EXPERIMENTS = {row.name: row for row in _ROWS}
 """Name to experiment; the modules are imported when they are run."""
 
 
@@ -90,8 +81,7 @@ def run(
         ConfigError: the experiment is unknown, a data file is missing or superfluous, or matplotlib is not there.
         MolgiaeError: the directory cannot be written, or holds a report that may not be replaced.
     """
-    experiment = find(name)
-    source = _checked(experiment, data)
+    experiment, source = _found(name, data)
     # heavy imports only once the arguments are known to be right
     from molgiae.data.partial import PartialFile  # noqa: PLC0415
     from molgiae.experiments.contract import Setting  # noqa: PLC0415
@@ -123,25 +113,15 @@ def run(
     return report
 
 
-def find(name: str) -> Experiment:
-    """The experiment of a name.
-
-    Raises:
-        ConfigError: if there is none.
-    """
+def _found(name: str, data: str | os.PathLike[str] | None) -> tuple[Experiment, Path | None]:
+    """The experiment of a name, and its data, if it needs some."""
     if name not in EXPERIMENTS:
         raise ConfigError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
-    return EXPERIMENTS[name]
-
-
-def _checked(experiment: Experiment, data: str | os.PathLike[str] | None) -> Path | None:
-    """The data file, if one is needed and there."""
-    if data is None and experiment.data:
-        raise ConfigError(f"{experiment.name} needs {experiment.data}; name it with --data")
-    if data is not None and not experiment.data:
-        raise ConfigError(f"{experiment.name} generates its data; leave out --data {os.fspath(data)}")
+    needs = EXPERIMENTS[name].data
+    if data is None and needs:
+        raise ConfigError(f"{name} needs {needs}; name it with --data")
+    if data is not None and not needs:
+        raise ConfigError(f"{name} generates its data; leave out --data {os.fspath(data)}")
     if data is not None and not Path(data).exists():
-        raise ConfigError(
-            f"{os.fspath(data)}: there is no such file; {experiment.name} needs {experiment.data}"
-        )
-    return None if data is None else Path(data)
+        raise ConfigError(f"{os.fspath(data)}: there is no such file; {name} needs {needs}")
+    return EXPERIMENTS[name], None if data is None else Path(data)

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from molgiae.errors import ConfigError
+
+T = TypeVar("T")
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the user decides about a run, beside its configuration.
+    """What the user decides about a run, beside its configuration."""
 
-    Attributes:
-        folder: where pictures go; exists.
-        seed: of everything random.
-        data: the file that an experiment asks for; None for one that generates its data.
-        device: "cpu" or "cuda", for networks that take long.
-        progress: show bars on stderr.
-    """
-
-    folder: Path
-    seed: int = 0
-    data: Path | None = None
-    device: str = "cpu"
-    progress: bool = False
+    folder: Path  # where pictures go; exists
+    seed: int = 0  # of everything random
+    data: Path | None = None  # the file that an experiment asks for; None for one that generates its data
+    device: str = "cpu"  # or "cuda", for networks that take long
+    progress: bool = False  # show bars on stderr
 
     @property
     def file(self) -> Path:
@@ -42,19 +37,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Bar:
-    """A claim of the paper, or a limit set for this implementation, beside what was found.
+    """A claim of the paper, or a limit set for this implementation, beside what was found."""
 
-    Attributes:
-        what: is compared.
-        value: found.
-        limit: to reach.
-        at_least: whether larger is better.
-    """
-
-    what: str
-    value: float
-    limit: float
-    at_least: bool = True
+    what: str  # is compared
+    value: float  # found
+    limit: float  # to reach
+    at_least: bool = True  # whether larger is better
 
     @property
     def met(self) -> bool:
@@ -64,21 +52,30 @@ class Bar:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an experiment found.
+    """What an experiment found."""
 
-    Attributes:
-        figures: figures of merit, plain data.
-        bars: of a full run; those of a fast one say little.
-        pictures: PNG files written, names inside the folder.
-    """
-
-    figures: Mapping[str, Any]
-    bars: tuple[Bar, ...]
-    pictures: tuple[str, ...]
+    figures: Mapping[str, Any]  # of merit, plain data
+    bars: tuple[Bar, ...]  # of a full run; those of a fast one say little
+    pictures: tuple[str, ...]  # PNG files written, names inside the folder
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; every bar says whether it is met."""
         return asdict(self) | {"bars": [asdict(bar) | {"met": bar.met} for bar in self.bars]}
+
+
+def sized(full: T, fast: T) -> T:
+    """Return the default of an option of a configuration, with another value for the small one."""
+    return field(default=full, metadata={"fast": fast})
+
+
+def both(configuration: type[C]) -> tuple[C, C]:
+    """Return the full and the small configuration of a dataclass, see `sized`."""
+    small = {
+        each.name: each.metadata["fast"]
+        for each in fields(cast(Any, configuration))
+        if "fast" in each.metadata
+    }
+    return configuration(), configuration(**small)
 
 
 class Module(Protocol):

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from molgiae.errors import ConfigError
 from molgiae.experiments import pictures
 from molgiae.experiments.autoencoders import classical
-from molgiae.experiments.contract import Bar, Findings, Setting
+from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
 from molgiae.experiments.deep_sets import DeepSets, PositionDecoder, bottleneck
 from molgiae.experiments.fitting import fit
 from molgiae.experiments.measures import parameters, relative_change
@@ -50,34 +50,24 @@ class Config:
     """Sizes of the study."""
 
     classes: int = 10  # digits there are
-    sizes: tuple[int, ...] = (20, 30, 40)  # n, digits of a set
-    dims: tuple[int, ...] = (2, 4, 8, 12, 40)  # D, numbers of an embedding
+    sizes: tuple[int, ...] = sized((20, 30, 40), fast=(12, 16))  # n, digits of a set
+    dims: tuple[int, ...] = sized((2, 4, 8, 12, 40), fast=(2, 12))  # D, numbers of an embedding
     sufficient: int = 12  # the one of `dims` at which the invariant autoencoder has to be perfect for every n
-    train_sets: int = 300_000  # the paper has a million
+    train_sets: int = sized(300_000, fast=20_000)  # the paper has a million
     evenness: float = 3.0  # of the digits in these, see `uneven`
-    test_sets: int = 20_000  # the paper has 100 000
-    width: int = 64  # features of a hidden layer
+    test_sets: int = sized(20_000, fast=500)  # the paper has 100 000
+    width: int = sized(64, fast=32)  # features of a hidden layer
     batch_size: int = 256  # sets in a step
     positions: int = 8  # decoded in a step
-    steps: int = 2000
+    steps: int = sized(2000, fast=150)
     learning_rate: float = 5e-3  # its peak
     tau: float = 0.1  # temperature of SoftSort, in the units of the scores
     few_classes: int = 3  # digits there are in the picture of the plane
-    few_size: int = 30  # digits of a set there
-    few_steps: int = 2000  # of training there
+    few_size: int = sized(30, fast=8)  # digits of a set there
+    few_steps: int = sized(2000, fast=150)  # of training there
 
 
-CONFIG = Config()
-FAST = Config(
-    sizes=(12, 16),
-    dims=(2, 12),
-    train_sets=20_000,
-    test_sets=500,
-    width=32,
-    steps=150,
-    few_size=8,
-    few_steps=150,
-)
+CONFIG, FAST = both(Config)
 
 
 def draw(config: Config, n: int, generator: np.random.Generator) -> tuple[Digits, Digits]:
@@ -279,8 +269,9 @@ def bars(rows: list[dict[str, Any]], canonical: dict[str, Any], config: Config) 
 def draw_accuracy(folder: Path, rows: list[dict[str, Any]]) -> str:
     """Figure 4a: elements right against the size of the embedding, a line for each model and size of the sets."""
     path = folder / "accuracy.png"
-    with pictures.curves(path, 7, 4.5, xlabel="size of the embedding", ylabel="elements right (%)") as axes:
-        sizes = sorted({row["n"] for row in rows})
+    sizes = sorted({row["n"] for row in rows})
+    with pictures.axes(path, 7, 4.5, xlabel="size of the embedding", ylabel="elements right (%)") as axes:
+        axes.grid(alpha=0.3)
         for kind, (k, n) in product(KINDS, enumerate(sizes)):
             line = [row for row in rows if row["model"] == kind and row["n"] == n]
             dims, right = [row["dim"] for row in line], [100 * row["accuracy"] for row in line]

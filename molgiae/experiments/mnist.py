@@ -33,7 +33,7 @@ from molgiae.errors import MolgiaeError
 from molgiae.evaluation.neighbours import check_tsne, knn_accuracy, tsne
 from molgiae.experiments import labelled, pictures
 from molgiae.experiments.autoencoders import ActingAutoencoder, SeparateEncoder, classical
-from molgiae.experiments.contract import Bar, Findings, Setting
+from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
 from molgiae.experiments.deep_sets import bottleneck
 from molgiae.experiments.fitting import fit
 from molgiae.experiments.labelled import Labelled, Labels
@@ -47,7 +47,7 @@ from molgiae.experiments.steerable2d import (
 )
 from molgiae.groups import SO2
 from molgiae.model.autoencoder import Encoding
-from molgiae.model.projections import orbit_distance, project
+from molgiae.model.projections import PROJECTIONS, orbit_distance, project
 from molgiae.nn.slots import LinearPlusResidual
 from molgiae.tensors import Embedding
 
@@ -61,23 +61,14 @@ DiscAutoencoder = ActingAutoencoder[SO2]
 
 @dataclass(frozen=True)
 class Kind:
-    """An autoencoder of the comparison.
+    """An autoencoder of the comparison."""
 
-    Attributes:
-        encoder: "classical", "invariant" or "equivariant".
-        rotated: whether it is shown rotated digits in training.
-        quotient: whether its error is the least over rotations of the output.
-        upright: whether the group action of training digits is drawn to the identity.
-        paper_loss: reconstruction loss in the table of Appendix E.1.
-        paper_accuracy: of the classifier there; None for the embedding of vectors itself.
-    """
-
-    encoder: str
-    rotated: bool = False
-    quotient: bool = False
-    upright: bool = False
-    paper_loss: float | None = None
-    paper_accuracy: float | None = None
+    encoder: str  # "classical", "invariant" or "equivariant"
+    rotated: bool = False  # whether it is shown rotated digits in training
+    quotient: bool = False  # whether its error is the least over rotations of the output
+    upright: bool = False  # whether the group action of training digits is drawn to the identity
+    paper_loss: float | None = None  # reconstruction loss in the table of Appendix E.1
+    paper_accuracy: float | None = None  # of the classifier there; None for the embedding of vectors itself
 
 
 KINDS = {
@@ -92,15 +83,11 @@ KINDS = {
 }
 OURS = "invariant, upright"
 
-PROJECTED = {
-    "norms": 0.56,
-    "angles": 0.53,
-    "norms-angles": 0.67,
-    "gram": None,
-    "max-filter": None,
-    "voronoi": None,
-}
-"""Projections of the equivariant embedding, and the accuracy in the paper."""
+PAPER_PROJECTED = {"norms": 0.56, "angles": 0.53, "norms-angles": 0.67}
+"""Accuracy of projections in the paper."""
+
+PROJECTED = [name for name, row in PROJECTIONS.items() if SO2 in row.groups]
+"""Projections of the equivariant embedding."""
 
 
 @dataclass(frozen=True)
@@ -108,47 +95,30 @@ class Config:
     """Sizes of the study."""
 
     rings: int = 14  # R of the harmonics
-    orders: int = 20  # M of the harmonics
+    orders: int = sized(20, fast=12)  # M of the harmonics
     embedding_dim: int = 32  # D
     vectors: int = 16  # of the equivariant embedding; as many numbers
-    width: int = 256  # features of the dense layers
-    layers: int = 2  # residual blocks in encoder and decoder
-    frame_width: int = 48  # channels of the steerable network that gives the group action
-    steerable_width: int = 48  # of encoder and decoder of the equivariant autoencoder
-    steerable_layers: int = 3  # of all these
-    steerable_orders: int = 8  # of the encoders; the decoder has all
-    train_digits: int | None = None  # most to learn from; None for all
-    test_digits: int | None = None  # most to measure on; None for all
-    batch_size: int = 256  # digits in a step
-    steps: int = 4000
+    width: int = sized(256, fast=96)  # features of the dense layers
+    layers: int = sized(2, fast=1)  # residual blocks in encoder and decoder
+    frame_width: int = sized(48, fast=16)  # channels of the steerable network that gives the group action
+    steerable_width: int = sized(48, fast=16)  # of encoder and decoder of the equivariant autoencoder
+    steerable_layers: int = sized(3, fast=2)  # of all these
+    steerable_orders: int = sized(8, fast=5)  # of the encoders; the decoder has all
+    train_digits: int | None = sized(None, fast=5000)  # most to learn from; None for all
+    test_digits: int | None = sized(None, fast=1500)  # most to measure on; None for all
+    batch_size: int = sized(256, fast=128)  # digits in a step
+    steps: int = sized(4000, fast=80)
     learning_rate: float = 2e-3  # its peak
     upright: float = 0.01  # weight of 1 - cos of the angle of the group action beside the reconstruction loss
     rotations: int = 36  # of the quotient
-    known: int = 1000  # embeddings that the classifier is shown
+    known: int = sized(1000, fast=500)  # embeddings that the classifier is shown
     neighbours: int = 5  # that vote
-    repeats: int = 10  # draws of the known ones, over which accuracies are averaged
-    pairs: int = 5000  # of digits whose distances are compared
-    mapped: int = 2000  # digits in the picture of embeddings
+    repeats: int = sized(10, fast=3)  # draws of the known ones, over which accuracies are averaged
+    pairs: int = sized(5000, fast=500)  # of digits whose distances are compared
+    mapped: int = sized(2000, fast=200)  # digits in the picture of embeddings
 
 
-CONFIG = Config()
-FAST = Config(
-    orders=12,
-    width=96,
-    layers=1,
-    frame_width=16,
-    steerable_width=16,
-    steerable_layers=2,
-    steerable_orders=5,
-    train_digits=5000,
-    test_digits=1500,
-    batch_size=128,
-    steps=80,
-    known=500,
-    repeats=3,
-    pairs=500,
-    mapped=200,
-)
+CONFIG, FAST = both(Config)
 
 
 def read(setting: Setting, config: Config, generator: torch.Generator) -> tuple[Labelled, Labelled]:
@@ -335,7 +305,7 @@ def study(
     for name, s in compared.items():
         distance = distances(s, pair)
         row: dict[str, Any] = {"embedding": name, "numbers": s.shape[1], **accuracy(s, label, config, seed)}
-        row["paper_accuracy"] = PROJECTED.get(name)
+        row["paper_accuracy"] = PAPER_PROJECTED.get(name)
         if name != "learned invariant":  # lives in another space
             row["spearman_with_orbits_of_vectors"] = float(spearmanr(distance, orbits).statistic)
         row["spearman_with_orbits_of_digits"] = float(spearmanr(distance, apart).statistic)

@@ -17,7 +17,7 @@ from molgiae.plots import blank, saved
 
 @contextmanager
 def axes(path: Path, width: float = 6, height: float = 4, **settings: Any) -> Iterator[Any]:
-    """Axes to draw into, written as PNG afterwards.
+    """Axes to draw into, written as PNG afterwards, with a legend of what has a label.
 
     Args:
         path: of the picture.
@@ -29,16 +29,9 @@ def axes(path: Path, width: float = 6, height: float = 4, **settings: Any) -> It
     drawn = figure.subplots()
     yield drawn
     drawn.set(**settings)
-    saved(figure, path)
-
-
-@contextmanager
-def curves(path: Path, width: float = 6, height: float = 4, **settings: Any) -> Iterator[Any]:
-    """The same with a grid and a legend."""
-    with axes(path, width, height, **settings) as drawn:
-        yield drawn
-        drawn.grid(alpha=0.3)
+    if any(drawn.get_legend_handles_labels()):
         drawn.legend()
+    saved(figure, path)
 
 
 def maps(

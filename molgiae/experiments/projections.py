@@ -27,7 +27,7 @@ from molgiae.evaluation.distance_fidelity import (
     rank_correlation,
     symmetry_corrected_rmsd,
 )
-from molgiae.experiments.contract import Bar, Findings, Setting
+from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
 from molgiae.experiments.measures import different_pairs, distances, relative_change
 from molgiae.groups import SO3
 from molgiae.model.embedder import Embedder
@@ -67,17 +67,16 @@ class Config:
     """Sizes of the study."""
 
     model: str = "qm9"  # shipped, with a shape part
-    molecules: int = (
-        1466  # most of the test split, none of which the model has seen; as many have all properties
-    )
-    known: int = 1100  # from which properties are learned; the others are asked
+    molecules: int = sized(
+        1466, fast=600
+    )  # of the test split, unseen by the model; as many have all properties
+    known: int = sized(1100, fast=450)  # from which properties are learned; the others are asked
     neighbours: int = 5  # whose mean is predicted
-    pairs: int = 5000  # of molecules whose distances are compared
-    isomers: int = 1000  # pairs of molecules of one formula whose distances are compared with their RMSD
+    pairs: int = sized(5000, fast=400)  # of molecules whose distances are compared
+    isomers: int = sized(1000, fast=60)  # pairs of one formula whose distances are compared with their RMSD
 
 
-CONFIG = Config()
-FAST = Config(molecules=600, known=450, pairs=400, isomers=60)
+CONFIG, FAST = both(Config)
 
 
 def read(path: Path, number: int, seed: int) -> tuple[ConformerBlock, NDArray[np.float64]]:

@@ -23,7 +23,7 @@ from molgiae.config import ModelConfig, TrainConfig
 from molgiae.evaluation.descriptors import sample
 from molgiae.evaluation.report import Report
 from molgiae.experiments import pictures
-from molgiae.experiments.contract import Bar, Findings, Setting
+from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
 from molgiae.training import Data, Run, train
 
 PAPER_DIM, PAPER_RMSD = 256, 0.15
@@ -36,29 +36,22 @@ SECTIONS = ("reconstruction", "linear_baseline", "invariance")
 class Config:
     """Sizes of the study."""
 
-    dims: tuple[int, ...] = (PAPER_DIM, 64, 32)  # sizes of the embedding, D
-    width: int = 384  # hidden features of a layer
-    train_molecules: int | None = 40_000  # most to learn from; None for all of the training split
-    test_molecules: int | None = (
-        None  # most to measure on; None for all of the test split, as many as in the paper
-    )
-    steps: int = 1500
-    batch_size: int = 512  # conformers in a step
+    dims: tuple[int, ...] = sized((PAPER_DIM, 64, 32), fast=(PAPER_DIM,))  # sizes of the embedding, D
+    width: int = sized(384, fast=128)  # hidden features of a layer
+    train_molecules: int | None = sized(
+        40_000, fast=3000
+    )  # most to learn from; None for all of the training split
+    test_molecules: int | None = sized(
+        None, fast=300
+    )  # most to measure on; None for all, as many as in the paper
+    steps: int = sized(1500, fast=150)
+    batch_size: int = sized(512, fast=128)  # conformers in a step
     learning_rate: float = 1e-3  # its peak
     distortion: float = 0.1  # of the training atoms, angstrom, see `TrainConfig`
-    invariance_conformers: int = 500  # whose embedding is compared with those of moved and reordered copies
+    invariance_conformers: int = sized(500, fast=50)  # compared with copies of them, moved and reordered
 
 
-CONFIG = Config()
-FAST = Config(
-    dims=(PAPER_DIM,),
-    width=128,
-    train_molecules=3000,
-    test_molecules=300,
-    steps=150,
-    batch_size=128,
-    invariance_conformers=50,
-)
+CONFIG, FAST = both(Config)
 
 
 def learn(dim: int, config: Config, data: Data, setting: Setting) -> Path:
@@ -138,7 +131,8 @@ def run(config: Config, setting: Setting) -> Findings:
     }
     path = setting.folder / "rmsd.png"
     x, y = "RMSD as predicted (Å)", "test molecules within (%)"
-    with pictures.curves(path, xlabel=x, ylabel=y, xscale="log") as axes:
+    with pictures.axes(path, xlabel=x, ylabel=y, xscale="log") as axes:
+        axes.grid(alpha=0.3)
         for dim, found in series.items():
             share = np.arange(1, len(found) + 1) / len(found)
             axes.plot(np.sort(found), 100 * share, label=f"{dim} numbers")

@@ -24,7 +24,7 @@ from molgiae.canonical.group_action import Equivariant
 from molgiae.canonical.point_group import POSES
 from molgiae.config import ModelConfig
 from molgiae.experiments import pictures
-from molgiae.experiments.contract import Bar, Findings, Setting
+from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
 from molgiae.experiments.fitting import fit
 from molgiae.groups import SE3, Permutation, SE3xSn, Translation
 from molgiae.model.autoencoder import ConformerAutoencoder
@@ -60,20 +60,19 @@ class Config:
     noise: float = 0.01  # standard deviation of every coordinate
     shift: float = 5.0  # standard deviation of every component of the translations
     embedding_dim: int = 2  # D
-    width: int = 128  # features of a hidden layer
+    width: int = sized(128, fast=32)  # features of a hidden layer
     layers: int = 2  # residual blocks of eta, as many of delta
-    train_copies: int = 1500  # of each shape, noisy; in no particular pose, since canonical forms have none
-    test_copies: int = 100  # of each shape; each in all 24 orders, in a pose of its own in each
-    batch_size: int = 512  # copies in a step
-    steps: int = 6000
+    train_copies: int = sized(1500, fast=40)  # of each shape, noisy; canonical forms need no pose
+    test_copies: int = sized(
+        100, fast=2
+    )  # of each shape; each in all 24 orders, in a pose of its own in each
+    batch_size: int = sized(512, fast=64)  # copies in a step
+    steps: int = sized(6000, fast=300)
     learning_rate: float = 2e-3  # its peak
-    type_weight: float = (
-        0.01  # of the types of the slots, all of which are one element, beside the RMSD in angstrom
-    )
+    type_weight: float = 0.01  # of the types of the slots, all one element, beside the RMSD in angstrom
 
 
-CONFIG = Config()
-FAST = Config(width=32, train_copies=40, test_copies=2, batch_size=64, steps=300)
+CONFIG, FAST = both(Config)
 
 
 class PointEncoder(nn.Module):
@@ -251,5 +250,4 @@ def draw_embedding(folder: Path, points: Tensor) -> str:
         for name, cluster in zip(SHAPES, points, strict=True):
             marker = "^" if name.startswith("chiral") else "o"
             axes.scatter(cluster[:, 0].tolist(), cluster[:, 1].tolist(), s=12, marker=marker, label=name)
-        axes.legend()
     return path.name

@@ -23,7 +23,7 @@ from molgiae.errors import MolgiaeError
 from molgiae.evaluation.neighbours import check_tsne, knn_accuracy, tsne
 from molgiae.experiments import labelled, pictures
 from molgiae.experiments.autoencoders import ActingAutoencoder, classical
-from molgiae.experiments.contract import Bar, Findings, Setting
+from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
 from molgiae.experiments.deep_sets import bottleneck
 from molgiae.experiments.fitting import fit
 from molgiae.experiments.labelled import Labelled, Labels
@@ -57,24 +57,23 @@ class Config:
     """Sizes of the study; the ordinary encoder costs about as much for a step and has more weights."""
 
     embedding_dim: int = 32  # D
-    highest: int = 4  # L, order of the highest spherical harmonics of the steerable encoder
+    highest: int = sized(4, fast=3)  # L, order of the highest spherical harmonics of the steerable encoder
     rings: int = 8  # its radial functions
-    channels: int = 16  # of its hidden fields, of each order
-    layers: int = 2  # how many it has
-    features: int = 48  # numbers at each voxel in the hidden layers of the ordinary encoder
-    width: int = 256  # features of the dense layers
+    channels: int = sized(16, fast=8)  # of its hidden fields, of each order
+    layers: int = sized(2, fast=1)  # how many it has
+    features: int = sized(48, fast=24)  # numbers at each voxel in the hidden layers of the ordinary encoder
+    width: int = sized(256, fast=128)  # features of the dense layers
     train_shapes: int | None = None  # most to learn from; None for all
     batch_size: int = 64  # shapes in a step
-    steps: int = 2000
+    steps: int = sized(2000, fast=100)
     learning_rate: float = 3e-3  # its peak
     known: int = 1000  # embeddings that the classifier is shown
     neighbours: int = 5  # that vote
-    repeats: int = 20  # draws of the known ones, over which accuracies are averaged
-    mapped: int = 900  # test shapes in the picture of embeddings
+    repeats: int = sized(20, fast=5)  # draws of the known ones, over which accuracies are averaged
+    mapped: int = sized(900, fast=200)  # test shapes in the picture of embeddings
 
 
-CONFIG = Config()
-FAST = Config(highest=3, channels=8, layers=1, features=24, width=128, steps=100, repeats=5, mapped=200)
+CONFIG, FAST = both(Config)
 
 
 def read(path: Path) -> tuple[Labelled, Labelled]:

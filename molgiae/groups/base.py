@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import Tensor
@@ -14,6 +14,14 @@ Y = TypeVar("Y")
 """What xi takes: a point of the homogeneous space Y of the group, as a tensor or a tuple of such."""
 
 Device = torch.device | str | None
+
+
+class Size(TypedDict, total=False):
+    """What a group is told of the points it acts on, see `Group.reference`."""
+
+    n: int
+    d: int
+    device: Device
 
 
 class Group(ABC, Generic[Y]):
@@ -100,27 +108,17 @@ class Group(ABC, Generic[Y]):
         return mapped(lambda part: part.to(device, dtype).expand(*batch_shape, *part.shape), cls.y0(n, d))
 
     @classmethod
-    def identity(
-        cls,
-        *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
-        dtype: torch.dtype = torch.float64,
-        device: Device = None,
-    ) -> Self:
+    def identity(cls, *batch_shape: int, dtype: torch.dtype = torch.float64, **size: Unpack[Size]) -> Self:
         """Return the identity e = xi(y0), repeated; arguments and errors as in `reference`."""
-        y0 = cls.reference(*batch_shape, n=n, d=d, device=device)
-        return cls.from_equivariant(y0).to(dtype=dtype)
+        return cls.from_equivariant(cls.reference(*batch_shape, **size)).to(dtype=dtype)
 
     @classmethod
     def random(
         cls,
         *batch_shape: int,
-        n: int = 0,
-        d: int = 3,
         dtype: torch.dtype = torch.float64,
-        device: Device = None,
         generator: torch.Generator | None = None,
+        **size: Unpack[Size],
     ) -> Self:
         """Return independent random elements: uniform (Haar) for compact groups, standard normal for translations.
 
@@ -129,10 +127,9 @@ class Group(ABC, Generic[Y]):
         """
 
         def normal(part: Tensor) -> Tensor:
-            return torch.randn(part.shape, dtype=part.dtype, device=device, generator=generator)
+            return torch.randn(part.shape, dtype=part.dtype, device=part.device, generator=generator)
 
-        y0 = cls.reference(*batch_shape, n=n, d=d, device=device)
-        return cls.from_equivariant(mapped(normal, y0)).to(dtype=dtype)
+        return cls.from_equivariant(mapped(normal, cls.reference(*batch_shape, **size))).to(dtype=dtype)
 
     @property
     def parts(self) -> tuple[Any, ...]:
