@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.hdf5.writer import Hdf5Writer, read_hdf5_blocks
+from molgiae.data.hdf5.reader import read_hdf5_blocks
+from molgiae.data.hdf5.writer import Hdf5Writer
 
 ATOMS, DIMENSION = 18, 256
 
@@ -41,6 +42,7 @@ def make_columns(size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         "point_group": np.full(size, "C1"),
         "stability": np.full(size, 0.1),
         "in_domain": np.ones(size, bool),
+        "domain_reason": np.full(size, "", object),
     }
 
 

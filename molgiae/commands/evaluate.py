@@ -21,7 +21,7 @@ from molgiae import __version__
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.hdf5.writer import read_hdf5_blocks
+from molgiae.data.hdf5.reader import read_hdf5_blocks
 from molgiae.data.npz import has_splits, read_npz
 from molgiae.data.readers import read_blocks
 from molgiae.errors import ConfigError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from molgiae.data.elements import SYMBOLS
-from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.errors import MolgiaeError
 from molgiae.model.header import read_header, sha256_of
 from molgiae.model.shipped import ShippedModel, by_default, catalogue, locate

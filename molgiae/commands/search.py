@@ -15,7 +15,7 @@ from tqdm import tqdm
 from molgiae.commands.run import Options, Reasons, stop_at_refusal
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer
-from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.inputs import listed, read_inputs
 from molgiae.data.readers import Inputs
 from molgiae.data.tables import Field, check_table, write_table

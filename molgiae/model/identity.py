@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from molgiae.config import AUTO_MODEL
-from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.model.header import sha256_of
 from molgiae.model.shipped import locate, shipped_names

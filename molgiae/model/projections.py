@@ -84,7 +84,7 @@ class ProjectingEmbedder:
         """The dataset of the HDF5 file."""
         row = PROJECTIONS[self.name]
         about = f"invariant projection {row.name} of {self.vectors} equivariant vectors; {row.complete}"
-        return replace(PROJECTION, shape=(self.size,), unit=row.unit, description=about)
+        return replace(PROJECTION, axes=f"M {self.size}", unit=row.unit, description=about)
 
     def embed(self, block: ConformerBlock) -> Result:
         """Return what `Embedder.embed` does, with one column more."""

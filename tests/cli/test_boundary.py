@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.data.hdf5.reader import EmbeddingFile
 from tests.cli.invoke import START, assert_one_line, molgiae_
 from tests.conftest import N_MOLECULES
 from tests.data.molfiles import molecule, sdf_record

@@ -14,7 +14,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 import molgiae
 from molgiae.commands.align import References, align_block
 from molgiae.data.conformer import Conformer, ConformerBlock
-from molgiae.data.hdf5.writer import EmbeddingFile, Hdf5Writer
+from molgiae.data.hdf5.reader import EmbeddingFile
+from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.data.readers import read_conformers
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.matching.formula import hill

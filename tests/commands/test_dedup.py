@@ -16,7 +16,7 @@ import molgiae
 from molgiae.cli import app
 from molgiae.commands.dedup import deduplicate
 from molgiae.data.conformer import Conformer, normalised
-from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.readers import read_conformers
 from molgiae.data.writers import open_writer
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError

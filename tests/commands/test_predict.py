@@ -18,7 +18,7 @@ from molgiae.cli import app
 from molgiae.commands.predict import predict
 from molgiae.data.blocks import as_block
 from molgiae.data.conformer import ConformerBlock, Rejected
-from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.readers import read_conformers
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.properties.averaging import BOLTZMANN, Energies, average_over

@@ -22,7 +22,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import molgiae
 from molgiae.commands.run import Reasons
 from molgiae.data.elements import SYMBOLS
-from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.readers import CHUNK_SIZE, read_conformers
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.model import checkpoint

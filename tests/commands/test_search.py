@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import molgiae
 from molgiae.cli import app
 from molgiae.commands import search
-from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.tables import Field, write_table
 from molgiae.data.writers import open_writer
 from molgiae.errors import CheckpointError, ConfigError, MolgiaeError

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.hdf5 import writer as hdf5
-from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS, SCHEMA, property_name
-from molgiae.data.hdf5.writer import EmbeddingFile, Hdf5Writer, read_hdf5_blocks, schema_table
+from molgiae.data.hdf5.reader import EmbeddingFile, read_hdf5_blocks
+from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS, SCHEMA, property_name, schema_table
+from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.errors import ConfigError, MolgiaeError, ShapeError
 
 CHECK = Path(__file__).parents[2] / "benchmarks" / "check_hdf5.py"

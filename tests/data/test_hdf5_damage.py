@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 from molgiae.cli import app
 from molgiae.data.conformer import Rejected
 from molgiae.data.hdf5 import checks as hdf5_checks
+from molgiae.data.hdf5.reader import EmbeddingFile, read_hdf5_blocks
 from molgiae.data.hdf5.schema import ATTRIBUTES, REQUIRED_ATTRIBUTES, SCHEMA
-from molgiae.data.hdf5.writer import EmbeddingFile, read_hdf5_blocks
 from molgiae.errors import MolgiaeError
 from tests.data.test_hdf5 import DIMENSION, contents, make_conformers, write
 
@@ -533,7 +533,7 @@ def test_several_faults_at_once_are_one_error(
 BYTES = """
 import random, sys
 from pathlib import Path
-from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.errors import MolgiaeError
 good, path, first, last = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 for seed in range(first, last):

@@ -17,7 +17,7 @@ from molgiae.cli.boundary import REJECTED
 from molgiae.cli.embed import Projection
 from molgiae.config import ModelConfig
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.hdf5.writer import EmbeddingFile
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.errors import ConfigError
 from molgiae.groups import SO3
 from molgiae.model.architectures import build

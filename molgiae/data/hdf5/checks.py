@@ -17,7 +17,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from molgiae.data.hdf5.schema import (
     ATOM_DATA,
@@ -41,9 +41,12 @@ MAX_CHUNK_BYTES = 1 << 26
 GROUPS = ("rejected", "properties", "predictions", "atom_data")
 REMEDY = "make the file again with the command that wrote it"
 KINDS = {"f": "f", "i": "iu", "u": "iu"}
-"""Kind of a type in the schema to the kinds that may stand for it; values that do not fit are refused when read."""
+"""Kind of a type in the schema to the kinds that may stand for it; values that do not fit are rejected when read."""
 
 _OF_H5PY = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError)
+
+Boundaries = tuple[NDArray[Any], NDArray[Any]]
+"""(m + 1,) rows of m conformers, and (m,) atoms of them."""
 
 
 class DamagedError(Exception):
@@ -72,20 +75,72 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class AtomColumn:
-    """A dataset of the group ``atom_data``.
+class Stored:
+    """A dataset of an open file that is laid out as its column says.
 
     Attributes:
-        key: name of the column as it stood.
-        kind: R, I, L or S, as in extended XYZ.
-        dataset: one row for each atom.
-        column: its schema.
+        name: path in the file.
+        dataset: one row for each conformer, atom and so on.
+        column: its row of the schema.
+        key: what a property or a further column of the atoms is called in the input.
+        kind: R, I, L or S, as in extended XYZ, of a further column of the atoms.
     """
 
-    key: str
-    kind: str
+    name: str
     dataset: h5py.Dataset
     column: Column
+    key: str = ""
+    kind: str = ""
+
+    def read(self, start: int, stop: int, boundaries: Boundaries | None = None) -> NDArray[Any]:
+        """Return rows, checked and in the type of the schema; strings as objects of type str or numpy text.
+
+        Args:
+            start: first row.
+            stop: row after the last.
+            boundaries: of the conformers from `start` on; only for columns that number atoms.
+
+        Raises:
+            DamagedError: for the first value that the schema forbids.
+        """
+        text = h5py.check_string_dtype(self.dataset.dtype) is not None
+        stored = (self.dataset.asstr(errors="replace") if text else self.dataset)[start:stop]
+        if self.column.dtype == STRING:
+            return np.asarray(stored, dtype=object)
+        with np.errstate(over="ignore"):
+            found = np.asarray(stored).astype(str if text else self.column.dtype, copy=False)
+        whole = (
+            found.dtype.kind in "iu"
+        )  # whole numbers that do not fit are another number in the narrower type
+        right, expected = self.column.allowed(stored if whole else found)
+        self._check(stored, right, expected, start)
+        if self.column.numbers_atoms and boundaries is not None:
+            self._check_atoms(found, start, *boundaries)
+        return found
+
+    def _check(self, found: NDArray[Any], right: ArrayLike, expected: str, start: int) -> None:
+        if not np.all(right):
+            place = tuple(int(i) for i in np.argwhere(~np.asarray(right))[0])
+            raise DamagedError(self.name, f"has {found[place]} in row {start + place[0]}", expected)
+
+    def _check_atoms(
+        self, found: NDArray[Any], start: int, offset: NDArray[Any], sizes: NDArray[Any]
+    ) -> None:
+        """Check that atoms are within their conformers, none comes twice where each has a row, and pairs rise."""
+        rows = np.diff(offset)
+        size = np.repeat(sizes, rows).reshape(-1, *[1] * (found.ndim - 1))
+        self._check(found, (found >= 0) & (found < size), "atoms of its conformer, from 0", start)
+        owner = np.repeat(np.arange(len(rows)), rows)
+        if self.column.per == "atom":
+            first = offset[owner] - offset[0]
+            times = np.bincount(first + found, minlength=len(found))
+            self._check(found, times[first + found] == 1, "every atom of its conformer once", start)
+        elif len(found):
+            low, high = found.T
+            self._check(found, (low < high)[:, None], "the lesser atom first", start)
+            starts = owner[1:] > owner[:-1]
+            rises = (low[1:] > low[:-1]) | ((low[1:] == low[:-1]) & (high[1:] > high[:-1]))
+            self._check(found[1:], (starts | rises)[:, None], "pairs in rising order, none twice", start + 1)
 
 
 @dataclass(frozen=True)
@@ -95,23 +150,21 @@ class Layout:
     Attributes:
         attributes: those of the root that the schema knows.
         datasets: by path in the file, those of the schema and of the group ``predictions``.
-        columns: the schema of each of them.
-        properties: the datasets of this group by name, and the keys they are of.
+        properties: the datasets of this group by name.
         atom_data: the datasets of this group by name.
-        rows: M conformers, M + 1 boundaries and so on, by axis.
+        rows: M conformers, M + 1 boundaries and so on, by what they belong to.
     """
 
     attributes: dict[str, Any]
-    datasets: dict[str, h5py.Dataset]
-    columns: dict[str, Column]
-    properties: dict[str, tuple[str, h5py.Dataset]]
-    atom_data: dict[str, AtomColumn]
+    datasets: dict[str, Stored]
+    properties: dict[str, Stored]
+    atom_data: dict[str, Stored]
     rows: dict[str, int]
 
     @property
     def dimension(self) -> int:
         """Size of the embedding; 0 if there is none."""
-        return int(self.datasets["embedding"].shape[1]) if "embedding" in self.datasets else 0
+        return int(self.datasets["embedding"].dataset.shape[1]) if "embedding" in self.datasets else 0
 
 
 def layout_of(file: h5py.File, path: Path) -> Layout:
@@ -124,81 +177,32 @@ def layout_of(file: h5py.File, path: Path) -> Layout:
         attributes = _attributes(file, path)
         groups = {name: _member(file, name, h5py.Group) for name in GROUPS}
         missing = [name for name in ("rejected", "properties") if groups[name] is None]
-        columns: dict[str, Column] = {}
-        datasets: dict[str, h5py.Dataset] = {}
+        datasets: dict[str, Stored] = {}
         for name, column in SCHEMA.items():
             folder, _, last = name.rpartition("/")
             group = groups[folder] if folder else file
             dataset = None if group is None else _member(group, last, h5py.Dataset)
             if dataset is not None:
-                columns[name], datasets[name] = column, dataset
+                datasets[name] = Stored(name, dataset, column)
             elif column.origin == "input" and column.required:
                 missing.append(name)
         if missing:
             raise DamagedError(", ".join(missing), "missing", "all that the schema requires")
         for name in groups["predictions"] or ():
-            path_in_file = f"predictions/{_legible(name)}"
-            columns[path_in_file] = PREDICTION
-            datasets[path_in_file] = _member(groups["predictions"], name, h5py.Dataset)
-        for name, dataset in datasets.items():
-            _check_dataset(name, dataset, columns[name])
+            shown = f"predictions/{_legible(name)}"
+            datasets[shown] = Stored(shown, _member(groups["predictions"], name, h5py.Dataset), PREDICTION)
+        for one in datasets.values():
+            _check_dataset(one)
         rows = _rows(datasets)
-        for name, dataset in datasets.items():
-            _check_rows(name, dataset, rows, columns[name].per)
-        properties = {name: _property(groups["properties"], name, rows) for name in groups["properties"]}
-        atom_data = {
-            name: _atom_column(groups["atom_data"], name, rows) for name in groups["atom_data"] or ()
-        }
-        found = Layout(attributes, datasets, columns, properties, atom_data, rows)
+        properties = {name: _property(groups["properties"], name) for name in groups["properties"]}
+        atom_data = {name: _atom_column(groups["atom_data"], name) for name in groups["atom_data"] or ()}
+        for one in (*datasets.values(), *properties.values(), *atom_data.values()):
+            _check_rows(one, rows)
+        found = Layout(attributes, datasets, properties, atom_data, rows)
         if "embedding" in datasets and not 0 <= attributes.get("shape_dimension", 0) <= found.dimension:
             expected = f"0 to {found.dimension}, the size of the embedding"
             raise DamagedError("attribute shape_dimension", f"is {attributes['shape_dimension']}", expected)
         return found
-
-
-def values_of(
-    name: str,
-    dataset: h5py.Dataset,
-    column: Column,
-    start: int,
-    stop: int,
-    boundaries: tuple[NDArray[Any], NDArray[Any]] | None = None,
-) -> NDArray[Any]:
-    """Read and check rows of a dataset, in the type of the schema; strings as objects of type str or numpy text.
-
-    Args:
-        name: path in the file, for messages.
-        dataset: of a `Layout`.
-        column: its schema.
-        start: first row.
-        stop: row after the last.
-        boundaries: (m + 1,) rows of m conformers, from `start` on, and (m,) atoms of them; only for columns that
-            number atoms.
-
-    Raises:
-        DamagedError: for the first value that the schema forbids.
-    """
-    text = h5py.check_string_dtype(dataset.dtype)
-    if column.dtype == STRING:
-        return np.asarray(dataset.asstr(errors="replace")[start:stop], dtype=object)
-    if text is not None:
-        found = np.asarray(dataset.asstr(errors="replace")[start:stop]).astype(str)
-        _check(name, found, np.isin(found, column.values or found), ", ".join(map(str, column.values)), start)
-        return found
-    stored = np.asarray(dataset[start:stop])
-    with np.errstate(over="ignore"):
-        found = stored.astype(column.dtype, copy=False)
-    if found.dtype.kind == "f":
-        if column.finite:
-            _check(name, stored, np.isfinite(found), "finite numbers", start)
-        return found
-    least, most = column.bounds
-    _check(name, stored, (stored >= least) & (stored <= most), f"{least} to {most}", start)
-    if column.values:
-        _check(name, stored, np.isin(stored, column.values), ", ".join(map(str, column.values)), start)
-    if column.numbers_atoms and boundaries is not None:
-        _check_atoms(name, found, column, start, *boundaries)
-    return found
 
 
 def _attributes(file: h5py.File, path: Path) -> dict[str, Any]:
@@ -220,10 +224,10 @@ def _attributes(file: h5py.File, path: Path) -> dict[str, Any]:
 
 def _attribute(item: h5py.HLObject, name: str, kind: type) -> Any:
     """Return an attribute as str or int."""
-    stored = item.attrs.get_id(name)
     what, expected = f"attribute {name}", {str: "a text", int: "a whole number"}[kind]
-    if stored.shape != ():
-        raise DamagedError(what, f"has shape {stored.shape}", expected)
+    shape = item.attrs.get_id(name).shape
+    if shape != ():
+        raise DamagedError(what, f"has shape {shape}", expected)
     value = item.attrs[name]
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
@@ -255,15 +259,16 @@ def _member(group: h5py.Group, name: str, kind: type) -> Any:
     return item
 
 
-def _check_dataset(name: str, dataset: h5py.Dataset, column: Column) -> None:
-    """Type, trailing shape and storage."""
+def _check_dataset(stored: Stored) -> None:
+    """Check type, trailing shape and storage."""
+    name, dataset, column = stored.name, stored.dataset, stored.column
     if dataset.is_virtual or dataset.external:
         raise DamagedError(name, "keeps its data in other files", "data in the file itself")
     shape = dataset.shape or ()
-    trailing = tuple(
+    wanted = [
         axis if isinstance(want, str) else want for axis, want in zip(shape[1:], column.shape, strict=False)
-    )
-    if len(shape) != 1 + len(column.shape) or shape[1:] != trailing or 0 in shape[1:]:
+    ]
+    if len(shape) != 1 + len(column.shape) or list(shape[1:]) != wanted or 0 in wanted:
         expected = ", ".join(map(str, ("rows", *column.shape)))
         raise DamagedError(name, f"has shape {dataset.shape}", f"({expected})")
     if not _may_stand_for(dataset.dtype, column):
@@ -278,7 +283,7 @@ def _may_stand_for(found: np.dtype[Any], column: Column) -> bool:
 
 
 def _check_storage(name: str, dataset: h5py.Dataset) -> None:
-    """That a file holds the rows that a dataset says it has."""
+    """Check that a file holds the rows that a dataset says it has."""
     size = dataset.file.id.get_filesize()
     expected = f"storage for all {math.prod(dataset.shape)} values"
     if dataset.chunks is None:
@@ -294,104 +299,69 @@ def _check_storage(name: str, dataset: h5py.Dataset) -> None:
         raise DamagedError(name, f"lacks some of its {wanted} chunks", expected)
 
 
-def _rows(datasets: dict[str, h5py.Dataset]) -> dict[str, int]:
+def _rows(datasets: dict[str, Stored]) -> dict[str, int]:
     """Return the rows of every axis; those of atoms and the like are where their offsets end."""
-    conformers = len(datasets["record"])
-    rows = {"conformer": conformers, "boundary": conformers + 1, "rejected": len(datasets["rejected/record"])}
+    conformers, rejected = (len(datasets[name].dataset) for name in ("record", "rejected/record"))
+    rows = {"conformer": conformers, "boundary": conformers + 1, "rejected": rejected}
     for axis, least in LEAST_ROWS.items():
         name = f"{axis}_offset"
         if name in datasets:
-            if not any(SCHEMA[other].per == axis for other in datasets if other in SCHEMA):
+            if all(one.column.per != axis for one in datasets.values()):
                 raise DamagedError(name, "stands alone", f"data of each {axis} beside it")
-            _check_rows(name, datasets[name], rows, "boundary")
-            rows[axis] = _last_of(name, datasets[name], least)
+            _check_rows(datasets[name], rows)
+            rows[axis] = _last_of(datasets[name], least)
     return rows
 
 
-def _check_rows(name: str, dataset: h5py.Dataset, rows: dict[str, int], axis: str) -> None:
+def _check_rows(stored: Stored, rows: dict[str, int]) -> None:
+    axis, found = stored.column.per, len(stored.dataset)
     if axis not in rows:
-        raise DamagedError(name, "stands alone", f"{axis}_offset beside it")
-    if len(dataset) != rows[axis]:
+        raise DamagedError(stored.name, "stands alone", f"{axis}_offset beside it")
+    if found != rows[axis]:
         of = {"conformer": "record", "boundary": "record and one more", "rejected": "rejected/record"}
-        raise DamagedError(
-            name, f"has {len(dataset)} rows", f"{rows[axis]} as {of.get(axis, f'{axis}_offset')} says"
-        )
+        expected = f"{rows[axis]} as {of.get(axis, f'{axis}_offset')} says"
+        raise DamagedError(stored.name, f"has {found} rows", expected)
 
 
-def _last_of(name: str, dataset: h5py.Dataset, least: int) -> int:
+def _last_of(offsets: Stored, least: int) -> int:
     """Return the last offset, if they start at 0 and rise."""
     last = -least
-    for start in range(0, len(dataset), SCAN_ROWS):
-        values = values_of(name, dataset, SCHEMA[name], start, start + SCAN_ROWS)
+    for start in range(0, len(offsets.dataset), SCAN_ROWS):
+        values = offsets.read(start, start + SCAN_ROWS)
         before = np.concatenate([[last], values[:-1]])
         rises = values >= before if least == 0 else values > before
         if start == 0 and values[0] != 0:
-            raise DamagedError(name, f"starts with {values[0]}", "0")
+            raise DamagedError(offsets.name, f"starts with {values[0]}", "0")
         if not rises.all():
             row = int(np.flatnonzero(~rises)[0])
-            raise DamagedError(
-                name, f"goes from {before[row]} to {values[row]} at row {start + row}", "it to rise"
-            )
+            found = f"goes from {before[row]} to {values[row]} at row {start + row}"
+            raise DamagedError(offsets.name, found, "it to rise")
         last = int(values[-1])
     return last
 
 
-def _property(group: h5py.Group, name: str, rows: dict[str, int]) -> tuple[str, h5py.Dataset]:
-    """Return the key and the dataset of a property."""
-    shown, dataset = f"properties/{_legible(name)}", _member(group, name, h5py.Dataset)
-    _check_dataset(shown, dataset, PROPERTY)
-    _check_rows(shown, dataset, rows, "conformer")
-    if "key" not in dataset.attrs:
-        raise DamagedError(f"attribute key of {shown}", "is missing", "the key of the property")
-    return _attribute(dataset, "key", str), dataset
+def _property(group: h5py.Group, name: str) -> Stored:
+    """Return a dataset of the group ``properties``."""
+    stored = Stored(f"properties/{_legible(name)}", _member(group, name, h5py.Dataset), PROPERTY)
+    _check_dataset(stored)
+    return replace(stored, key=_own(stored, "key"))
 
 
-def _atom_column(group: h5py.Group, name: str, rows: dict[str, int]) -> AtomColumn:
-    shown, dataset = f"atom_data/{_legible(name)}", _member(group, name, h5py.Dataset)
-    missing = [attribute for attribute in ("key", "kind") if attribute not in dataset.attrs]
-    if missing:
-        raise DamagedError(
-            f"attribute {', '.join(missing)} of {shown}", "is missing", "name and kind of the column"
-        )
-    key, kind = (_attribute(dataset, attribute, str) for attribute in ("key", "kind"))
+def _atom_column(group: h5py.Group, name: str) -> Stored:
+    """Return a dataset of the group ``atom_data``; there text has a type, and a second axis is optional."""
+    stored = Stored(f"atom_data/{_legible(name)}", _member(group, name, h5py.Dataset), ATOM_DATA)
+    key, kind = _own(stored, "key"), _own(stored, "kind")
     if kind not in XYZ_KINDS.values():
-        raise DamagedError(f"attribute kind of {shown}", f"is {kind}", ", ".join(XYZ_KINDS.values()))
-    column = replace(
-        ATOM_DATA,
-        dtype=STRING if kind == "S" else ATOM_DATA.dtype,
-        shape=ATOM_DATA.shape if len(dataset.shape or ()) > 1 else (),
-    )
-    _check_dataset(shown, dataset, column)
-    _check_rows(shown, dataset, rows, "atom")
-    return AtomColumn(key, kind, dataset, column)
+        raise DamagedError(f"attribute kind of {stored.name}", f"is {kind}", ", ".join(XYZ_KINDS.values()))
+    dtype = STRING if kind == "S" else ATOM_DATA.dtype
+    axes = ATOM_DATA.axes if len(stored.dataset.shape or ()) > 1 else "N"
+    stored = replace(stored, column=replace(ATOM_DATA, dtype=dtype, axes=axes), key=key, kind=kind)
+    _check_dataset(stored)
+    return stored
 
 
-def _check(name: str, found: NDArray[Any], right: NDArray[np.bool_], expected: str, start: int) -> None:
-    if not right.all():
-        place = tuple(int(i) for i in np.argwhere(~right)[0])
-        raise DamagedError(name, f"has {found[place]} in row {start + place[0]}", expected)
-
-
-def _check_atoms(
-    name: str,
-    found: NDArray[Any],
-    column: Column,
-    start: int,
-    offset: NDArray[Any],
-    sizes: NDArray[Any],
-) -> None:
-    """That atoms are within their conformers; that none comes twice where each has a row; that pairs rise."""
-    rows = np.diff(offset)
-    size = np.repeat(sizes, rows).reshape(-1, *[1] * (found.ndim - 1))
-    _check(name, found, (found >= 0) & (found < size), "atoms of its conformer, from 0", start)
-    owner = np.repeat(np.arange(len(rows)), rows)
-    if column.per == "atom":
-        first = offset[owner] - offset[0]
-        times = np.bincount(first + found, minlength=len(found))
-        _check(name, found, times[first + found] == 1, "every atom of its conformer once", start)
-    elif len(found):
-        low, high = found.T
-        _check(name, found, (low < high)[:, None], "the lesser atom first", start)
-        starts = owner[1:] > owner[:-1]
-        rises = (low[1:] > low[:-1]) | ((low[1:] == low[:-1]) & (high[1:] > high[:-1]))
-        _check(name, found[1:], (starts | rises)[:, None], "pairs in rising order, none twice", start + 1)
+def _own(stored: Stored, attribute: str) -> str:
+    """Return an attribute of a dataset."""
+    if attribute not in stored.dataset.attrs:
+        raise DamagedError(f"attribute {attribute} of {stored.name}", "is missing", "what the input has")
+    return str(_attribute(stored.dataset, attribute, str))

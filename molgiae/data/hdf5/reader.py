@@ -14,14 +14,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.conformer import AtomData, Conformer, ConformerBlock, Rejected
-from molgiae.data.hdf5.checks import SCAN_ROWS, DamagedError, layout_of, reading, values_of
-from molgiae.data.hdf5.schema import LEAST_ROWS, OTHER_PROPERTIES, PROPERTY, SCHEMA
+from molgiae.data.conformer import PER_ATOM, AtomData, Conformer, ConformerBlock, Rejected
+from molgiae.data.hdf5.checks import SCAN_ROWS, DamagedError, Stored, layout_of, reading
+from molgiae.data.hdf5.schema import INPUT_COLUMNS, LEAST_ROWS, OTHER_PROPERTIES, REJECTED_COLUMNS
 from molgiae.errors import MolgiaeError
 
 BLOCK_ROWS = 1024
-NUMPY_TYPES = {"R": np.float64, "I": np.int64, "L": np.bool_}
-"""Kinds of columns of extended XYZ, text aside."""
+NUMPY_TYPES = {"R": np.float64, "I": np.int64, "L": np.bool_, "S": np.str_}
+"""Kinds of columns of extended XYZ."""
 
 
 class EmbeddingFile:
@@ -84,7 +84,7 @@ class EmbeddingFile:
         self._file.close()
 
     def column(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:
-        """Rows of one dataset for conformers ``first:last``; for columns per atom, the atoms of these.
+        """Return rows of one dataset for conformers ``first:last``; for columns per atom, the atoms of these.
 
         Variable-length strings come as objects of type str, the fixed ones as numpy text.
 
@@ -94,51 +94,47 @@ class EmbeddingFile:
         if name not in self.columns:
             raise MolgiaeError(f"{self.path}: has no column {name}; it has {', '.join(self.columns)}")
         start, stop, _ = slice(first, last).indices(len(self))
-        column, stop = self._layout.columns[name], max(start, stop)
         with reading(self.path):
-            if column.per not in LEAST_ROWS:
-                return self._rows(name, start, stop + (column.per == "boundary"))
-            offset = self._rows(f"{column.per}_offset", start, stop + 1)
-            boundaries = None
-            if column.numbers_atoms:
-                atoms = offset if column.per == "atom" else self._rows("atom_offset", start, stop + 1)
-                boundaries = offset, np.diff(atoms)
-            return self._rows(name, int(offset[0]), int(offset[-1]), boundaries)
+            return self._read(self._layout.datasets[name], start, max(start, stop))
 
-    def _rows(self, name: str, start: int, stop: int, boundaries: Any = None) -> NDArray[Any]:
-        layout = self._layout
-        return values_of(name, layout.datasets[name], layout.columns[name], start, stop, boundaries)
+    def _read(self, stored: Stored, start: int, stop: int) -> NDArray[Any]:
+        """Return what a dataset has for conformers ``start:stop``."""
+        column = stored.column
+        if column.per not in LEAST_ROWS:
+            return stored.read(start, stop + (column.per == "boundary"))
+        offset = self._layout.datasets[f"{column.per}_offset"].read(start, stop + 1)
+        boundaries = None
+        if column.numbers_atoms:
+            atoms = self._layout.datasets["atom_offset"].read(start, stop + 1)
+            boundaries = offset, np.diff(atoms)
+        return stored.read(int(offset[0]), int(offset[-1]), boundaries)
 
     def block(self, first: int, last: int) -> ConformerBlock:
-        """Conformers ``first:last`` as they were read, without the records' text and lines."""
+        """Return conformers ``first:last`` as they were read, without the records' text and lines."""
         start, stop, _ = slice(first, last).indices(len(self))
-        offset = self.column("atom_offset", start, stop)
-        known: dict[str, Any] = {}
-        if "bond_offset" in self.columns:
-            bond_offset = self.column("bond_offset", start, stop)
-            known["bond_offset"] = bond_offset - bond_offset[0]
-        for name in ("isotope", "bonds", "charge", "multiplicity", "record"):
-            if name in self.columns:
-                values = self.column(name, start, stop)
-                known[name] = values if name == "isotope" else values.astype(np.int64)
+        known = {name: self.column(name, start, stop) for name in INPUT_COLUMNS if name in self.columns}
+        offset = known.pop("atom_offset")
+        for name, values in known.items():
+            if values.dtype == object:
+                known[name] = values.tolist()
+            elif name not in PER_ATOM:
+                known[name] = values.astype(np.int64)
+        if "bond_offset" in known:
+            known["bond_offset"] -= known["bond_offset"][:1]
         return ConformerBlock.from_arrays(
-            self.column("atomic_number", start, stop),
-            self.column("position", start, stop),
-            offset - offset[0],
-            title=self.column("title", start, stop).tolist(),
-            source=self.column("source", start, stop).tolist(),
+            offset=offset - offset[0],
             properties=self.properties(start, stop),
             atom_data=self._atom_data(start, stop),
             **known,
         )
 
     def blocks(self, block_size: int = BLOCK_ROWS) -> Iterator[ConformerBlock]:
-        """All conformers, `block_size` at a time."""
+        """Yield all conformers, `block_size` at a time."""
         for first in range(0, len(self), block_size):
             yield self.block(first, first + block_size)
 
     def conformer(self, m: int) -> Conformer:
-        """Conformer m as it was read, from 0; negative numbers count from the end.
+        """Return conformer m as it was read, from 0; negative numbers count from the end.
 
         Raises:
             MolgiaeError: if there is none.
@@ -149,43 +145,40 @@ class EmbeddingFile:
         return self.block(row, row + 1)[0]
 
     def properties(self, first: int = 0, last: int | None = None) -> list[Mapping[str, str]]:
-        """The properties of conformers ``first:last``; those that are absent or empty are left out."""
+        """Return the properties of conformers ``first:last``; those that are absent or empty are left out."""
         start, stop, _ = slice(first, last).indices(len(self))
         found: list[dict[str, str]] = [{} for _ in range(start, stop)]
-        for name, (key, dataset) in self._layout.properties.items():
-            with reading(self.path):
-                values = values_of(f"properties/{name}", dataset, PROPERTY, start, stop)
-                for mapping, value in zip(found, values, strict=True):
+        with reading(self.path):
+            for name, stored in self._layout.properties.items():
+                for mapping, value in zip(found, stored.read(start, stop), strict=True):
                     if value:
-                        mapping.update(_pairs(value) if name == OTHER_PROPERTIES else {key: value})
+                        mapping.update(_pairs(value) if name == OTHER_PROPERTIES else {stored.key: value})
         return list(found)
 
     def _atom_data(self, start: int, stop: int) -> list[AtomData]:
-        """Further columns of the atoms of conformers ``start:stop``; those without a value are left out."""
+        """Return further columns of the atoms of conformers ``start:stop``; those without a value are left out."""
         found: list[dict[str, NDArray[Any]]] = [{} for _ in range(start, stop)]
         if not self._layout.atom_data:
             return list(found)
         offset = self.column("atom_offset", start, stop)
-        for name, one in self._layout.atom_data.items():
-            shown = f"atom_data/{name}"
-            with reading(self.path):
-                values = values_of(shown, one.dataset, one.column, int(offset[0]), int(offset[-1]))
-                for data, first, last in zip(found, offset - offset[0], offset[1:] - offset[0], strict=False):
-                    rows = values[first:last]
-                    if one.kind == "S" and rows.any():
-                        data[one.key] = rows.astype(str)
-                    elif one.kind != "S" and not np.isnan(rows).all():
-                        if one.kind != "R" and not np.isfinite(rows).all():
-                            raise DamagedError(shown, "lacks values of some atoms", "values of all or none")
-                        data[one.key] = rows.astype(NUMPY_TYPES[one.kind])
+        with reading(self.path):
+            for stored in self._layout.atom_data.values():
+                parts = np.split(self._read(stored, start, stop), offset[1:-1] - offset[0])
+                for data, rows in zip(found, parts, strict=False):
+                    absent = rows == "" if stored.kind == "S" else np.isnan(rows)
+                    if absent.all():
+                        continue
+                    if stored.kind in "IL" and not np.isfinite(rows).all():
+                        raise DamagedError(stored.name, "lacks values of some atoms", "values of all or none")
+                    data[stored.key] = rows.astype(NUMPY_TYPES[stored.kind])
         return list(found)
 
     def rejected(self) -> Iterator[Rejected]:
-        """The refused records, one by one."""
-        fields = ("source", "record", "title", "line", "reason")
+        """Return the rejected records, one by one."""
         for start in range(0, self._layout.rows["rejected"], SCAN_ROWS):
             with reading(self.path):
-                rows = [self._rows(f"rejected/{name}", start, start + SCAN_ROWS).tolist() for name in fields]
+                columns = [self._layout.datasets[name] for name in REJECTED_COLUMNS]
+                rows = [stored.read(start, start + SCAN_ROWS).tolist() for stored in columns]
             yield from (Rejected(*row) for row in zip(*rows, strict=True))
 
     def verify(self) -> None:
@@ -202,7 +195,7 @@ class EmbeddingFile:
             pass
 
     def summary(self) -> dict[str, Any]:
-        """What is in the file, as plain data.
+        """Return what is in the file, as plain data.
 
         Keys: path, bytes, the root attributes, conformers, rejected, rejected_reasons (numbers in them
         replaced by ``#``), dimension, columns, properties, atoms, atoms_smallest, atoms_largest,
@@ -210,13 +203,9 @@ class EmbeddingFile:
         in_domain (conformers of each value).
         """
         sizes = np.diff(self.column("atom_offset"))
-        reasons = Counter(refused.kind for refused in self.rejected())
-        keys = {name: key for name, (key, _) in self._layout.properties.items()}
-        tallies: dict[str, Any] = {
-            name: self._tally(name)
-            for name in ("pose_defined", "order_defined", "point_group", "in_domain")
-            if name in self.columns
-        }
+        reasons = Counter(rejected.kind for rejected in self.rejected())
+        properties = self._layout.properties.items()
+        tallied = ("pose_defined", "order_defined", "point_group", "in_domain")
         return {
             "path": str(self.path),
             "bytes": self.path.stat().st_size,
@@ -226,32 +215,34 @@ class EmbeddingFile:
             "rejected_reasons": dict(reasons.most_common()),
             "dimension": self.dimension,
             "columns": list(self.columns),
-            "properties": [key for name, key in keys.items() if name != OTHER_PROPERTIES],
+            "properties": [stored.key for name, stored in properties if name != OTHER_PROPERTIES],
             "atoms": self.n_atoms,
             "atoms_smallest": int(sizes.min(initial=self.n_atoms)),
             "atoms_largest": int(sizes.max(initial=0)),
             "atomic_numbers": self._tally("atomic_number"),
-            **tallies,
+            **{name: self._tally(name) for name in tallied if name in self.columns},
         }
 
     def _tally(self, name: str) -> dict[str, int]:
+        """Return how often each value occurs."""
         counts: Counter[str] = Counter()
+        stored = self._layout.datasets[name]
         with reading(self.path):
-            for start in range(0, self._layout.rows[SCHEMA[name].per], SCAN_ROWS):
-                values, times = np.unique(self._rows(name, start, start + SCAN_ROWS), return_counts=True)
+            for start in range(0, len(stored.dataset), SCAN_ROWS):
+                values, times = np.unique(stored.read(start, start + SCAN_ROWS), return_counts=True)
                 counts.update(dict(zip(map(str, values.tolist()), times.tolist(), strict=True)))
         return dict(counts)
 
 
 def read_hdf5_blocks(path: str | os.PathLike[str], block_size: int = BLOCK_ROWS) -> Iterator[ConformerBlock]:
-    """Conformers of a molgiae HDF5 file, in the order and pose they were first read in.
+    """Yield the conformers of a molgiae HDF5 file, in the order and pose they were first read in.
 
     Args:
         path: a file of schema version 1.
         block_size: conformers in a block; the last one may be smaller.
 
     Yields:
-        Blocks whose `source` and `record` are those of the original file; bonds are not kept in HDF5.
+        Blocks whose `source` and `record` are those of the original file.
 
     Raises:
         MolgiaeError: as `EmbeddingFile`.

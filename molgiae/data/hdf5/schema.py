@@ -1,18 +1,19 @@
-"""HDF5 schema, version 1: every dataset of an output file, its type, shape, unit and meaning.
+"""HDF5 schema, version 1: every dataset of an output file, stated once, as a row of `COLUMNS`.
 
-The writer, the reader and the table in the README derive from `SCHEMA`. Only integers, floats and strings
-occur, so that stock R (rhdf5, hdf5r) and MATLAB read everything: no booleans, enums or compound types.
+Files are allocated, written, read and checked by these rows, and the table in the README is made of them: a new
+column is a new row. Only integers, floats and strings occur, so that stock R (rhdf5, hdf5r) and MATLAB read
+everything: no booleans, enums or compound types.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from molgiae.config import MAX_ATOMIC_NUMBER
 
@@ -40,16 +41,17 @@ REQUIRED_ATTRIBUTES = ("schema_version", "molgiae_version", "model", "model_sha2
 
 STRING = "string"
 
-COUNTS = (0, np.iinfo(np.int64).max)
-"""What is counted from 1; 0 stands for unknown, as of conformers made in Python."""
-
-Axis = Literal["conformer", "boundary", "atom", "bond", "rejected"]
-Origin = Literal["input", "embedding", "command"]
+AXES = {"M": "conformer", "M+1": "boundary", "N": "atom", "B": "bond", "K": "rejected"}
+"""What rows belong to: M conformers, the boundaries between them, N atoms, B bonds, K rejected records."""
 
 LEAST_ROWS = {"atom": 1, "bond": 0}
 """Axes whose rows belong to conformers, and how many a conformer has at least; dataset ``AXIS_offset`` divides them."""
 
-LENGTH: dict[Axis, str] = {"conformer": "M", "boundary": "M + 1", "atom": "N", "bond": "B", "rejected": "K"}
+COUNTED = (0, np.iinfo(np.int64).max)
+COUNTED_32 = (0, np.iinfo(np.int32).max)
+"""Limits of what is counted from 1; 0 stands for unknown, as of conformers made in Python."""
+
+Origin = Literal["input", "embedding", "command"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,11 @@ class Column:
     Attributes:
         name: path in the file.
         dtype: numpy code, or ``"string"`` for variable-length UTF-8.
-        per: what a row belongs to.
-        shape: trailing axes; ``"D"`` is the size of the embedding.
+        axes: rows, a key of `AXES`, and after a blank each further axis: its length, or a letter where files differ,
+            D for the size of the embedding.
         unit: ``"1"`` for pure numbers, ``"text"`` for strings.
-        description: one sentence.
         origin: copied from the input, computed by every embedding, or added by one command.
+        description: one sentence.
         values: the only values allowed; empty for any.
         required: whether files without it are damaged; otherwise molgiae 0.1 did not write it.
         finite: whether a float must be a finite number.
@@ -73,26 +75,29 @@ class Column:
 
     name: str
     dtype: str
-    per: Axis
-    shape: tuple[int | str, ...]
+    axes: str
     unit: str
+    origin: Origin
     description: str
-    origin: Origin = "input"
     values: tuple[str | int, ...] = ()
     required: bool = True
     finite: bool = True
     limits: tuple[int, int] | None = None
     numbers_atoms: bool = False
 
-    def trailing(self, dimension: int) -> tuple[int, ...]:
-        """Trailing axes with ``"D"`` replaced by the size of the embedding."""
-        return tuple(dimension if axis == "D" else int(axis) for axis in self.shape)
+    @property
+    def per(self) -> str:
+        """What a row belongs to, a value of `AXES`."""
+        return AXES[self.axes.split()[0]]
 
     @property
-    def bounds(self) -> tuple[int, int]:
-        """Least and greatest whole number that may stand there."""
-        of_type = np.iinfo(self.dtype)
-        return self.limits or (int(of_type.min), int(of_type.max))
+    def shape(self) -> tuple[int | str, ...]:
+        """The axes behind the rows."""
+        return tuple(int(axis) if axis.isdecimal() else axis for axis in self.axes.split()[1:])
+
+    def trailing(self, dimension: int) -> tuple[int, ...]:
+        """Return the axes behind the rows with ``"D"`` replaced by the size of the embedding."""
+        return tuple(dimension if axis == "D" else int(axis) for axis in self.shape)
 
     @property
     def type_name(self) -> str:
@@ -103,338 +108,133 @@ class Column:
         return f"fixed string of {dtype.itemsize}" if dtype.kind == "S" else dtype.name
 
     def stored_dtype(self) -> np.dtype[np.generic]:
-        """The type as h5py wants it."""
+        """Return the type as h5py wants it."""
         return h5py.string_dtype("utf-8") if self.dtype == STRING else np.dtype(self.dtype)
 
+    def size(self, conformers: int, atoms: int, dimension: int = 0) -> tuple[int, ...]:
+        """Return the shape of the values of M conformers with N atoms in all."""
+        return (atoms if self.per == "atom" else conformers, *self.trailing(dimension))
 
-_COLUMNS = (
-    Column("embedding", "f4", "conformer", ("D",), "1", "invariant embedding", "embedding"),
-    Column(
-        "rotation",
-        "f8",
-        "conformer",
-        (3, 3),
-        "1",
-        "proper rotation R from the canonical frame to the input",
-        "embedding",
-    ),
-    Column(
-        "translation",
-        "f8",
-        "conformer",
-        (3,),
-        "angstrom",
-        "translation t from the canonical frame to the input",
-        "embedding",
-    ),
-    Column(
-        "permutation",
-        "i4",
-        "atom",
-        (),
-        "1",
-        "input atom (from 0, within its conformer) that stands at this place of the canonical order",
-        "embedding",
-        numbers_atoms=True,
-    ),
-    Column("atom_offset", "i8", "boundary", (), "1", "first atom row of each conformer; the last entry is N"),
-    Column(
-        "atomic_number",
-        "u1",
-        "atom",
-        (),
-        "1",
-        "atomic number, in the order of the input",
-        limits=(1, MAX_ATOMIC_NUMBER),
-    ),
-    Column(
-        "isotope",
-        "u2",
-        "atom",
-        (),
-        "1",
-        "mass number of the isotope, in the order of the input; 0 is the natural mixture",
-        required=False,
-    ),
-    Column(
-        "position", "f8", "atom", (3,), "angstrom", "coordinates as read, in the order and pose of the input"
-    ),
-    Column(
-        "canonical_position",
-        "f8",
-        "atom",
-        (3,),
-        "angstrom",
-        "coordinates in the canonical order and pose",
-        "embedding",
-    ),
-    Column("title", STRING, "conformer", (), "text", "first line of an SDF record, comment of an XYZ frame"),
-    Column(
-        "source", STRING, "conformer", (), "text", "file the conformer was read from; - is standard input"
-    ),
-    Column("record", "i8", "conformer", (), "1", "number of the record in its source, from 1", limits=COUNTS),
-    Column("charge", "i4", "conformer", (), "elementary charge", "total charge of the record"),
-    Column(
-        "multiplicity",
-        "i4",
-        "conformer",
-        (),
-        "1",
-        "spin multiplicity of the record; 0 where it does not say",
-        required=False,
-        limits=(0, np.iinfo(np.int32).max),
-    ),
-    Column(
-        "bond_offset",
-        "i8",
-        "boundary",
-        (),
-        "1",
-        "first row in bonds of each conformer; the last entry is B",
-        required=False,
-    ),
-    Column(
-        "bonds",
-        "i4",
-        "bond",
-        (2,),
-        "1",
-        "atoms of each bond of the record (from 0, within its conformer), the lesser first; none where it lists none",
-        required=False,
-        numbers_atoms=True,
-    ),
-    Column(
-        "pose_defined",
-        "S4",
-        "conformer",
-        (),
-        "text",
-        "full: the rotation is unique; axis: only the direction of one axis is; none: no orientation is",
-        "embedding",
-        ("full", "axis", "none"),
-    ),
-    Column(
-        "order_defined",
-        "u1",
-        "conformer",
-        (),
-        "1",
-        "1: the order of the atoms is unique; 0: equivalent atoms could change places",
-        "embedding",
-        (0, 1),
-    ),
-    Column(
-        "symmetry_number",
-        "i4",
-        "conformer",
-        (),
-        "1",
-        "rotations that leave the conformer as it is, up to 0.02 A; 0: infinitely many",
-        "embedding",
-        limits=(0, np.iinfo(np.int32).max),
-    ),
-    Column(
-        "point_group",
-        "S8",
-        "conformer",
-        (),
-        "text",
-        "Schoenflies symbol, up to 0.02 A: C1, Cs, C2v, S4, D3d, Td; C*v and D*h are linear, Kh is an atom",
-        "embedding",
-    ),
-    Column(
-        "stability",
-        "f8",
-        "conformer",
-        (),
-        "angstrom",
-        "about the noise on the coordinates that makes the canonical pose or order jump",
-        "embedding",
-        finite=False,
-    ),
-    Column(
-        "in_domain",
-        "u1",
-        "conformer",
-        (),
-        "1",
-        "1: elements, size, charge and bonds are within what the model was trained on; 0: they are not",
-        "embedding",
-        (0, 1),
-    ),
-    Column(
-        "domain_reason",
-        STRING,
-        "conformer",
-        (),
-        "text",
-        "why in_domain is 0: the rule, and what was found; empty where it is 1",
-        "embedding",
-    ),
-    Column(
-        "reconstructed_position",
-        "f8",
-        "atom",
-        (3,),
-        "angstrom",
-        "coordinates as predicted from the embedding, in the order and pose of the input",
-        "command",
-    ),
-    Column(
-        "reconstructed_atomic_number",
-        "u1",
-        "atom",
-        (),
-        "1",
-        "atomic number as predicted from the embedding, in the order of the input",
-        "command",
-        limits=(0, MAX_ATOMIC_NUMBER),
-    ),
-    Column(
-        "aligned_position",
-        "f8",
-        "atom",
-        (3,),
-        "angstrom",
-        "coordinates in the order and pose of the reference; rotation, translation and permutation lead from "
-        "them to the input as they do from canonical_position",
-        "command",
-    ),
-    Column(
-        "rmsd",
-        "f8",
-        "conformer",
-        (),
-        "angstrom",
-        "RMSD of the reconstruction, or to the reference after alignment",
-        "command",
-    ),
-    Column(
-        "rmsd_before",
-        "f8",
-        "conformer",
-        (),
-        "angstrom",
-        "RMSD to the reference as read: poses and orders of the inputs",
-        "command",
-    ),
-    Column(
-        "rmsd_group_action",
-        "f8",
-        "conformer",
-        (),
-        "angstrom",
-        "RMSD to the reference by the group actions alone, before refinement",
-        "command",
-    ),
-    Column(
-        "match",
-        "S5",
-        "conformer",
-        (),
-        "text",
-        "bonds: matched so that bonds lie on bonds; atoms: any matching within elements",
-        "command",
-        ("bonds", "atoms"),
-    ),
-    Column(
-        "proven",
-        "u1",
-        "conformer",
-        (),
-        "1",
-        "1: no other rotation and matching has a lesser RMSD; 0: the best that was found",
-        "command",
-        (0, 1),
-    ),
-    Column(
-        "reflected",
-        "u1",
-        "conformer",
-        (),
-        "1",
-        "1: mirrored before the alignment, every position x to -x; rotation and translation lead to the mirror image",
-        "command",
-        (0, 1),
-    ),
-    Column("rejected/source", STRING, "rejected", (), "text", "file of the refused record"),
-    Column(
-        "rejected/record",
-        "i8",
-        "rejected",
-        (),
-        "1",
-        "number of the refused record in its source, from 1",
-        limits=COUNTS,
-    ),
-    Column(
-        "rejected/title", STRING, "rejected", (), "text", "title of the refused record, if it was legible"
-    ),
-    Column(
-        "rejected/line",
-        "i8",
-        "rejected",
-        (),
-        "1",
-        "line where the refused record starts, from 1",
-        limits=COUNTS,
-    ),
-    Column("rejected/reason", STRING, "rejected", (), "text", "why the record was refused"),
+    def allowed(self, values: NDArray[Any]) -> tuple[ArrayLike, str]:
+        """Return which of some values may stand in the column, and what these are in words."""
+        if self.values:
+            found = values.astype(str) if np.dtype(self.dtype).kind == "S" else values
+            return np.isin(found, self.values), ", ".join(map(str, self.values))
+        kind = self.stored_dtype().kind
+        if kind == "f" and self.finite:
+            return np.isfinite(values), "finite numbers"
+        if kind in "iu":
+            of_type = np.iinfo(self.dtype)
+            least, most = self.limits or (int(of_type.min), int(of_type.max))
+            return (values >= least) & (values <= most), f"{least} to {most}"
+        return True, "any"
+
+
+# fmt: off
+COLUMNS = (
+    Column("embedding", "f4", "M D", "1", "embedding", "invariant embedding"),
+    Column("rotation", "f8", "M 3 3", "1", "embedding",
+           "proper rotation R from the canonical frame to the input"),
+    Column("translation", "f8", "M 3", "angstrom", "embedding",
+           "translation t from the canonical frame to the input"),
+    Column("permutation", "i4", "N", "1", "embedding",
+           "input atom (from 0, within its conformer) that stands at this place of the canonical order",
+           numbers_atoms=True),
+    Column("atom_offset", "i8", "M+1", "1", "input",
+           "first atom row of each conformer; the last entry is N"),
+    Column("atomic_number", "u1", "N", "1", "input",
+           "atomic number, in the order of the input", limits=(1, MAX_ATOMIC_NUMBER)),
+    Column("isotope", "u2", "N", "1", "input",
+           "mass number of the isotope, in the order of the input; 0 is the natural mixture", required=False),
+    Column("position", "f8", "N 3", "angstrom", "input",
+           "coordinates as read, in the order and pose of the input"),
+    Column("canonical_position", "f8", "N 3", "angstrom", "embedding",
+           "coordinates in the canonical order and pose"),
+    Column("title", STRING, "M", "text", "input",
+           "first line of an SDF record, comment of an XYZ frame"),
+    Column("source", STRING, "M", "text", "input",
+           "file the conformer was read from; - is standard input"),
+    Column("record", "i8", "M", "1", "input",
+           "number of the record in its source, from 1", limits=COUNTED),
+    Column("charge", "i4", "M", "elementary charge", "input", "total charge of the record"),
+    Column("multiplicity", "i4", "M", "1", "input",
+           "spin multiplicity of the record; 0 where it does not say", required=False, limits=COUNTED_32),
+    Column("bond_offset", "i8", "M+1", "1", "input",
+           "first row in bonds of each conformer; the last entry is B", required=False),
+    Column("bonds", "i4", "B 2", "1", "input",
+           "atoms of each bond of the record (from 0, within its conformer), the lesser first; none where it lists "
+           "none", required=False, numbers_atoms=True),
+    Column("pose_defined", "S4", "M", "text", "embedding",
+           "full: the rotation is unique; axis: only the direction of one axis is; none: no orientation is",
+           values=("full", "axis", "none")),
+    Column("order_defined", "u1", "M", "1", "embedding",
+           "1: the order of the atoms is unique; 0: equivalent atoms could change places", values=(0, 1)),
+    Column("symmetry_number", "i4", "M", "1", "embedding",
+           "rotations that leave the conformer as it is, up to 0.02 A; 0: infinitely many", limits=COUNTED_32),
+    Column("point_group", "S8", "M", "text", "embedding",
+           "Schoenflies symbol, up to 0.02 A: C1, Cs, C2v, S4, D3d, Td; C*v and D*h are linear, Kh is an atom"),
+    Column("stability", "f8", "M", "angstrom", "embedding",
+           "about the noise on the coordinates that makes the canonical pose or order jump", finite=False),
+    Column("in_domain", "u1", "M", "1", "embedding",
+           "1: elements, size, charge and bonds are within what the model was trained on; 0: they are not",
+           values=(0, 1)),
+    Column("domain_reason", STRING, "M", "text", "embedding",
+           "why in_domain is 0: the rule, and what was found; empty where it is 1"),
+    Column("reconstructed_position", "f8", "N 3", "angstrom", "command",
+           "coordinates as predicted from the embedding, in the order and pose of the input"),
+    Column("reconstructed_atomic_number", "u1", "N", "1", "command",
+           "atomic number as predicted from the embedding, in the order of the input", limits=(0, MAX_ATOMIC_NUMBER)),
+    Column("aligned_position", "f8", "N 3", "angstrom", "command",
+           "coordinates in the order and pose of the reference; rotation, translation and permutation lead from "
+           "them to the input as they do from canonical_position"),
+    Column("rmsd", "f8", "M", "angstrom", "command",
+           "RMSD of the reconstruction, or to the reference after alignment"),
+    Column("rmsd_before", "f8", "M", "angstrom", "command",
+           "RMSD to the reference as read: poses and orders of the inputs"),
+    Column("rmsd_group_action", "f8", "M", "angstrom", "command",
+           "RMSD to the reference by the group actions alone, before refinement"),
+    Column("match", "S5", "M", "text", "command",
+           "bonds: matched so that bonds lie on bonds; atoms: any matching within elements", values=("bonds", "atoms")),
+    Column("proven", "u1", "M", "1", "command",
+           "1: no other rotation and matching has a lesser RMSD; 0: the best that was found", values=(0, 1)),
+    Column("reflected", "u1", "M", "1", "command",
+           "1: mirrored before the alignment, every position x to -x; rotation and translation lead to the mirror "
+           "image", values=(0, 1)),
+    Column("rejected/source", STRING, "K", "text", "input", "file of the rejected record"),
+    Column("rejected/record", "i8", "K", "1", "input",
+           "number of the rejected record in its source, from 1", limits=COUNTED),
+    Column("rejected/title", STRING, "K", "text", "input",
+           "title of the rejected record, if it was legible"),
+    Column("rejected/line", "i8", "K", "1", "input",
+           "line where the rejected record starts, from 1", limits=COUNTED),
+    Column("rejected/reason", STRING, "K", "text", "input", "why the record was rejected"),
 )
 
-SCHEMA: dict[str, Column] = {column.name: column for column in _COLUMNS}
-
-PROPERTY = Column(
-    "properties/KEY",
-    STRING,
-    "conformer",
-    (),
-    "text",
-    "value of one property of the input, as written there; empty where the record has none",
-)
+PROPERTY = Column("properties/KEY", STRING, "M", "text", "input",
+    "value of one property of the input, as written there; empty where the record has none")
 """Pattern of the datasets in the group ``properties``; the attribute ``key`` holds the key as it stood."""
 
-ATOM_DATA = Column(
-    "atom_data/NAME",
-    "f8",
-    "atom",
-    ("w",),
-    "as in the input",
+ATOM_DATA = Column("atom_data/NAME", "f8", "N w", "as in the input", "input",
     "further column of the atom lines of extended XYZ, in the order and pose of the input, text as UTF-8 strings; the "
     "attribute kind is R, I, L or S as there; NaN or empty where a record has none; w is left out where it is 1",
-    finite=False,
-)
+    finite=False)
 """Pattern of the datasets in the group ``atom_data``; the attribute ``key`` holds the name as it stood."""
 
-PREDICTION = Column(
-    "predictions/SYMBOL",
-    "f8",
-    "conformer",
-    (),
-    "of the property",
-    "a property as a fine-tuned model predicts it; the attribute unit of the dataset says in which unit",
-    finite=False,
-)
-PREDICTION_STD = replace(
-    PREDICTION,
-    name="predictions/SYMBOL_std",
-    description="its uncertainty: half-width of an interval that holds the value in about 68 % of cases",
-)
+PREDICTION = Column("predictions/SYMBOL", "f8", "M", "of the property", "command",
+    "a property as a fine-tuned model predicts it; the attribute unit of the dataset says in which unit", finite=False)
+PREDICTION_STD = replace(PREDICTION, name="predictions/SYMBOL_std",
+    description="its uncertainty: half-width of an interval that holds the value in about 68 % of cases")
 """Patterns of the datasets in the group ``predictions``, which is there in files of predictions only."""
 
-PROJECTION = Column(
-    "projection",
-    "f4",
-    "conformer",
-    ("P",),
-    "of the projection",
-    "invariant projection of an equivariant latent; only where embed was asked for one, which the description names",
-)
+PROJECTION = Column("projection", "f4", "M P", "of the projection", "command",
+    "invariant projection of an equivariant latent; only where embed was asked for one, which the description names")
 """Pattern of the dataset of `molgiae.model.projections`; P depends on projection and model."""
+# fmt: on
 
-INPUT_COLUMNS = tuple(c.name for c in _COLUMNS if c.origin == "input" and c.per != "rejected")
-EMBEDDING_COLUMNS = tuple(c.name for c in _COLUMNS if c.origin == "embedding")
-REJECTED_COLUMNS = tuple(c.name for c in _COLUMNS if c.per == "rejected")
+SCHEMA: dict[str, Column] = {column.name: column for column in COLUMNS}
+INPUT_COLUMNS = tuple(c.name for c in COLUMNS if c.origin == "input" and c.per != "rejected")
+EMBEDDING_COLUMNS = tuple(c.name for c in COLUMNS if c.origin == "embedding")
+REJECTED_COLUMNS = tuple(c.name for c in COLUMNS if c.per == "rejected")
 
 OTHER_PROPERTIES = "%other"
 """Dataset in ``properties`` for the pairs whose keys got no dataset of their own, as JSON objects."""
@@ -444,7 +244,7 @@ _ESCAPES = {ord("%"): "%25", ord("/"): "%2F", 0: "%00"}
 
 @lru_cache(maxsize=4096)
 def property_name(key: str) -> str:
-    """Name of the dataset for a property key: HDF5 forbids ``/``, ``.`` alone and empty names.
+    """Return the name of the dataset for a property key: HDF5 forbids ``/``, ``.`` alone and empty names.
 
     Percent signs, slashes and NUL are written as %25, %2F and %00, leading dots as %2E, the empty key as a
     single percent sign, which no other key can become.
@@ -455,7 +255,7 @@ def property_name(key: str) -> str:
 
 
 def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column, Column]:
-    """The dataset of a predicted property and that of its uncertainty.
+    """Return the columns of a predicted property and of its uncertainty.
 
     Args:
         symbol: of the property; escaped in names of datasets as keys of properties are.
@@ -469,14 +269,11 @@ def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column
     )
 
 
-def schema_table(
-    columns: Iterable[Column] = (*_COLUMNS, PROPERTY, ATOM_DATA, PREDICTION, PREDICTION_STD, PROJECTION),
-) -> str:
-    """The schema as a markdown table: M conformers, N atoms and B bonds in all, K refused records, D embedding."""
+def schema_table() -> str:
+    """Return the schema as a markdown table, the letters of its shapes as in `AXES`."""
     rows = ["| dataset | shape | type | unit | meaning |", "|---|---|---|---|---|"]
-    rows += [
-        f"| `{c.name}` | ({', '.join(map(str, (LENGTH[c.per], *c.shape)))}{'' if c.shape else ','}) "
-        f"| {c.type_name} | {c.unit} | {c.description} |"
-        for c in columns
-    ]
+    for c in (*COLUMNS, PROPERTY, ATOM_DATA, PREDICTION, PREDICTION_STD, PROJECTION):
+        axes = [axis.replace("+", " + ") for axis in c.axes.split()]
+        shape = ", ".join(axes) + ("," if len(axes) == 1 else "")
+        rows.append(f"| `{c.name}` | ({shape}) | {c.type_name} | {c.unit} | {c.description} |")
     return "\n".join(rows) + "\n"

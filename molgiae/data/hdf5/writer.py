@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from molgiae import __version__
 from molgiae.data.conformer import AtomData, ConformerBlock, Rejected
-from molgiae.data.hdf5.reader import EmbeddingFile, read_hdf5_blocks
 from molgiae.data.hdf5.schema import (
     ATOM_DATA,
     CONVENTION,
@@ -31,21 +30,17 @@ from molgiae.data.hdf5.schema import (
     STRING,
     Column,
     property_name,
-    schema_table,
 )
 from molgiae.data.partial import PartialFile, SteadyFile
 from molgiae.data.xyz.comment import KINDS
 from molgiae.errors import ConfigError, ShapeError
 
-__all__ = ["EmbeddingFile", "Hdf5Writer", "read_hdf5_blocks", "schema_table"]
-
-COPIED = ("atomic_number", "isotope", "position", "bonds", "record", "charge", "multiplicity")
-"""Columns that are attributes of a block under the same name."""
-
 FLUSH_ROWS = 4096
 FLUSH_ATOMS = 1 << 20
+"""Conformers and atoms that are kept before they are written."""
 CHUNK_BYTES = 1 << 17
 MAX_CHUNK_ROWS = 4096
+"""Size of the pieces in which HDF5 keeps a dataset."""
 MAX_PROPERTIES = 256
 """Keys with a dataset of their own; the pairs of later keys go to ``properties/%other`` as JSON."""
 MAX_KEY_LENGTH = 1024
@@ -111,11 +106,7 @@ class Hdf5Writer:
         if model_choice:
             self._attributes["model_choice"] = model_choice
         self._partial = PartialFile(path, overwrite=overwrite)
-        self._pending: dict[str, list[NDArray[Any]]] = {}
-        self._pending_properties: list[Mapping[str, str]] = []
-        self._pending_atom_data: list[tuple[AtomData, int]] = []
-        self._pending_rejected: list[Rejected] = []
-        self._pending_atoms = 0
+        self._forget_pending()
 
     def __enter__(self) -> Self:
         with self._partial.reporting():
@@ -155,11 +146,11 @@ class Hdf5Writer:
         given = columns or {}
         if set(given) != set(self.columns):
             raise ShapeError(f"columns {sorted(given)} were given, expected {sorted(self.columns)}")
-        arrays = self._input_arrays(block)
+        arrays = self._of_input(block)
         for name in self.columns:
             column = self._schema[name]
-            rows = len(block) if column.per == "conformer" else len(block.atomic_number)
-            arrays[name] = _checked(column, given[name], (rows, *column.trailing(self._dimension)))
+            shape = column.size(len(block), len(block.atomic_number), self._dimension)
+            arrays[name] = _checked(column, given[name], shape)
         for name, array in arrays.items():
             self._pending.setdefault(name, []).append(array)
         self._pending_properties += block.properties
@@ -186,20 +177,33 @@ class Hdf5Writer:
             self._properties.write(self._pending_properties)
             self._atom_data.write(self._pending_atom_data)
             for name in REJECTED_COLUMNS:
-                values = [getattr(r, name.removeprefix("rejected/")) for r in self._pending_rejected]
-                text = SCHEMA[name].dtype == STRING
-                _extend(self._file[name], _strings(values) if text else np.array(values))
+                values = [
+                    getattr(record, name.removeprefix("rejected/")) for record in self._pending_rejected
+                ]
+                _extend(
+                    self._file[name], _strings(values) if SCHEMA[name].dtype == STRING else np.array(values)
+                )
             self._disk.check()
-        self._pending, self._pending_properties, self._pending_rejected = {}, [], []
-        self._pending_atom_data, self._pending_atoms = [], 0
+        self._forget_pending()
 
-    def _input_arrays(self, block: ConformerBlock) -> dict[str, NDArray[Any]]:
-        return {
+    def _forget_pending(self) -> None:
+        self._pending: dict[str, list[NDArray[Any]]] = {}
+        self._pending_properties: list[Mapping[str, str]] = []
+        self._pending_atom_data: list[tuple[AtomData, int]] = []
+        self._pending_rejected: list[Rejected] = []
+        self._pending_atoms = 0
+
+    def _of_input(self, block: ConformerBlock) -> dict[str, NDArray[Any]]:
+        """Return the columns that are copied from the input, offsets as they are in the file."""
+        arrays: dict[str, NDArray[Any]] = {
             "atom_offset": block.offset[1:] + self.atoms,
             "bond_offset": block.bond_offset[1:] + self.bonds,
-            **{name: _strings(getattr(block, name)) for name in ("title", "source")},
-            **{name: getattr(block, name) for name in COPIED},
         }
+        for name in INPUT_COLUMNS:
+            if name not in arrays:
+                values = getattr(block, name)
+                arrays[name] = _strings(values) if SCHEMA[name].dtype == STRING else values
+        return arrays
 
     def _create(self) -> None:
         attributes = self._file.attrs
@@ -217,8 +221,9 @@ class Hdf5Writer:
                 _create_dataset(self._file, name, column, column.trailing(self._dimension))
         for name in ("atom_offset", "bond_offset"):
             _extend(self._file[name], np.zeros(1, np.int64))
-        self._properties = _PropertyColumns(self._file.create_group("properties"))
-        self._atom_data = _AtomDataColumns(self._file)
+        self._file.create_group("properties")
+        self._properties = _Properties(self._file, "properties")
+        self._atom_data = _AtomData(self._file, "atom_data")
 
     @contextlib.contextmanager
     def _discarding_on_error(self) -> Iterator[None]:
@@ -235,97 +240,93 @@ class Hdf5Writer:
         self._partial.discard()
 
 
-class _PropertyColumns:
-    """One dataset of strings for each property key, all of them as long as the conformers are many."""
+class _OpenGroup:
+    """A group whose datasets are made when the first record has them: all as long as the rows so far.
 
-    def __init__(self, group: h5py.Group) -> None:
-        self._group = group
+    Rows without a value are written, too, as "" or NaN: rhdf5 crashes on strings that were never written.
+
+    Args:
+        file: to write to.
+        group: path of the group, which is made with its first dataset.
+    """
+
+    def __init__(self, file: h5py.File, group: str) -> None:
+        self._file, self._group = file, group
         self._datasets: dict[str, h5py.Dataset] = {}
         self._rows = 0
 
+    def _has_room_for(self, name: str) -> bool:
+        return len(self._datasets) < MAX_PROPERTIES and len(name) <= MAX_KEY_LENGTH
+
+    def _make(self, name: str, column: Column, trailing: tuple[int, ...], **attributes: str) -> None:
+        dataset = _create_dataset(self._file, f"{self._group}/{name}", column, trailing)
+        dataset.attrs.update(attributes)
+        for start in range(0, self._rows, FLUSH_ATOMS):
+            _extend(dataset, _missing(dataset, min(FLUSH_ATOMS, self._rows - start)))
+        self._datasets[name] = dataset
+
+    def _extend(self, values: Mapping[str, NDArray[Any]], rows: int) -> None:
+        """Add rows to every dataset, those of `values` where it has some."""
+        for name, dataset in self._datasets.items():
+            _extend(dataset, values[name] if name in values else _missing(dataset, rows))
+        self._rows += rows
+
+
+class _Properties(_OpenGroup):
+    """One dataset of strings for each property key."""
+
     def write(self, mappings: Sequence[Mapping[str, str]]) -> None:
-        """Add one row for each mapping to every dataset; keys met for the first time get theirs."""
+        """Add one row for each mapping."""
         values: dict[str, NDArray[np.object_]] = {}
         for row, mapping in enumerate(mappings):
             other: dict[str, str] = {}
             for key, value in mapping.items():
                 name = property_name(key)
-                if name not in self._datasets and not self._add(name, key):
-                    other[key] = str(value)
-                    continue
+                if name not in self._datasets:
+                    if not self._has_room_for(name):
+                        other[key] = str(value)
+                        continue
+                    self._make(name, PROPERTY, (), key=_clean(key))
                 if name not in values:
                     values[name] = _empty_strings(len(mappings))
                 values[name][row] = _clean(str(value))
             if other:
                 values.setdefault(OTHER_PROPERTIES, _empty_strings(len(mappings)))[row] = json.dumps(other)
         if OTHER_PROPERTIES in values and OTHER_PROPERTIES not in self._datasets:
-            self._create(OTHER_PROPERTIES, "")
-        # Rows without a value are written as "" too: rhdf5 crashes on strings that were never written.
-        empty = _empty_strings(len(mappings))
-        for name, dataset in self._datasets.items():
-            _extend(dataset, values.get(name, empty))
-        self._rows += len(mappings)
-
-    def _add(self, name: str, key: str) -> bool:
-        if len(self._datasets) >= MAX_PROPERTIES or len(name) > MAX_KEY_LENGTH:
-            return False
-        self._create(name, key)
-        return True
-
-    def _create(self, name: str, key: str) -> None:
-        dataset = _create_dataset(self._group, name, PROPERTY, ())
-        dataset.attrs["key"] = _clean(key)
-        for start in range(0, self._rows, FLUSH_ROWS):
-            _extend(dataset, _empty_strings(min(FLUSH_ROWS, self._rows - start)))
-        self._datasets[name] = dataset
+            self._make(OTHER_PROPERTIES, PROPERTY, (), key="")
+        self._extend(values, len(mappings))
 
 
-class _AtomDataColumns:
-    """One dataset for each further column of the atoms, made when the first record has it; as long as the atoms."""
-
-    def __init__(self, file: h5py.File) -> None:
-        self._file = file
-        self._datasets: dict[str, h5py.Dataset] = {}
-        self._rows = 0
+class _AtomData(_OpenGroup):
+    """One dataset for each further column of the atoms."""
 
     def write(self, records: Sequence[tuple[AtomData, int]]) -> None:
-        """Add the rows of records, each with its data and number of atoms, to every dataset."""
+        """Add the rows of records, each with its data and number of atoms."""
         size = sum(n for _, n in records)
         start, values = 0, dict[str, NDArray[Any]]()
         for data, n in records:
             for key, column in data.items():
-                name = self._dataset(key, column)
+                name = self._name(key, column)
                 if name is not None:
-                    rows = values.setdefault(name, self._missing(name, size))
-                    rows[start : start + n] = column
+                    if name not in values:
+                        values[name] = _missing(self._datasets[name], size)
+                    values[name][start : start + n] = column
             start += n
-        for name, dataset in self._datasets.items():
-            _extend(dataset, values[name] if name in values else self._missing(name, size))
-        self._rows += size
+        self._extend(values, size)
 
-    def _dataset(self, key: str, column: NDArray[Any]) -> str | None:
-        """Name of the dataset of a column; None if there are too many."""
+    def _name(self, key: str, column: NDArray[Any]) -> str | None:
+        """Return the name of the dataset of a column; None if there are too many."""
         kind, trailing = KINDS[column.dtype.kind], column.shape[1:]
         name = property_name(key)
         found = self._datasets.get(name)
         if found is not None and (found.attrs["kind"], found.shape[1:]) != (kind, trailing):
             name = f"{name}%{kind}{'x'.join(map(str, trailing))}"  # as no escaped name ends
         if name not in self._datasets:
-            if len(self._datasets) >= MAX_PROPERTIES or len(name) > MAX_KEY_LENGTH:
+            if not self._has_room_for(name):
                 return None
-            group = self._file.require_group("atom_data")
             dtype = STRING if kind == "S" else ATOM_DATA.dtype
-            dataset = _create_dataset(group, name, replace(ATOM_DATA, dtype=dtype), trailing)
-            dataset.attrs["key"], dataset.attrs["kind"] = _clean(key), kind
-            self._datasets[name] = dataset
-            for start in range(0, self._rows, FLUSH_ATOMS):
-                _extend(dataset, self._missing(name, min(FLUSH_ATOMS, self._rows - start)))
+            self._make(name, replace(ATOM_DATA, dtype=dtype), trailing, key=_clean(key), kind=kind)
         return name
-
-    def _missing(self, name: str, rows: int) -> NDArray[Any]:
-        dataset = self._datasets[name]
-        shape = (rows, *dataset.shape[1:])
-        return np.full(shape, "", object) if dataset.attrs["kind"] == "S" else np.full(shape, np.nan)
 
 
 def _create_dataset(group: h5py.Group, name: str, column: Column, trailing: tuple[int, ...]) -> h5py.Dataset:
@@ -351,17 +352,22 @@ def _extend(dataset: h5py.Dataset, rows: NDArray[Any]) -> None:
         dataset[start:] = rows
 
 
+def _missing(dataset: h5py.Dataset, rows: int) -> NDArray[Any]:
+    """Return rows of a dataset for records without a value."""
+    text = h5py.check_string_dtype(dataset.dtype) is not None
+    return np.full((rows, *dataset.shape[1:]), "" if text else np.nan, object if text else np.float64)
+
+
 def _checked(column: Column, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
-    """A copy of the values in the type of the column, so that the caller may use its buffer again."""
+    """Return a copy of the values in the type of the column, so that the caller may use its buffer again."""
     array = np.asarray(values)
     if array.shape != shape:
         raise ShapeError(f"column {column.name} has shape {array.shape}, expected {shape}")
     if column.values and len(array):
-        allowed = np.array(column.values)
-        found = array.astype(str) if allowed.dtype.kind == "U" else array
-        if not np.isin(found, allowed).all():
-            expected = ", ".join(map(str, column.values))
-            raise ConfigError(f"column {column.name} has values {set(found.tolist())}, expected {expected}")
+        right, expected = column.allowed(array)
+        if not np.all(right):
+            found = set(array.tolist())
+            raise ConfigError(f"column {column.name} has values {found}, expected {expected}")
     return array.astype(column.stored_dtype())
 
 
