@@ -33,7 +33,6 @@ def dedup(
         None,
         help="Property that holds the energy: SD data, extended XYZ, or energy=... in any XYZ comment. energy also "
         "finds what CREST, GOAT, xtb and ORCA write there (hartree), 'comment line' a number alone.",
-        show_default="none",
     ),
     energy_window: float | None = Option(
         None, help="Largest energy difference of copies, in the unit of the property.", show_default="any"

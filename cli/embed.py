@@ -31,9 +31,7 @@ def embed(
         False, "--drop-rejected", help="With npz: leave rejected records out, and list them."
     ),
     projection: Projection | None = Option(
-        None,
-        help="Add this invariant projection of the model's equivariant latent, as dataset projection.",
-        show_default="none",
+        None, help="Add this invariant projection of the model's equivariant latent, as dataset projection."
     ),
     on_error: OnError = "skip",
     overwrite: Overwrite = False,

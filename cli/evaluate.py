@@ -15,15 +15,13 @@ def evaluate(
     data: str = Argument(help="A QM9 npz file, or an SDF, XYZ or HDF5 file.", show_default=False),
     model: Model = AUTO_MODEL,
     split: str = Option("test", help="Split of a QM9 npz file: train, validation or test."),
-    output: str | None = Option(
-        None, "--output", "-o", help="JSON file for the report.", show_default="none"
-    ),
+    output: str | None = Option(None, "--output", "-o", help="JSON file for the report."),
     conformers: str | None = Option(
         None,
         help="File with several conformers of each title, for distance fidelity and neighbours.",
         show_default="those of the data",
     ),
-    plots: str | None = Option(None, help="Directory for figures.", show_default="none"),
+    plots: str | None = Option(None, help="Directory for figures."),
     colour: str | None = Option(
         None,
         help="Property that colours the map of embeddings: a target of finetune, or a column of the data.",

@@ -37,9 +37,7 @@ def show(as_json: Json = False) -> None:
 def run(
     context: typer.Context,
     name: str = typer.Argument(help="Name of an experiment, see the list.", show_default=False),
-    data: str | None = typer.Option(
-        None, help="File, for an experiment that needs one.", show_default="none"
-    ),
+    data: str | None = typer.Option(None, help="File, for an experiment that needs one."),
     fast: bool = typer.Option(
         False, "--fast", help="Small, within a minute; shows that it works, not what it reaches."
     ),

@@ -46,7 +46,7 @@ def finetune(
         None, help="Unit of the predictions.", show_default="that of the values; eV for known energies"
     ),
     extensive: bool = Option(False, "--extensive", help="Properties by column grow with the molecule."),
-    table: str | None = Option(None, help="CSV file of values, a row for each title.", show_default="none"),
+    table: str | None = Option(None, help="CSV file of values, a row for each title."),
     title_column: str | None = Option(None, help="Column of titles in the table.", show_default="by name"),
     output: str = Option("finetuned", "--output", "-o", help="Directory of the run."),
     model: Model = AUTO_MODEL,
@@ -57,9 +57,7 @@ def finetune(
         help="How to split; by molecule the conformers of one stay together.",
         show_default="that of the data, else molecule",
     ),
-    split_column: str | None = Option(
-        None, help="Column that says train, validation or test.", show_default="none"
-    ),
+    split_column: str | None = Option(None, help="Column that says train, validation or test."),
     shares: tuple[float, float, float] = Option(
         (0.8, 0.1, 0.1), help="Shares of training, validation and test."
     ),

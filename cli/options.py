@@ -98,6 +98,5 @@ Ignore = Annotated[
         callback=_known_distinctions,
         help="Differences that do not make two molecules distinct: any of isotopes, charge, multiplicity, "
         "with commas between them.",
-        show_default="none",
     ),
 ]
