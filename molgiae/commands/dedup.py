@@ -1,4 +1,4 @@
-"""The command that keeps one of all copies: read everything, decide, write what is kept and a table of all."""
+"""The command that keeps one of all copies of each conformer: read, decide, write what is kept and a table of all."""
 
 from __future__ import annotations
 
@@ -7,34 +7,38 @@ import pickle
 import tempfile
 import time
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from molgiae.commands.run import Options, Reasons, output_path, stop_at_refusal
+from molgiae.commands.run import Options, Outcome, Reasons, output_path, read, stop_at_refusal
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.hdf5.writer import Hdf5Writer
-from molgiae.data.inputs import is_hdf5, listed, read_inputs
+from molgiae.data.inputs import is_hdf5, listed
 from molgiae.data.partial import PartialFile
 from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter, open_writer, structure_suffix
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
-from molgiae.matching.copies import THRESHOLD, Match, Rule, Verdicts, find_duplicates
+from molgiae.matching.copies import THRESHOLD, Rule, Verdicts, find_duplicates
 from molgiae.matching.formula import ignoring
+from molgiae.matching.pairs import Match
 from molgiae.properties.columns import energy_of, properties_of
 
 Keep = Literal["first", "lowest"]
 Mirror = Literal["distinct", "same"]
 
 MAX_KEYS = 1000
+"""Names of properties that are remembered for a message."""
+DISTINCT = ("isotope", "charge", "multiplicity", "record", "source", "title")
+"""What is kept in memory of conformers, beside atoms and bonds."""
 
 TABLE_FIELDS = (
     "source",
@@ -54,36 +58,20 @@ TABLE_FIELDS = (
 
 
 @dataclass
-class Deduplication:
+class Deduplication(Outcome):
     """What `deduplicate` did; read = kept + merged + rejected.
 
     Attributes:
-        output: the file written.
         table: CSV with a row for every record.
-        read: records found.
         kept: conformers in the output.
         merged: conformers left out as copies of one that is kept.
-        rejected: records refused.
-        reasons: how many were refused for what reason.
         unproven: conformers kept although it is not proven that they are no copies.
-        seconds: wall time.
-        notes: what the readers had to decide or to leave out, a line each.
     """
 
-    output: str
-    table: str
-    read: int = 0
+    table: str = ""
     kept: int = 0
     merged: int = 0
-    rejected: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
     unproven: int = 0
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
 
 
 def deduplicate(
@@ -109,7 +97,7 @@ def deduplicate(
     Args:
         inputs: files, directories, ``-`` for standard input; one or several.
         options: of the command; model and device do not matter.
-        threshold: largest symmetric RMSD of copies, all atoms, angstrom.
+        threshold: largest symmetry-corrected RMSD of copies, all atoms, angstrom.
         mirror: whether mirror images are copies ("same") or not ("distinct").
         match: as in `molgiae.matching.copies.Rule`; with "bonds", unknown bonds are perceived from distances.
         energy: name of the property that holds the energy, see `molgiae.properties.columns.energy_of`.
@@ -137,9 +125,11 @@ def deduplicate(
         stack.enter_context(writer)
         partial = PartialFile(table_path, overwrite=options.overwrite)
         stack.callback(partial.discard)
-        records = stack.enter_context(Records(energy, match, ignore))
-        records.read(_read(names, options, output, match, energy), options)
-        with tqdm(total=len(records), desc="dedup", unit=" conformers", disable=_silent(options)) as bar:
+        records = Records(stack.enter_context(tempfile.TemporaryFile()), energy, match, ignore)
+        keep_text = energy is not None or match != "atoms"
+        records.read(read(names, options, output, keep_text=keep_text), options)
+        hidden = None if options.progress else True
+        with tqdm(total=len(records), desc="dedup", unit=" conformers", disable=hidden) as bar:
             verdicts = find_duplicates(
                 records,
                 Rule(threshold, match, mirror == "same", energy_window),
@@ -147,76 +137,63 @@ def deduplicate(
                 energy=np.array(records.energy) if energy else None,
                 advance=bar.update,
             )
-        result = Deduplication(str(output), str(table_path))
-        reasons = Reasons()
+        result, reasons = Deduplication(str(output), table=str(table_path)), Reasons()
         with partial.reporting(), open(partial.temporary, "w", newline="", encoding="utf-8") as file:
-            table_rows = CsvWriter(file)
-            table_rows.row(TABLE_FIELDS)
+            csv = CsvWriter(file)
+            csv.row(TABLE_FIELDS)
+            copies = verdicts.copies
             for first, block in records.blocks():
                 kept = verdicts.into[first : first + len(block)] < 0
                 _write(writer, block, kept)
-                table_rows.rows(_rows(block, first, verdicts, records))
-                reasons.add(refused.reason for refused in block.rejected)
+                rows = _rows(block, first, verdicts, copies, records)
+                csv.rows([row.get(name, "") for name in TABLE_FIELDS] for row in rows)
+                reasons.add(bad.reason for bad in block.rejected)
                 result.kept += int(kept.sum())
                 result.merged += int((~kept).sum())
-                result.rejected += len(block.rejected)
         partial.publish()
+    result.rejected, result.reasons = reasons.total, reasons.most_common()
     result.read = result.kept + result.merged + result.rejected
-    result.reasons = reasons.most_common()
     result.unproven = int(((verdicts.into < 0) & ~verdicts.proven).sum())
     result.notes = options.notes.lines()
     result.seconds = time.monotonic() - started
     return result
 
 
-class Records(Sequence[Conformer]):
-    """Conformers of all inputs: atoms and bonds in memory, everything else on disk until it is written.
+class Records:
+    """Conformers of all inputs: what makes them distinct in memory, everything else on disk until it is written.
 
-    As a sequence it holds conformers with what makes them distinct, and nothing else.
+    As a sequence it holds conformers with what makes them distinct, source, record and title, and nothing else.
 
     Args:
+        spool: temporary file, open for writing and reading.
         energy: property that must hold a number; None if none does.
         match: "atoms" leaves the bonds out.
         ignore: as of `deduplicate`.
 
     Attributes:
         energy: values of that property.
-        source, record, title: of every conformer.
     """
 
     def __init__(
-        self,
-        energy: str | None = None,
-        match: Match | None = None,
-        ignore: Collection[Distinction] = (),
+        self, spool: IO[bytes], energy: str | None, match: Match | None, ignore: Collection[Distinction]
     ) -> None:
         self.energy: list[float] = []
-        self.source: list[str] = []
-        self.record: list[int] = []
-        self.title: list[str] = []
-        self._key, self._match, self._ignore = energy, match, ignore
+        self._spool, self._key, self._match, self._ignore = spool, energy, match, ignore
         self._units: set[str] = set()
         self._parts: list[ConformerBlock] = []
-        self._starts: list[int] = []
-        self._length = 0
-
-    def __enter__(self) -> Records:
-        self._spool = tempfile.TemporaryFile()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._spool.close()
+        self._starts = [0]
 
     def read(self, blocks: Iterable[ConformerBlock], options: Options) -> None:
         """Take all blocks.
 
         Raises:
             ConfigError: if no conformer has the energy.
-            ConformerError: for the first refused record, if that is what the options want.
+            ConformerError: for the first rejected record, if that is what the options want.
             MolgiaeError: if the temporary file cannot be written.
         """
         keys: set[str] = set()
-        with tqdm(desc="read", unit=" conformers", disable=_silent(options)) as bar:
+        hidden = None if options.progress else True
+        with tqdm(desc="read", unit=" conformers", disable=hidden) as bar:
             for block in blocks:
                 if self._key is not None and len(keys) < MAX_KEYS:
                     keys.update(key for conformer in block for key in properties_of(conformer))
@@ -231,44 +208,33 @@ class Records(Sequence[Conformer]):
             )
 
     def blocks(self) -> Iterator[tuple[int, ConformerBlock]]:
-        """The blocks as they were read, each with the number of its first conformer."""
+        """Yield the blocks as they were read, each with the number of its first conformer."""
         self._spool.seek(0)
-        for start in self._starts:
+        for start in self._starts[:-1]:
             yield start, pickle.load(self._spool)
 
     def __len__(self) -> int:
-        return self._length
+        return self._starts[-1]
 
-    @overload
-    def __getitem__(self, row: int) -> Conformer: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> list[Conformer]: ...
-
-    def __getitem__(self, row: int | slice) -> Conformer | list[Conformer]:
-        """Conformer `row`, or some."""
-        if isinstance(row, slice):
-            return [self[k] for k in range(*row.indices(len(self)))]
+    def __getitem__(self, row: int) -> Conformer:
         number = bisect_right(self._starts, row) - 1
         return ignoring(self._parts[number][row - self._starts[number]], self._ignore)
 
     def _with_energy(self, block: ConformerBlock, key: str) -> ConformerBlock:
-        """The conformers whose energy is a number; the others are rejected."""
-        values: list[float] = []
-        refused: list[tuple[int, str]] = []
+        """Return the conformers whose energy is a number; the others are rejected."""
+        reasons: dict[int, str] = {}
         for m, conformer in enumerate(block):
             try:
                 energy = energy_of(conformer, key)
             except ConformerError as error:
-                refused.append((m, error.reason))
+                reasons[m] = error.reason
                 continue
-            values.append(energy.value)
+            self.energy.append(energy.value)
             self._units.add(energy.unit)
         if len(self._units) > 1:
             found = ", ".join(unit or "none" for unit in sorted(self._units))
             raise ConfigError(f"energies of '{key}' have unlike units: {found}; bring them to one")
-        self.energy += values
-        return block.reject(dict(refused))
+        return block.reject(reasons)
 
     def _add(self, block: ConformerBlock) -> None:
         try:
@@ -276,16 +242,16 @@ class Records(Sequence[Conformer]):
         except OSError as error:
             place = f"{tempfile.gettempdir()}: the temporary file cannot be written"
             raise MolgiaeError(f"{place}: {error.strerror}; name another directory in TMPDIR") from error
-        self._starts.append(self._length)
-        self._parts.append(_identity(block, bonds=self._match != "atoms"))
-        self.source += block.source
-        self.record += block.record.tolist()
-        self.title += block.title
-        self._length += len(block)
+        names = DISTINCT if self._match == "atoms" else (*DISTINCT, "bonds", "bond_offset")
+        known = {name: getattr(block, name) for name in names}
+        self._parts.append(
+            ConformerBlock.from_arrays(block.atomic_number, block.position, block.offset, **known)
+        )
+        self._starts.append(len(self) + len(block))
 
 
 def table_of(output: Path) -> Path:
-    """The CSV table that belongs to an output."""
+    """Return the CSV table that belongs to an output."""
     return output.with_name(Path(output.name.removesuffix(".gz")).stem + "_duplicates.csv")
 
 
@@ -296,27 +262,6 @@ def _check(threshold: float, energy: str | None, energy_window: float | None, ke
         raise ConfigError(f"energy window {energy_window}: must be 0 or more, in the unit of the property")
     if energy is None and (energy_window is not None or keep == "lowest"):
         raise ConfigError("name the property that holds the energy with --energy")
-
-
-def _silent(options: Options) -> bool | None:
-    return None if options.progress else True
-
-
-def _read(
-    names: list[str], options: Options, output: Path, match: Match | None, energy: str | None
-) -> Iterator[ConformerBlock]:
-    keep_text = energy is not None or match != "atoms" or not is_hdf5(output)
-    return read_inputs(
-        names, format=options.format, on_error=options.on_error, keep_text=keep_text, notes=options.notes
-    )
-
-
-def _identity(block: ConformerBlock, *, bonds: bool) -> ConformerBlock:
-    """The conformers with what makes them distinct alone."""
-    known = {name: getattr(block, name) for name in ("isotope", "charge", "multiplicity")}
-    if bonds:
-        known |= {"bonds": block.bonds, "bond_offset": block.bond_offset}
-    return ConformerBlock.from_arrays(block.atomic_number, block.position, block.offset, **known)
 
 
 Writer = Hdf5Writer | StructureWriter
@@ -336,34 +281,25 @@ def _write(writer: Writer, block: ConformerBlock, kept: NDArray[np.bool_]) -> No
         writer.copy(block[m])
 
 
-def _rows(block: ConformerBlock, first: int, verdicts: Verdicts, records: Records) -> list[list[object]]:
-    """Rows of the table for the records of a block, those of one source by number."""
-    rows: list[list[object]] = []
+def _rows(
+    block: ConformerBlock, first: int, verdicts: Verdicts, copies: NDArray[np.int64], records: Records
+) -> list[dict[str, Any]]:
+    """Return rows of the table for the records of a block, those of one source by number."""
+    rows: list[dict[str, Any]] = []
     for m in range(len(block)):
-        k = first + m
-        into = int(verdicts.into[k])
-        merged = into >= 0
-        rows.append(
-            [
-                block.source[m],
-                int(block.record[m]),
-                block.title[m],
-                "merged" if merged else "kept",
-                *(
-                    (records.source[into], records.record[into], records.title[into])
-                    if merged
-                    else ("", "", "")
-                ),
-                f"{verdicts.rmsd[k]:.6f}" if merged else "",
-                int(verdicts.proven[k]),
-                int(verdicts.mirror[k]),
-                "bonds" if verdicts.by_bonds[k] else "atoms",
-                "" if merged else int(verdicts.copies[k]),
-                "",
-            ]
-        )
+        k, into = first + m, int(verdicts.into[first + m])
+        row = {"source": block.source[m], "record": int(block.record[m]), "title": block.title[m]}
+        row |= {"proven": int(verdicts.proven[k]), "mirror": int(verdicts.mirror[k])}
+        row["match"] = "bonds" if verdicts.by_bonds[k] else "atoms"
+        if into < 0:
+            row |= {"status": "kept", "copies": int(copies[k])}
+        else:
+            other = records[into]
+            row |= {"status": "merged", "rmsd": f"{verdicts.rmsd[k]:.6f}"}
+            row |= {"into_source": other.source, "into_record": other.record, "into_title": other.title}
+        rows.append(row)
     for bad in block.rejected:
-        blank = [""] * (len(TABLE_FIELDS) - 5)
-        rows.append([bad.source, bad.record, bad.title, "rejected", *blank, bad.reason])
-    order = {source: k for k, source in enumerate(dict.fromkeys(row[0] for row in rows))}
-    return sorted(rows, key=lambda row: (order[row[0]], row[1]))
+        row = {"source": bad.source, "record": bad.record, "title": bad.title}
+        rows.append(row | {"status": "rejected", "reason": bad.reason})
+    order = {source: k for k, source in enumerate(dict.fromkeys(row["source"] for row in rows))}
+    return sorted(rows, key=lambda row: (order[row["source"]], row["record"]))

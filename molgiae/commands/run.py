@@ -33,45 +33,54 @@ MAX_REASONS, OTHER_REASONS = 1000, "other reasons"
 
 
 @dataclass
-class Summary:
-    """What a command did.
+class Outcome:
+    """What became of the records that a command read.
 
     Attributes:
-        output: the file written.
+        output: the file written; empty if none was asked for.
         read: records found.
-        written: conformers in the output.
-        rejected: records rejected; read = written + rejected.
+        rejected: records rejected.
         reasons: how many were rejected for what reason; reasons that differ in numbers alone count as one, which
             the first of them names.
+        seconds: wall time.
+        notes: what else the command has to say, a line each.
+    """
+
+    output: str
+    read: int = 0
+    rejected: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass
+class Summary(Outcome):
+    """What a file-to-file command did.
+
+    Attributes:
+        written: conformers in the output; read = written + rejected.
         rejected_in: where the rejected records are listed; empty if there are none.
         model: name of the model; empty if none was used.
         model_sha256: sha256 of its file.
         model_choice: why this model, where it was chosen automatically.
         out_of_domain: conformers written although outside of what the model was trained on.
         domain_reasons: how many of these for what reason, named by the rule of `model.domain` and the first case.
-        seconds: wall time.
         metrics: figures of the command, angstrom.
-        notes: what else the command has to say, a line each.
     """
 
-    output: str
-    read: int = 0
     written: int = 0
-    rejected: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
     rejected_in: str = ""
     model: str = ""
     model_sha256: str = ""
     model_choice: dict[str, Any] | None = None
     out_of_domain: int = 0
     domain_reasons: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

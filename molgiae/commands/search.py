@@ -1,18 +1,18 @@
-"""Nearest conformers of a query in a file of embeddings, and how near they really are."""
+"""The command that finds the conformers of a file whose embeddings are nearest to a query, and their RMSD."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from molgiae.commands.run import Options, Reasons, stop_at_refusal
+from molgiae.commands.run import Options, Outcome, Reasons, stop_at_refusal
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer
 from molgiae.data.hdf5.reader import EmbeddingFile
@@ -21,8 +21,8 @@ from molgiae.data.readers import Inputs
 from molgiae.data.tables import Field, check_table, write_table
 from molgiae.errors import ConfigError
 from molgiae.matching import superpose_pairs
-from molgiae.matching.copies import Match
 from molgiae.matching.formula import difference, ignoring
+from molgiae.matching.pairs import Match
 from molgiae.model.embedder import Embedder
 from molgiae.model.identity import model_of
 
@@ -44,14 +44,19 @@ FIELDS = (
     Field("title", str, "text", "title of the hit"),
     Field("distance", float, "1", "Euclidean distance of the embeddings"),
     Field("relation", str, "text", "of hit and query: same molecule, same formula, or other"),
-    Field("rmsd", float, "angstrom", "symmetric RMSD of all atoms, where hit and query can be superposed"),
+    Field(
+        "rmsd",
+        float,
+        "angstrom",
+        "symmetry-corrected RMSD of all atoms, where hit and query can be superposed",
+    ),
     Field("proven", bool, "1", "1: no matching of the atoms has a lesser RMSD"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One row of the result; fields as in `FIELDS`, rmsd and proven None where there is no RMSD."""
+    """One row of the result: fields in the order of `FIELDS`, rmsd and proven None where there is no RMSD."""
 
     query_source: str
     query_record: int
@@ -66,46 +71,26 @@ class Hit:
     rmsd: float | None
     proven: bool | None
 
-    def values(self) -> list[Any]:
-        """In the order of `FIELDS`."""
-        return [getattr(self, field.name) for field in FIELDS]
-
 
 @dataclass
-class Search:
+class Search(Outcome):
     """What `search` found.
 
     Attributes:
         file: the embedding file.
-        output: the table written; empty if none was asked for.
-        conformers: in the file.
-        read: queries found; read = queries + rejected.
-        queries: searched for.
-        rejected: queries refused.
-        reasons: how many were refused for what reason.
+        conformers: conformers in the file.
+        queries: queries searched for; read = queries + rejected.
         model: name of the model of the file.
-        model_sha256: of its checkpoint.
-        seconds: wall time.
-        notes: what the readers had to decide or to leave out, a line each.
+        model_sha256: sha256 of its checkpoint.
         hits: those of the first query by rank, then those of the second, and so on.
     """
 
-    file: str
-    output: str
-    conformers: int
-    read: int = 0
+    file: str = ""
+    conformers: int = 0
     queries: int = 0
-    rejected: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
     model: str = ""
     model_sha256: str = ""
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
 
 
 def search(
@@ -119,7 +104,7 @@ def search(
     ignore: Collection[Distinction] = (),
     **changes: Any,
 ) -> Search:
-    """The conformers of a file whose embeddings are nearest to that of each query, all of them looked at.
+    """Find the conformers of a file whose embeddings are nearest to that of each query; all of them are compared.
 
     Args:
         queries: SDF, XYZ or HDF5 files, directories, ``-`` for standard input; one or several.
@@ -135,7 +120,7 @@ def search(
     Raises:
         CheckpointError: if the model is not that of the file, or not to be found.
         ConfigError: if the file holds no embeddings.
-        ConformerError: for the first refused query, if that is what the options want.
+        ConformerError: for the first rejected query, if that is what the options want.
         MolgiaeError: if a file cannot be read or written.
     """
     started = time.monotonic()
@@ -145,50 +130,34 @@ def search(
     if options.output is not None:
         check_table(options.output, overwrite=options.overwrite)
     with EmbeddingFile(file) as stored:
-        embedder = embedder_of(stored, model, options)
+        embedder = Embedder(model_of(stored, model), device=options.device, batch_size=options.batch_size)
         result = Search(
+            os.fspath(options.output or ""),
             file=os.fspath(file),
-            output=os.fspath(options.output or ""),
             conformers=len(stored),
             model=str(stored.attributes["model"]),
             model_sha256=embedder.checkpoint.sha256,
         )
         reasons = Reasons()
         wanted, embeddings = _embedded(queries, embedder, options, reasons)
-        columns = search_columns(stored)
-        with tqdm(total=len(stored), desc="search", unit=" conformers", disable=_silent(options)) as bar:
+        columns, hidden = search_columns(stored), None if options.progress else True
+        with tqdm(total=len(stored), desc="search", unit=" conformers", disable=hidden) as bar:
             rows, distances = nearest(stored, embeddings[:, columns], k, columns, bar.update)
         result.hits = _hits(stored, wanted, rows, distances, match, ignore)
-    result.queries, result.reasons = len(wanted), reasons.most_common()
-    result.rejected = reasons.total
+    result.queries, result.rejected, result.reasons = len(wanted), reasons.total, reasons.most_common()
     result.read = result.queries + result.rejected
     result.notes = options.notes.lines()
     result.seconds = time.monotonic() - started
     if options.output is not None:
         about = {"command": options.command, "model": result.model, "model_sha256": result.model_sha256}
-        values = [hit.values() for hit in result.hits]
+        values = [astuple(hit) for hit in result.hits]
         write_table(options.output, FIELDS, values, about, overwrite=options.overwrite)
     return result
 
 
 def search_columns(file: EmbeddingFile) -> slice:
-    """The columns of the embedding that distances are taken in: its shape part where it has one, else all."""
+    """Return the columns of the embedding in which distances are taken: its shape part where it has one, else all."""
     return slice(0, file.shape_dimension or file.dimension)
-
-
-def embedder_of(file: EmbeddingFile, model: str | None, options: Options) -> Embedder:
-    """The model that a file was embedded with.
-
-    Args:
-        file: with embeddings.
-        model: name or path; None for the name that the file gives.
-        options: device and batch size.
-
-    Raises:
-        ConfigError: if the file holds no embeddings.
-        CheckpointError: if there is no such model, or it is another one.
-    """
-    return Embedder(model_of(file, model), device=options.device, batch_size=options.batch_size)
 
 
 def nearest(
@@ -198,7 +167,7 @@ def nearest(
     columns: slice,
     advance: Callable[[int], object] = lambda rows: None,
 ) -> tuple[Ints, Floats]:
-    """The k nearest rows of each query by Euclidean distance; every row of the file is compared.
+    """Find the k nearest rows of each query by Euclidean distance; every row of the file is compared.
 
     Args:
         file: with embeddings.
@@ -225,7 +194,7 @@ def nearest(
 
 
 def _nearest_of(part: Floats, targets: Floats, k: int) -> Ints:
-    """(Q, k) rows of a part, in any order."""
+    """Return rows (Q, k) of a part, in any order."""
     try:
         from sklearn.neighbors import NearestNeighbors  # noqa: PLC0415 (not required, and slow to import)
     except ImportError:
@@ -241,7 +210,7 @@ def _nearest_of(part: Floats, targets: Floats, k: int) -> Ints:
 def _embedded(
     queries: Inputs, embedder: Embedder, options: Options, reasons: Reasons
 ) -> tuple[list[Conformer], NDArray[np.float32]]:
-    """The queries that the model takes, and their embeddings (Q, D)."""
+    """Return the queries that the model takes, and their embeddings (Q, D)."""
     conformers: list[Conformer] = []
     embeddings = [np.empty((0, embedder.dimension), np.float32)]
     blocks = read_inputs(
@@ -274,13 +243,14 @@ def _hits(
         (query, stored[row]) for query, found in zip(queries, rows.tolist(), strict=True) for row in found
     ]
     same = [p for p, (query, hit) in enumerate(pairs) if not difference(query, hit)]
-    matches = superpose_pairs([pairs[p][0] for p in same], [pairs[p][1] for p in same], match=match)
-    place = {p: s for s, p in enumerate(same)}
+    found = superpose_pairs([pairs[p][0] for p in same], [pairs[p][1] for p in same], match=match)
+    superposed = {
+        p: (float(found.rmsd[s]), bool(found.proven[s])) for s, p in enumerate(same) if not found.reason[s]
+    }
     hits = []
     for p, (query, hit) in enumerate(pairs):
         q, rank = divmod(p, rows.shape[1])
-        s = place.get(p)
-        superposed = s is not None and not matches.reason[s]
+        rmsd, proven = superposed.get(p, (None, None))
         hits.append(
             Hit(
                 query_source=query.source,
@@ -292,20 +262,16 @@ def _hits(
                 record=hit.record,
                 title=hit.title,
                 distance=float(distances[q, rank]),
-                relation=_relation(query, hit, superposed, match),
-                rmsd=float(matches.rmsd[s]) if s is not None and superposed else None,
-                proven=bool(matches.proven[s]) if s is not None and superposed else None,
+                relation=_relation(query, hit, p in superposed, match),
+                rmsd=rmsd,
+                proven=proven,
             )
         )
     return hits
 
 
 def _relation(query: Conformer, hit: Conformer, superposed: bool, match: Match) -> str:
-    """Formula: the same elements, whatever isotopes, charge and bonds."""
+    """Name what hit and query share; of one formula are all of the same elements, whatever isotopes and charge."""
     if not np.array_equal(np.sort(query.atomic_number), np.sort(hit.atomic_number)):
         return "other"
     return "molecule" if match == "bonds" and superposed else "formula"
-
-
-def _silent(options: Options) -> bool | None:
-    return None if options.progress else True

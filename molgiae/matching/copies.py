@@ -17,9 +17,9 @@ projection makes them no larger, too. What is farther apart than the threshold b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +32,14 @@ from molgiae.matching import radial_bound, superpose_pairs
 from molgiae.matching.formula import Formula, formula_of
 from molgiae.matching.graphs import refine
 from molgiae.matching.molecules import molecules_of
+from molgiae.matching.pairs import Match
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsLenAndGetItem
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Match = Literal["bonds", "atoms"]
 
 THRESHOLD = 0.125
 """Angstrom; RTHR of CREGEN (Pracht, Bohle, Grimme, Phys. Chem. Chem. Phys. 2020, 22, 7169)."""
@@ -58,7 +61,7 @@ class Rule:
     """When a conformer is a duplicate of one that is kept.
 
     Attributes:
-        threshold: largest symmetric RMSD, all atoms, angstrom.
+        threshold: largest symmetry-corrected RMSD, all atoms, angstrom.
         match: "bonds" matches atoms by isomorphisms of the bond graph, "atoms" within elements, None by bonds
             where all conformers of a formula have them.
         mirror_same: whether a conformer and its mirror image are the same.
@@ -77,7 +80,7 @@ class Verdicts:
 
     Attributes:
         into: (M,) the kept conformer that each is a duplicate of; -1 for those kept.
-        rmsd: (M,) symmetric RMSD to it, angstrom; NaN for those kept.
+        rmsd: (M,) symmetry-corrected RMSD to it, angstrom; NaN for those kept.
         proven: (M,) of a duplicate, whether this RMSD is proven to be the least; of a kept one, whether
             it is proven that none of those kept before it is within the threshold.
         mirror: (M,) whether it was superposed as a mirror image.
@@ -103,7 +106,7 @@ class Verdicts:
 
 
 def find_duplicates(
-    conformers: Sequence[Conformer],
+    conformers: SupportsLenAndGetItem[Conformer],
     rule: Rule | None = None,
     *,
     order: Ints | None = None,
@@ -168,7 +171,7 @@ class Molecule:
 
 
 def molecules(
-    conformers: Sequence[Conformer], match: Match | None = None, order: Ints | None = None
+    conformers: SupportsLenAndGetItem[Conformer], match: Match | None = None, order: Ints | None = None
 ) -> Iterator[Molecule]:
     """Group conformers by formula, charge and multiplicity and, where atoms are matched by bonds, by their bond graph.
 

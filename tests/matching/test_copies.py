@@ -30,7 +30,7 @@ def conformers_of(name: str, seed: int) -> list[Conformer]:
 
 
 def least_of_all(conformers: list[Conformer], maps: np.ndarray, *, reflect: bool = True) -> np.ndarray:
-    """(M, M) symmetric RMSD of all pairs."""
+    """(M, M) symmetry-corrected RMSD of all pairs."""
     found = np.zeros((len(conformers),) * 2)
     for i, j in itertools.combinations(range(len(conformers)), 2):
         found[i, j] = found[j, i] = least_rmsd(
