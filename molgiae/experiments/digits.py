@@ -99,14 +99,8 @@ def draw(config: Config, n: int, generator: np.random.Generator) -> tuple[Digits
 def uneven(number: int, n: int, classes: int, evenness: float, generator: np.random.Generator) -> Digits:
     """Sets of independent digits, those of each set with probabilities of its own, drawn from a Dirichlet law.
 
-    Uniform digits hardly ever show a set with many of one kind, and what is not shown is not learned.
-
-    Args:
-        number: of sets.
-        n: digits of a set.
-        classes: digits there are.
-        evenness: concentration of the law; the larger, the more uniform.
-        generator: source of randomness.
+    Uniform digits hardly ever show a set with many of one kind, and what is not shown is not learned. Evenness is the
+    concentration of the law: the larger, the more uniform.
     """
     below = generator.dirichlet([evenness] * classes, size=number).cumsum(axis=1)
     place = generator.random((number, n))
@@ -165,14 +159,7 @@ def one_hot(labels: Digits, classes: int, device: str) -> Tensor:
 
 
 def loss(model: Model, x: Tensor, tau: float, positions: Tensor) -> Tensor:
-    """Mean cross-entropy of the elements at some positions of the canonical order.
-
-    Args:
-        model: in training.
-        x: (B, n, classes) one-hot.
-        tau: temperature of SoftSort.
-        positions: (K,) int64.
-    """
+    """Mean cross-entropy of the elements of x (B, n, classes) at some positions (K,) of the canonical order."""
     scores, shared = model.encoder.equivariant(x)
     canonical = model.undo(model.xi(x, scores), x)
     soft = soft_sort(scores, tau)[:, positions] @ x
@@ -308,15 +295,7 @@ def canonical_order(
 
 
 def draw_canonical(folder: Path, digits: Digits, decoded: Tensor, permutation: Tensor, classes: int) -> str:
-    """One set, its permutation matrix and its canonical element as decoded.
-
-    Args:
-        folder: of the picture.
-        digits: (n,) of the set.
-        decoded: (n,) digits of the canonical element.
-        permutation: (n, n) P with P c = x.
-        classes: digits there are.
-    """
+    """One set (n,), its permutation matrix (n, n) P with P c = x, and its canonical element c (n,) as decoded."""
     figure = blank(8, 4)
     first, middle, last = figure.subplots(1, 3, width_ratios=[1, 2, 1])
     middle.imshow(permutation.numpy(), cmap="Greys")

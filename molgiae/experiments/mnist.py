@@ -187,13 +187,9 @@ def build(encoder: str, config: Config) -> DiscAutoencoder:
 def reconstructed(
     model: DiscAutoencoder, disc: DiscHarmonics, picture: Tensor, rotations: int
 ) -> tuple[Encoding[SO2], Tensor]:
-    """Embeddings and group actions, and reconstructions (B, n, n), of pictures.
+    """Embeddings and group actions, and reconstructions (B, n, n), of pictures (B, n, n).
 
-    Args:
-        model: of coefficients.
-        disc: their harmonics.
-        picture: (B, n, n).
-        rotations: of the output, of which the nearest to the picture is taken; 1 for the output as it is.
+    Of so many rotations of the output the nearest to the picture is taken; 1 for the output as it is.
     """
     encoding = model.encode(disc(picture))
     output = model.act(encoding.action, model.decode(encoding.embedding))
@@ -286,13 +282,7 @@ def study(
 ) -> list[dict[str, Any]]:
     """Projections of the equivariant embedding beside the learned invariant one: what they keep, and their distances.
 
-    Args:
-        embeddings: (M, D) by kind.
-        label: (M,) of the digits.
-        apart: (P,) distances of pairs of digits over all rotations.
-        pair: (2, P) int64, the pairs.
-        config: of the classifier.
-        seed: of its draws.
+    Embeddings are (M, D) by kind; of pairs (2, P) of the M digits, `apart` (P,) is the distance over all rotations.
     """
     z = embeddings["equivariant"].unflatten(1, (config.vectors, 2))
     orbits = orbit_distance(z[pair[0]], z[pair[1]], SO2)

@@ -17,14 +17,7 @@ from molgiae.plots import blank, saved
 
 @contextmanager
 def axes(path: Path, width: float = 6, height: float = 4, **settings: Any) -> Iterator[Any]:
-    """Axes to draw into, written as PNG afterwards, with a legend of what has a label.
-
-    Args:
-        path: of the picture.
-        width: in inches.
-        height: in inches.
-        **settings: labels, scales and title of the axes.
-    """
+    """Axes to draw into, written as PNG afterwards, with a legend of what has a label; sizes in inches."""
     figure = blank(width, height)
     drawn = figure.subplots()
     yield drawn

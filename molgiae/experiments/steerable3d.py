@@ -279,12 +279,10 @@ class SteerableEncoder(nn.Module):
 
 
 def stretched(stretch: Tensor, vectors: Tensor, within: Tensor) -> Tensor:
-    """Directions of exp(S) v: those of v where it means something, else about an end of the first axis of S.
+    """Directions (B, 3) of exp(S) v: those of v where it means something, else about an end of the first axis of S.
 
-    Args:
-        stretch: (B, 3, 3) S, symmetric.
-        vectors: (B, 3) v in units of its spread; nothing is learned from where it is noise.
-        within: (B, 3, 3) projector to where the directions have to lie.
+    S (B, 3, 3) is symmetric, v (B, 3) in units of its spread; nothing is learned from where it is noise. Directions
+    have to lie where projectors (B, 3, 3) point.
     """
     inside = (within @ (vectors + vectors.new_tensor(NUDGE))[:, :, None])[..., 0]
     noise = torch.linalg.vector_norm(inside.detach(), dim=1, keepdim=True) < MIN_LEARNED_LENGTH

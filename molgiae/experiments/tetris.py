@@ -76,11 +76,7 @@ CONFIG, FAST = both(Config)
 
 
 class PointEncoder(nn.Module):
-    """Mu says that all points are alike and leaves the frame to them; eta sees the canonical form.
-
-    Args:
-        slots: eta.
-    """
+    """Mu says that all points are alike and leaves the frame to them; eta, of slots, sees the canonical form."""
 
     def __init__(self, slots: SlotEncoder) -> None:
         super().__init__()
@@ -195,14 +191,7 @@ def run(config: Config, setting: Setting) -> Findings:
 
 
 def clusters(model: ConformerAutoencoder, canonical: Cloud, embedding: Tensor, test: Cloud) -> dict[str, Any]:
-    """How the shapes lie in the embedding: by the centres of the training copies.
-
-    Args:
-        model: trained.
-        canonical: the training copies.
-        embedding: (8, M, D) of the test copies.
-        test: the 8 M test copies.
-    """
+    """How the 8 M test copies, with embeddings (8, M, D), lie about the centres of the training copies."""
     centre = model.encoder.invariant(None, canonical).unflatten(0, (len(SHAPES), -1)).mean(dim=1)
     nearest = torch.cdist(embedding, centre).argmin(dim=-1)
     own = torch.arange(len(SHAPES))[:, None]
@@ -218,14 +207,7 @@ def clusters(model: ConformerAutoencoder, canonical: Cloud, embedding: Tensor, t
 
 
 def draw_reconstructions(folder: Path, given: Tensor, decoded: Tensor, output: Tensor) -> str:
-    """Figure 5a: one copy of each shape, the canonical element as decoded, and after the group action upon the input.
-
-    Args:
-        folder: of the picture.
-        given: (8, 4, 3) inputs, angstrom.
-        decoded: (8, 4, 3) canonical elements.
-        output: (8, 4, 3) reconstructions.
-    """
+    """Figure 5a: a copy of each shape as decoded, and after the group action upon the input; all (8, 4, 3) angstrom."""
     figure = blank(2 * len(SHAPES), 4.6)
     panels = figure.subplots(2, len(SHAPES), subplot_kw={"projection": "3d"})
     middle = given.mean(dim=1, keepdim=True)

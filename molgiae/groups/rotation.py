@@ -46,25 +46,6 @@ class Rotation(Group[Tensor]):
             f"{type(self).__name__} matrix", self.matrix.shape, ("...", self.dimension, self.dimension)
         )
 
-    @classmethod
-    def rank(cls, y: Tensor, tolerance: Tensor | float) -> Tensor:
-        """How many independent directions y defines: d - 1 fix the rotation, fewer leave it open.
-
-        Args:
-            y: as in `from_equivariant`.
-            tolerance: float or (...,), in the units of y: singular values at or below it count as zero. Zero
-                for exact arithmetic; for a molecule a fraction of its size.
-
-        Returns:
-            (...,) int64, 0 to d - 1.
-        """
-        axes_of_y = cls.y0(n=0, d=0).shape
-        check_shape("y", y.shape, ("...", *axes_of_y))
-        batch_shape = y.shape[: y.ndim - len(axes_of_y)]
-        vectors = y.detach().double().reshape(*batch_shape, cls.dimension - 1, cls.dimension)
-        limit = torch.as_tensor(tolerance, dtype=vectors.dtype, device=vectors.device)
-        return (torch.linalg.svdvals(vectors) > limit[..., None]).sum(dim=-1)
-
     def __matmul__(self, other: Self) -> Self:
         """The rotation that turns by `other` first: the product of the matrices."""
         mine, theirs = promoted(self.matrix, other.matrix)

@@ -35,9 +35,9 @@ class SO3(Rotation):
         """Xi: Gram-Schmidt of two vectors, e3 = e1 x e2 (Section 3, "Orthogonal group SO(3)").
 
         The third axis is a cross product, never a third vector: the determinant is +1 for every finite
-        input. Where y does not fix a frame, it is completed, which no rule can do equivariantly (see
-        `rank`): the second vector takes the place of a first that is zero, a missing direction becomes
-        the coordinate axis least aligned with e1, and two zeros give the identity.
+        input. Where y does not fix a frame, it is completed, which no rule can do equivariantly: the second
+        vector takes the place of a first that is zero, a missing direction becomes the coordinate axis least
+        aligned with e1, and two zeros give the identity.
 
         Args:
             y: (..., 2, 3) vectors v1 and v2, any length.

@@ -119,22 +119,6 @@ def test_xi_is_equivariant_at_every_scale(scale: float) -> None:
     assert_close(SO3.from_equivariant(h.act_equivariant(y)).matrix, (h @ SO3.from_equivariant(y)).matrix)
 
 
-def test_rank_counts_directions() -> None:
-    y = torch.tensor(
-        [
-            [[0, 0, 0], [0, 0, 0]],
-            [[0, 0, 0], [1, 0, 0]],
-            [[1, 1, 1], [-3, -3, -3]],
-            [[1, 1, 1], [1, 1, 1.001]],
-            [[1, 0, 0], [0, 1, 0]],
-        ]
-    )
-    assert SO3.rank(y, 1e-6).tolist() == [0, 1, 1, 2, 2]
-    assert SO3.rank(y, 1e-2).tolist() == [0, 1, 1, 1, 2]
-    assert SO3.rank(y, torch.tensor([0.0, 2.0, 9.0, 1e-6, 0.5])).tolist() == [0, 0, 0, 2, 2]
-    assert SO2.rank(torch.tensor([[0.0, 0.0], [0.0, -2.0]]), 1e-6).tolist() == [0, 1]
-
-
 def test_gradients_flow_through_xi_and_action() -> None:
     def random(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
