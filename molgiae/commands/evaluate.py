@@ -21,9 +21,8 @@ from molgiae import __version__
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.hdf5.reader import read_hdf5_blocks
+from molgiae.data.inputs import read_inputs
 from molgiae.data.npz import has_splits, read_npz
-from molgiae.data.readers import read_blocks
 from molgiae.errors import ConfigError
 from molgiae.evaluation.descriptors import (
     CANONICAL_COORDINATES,
@@ -342,8 +341,7 @@ def read_data(data: Data, split: str | None = None) -> ConformerBlock:
     path = Path(data)
     if path.suffix == ".npz":
         return read_npz(path, split if _has_splits(path) else None)
-    hdf5 = path.suffix.lower() in (".h5", ".hdf5")
-    return concatenate(list(read_hdf5_blocks(path) if hdf5 else read_blocks(path, keep_text=False)))
+    return concatenate(list(read_inputs(path, keep_text=False)))
 
 
 def _colour(data: Data, name: str | None) -> Colour | None:

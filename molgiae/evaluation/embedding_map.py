@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import ConfigError
 from molgiae.evaluation.descriptors import Floats
-from molgiae.evaluation.neighbours import tsne
 from molgiae.evaluation.report import Figures
 from molgiae.properties.labels import read_labelled
 from molgiae.properties.targets import find
@@ -50,17 +50,14 @@ def embedding_map(embedding: Floats, block: ConformerBlock, colour: Colour | Non
         seed: of t-SNE.
 
     Returns:
-        method, "t-SNE" or, without scikit-learn, "principal components"; `x` and `y`; `hetero`, the share of atoms
+        `method`, "t-SNE" or, of few numbers, "principal components"; `x` and `y`; `hetero`, the share of atoms
         other than carbon among those other than hydrogen; `colour` and `colour_label` if there is one.
     """
-    if find_spec("sklearn") and min(embedding.shape) > 3:
+    if min(embedding.shape) > 3:
         method, place = "t-SNE", tsne(torch.from_numpy(embedding), seed)
     else:
-        centered = embedding - embedding.mean(axis=0)
-        method, place = (
-            "principal components",
-            centered @ np.linalg.svd(centered, full_matrices=False)[2][:2].T,
-        )
+        centered, method = embedding - embedding.mean(axis=0), "principal components"
+        place = centered @ np.linalg.svd(centered, full_matrices=False)[2][:2].T
     heavy, carbon = (
         np.add.reduceat(kind, block.offset[:-1], dtype=np.int64)
         for kind in (block.atomic_number > 1, block.atomic_number == 6)
@@ -75,6 +72,15 @@ def embedding_map(embedding: Floats, block: ConformerBlock, colour: Colour | Non
     if colour is not None:
         figures |= {"colour": np.round(colour.of(block), 5).tolist(), "colour_label": colour.label}
     return figures
+
+
+def tsne(embedding: Tensor, seed: int) -> NDArray[np.float32]:
+    """Return (M, 2) places in the plane of embeddings (M, D) by t-SNE (van der Maaten and Hinton 2008)."""
+    from sklearn.manifold import TSNE  # noqa: PLC0415 (slow to import)
+
+    perplexity = min(30.0, (len(embedding) - 1) / 3)
+    model = TSNE(init="pca", perplexity=perplexity, random_state=seed)
+    return np.asarray(model.fit_transform(embedding.double().cpu().numpy()), dtype=np.float32)
 
 
 def read_colour(path: str | os.PathLike[str], name: str | None) -> Colour | None:

@@ -244,11 +244,6 @@ class Report:
         """Write JSON."""
         Path(path).write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Report:
-        """Read what `save` wrote."""
-        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-
     @property
     def model(self) -> str:
         """The name of the model, the first subject of every section."""

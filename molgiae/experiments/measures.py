@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -25,3 +27,20 @@ def distances(s: Tensor, pair: Tensor) -> Tensor:
 def relative_change(after: Tensor, before: Tensor) -> Tensor:
     """Length of the change of embeddings (B, D) over their length, (B,)."""
     return (after - before).norm(dim=1) / before.norm(dim=1)
+
+
+def knn_accuracy(
+    known: Tensor, labels: NDArray[np.uint8], asked: Tensor, truth: NDArray[np.uint8], neighbours: int
+) -> float:
+    """Return the share of embeddings whose nearest known ones, by vote, have their label; ties go to the lowest label.
+
+    Args:
+        known: (K, D) embeddings, Euclidean.
+        labels: (K,) of these.
+        asked: (M, D) embeddings.
+        truth: (M,) their labels.
+        neighbours: that vote.
+    """
+    nearest = torch.cdist(asked, known).topk(neighbours, dim=1, largest=False).indices
+    votes = torch.from_numpy(labels).long()[nearest.cpu()].mode(dim=1).values
+    return float((votes.numpy() == truth).mean())

@@ -30,14 +30,14 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from molgiae.errors import MolgiaeError
-from molgiae.evaluation.neighbours import check_tsne, knn_accuracy, tsne
+from molgiae.evaluation.embedding_map import tsne
 from molgiae.experiments import labelled, pictures
 from molgiae.experiments.autoencoders import ActingAutoencoder, SeparateEncoder, classical
 from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
 from molgiae.experiments.deep_sets import bottleneck
 from molgiae.experiments.fitting import fit
 from molgiae.experiments.labelled import Labelled, Labels
-from molgiae.experiments.measures import different_pairs, distances, parameters, relative_change
+from molgiae.experiments.measures import different_pairs, distances, knn_accuracy, parameters, relative_change
 from molgiae.experiments.steerable2d import (
     DiscHarmonics,
     SteerableDecoder,
@@ -305,7 +305,6 @@ def study(
 
 def run(config: Config, setting: Setting) -> Findings:
     """Train every row of the table, embed rotated test digits, classify, compare distances, draw."""
-    check_tsne()
     generator = torch.Generator().manual_seed(setting.seed)
     digits, test = read(setting, config, generator)
     angle = random_angles(len(test), generator)

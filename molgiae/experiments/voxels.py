@@ -20,14 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from molgiae.errors import MolgiaeError
-from molgiae.evaluation.neighbours import check_tsne, knn_accuracy, tsne
+from molgiae.evaluation.embedding_map import tsne
 from molgiae.experiments import labelled, pictures
 from molgiae.experiments.autoencoders import ActingAutoencoder, classical
 from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
 from molgiae.experiments.deep_sets import bottleneck
 from molgiae.experiments.fitting import fit
 from molgiae.experiments.labelled import Labelled, Labels
-from molgiae.experiments.measures import parameters, relative_change
+from molgiae.experiments.measures import knn_accuracy, parameters, relative_change
 from molgiae.experiments.steerable3d import GridDecoder, SteerableEncoder
 from molgiae.groups import SO3
 
@@ -247,7 +247,6 @@ def symmetry(model: Model, grid: Tensor, device: str) -> dict[str, float]:
 
 def run(config: Config, setting: Setting) -> Findings:
     """Train both autoencoders on the same turned shapes, embed the same turned shapes, classify, draw."""
-    check_tsne()
     shapes, test = read(setting.file)
     generator = torch.Generator().manual_seed(setting.seed)
     shapes = shapes[torch.randperm(len(shapes), generator=generator)[: config.train_shapes]]

@@ -89,13 +89,7 @@ class Choice:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        return {
-            "reason": self.reason,
-            "seen": self.seen,
-            "complete": self.complete,
-            "covered": self.covered,
-            "beyond": self.beyond,
-        }
+        return {k: getattr(self, k) for k in ("reason", "seen", "complete", "covered", "beyond")}
 
 
 class Watch:

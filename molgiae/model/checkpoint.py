@@ -54,16 +54,7 @@ def save(
     dtype: torch.dtype = torch.float32,
     single: Sequence[str] = (),
 ) -> None:
-    """Write an autoencoder; arguments as of `write`.
-
-    Args:
-        path: ends in .safetensors.
-        model: its weights and configuration.
-        domain: what it was trained on.
-        provenance: plain data.
-        dtype: of the stored weights.
-        single: parts of the names of weights that stay in single precision all the same.
-    """
+    """Write an autoencoder, what it was trained on and where it comes from; other arguments as of `write`."""
     header = {"config": model.config.to_dict(), "domain": domain.to_dict(), "provenance": provenance}
     write(path, model, Kind.AUTOENCODER, header, dtype, single)
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from molgiae.canonical.cloud import Cloud, pack
-from molgiae.data.conformer import ConformerBlock
+from molgiae.canonical.cloud import pack
+from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.hdf5.schema import PROJECTION, Column
 from molgiae.errors import ConfigError, ShapeError
 from molgiae.groups import SO2, SO3, Group, Permutation
@@ -71,9 +71,9 @@ class ProjectingEmbedder:
 
     def __init__(self, embedder: Embedder, name: str) -> None:
         self.embedder, self.name = embedder, name
-        hydrogen = torch.tensor([[1]], device=embedder.device)
+        hydrogen = ConformerBlock.of([Conformer(np.ones(1, np.uint8), np.zeros((1, 3)))])
         try:
-            latent = self._latent(Cloud(hydrogen, torch.zeros(1, 1, 3, device=embedder.device).double()))
+            latent = self.latents(hydrogen)
         except ConfigError as error:
             raise ConfigError(f"{embedder.checkpoint.name}: {error}") from None
         self.vectors = latent.shape[1]
@@ -98,12 +98,10 @@ class ProjectingEmbedder:
             found[chosen] = project(self.name, self.latents(block.take(chosen)), SO3).cpu().numpy()
         return found
 
+    @torch.no_grad()
     def latents(self, block: ConformerBlock) -> Tensor:
         """Return (M, V, 3) latents, angstrom, of conformers that the model takes."""
-        return self._latent(pack(block.atomic_number, block.position, block.offset).to(self.embedder.device))
-
-    @torch.no_grad()
-    def _latent(self, x: Cloud) -> Tensor:
+        x = pack(block.atomic_number, block.position, block.offset).to(self.embedder.device)
         latent: Tensor = self.embedder.model.encoder.latent(x)
         return latent
 

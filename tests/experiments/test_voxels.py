@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from molgiae.errors import ConfigError, MolgiaeError
-from molgiae.evaluation import neighbours
+from molgiae.errors import MolgiaeError
 from molgiae.experiments import voxels
 from molgiae.experiments.contract import Setting
+from molgiae.experiments.measures import knn_accuracy
 from molgiae.experiments.voxels import SIZE, quarter_turns, rotated, turned, voxel_orders
 from molgiae.groups import SO3
 
@@ -204,18 +204,12 @@ class TestNeighbours:
         known = torch.tensor([[0.0], [0.1], [0.2], [5.0]])
         labels = np.array([1, 2, 2, 7], dtype=np.uint8)
         asked, truth = torch.tensor([[0.0], [4.0]]), np.array([1, 7], dtype=np.uint8)
-        assert neighbours.knn_accuracy(known, labels, asked, truth, 1) == 1
-        assert neighbours.knn_accuracy(known, labels, asked, truth, 3) == 0
-        assert neighbours.knn_accuracy(known, labels, asked, np.array([2, 2], dtype=np.uint8), 3) == 1
-
-    def test_without_scikit_learn_nothing_is_trained(self, monkeypatch, data, tmp_path):
-        monkeypatch.setitem(__import__("sys").modules, "sklearn.manifold", None)
-        with pytest.raises(ConfigError, match=r"molgiae\[search\]"):
-            voxels.run(TINY, Setting(tmp_path, data=data))
+        assert knn_accuracy(known, labels, asked, truth, 1) == 1
+        assert knn_accuracy(known, labels, asked, truth, 3) == 0
+        assert knn_accuracy(known, labels, asked, np.array([2, 2], dtype=np.uint8), 3) == 1
 
 
 def test_run(data, tmp_path):
-    pytest.importorskip("sklearn")
     findings = voxels.run(TINY, Setting(tmp_path, data=data))
     figures = findings.figures
     assert (figures["train"], figures["test"]) == (30, 14)
