@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.blocks import concatenate
@@ -24,6 +22,7 @@ from molgiae.plots import training_curve
 from molgiae.training import Data, Metrics, Run, train
 
 VALIDATION_SHARE = 0.05
+"""Share of the molecules that is kept for validation."""
 
 
 def pretrain(
@@ -40,12 +39,10 @@ def pretrain(
 ) -> Metrics:
     """Pretrain on files and write checkpoint, metrics and plot to a directory.
 
-    The model is enlarged to the elements and the largest conformer of the data if they exceed it.
-
     Args:
         inputs: SDF, XYZ and HDF5 files, and at most one QM9 npz file.
         directory: where the run is kept.
-        model: the network.
+        model: the network, which is enlarged to the elements and the largest conformer of the data.
         config: the recipe.
         device: "auto", "cpu" or "cuda".
         evaluate_every: steps between validations.
@@ -61,31 +58,23 @@ def pretrain(
         ConfigError: if the directory holds a run and `resume` is false, or there is nothing to learn from.
         MolgiaeError: if an input cannot be read.
     """
-    run_directory = Path(directory)
-    if (run_directory / "last.pt").exists() and not resume:
+    run = Run(Path(directory), choose_device(device), evaluate_every, stop_after, progress)
+    if (run.directory / "last.pt").exists() and not resume:
         raise ConfigError(
-            f"{run_directory} holds a run already; continue it with --resume or name another directory"
+            f"{run.directory} holds a run already; continue it with --resume or name another directory"
         )
     data = read_data(inputs, config.seed)
-    where = choose_device(device)
-    run = Run(
-        run_directory,
-        device=where,
-        bf16=bf16_pays(where),
-        evaluate_every=evaluate_every,
-        stop_after=stop_after,
-        progress=progress,
-    )
-    metrics = train(data, fitted(model, data), config, run, resume)
+    metrics = train(data, model, config, run, resume)
     if data.rejected:
-        write_rejected(PartialFile(run_directory / "rejected.csv", overwrite=True), data.rejected)
-    if (run_directory / "metrics.csv").exists() and find_spec("matplotlib"):
-        training_curve(run_directory / "metrics.csv", run_directory / "curve.png")
+        write_rejected(PartialFile(run.directory / "rejected.csv", overwrite=True), data.rejected)
+    table = run.directory / "metrics.csv"
+    if table.exists() and find_spec("matplotlib"):
+        training_curve(table, run.directory / "curve.png")
     return metrics | {"rejected": len(data.rejected), "left_out": data.left_out}
 
 
 def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
-    """Training and validation conformers of files.
+    """Read training and validation conformers.
 
     A QM9 npz file brings its own split: conformers whose titles it knows go where it says, to training or, if they are
     of validation or test molecules, nowhere. All other conformers are split by title, so that those of a molecule stay
@@ -122,7 +111,7 @@ def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
 
 
 def held_out(titles: Sequence[str], seed: int, at_least: int = 1) -> np.ndarray:
-    """(M,) bool, the conformers kept for validation: about `VALIDATION_SHARE` of the titles, and never all."""
+    """Return (M,) bool, the conformers kept for validation: about `VALIDATION_SHARE` of the titles, and never all."""
     names = [title or f"\0{m}" for m, title in enumerate(titles)]
     distinct = sorted(set(names))
     if at_least and len(distinct) < 2:
@@ -133,18 +122,3 @@ def held_out(titles: Sequence[str], seed: int, at_least: int = 1) -> np.ndarray:
     chosen = np.random.default_rng(seed).permutation(len(distinct))[:size]
     held = {distinct[i] for i in chosen.tolist()}
     return np.array([name in held for name in names], dtype=bool)
-
-
-def fitted(model: ModelConfig, data: Data) -> ModelConfig:
-    """The configuration with room for every element and the largest conformer of the data."""
-    blocks = [block for block in (data.train, data.validation) if len(block)]
-    elements = set(model.elements).union(*(np.unique(block.atomic_number).tolist() for block in blocks))
-    largest = max((int(block.n_atoms.max()) for block in blocks), default=0)
-    return replace(model, elements=tuple(sorted(elements)), max_atoms=max(model.max_atoms, largest))
-
-
-def bf16_pays(device: str) -> bool:
-    """Whether the device multiplies bfloat16 matrices faster than float32."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_avx512_bf16_supported())

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from molgiae.commands.evaluate import Settings, evaluate
-from molgiae.commands.pretrain import bf16_pays, fitted, read_data
+from molgiae.commands.pretrain import read_data
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.evaluation.descriptors import sample
 from molgiae.evaluation.report import Report
@@ -68,11 +68,10 @@ def learn(dim: int, config: Config, data: Data, setting: Setting) -> Path:
     run = Run(
         folder,
         device=setting.device,
-        bf16=bf16_pays(setting.device),
         evaluate_every=config.steps,
         progress=setting.progress,
     )
-    train(data, fitted(model, data), recipe, run, resume=False)
+    train(data, model, recipe, run, resume=False)
     return folder / "model.safetensors"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -32,19 +32,19 @@ def by_size(block: ConformerBlock) -> ConformerBlock:
     return block.take(np.argsort(block.n_atoms, kind="stable"))
 
 
-def pieces(index: Tensor, sizes: Tensor, number: int) -> Iterator[tuple[Tensor, float]]:
-    """Cut a batch into pieces of about one size, so that what costs the square of the atoms does not pay for padding.
+def mean_over_pieces(loss: Callable[[Tensor], Tensor], index: Tensor, sizes: Tensor, number: int) -> Tensor:
+    """Return the mean loss of a batch, piece by piece, so that large ones cost no padding.
 
     Args:
+        loss: mean over the conformers at some places.
         index: (b,) places of conformers.
         sizes: (M,) their numbers of atoms.
-        number: of pieces.
-
-    Yields:
-        places, and the share of the batch they are.
+        number: of pieces, each of conformers of about one size.
     """
+    total = torch.zeros((), device=index.device)
     for piece in index[sizes[index].argsort()].chunk(number):
-        yield piece, len(piece) / len(index)
+        total = total + len(piece) / len(index) * loss(piece)
+    return total
 
 
 def padded(x: Cloud, slots: int) -> Cloud:

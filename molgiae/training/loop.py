@@ -28,7 +28,6 @@ class Run:
     Attributes:
         directory: gets ``metrics.csv`` and ``last.pt`` (to resume from); made if it is not there.
         device: "cpu" or "cuda".
-        bf16: whether matrix products of the hidden layers run in bfloat16.
         evaluate_every: steps between validations of pretraining; each also writes ``last.pt``.
         stop_after: seconds after which the run saves and ends, to be resumed; None for never.
         progress: whether to show a bar on stderr.
@@ -36,10 +35,16 @@ class Run:
 
     directory: Path
     device: str = "cpu"
-    bf16: bool = False
     evaluate_every: int = 1000
     stop_after: float | None = None
     progress: bool = False
+
+    @property
+    def bf16(self) -> bool:
+        """Whether the device multiplies bfloat16 matrices faster than float32."""
+        if self.device == "cuda":
+            return torch.cuda.is_bf16_supported()
+        return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 @dataclass

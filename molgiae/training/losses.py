@@ -50,12 +50,9 @@ def squared_deviation(pos: Tensor, target: Cloud) -> Tensor:
 def conditioning_loss(vectors: Vectors) -> Tensor:
     """How far pooled vectors fall short of `MIN_FRAME_LENGTH`: mean square of the missing fractions.
 
-    Nothing else keeps a frame that is trained together with the rest from wandering into degeneracy, from which
-    it does not come back: completed frames have no gradient. Symmetric conformers, whose vectors cancel whatever the
-    weights, add a constant.
-
-    Args:
-        vectors: (B, 2, 3) angstrom.
+    Nothing else keeps a frame that is trained together with the rest from degeneracy, from which it does not come
+    back: completed frames have no gradient. Symmetric conformers, whose vectors cancel whatever the weights, add a
+    constant. Vectors are (B, 2, 3) in angstrom.
     """
     first, second = vectors.double().unbind(dim=1)
     length = (first.square().sum(dim=-1) + 1e-4).sqrt()
@@ -74,7 +71,7 @@ def frame_loss(frame: PooledVectors, x: Cloud, noise: float, generator: torch.Ge
         frame: the network.
         x: B conformers, centered.
         noise: standard deviation of the displacements, angstrom.
-        generator: of the displacements.
+        generator: source of the displacements.
     """
     shift = noise * _normal(x, generator)
     moved = Cloud(x.z, (x.pos + shift) * x.mask[..., None]).centered()

@@ -46,7 +46,7 @@ class Pairs:
 def conformer_pairs(
     block: ConformerBlock, seed: int, file: Path | None, progress: bool
 ) -> tuple[Pairs, Pairs]:
-    """Pairs of conformers of one molecule, and of isomers, each as they are and with one of the two mirrored.
+    """Return pairs of conformers of one molecule, and of isomers, each as they are and with one of the two mirrored.
 
     Conformers of one molecule are those of one title with the same bonds, superposed over the symmetries of the
     bond graph; isomers have one formula and are superposed over all matchings within elements.
@@ -65,21 +65,25 @@ def conformer_pairs(
                 )
                 return one, other
     rng = np.random.default_rng(seed)
-    chosen = {
-        "bonds": draw_pairs([t or m for m, t in enumerate(block.title)], ONE_MOLECULE, OF_A_MOLECULE, rng),
-        "atoms": draw_pairs([np.sort(c.atomic_number).tobytes() for c in block], ONE_FORMULA, None, rng),
-    }
+    titles = [title or m for m, title in enumerate(block.title)]
+    formulas = [np.sort(c.atomic_number).tobytes() for c in block]
+    drawn = (
+        draw_pairs(titles, ONE_MOLECULE, OF_A_MOLECULE, rng),
+        draw_pairs(formulas, ONE_FORMULA, None, rng),
+    )
     mirror = np.array([0, len(block)])
-    ends = {match: np.concatenate([pairs, pairs + mirror]) for match, pairs in chosen.items()}
-    with tqdm(total=sum(map(len, ends.values())), desc="pairs", unit="pair", disable=not progress) as bar:
-        one, other = (_superposed(block, each, match, bar) for match, each in ends.items())
+    one_molecule, one_formula = (np.concatenate([ends, ends + mirror]) for ends in drawn)
+    total = len(one_molecule) + len(one_formula)
+    with tqdm(total=total, desc="pairs", unit="pair", disable=not progress) as bar:
+        one = _superposed(block, one_molecule, "bonds", bar)
+        other = _superposed(block, one_formula, "atoms", bar)
     if file is not None:
         np.savez(file, bonds_ends=one.ends, bonds_rmsd=one.rmsd, atoms_ends=other.ends, atoms_rmsd=other.rmsd)
     return one, other
 
 
 def _superposed(block: ConformerBlock, ends: Ints, match: str, bar: tqdm[None]) -> Pairs:
-    """Pairs with their RMSD, without those that have none as their bonds differ."""
+    """Return pairs with their RMSD, without those that have none as their bonds differ."""
     mirrored = replace(block, position=-block.position)
     rmsd = np.empty(len(ends))
     for start in range(0, len(ends), CHUNK):
@@ -94,7 +98,7 @@ def _superposed(block: ConformerBlock, ends: Ints, match: str, bar: tqdm[None]) 
 
 
 def draw_pairs(keys: Sequence[Hashable], most: int, of_each: int | None, rng: np.random.Generator) -> Ints:
-    """(K, 2) distinct pairs of places with equal keys, at most so many in all and of each key."""
+    """Return (K, 2) distinct pairs of places with equal keys, at most so many in all and of each key."""
     groups = defaultdict(list)
     for m, key in enumerate(keys):
         groups[key].append(m)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
-import numpy as np
 import torch
 
 from molgiae import __version__
 from molgiae.config import ModelConfig, TrainConfig
-from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import ConfigError
 from molgiae.model import checkpoint
 from molgiae.model.architectures import build
@@ -25,8 +23,8 @@ def train(data: Data, model_config: ModelConfig, config: TrainConfig, run: Run, 
     """Train an autoencoder and keep the weights that are best on validation in ``model.safetensors``.
 
     Args:
-        data: conformers, all within the elements and size of the model.
-        model_config: the network.
+        data: conformers.
+        model_config: the network, which is enlarged to the elements and the largest conformer of the data.
         config: the recipe.
         run: where and how.
         resume: continue from ``last.pt`` if it is there.
@@ -35,16 +33,25 @@ def train(data: Data, model_config: ModelConfig, config: TrainConfig, run: Run, 
         validation metrics of the last evaluation, with "step" and "complete" (1.0 if all steps are done).
 
     Raises:
-        ConfigError: if there are no conformers, or some do not fit the model.
+        ConfigError: if there are no conformers.
         CheckpointError: if the run to resume was made with other settings.
     """
     for block, name in ((data.train, "training"), (data.validation, "validation")):
-        _check_fit(block, model_config, name)
+        if not len(block):
+            raise ConfigError(f"no {name} conformers")
     torch.manual_seed(config.seed)
-    trainer = pretrainer(build(model_config).to(run.device), data, config, run)
+    trainer = pretrainer(build(fitted(model_config, data)).to(run.device), data, config, run)
     if resume and trainer.last.exists():
         trainer.restore()
     return trainer.fit()
+
+
+def fitted(model: ModelConfig, data: Data) -> ModelConfig:
+    """Return the configuration with room for every element and the largest conformer of the data."""
+    blocks = data.train, data.validation
+    elements = set(model.elements).union(*(block.atomic_number.tolist() for block in blocks))
+    largest = max(int(block.n_atoms.max()) for block in blocks)
+    return replace(model, elements=tuple(sorted(elements)), max_atoms=max(model.max_atoms, largest))
 
 
 def pretrainer(model: ConformerAutoencoder, data: Data, config: TrainConfig, run: Run) -> Trainer:
@@ -55,8 +62,21 @@ def pretrainer(model: ConformerAutoencoder, data: Data, config: TrainConfig, run
         return reconstruct(on_cpu(mean), data.validation).summary()
 
     def keep(mean: ConformerAutoencoder, row: Metrics) -> None:
-        origin = _provenance(data, config, run, row)
-        checkpoint.save(run.directory / "model.safetensors", on_cpu(mean), domain, origin)
+        provenance = {
+            "molgiae": __version__,
+            "torch": torch.__version__,
+            "data": data.name,
+            "data_sha256": data.sha256,
+            "train_conformers": len(data.train),
+            "rejected_records": len(data.rejected),
+            "training": config.to_dict(),
+            "step": row["step"],
+            "seconds": round(row["seconds"]),
+            "device": run.device,
+            "validation": row,
+            "units": {"length": "angstrom"},
+        }
+        checkpoint.save(run.directory / "model.safetensors", on_cpu(mean), domain, provenance)
 
     def last_stage(task: Task) -> Stage:
         stage = last(task)
@@ -81,34 +101,3 @@ def on_cpu(model: ConformerAutoencoder) -> ConformerAutoencoder:
     copy = build(model.config)
     copy.load_state_dict(model.state_dict())
     return copy.eval().requires_grad_(False)
-
-
-def _provenance(data: Data, config: TrainConfig, run: Run, row: Metrics) -> dict[str, Any]:
-    return {
-        "molgiae": __version__,
-        "torch": torch.__version__,
-        "data": data.name,
-        "data_sha256": data.sha256,
-        "train_conformers": len(data.train),
-        "rejected_records": len(data.rejected),
-        "training": config.to_dict(),
-        "step": row["step"],
-        "seconds": round(row["seconds"]),
-        "device": run.device,
-        "validation": row,
-        "units": {"length": "angstrom"},
-    }
-
-
-def _check_fit(block: ConformerBlock, config: ModelConfig, name: str) -> None:
-    """Raise a ConfigError if there are no conformers or some are outside of a model's elements and size."""
-    if not len(block):
-        raise ConfigError(f"no {name} conformers")
-    if missing := sorted(set(np.unique(block.atomic_number).tolist()) - set(config.elements)):
-        raise ConfigError(
-            f"{name} conformers have elements {missing} that the model does not know: add them to elements"
-        )
-    if (largest := int(block.n_atoms.max())) > config.max_atoms:
-        raise ConfigError(
-            f"{name} conformers have up to {largest} atoms, the model takes {config.max_atoms}: raise max_atoms"
-        )

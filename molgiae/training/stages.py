@@ -21,7 +21,16 @@ from molgiae.canonical.order import graph_classes
 from molgiae.config import TrainConfig
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.model.autoencoder import ConformerAutoencoder
-from molgiae.training.batches import EVALUATE_BATCH, by_size, distort, drawn, padded, pieces, trimmed, whole
+from molgiae.training.batches import (
+    EVALUATE_BATCH,
+    by_size,
+    distort,
+    drawn,
+    mean_over_pieces,
+    padded,
+    trimmed,
+    whole,
+)
 from molgiae.training.components import start_from_components
 from molgiae.training.loop import Run, Stage
 from molgiae.training.losses import (
@@ -85,16 +94,7 @@ class Task:
         loss: Callable[[Tensor, torch.Generator], Tensor],
         **more: Any,
     ) -> Stage:
-        """Return a stage with the schedule of the recipe.
-
-        Args:
-            name: "frame", "shape", "atoms" or "autoencoder".
-            steps: how many.
-            size: of what batches are drawn from.
-            parameters: what is trained.
-            loss: of places (b,), with a source of noise.
-            more: further fields of `Stage`.
-        """
+        """Return a stage with the schedule of the recipe; the loss is that of places (b,) below `size`."""
         config, run = self.config, self.run
 
         def loss_of_step(step: int) -> Tensor:
@@ -195,11 +195,10 @@ def atom_stage(task: Task) -> Stage:
     sizes = conformers.mask.sum(dim=1)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
-        total = torch.zeros((), device=index.device)
-        for piece, share in pieces(index[:ATOM_BATCH], sizes, ATOM_PIECES):
-            x = trimmed(conformers[piece])
-            total = total + share * denoising_loss(atoms, x, task.config.atom_noise, generator)
-        return total
+        def of_piece(piece: Tensor) -> Tensor:
+            return denoising_loss(atoms, trimmed(conformers[piece]), task.config.atom_noise, generator)
+
+        return mean_over_pieces(of_piece, index[:ATOM_BATCH], sizes, ATOM_PIECES)
 
     parameters = list(atoms.parameters())
     return task.stage("atoms", task.config.atom_steps, len(conformers), parameters, loss, bf16=True)
@@ -216,13 +215,12 @@ def canonical_stage(task: Task) -> Stage:
     sizes = conformers.mask.sum(dim=1)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
-        total = torch.zeros((), device=index.device)
-        for piece, share in pieces(index, sizes, PIECES):
+        def of_piece(piece: Tensor) -> Tensor:
             x = trimmed(distort(conformers[piece], config.distortion, generator))
             embedding = model.encoder.invariant(classes[piece, : x.z.shape[1]], x)
-            error = reconstruction_loss(model.decoder(embedding), x, model.element, config.type_weight)
-            total = total + share * error
-        return total
+            return reconstruction_loss(model.decoder(embedding), x, model.element, config.type_weight)
+
+        return mean_over_pieces(of_piece, index, sizes, PIECES)
 
     def begin() -> None:
         if config.components:

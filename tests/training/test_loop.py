@@ -1,4 +1,4 @@
-"""Pretraining: it learns, it is resumed to the step, it keeps molecules apart, it runs without toolkits."""
+"""Pretraining: it learns, it is resumed to the step, it keeps molecules apart, it runs without rdkit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from molgiae.canonical.cloud import Cloud, pack
-from molgiae.commands.pretrain import fitted, held_out, pretrain, read_data
+from molgiae.commands.pretrain import held_out, pretrain, read_data
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
@@ -30,7 +30,7 @@ from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.domain import measure_domain
 from molgiae.model.embedder import Embedder
 from molgiae.model.header import sha256_of
-from molgiae.training import Data, Run, Trainer, pretrainer, reconstruct, train
+from molgiae.training import Data, Run, Trainer, fitted, pretrainer, reconstruct, train
 from molgiae.training.batches import distort, drawn, padded, whole
 from molgiae.training.components import principal_components, start_from_components
 from molgiae.training.loop import learning_rate
@@ -335,12 +335,11 @@ def test_a_damaged_state_is_an_error(kind, tmp_path):
 # Parts
 
 
-def test_conformers_that_do_not_fit_the_model_are_errors(tmp_path):
+def test_models_are_enlarged_to_the_data_which_must_be_there(tmp_path):
     run = Run(tmp_path, progress=False)
-    with pytest.raises(ConfigError, match=r"elements \[8\] that the model does not know"):
-        train(DATA, replace(MODEL, elements=(1, 6, 7)), CONFIG, run, False)
-    with pytest.raises(ConfigError, match="up to 9 atoms, the model takes 8"):
-        train(DATA, replace(MODEL, max_atoms=8), CONFIG, run, False)
+    train(DATA, replace(MODEL, elements=(1, 6), max_atoms=2), CONFIG, run, False)
+    config = checkpoint.load(str(tmp_path)).model.config
+    assert (config.elements, config.max_atoms) == ((1, 6, 7, 8), 9)
     with pytest.raises(ConfigError, match="no validation conformers"):
         train(replace(DATA, validation=ConformerBlock.of([])), MODEL, CONFIG, run, False)
 
@@ -550,10 +549,9 @@ def test_a_run_is_not_overwritten_and_can_be_resumed(tmp_path):
     }
 
 
-WITHOUT_TOOLKITS = """
+WITHOUT_RDKIT = """
 import sys
-for name in ("rdkit", "ase"):
-    sys.modules[name] = None  # importing it fails
+sys.modules["rdkit"] = None  # importing it fails
 import json, molgiae, molgiae.training
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.commands.pretrain import pretrain
@@ -568,11 +566,11 @@ except ImportError:
 """
 
 
-def test_pretraining_needs_neither_rdkit_nor_ase(tmp_path):
-    """Training machines may lack them."""
+def test_pretraining_needs_no_rdkit(tmp_path):
+    """Training machines may lack it."""
     write_npz(tmp_path / "qm9.npz", [0, 0, 0, 1])
     xyz = write_xyz(tmp_path / "a.xyz", *"abcd")
-    command = [sys.executable, "-c", WITHOUT_TOOLKITS, str(tmp_path / "qm9.npz"), str(xyz), str(tmp_path)]
+    command = [sys.executable, "-c", WITHOUT_RDKIT, str(tmp_path / "qm9.npz"), str(xyz), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
