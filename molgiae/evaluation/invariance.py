@@ -180,4 +180,4 @@ def _mirror_rmsd(result: Result, mirrored: Result, seed: int) -> Iterator[float]
         x, y, z = conformer.position, image.position, conformer.atomic_number.astype(np.int64)
         action = result["rotation"][m] @ mirrored["rotation"][m].T
         starts = [(turn, x.mean(axis=0) - turn @ y.mean(axis=0)) for turn in (action, *turns)]
-        yield superpose(z, x, z, y, [*principal_starts(x, y), *starts]).rmsd
+        yield superpose(z, x, z, y, [*principal_starts(x, y), *starts])[1]

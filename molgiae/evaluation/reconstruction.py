@@ -136,7 +136,7 @@ def solved_rmsd(result: Result) -> Iterator[float]:
     decoded = with_atoms(result.block, result["reconstructed_position"])
     for given, predicted in zip(result.block, decoded, strict=True):
         z = given.atomic_number.astype(np.int64)
-        yield superpose(z, given.position, z, predicted.position, [still]).rmsd
+        yield superpose(z, given.position, z, predicted.position, [still])[1]
 
 
 @torch.no_grad()

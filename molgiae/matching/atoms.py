@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -41,30 +40,13 @@ MIN_OFF_AXIS = 0.3
 """Least distance, in angstrom, of an atom from the centroid or from an axis that defines a direction."""
 
 
-@dataclass(frozen=True)
-class Superposition:
-    """Probe onto reference: ``probe[order] @ rotation.T + translation`` lies on the reference.
-
-    Attributes:
-        rotation: (3, 3), determinant +1.
-        translation: (3,) angstrom.
-        order: (n,) atom ``order[k]`` of the probe is matched with atom k of the reference.
-        rmsd: angstrom.
-    """
-
-    rotation: Floats
-    translation: Floats
-    order: Ints
-    rmsd: float
-
-
 def superpose(
     z_reference: Ints,
     reference: Floats,
     z_probe: Ints,
     probe: Floats,
     starts: Sequence[tuple[Floats, Floats]],
-) -> Superposition:
+) -> tuple[Ints, float]:
     """Alternate assignment and Kabsch from several starts until nothing changes; the best end wins.
 
     Args:
@@ -73,6 +55,9 @@ def superpose(
         z_probe: (n,) the same elements in any order.
         probe: (n, 3) angstrom.
         starts: rotations (3, 3) and translations (3,) of the probe, at least one.
+
+    Returns:
+        (n,) atom of the probe for each of the reference; the RMSD after the best proper rotation, angstrom.
     """
     mine, theirs = (np.argsort(z, kind="stable") for z in (z_reference, z_probe))
     to, start = reference.mean(axis=0), probe.mean(axis=0)
@@ -87,8 +72,7 @@ def superpose(
     )
     order = np.empty_like(found)
     order[mine] = theirs[found]
-    rotation, translation, distance = kabsch(reference, probe[order])
-    return Superposition(rotation, translation, order, float(distance))
+    return order, float(kabsch(reference, probe[order])[2])
 
 
 def principal_starts(reference: Floats, probe: Floats) -> list[tuple[Floats, Floats]]:

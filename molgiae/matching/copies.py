@@ -4,7 +4,7 @@ Conformers are compared within one molecule only: the same atoms and, where bond
 The refined colours of the graph (Weisfeiler and Leman 1968) name atoms that no isomorphism can exchange;
 without bonds the elements do.
 
-**The bounds.** Let y be matched to x and superposed, both centred, e_k = x_k - y_k, so that n RMSD^2 = sum |e_k|^2.
+**The bounds.** Let y be matched to x and superposed, both centered, e_k = x_k - y_k, so that n RMSD^2 = sum |e_k|^2.
 From | |x_k| - |y_k| | <= |e_k|, and | |x_i - x_j| - |y_i - y_j| | <= |e_i - e_j| with
 sum_{i<j} |e_i - e_j|^2 = n sum |e_k|^2, it follows that neither
 
@@ -18,7 +18,7 @@ projection makes them no larger, too. What is farther apart than the threshold b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,10 +27,10 @@ from scipy.linalg import eigh
 from scipy.spatial import cKDTree
 
 from molgiae.data.bonds import known_bonds
-from molgiae.data.conformer import NO_BONDS, Bonds, Conformer, normalised
+from molgiae.data.conformer import NO_BONDS, Conformer, normalised
 from molgiae.matching import radial_bound, superpose_pairs
 from molgiae.matching.formula import Formula, formula_of
-from molgiae.matching.graphs import refine
+from molgiae.matching.graphs import place_in_run, refine
 from molgiae.matching.molecules import molecules_of
 from molgiae.matching.pairs import Match
 
@@ -98,12 +98,6 @@ class Verdicts:
         """(M,) conformers that were merged into each."""
         return np.bincount(self.into[self.into >= 0], minlength=len(self.into))
 
-    @classmethod
-    def undecided(cls, size: int) -> Verdicts:
-        """All kept."""
-        no, yes = np.zeros(size, bool), np.ones(size, bool)
-        return cls(np.full(size, -1), np.full(size, np.nan), yes, no, no.copy())
-
 
 def find_duplicates(
     conformers: SupportsLenAndGetItem[Conformer],
@@ -111,7 +105,7 @@ def find_duplicates(
     *,
     order: Ints | None = None,
     energy: Floats | None = None,
-    advance: Callable[[int], object] | None = None,
+    advance: Callable[[int], object] = lambda done: None,
 ) -> Verdicts:
     """Go through the conformers; each is kept unless it is within the threshold of one kept before.
 
@@ -126,10 +120,10 @@ def find_duplicates(
         energy: (M,) needed if the rule has a window.
         advance: called with numbers of conformers that were decided, for a progress bar.
     """
-    rule = rule or Rule()
-    verdicts = Verdicts.undecided(len(conformers))
-    for molecule in molecules(conformers, rule.match, order):
-        _Walk(molecule, rule, energy, verdicts).run(advance or (lambda done: None))
+    size, no = len(conformers), np.zeros(len(conformers), bool)
+    verdicts = Verdicts(np.full(size, -1), np.full(size, np.nan), ~no, no, no.copy())
+    for molecule in molecules(conformers, rule.match if rule else None, order):
+        _Walk(molecule, rule or Rule(), energy, verdicts).run(advance)
     return verdicts
 
 
@@ -139,35 +133,24 @@ class Molecule:
 
     Attributes:
         rows: (m,) which of all conformers these are, in the order in which they are gone through.
-        position: (m, n, 3) angstrom, centred.
-        atomic_number: (n,) uint8.
-        isotope: (n,) uint16.
-        bonds: those of all; None where atoms are matched within elements.
+        position: (m, n, 3) angstrom, centered.
+        first: the first of them, its atoms in this order; without bonds where these do not matter.
+        match: how the atoms are matched.
         colour: (n,) ascending; atoms of different colours are never matched.
     """
 
     rows: Ints
     position: Floats
-    atomic_number: NDArray[np.uint8]
-    isotope: NDArray[np.uint16]
-    bonds: Bonds | None
+    first: Conformer
+    match: Match
     colour: Ints
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def match(self) -> Match:
-        """How the atoms are matched."""
-        return "atoms" if self.bonds is None else "bonds"
-
     def conformers(self, chosen: Ints) -> list[Conformer]:
-        """Some of the m."""
-        bonds = NO_BONDS if self.bonds is None else self.bonds
-        return [
-            Conformer(self.atomic_number, self.position[k], isotope=self.isotope, bonds=bonds)
-            for k in chosen.tolist()
-        ]
+        """Return some of the m."""
+        return [replace(self.first, position=self.position[k]) for k in chosen.tolist()]
 
 
 def molecules(
@@ -185,44 +168,40 @@ def molecules(
         formulas.setdefault(formula_of(conformers[row]), []).append(row)
     for rows in formulas.values():
         members = [conformers[row] for row in rows]
-        if match == "bonds" or (match is None and all(c.has_bonds for c in members)):
-            yield from _by_bonds(np.array(rows), members)
-            continue
-        orders = [np.argsort(c.species, kind="stable") for c in members]
-        first = members[0]
-        yield Molecule(
-            rows=np.array(rows),
-            position=_centred(np.array([c.position[o] for c, o in zip(members, orders, strict=True)])),
-            atomic_number=first.atomic_number[orders[0]],
-            isotope=first.isotope[orders[0]],
-            bonds=None,
-            colour=np.unique(first.species[orders[0]], return_inverse=True)[1],
-        )
+        by_bonds = match == "bonds" or (match is None and all(c.has_bonds for c in members))
+        for chosen, orders, colour in _by_bonds(members) if by_bonds else _by_atoms(members):
+            first, atoms = members[chosen[0]], orders[0]
+            bonds = normalised(np.argsort(atoms)[known_bonds(first)]) if by_bonds else NO_BONDS
+            position = np.array([members[m].position[o] for m, o in zip(chosen, orders, strict=True)])
+            yield Molecule(
+                rows=np.array(rows)[chosen],
+                position=position - position.mean(axis=1, keepdims=True),
+                first=Conformer(
+                    first.atomic_number[atoms], position[0], isotope=first.isotope[atoms], bonds=bonds
+                ),
+                match="bonds" if by_bonds else "atoms",
+                colour=np.unique(colour, return_inverse=True)[1],
+            )
 
 
-def _by_bonds(rows: Ints, members: list[Conformer]) -> Iterator[Molecule]:
+Group = tuple[list[int], list[Ints], NDArray[np.integer]]
+"""Members of one molecule, the order of the atoms of each, and the colours (n,) in this order, ascending."""
+
+
+def _by_atoms(members: list[Conformer]) -> Iterator[Group]:
+    orders = [np.argsort(c.species, kind="stable") for c in members]
+    yield list(range(len(members))), orders, members[0].species[orders[0]]
+
+
+def _by_bonds(members: list[Conformer]) -> Iterator[Group]:
     labelled = molecules_of(members)
-    molecule = np.array(labelled.molecule)
-    for number, graph in enumerate(labelled.graph):
-        chosen = np.flatnonzero(molecule == number)
+    of_molecule: list[list[int]] = [[] for _ in labelled.graph]
+    for m, number in enumerate(labelled.molecule):
+        of_molecule[number].append(m)
+    for graph, chosen in zip(labelled.graph, of_molecule, strict=True):
         colour = refine(graph)[0]
         by_colour = np.argsort(colour, kind="stable")
-        orders = [labelled.order[m][by_colour] for m in chosen.tolist()]
-        first = members[chosen[0]]
-        yield Molecule(
-            rows=rows[chosen],
-            position=_centred(
-                np.array([members[m].position[o] for m, o in zip(chosen.tolist(), orders, strict=True)])
-            ),
-            atomic_number=first.atomic_number[orders[0]],
-            isotope=first.isotope[orders[0]],
-            bonds=normalised(np.argsort(orders[0])[known_bonds(first)]),
-            colour=np.unique(colour, return_inverse=True)[1][by_colour],
-        )
-
-
-def _centred(position: Floats) -> Floats:
-    return position - position.mean(axis=1, keepdims=True)
+        yield chosen, [labelled.order[m][by_colour] for m in chosen], colour[by_colour]
 
 
 class Neighbours:
@@ -252,7 +231,7 @@ class Neighbours:
         self._place = self._projected()
 
     def distances(self, chosen: Ints) -> Floats:
-        """(c, n (n - 1) / 2) distances between atoms over n, sorted within each pair of colours."""
+        """Return the distances between atoms over n (c, n (n - 1) / 2), sorted within each pair of colours."""
         if self._distances is not None:
             return self._distances[chosen]
         n = len(self._molecule.colour)
@@ -269,7 +248,7 @@ class Neighbours:
         return found
 
     def before(self, start: int, stop: int, kept: Ints) -> tuple[Ints, Ints, Floats]:
-        """Candidates for ``start:stop``: those of `kept`, and those among them that stand before.
+        """Find candidates for ``start:stop``: those of `kept`, and those among them that stand before.
 
         Returns:
             Pairs as two arrays (E,), the later conformer first, and the lower bound of their RMSD (E,), sorted
@@ -286,7 +265,7 @@ class Neighbours:
         return later[nearest], earlier[nearest], bound[nearest]
 
     def _projected(self) -> Floats:
-        """(m, AXES) places in space whose distances are lower bounds of the RMSD."""
+        """Return places in space (m, AXES) whose distances are lower bounds of the RMSD."""
         size = len(self._molecule)
         if not len(self._pair):
             return np.zeros((size, 1))
@@ -307,7 +286,7 @@ class Neighbours:
         return later[before], earlier[before]
 
     def _bounded(self, later: Ints, earlier: Ints) -> tuple[Ints, Ints, Floats]:
-        """The pairs that are within reach by all bounds, and the larger of these."""
+        """Return the pairs that are within reach by all bounds, and the larger of these."""
         radial = _apart(self._radii, later, earlier)
         near = radial <= self._reach
         later, earlier, radial = later[near], earlier[near], radial[near]
@@ -326,15 +305,9 @@ def _apart(points: Floats, first: Ints, second: Ints) -> Floats:
 
 
 class _Walk:
-    """The decisions about one molecule, written to the verdicts."""
+    """The walk through the conformers of one molecule, which writes its decisions to the verdicts."""
 
-    def __init__(
-        self,
-        molecule: Molecule,
-        rule: Rule,
-        energy: Floats | None,
-        verdicts: Verdicts,
-    ) -> None:
+    def __init__(self, molecule: Molecule, rule: Rule, energy: Floats | None, verdicts: Verdicts) -> None:
         self._molecule, self._rule, self._verdicts = molecule, rule, verdicts
         self._energy = energy[molecule.rows] if energy is not None else np.zeros(len(molecule))
         self._into = np.full(len(molecule), UNDECIDED)
@@ -351,11 +324,12 @@ class _Walk:
         while start < size:
             kept = np.flatnonzero(self._into[:start] == KEPT)
             stop = min(start + min(max(BLOCK[0], len(kept) // 4), BLOCK[1]), size)
-            self._decide(*neighbours.before(start, stop, kept), start, stop)
+            later, earlier, _ = neighbours.before(start, stop, kept)
+            self._decide(later, earlier, start, stop)
             advance(stop - start)
             start = stop
 
-    def _decide(self, later: Ints, earlier: Ints, bound: Floats, start: int, stop: int) -> None:
+    def _decide(self, later: Ints, earlier: Ints, start: int, stop: int) -> None:
         """Decide a block: in each round the nearest kept candidates of every undecided conformer are tried.
 
         One is kept when no candidate is left that is kept or may yet be.
@@ -370,7 +344,7 @@ class _Walk:
             if not len(later):
                 return
             ready = np.flatnonzero(into[earlier] == KEPT)
-            tried = ready[_place_in_run(later[ready]) < width]
+            tried = ready[place_in_run(later[ready]) < width]
             self._compare(later[tried], earlier[tried])
             is_open = (into[later] == UNDECIDED) & (into[earlier] < 0)
             is_open[tried] = False
@@ -389,7 +363,7 @@ class _Walk:
         verdicts = self._verdicts
         same = np.flatnonzero(matches.rmsd <= self._rule.threshold)
         same = same[np.lexsort((matches.rmsd[same], later[same]))]
-        same = same[_place_in_run(later[same]) == 0]
+        same = same[place_in_run(later[same]) == 0]
         self._into[later[same]] = earlier[same]
         merged = rows[later[same]]
         verdicts.into[merged] = rows[earlier[same]]
@@ -398,10 +372,3 @@ class _Walk:
         doubtful = ~matches.proven & (self._into[later] == UNDECIDED)
         verdicts.proven[rows[later[doubtful]]] = False
         verdicts.proven[merged] = matches.proven[same]
-
-
-def _place_in_run(values: Ints) -> Ints:
-    """Place of each in its stretch of equal, adjacent values, from 0."""
-    place = np.arange(len(values))
-    starts = np.flatnonzero(np.diff(values, prepend=-1))
-    return place - np.repeat(starts, np.diff(starts, append=len(values)))

@@ -6,7 +6,6 @@ alike are told apart one at a time, with backtracking where a choice turns out t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +31,7 @@ class Graphs:
     neighbour: Ints
 
     def take(self, rows: Ints) -> Graphs:
-        """Some of them, also more than once."""
+        """Return some of them, also more than once."""
         return Graphs(self.colour[rows], self.neighbour[rows])
 
     @property
@@ -41,12 +40,12 @@ class Graphs:
         return self.colour.tobytes(), self.neighbour.tobytes(), self.colour.shape[1]
 
     def marked(self, mark: Colours) -> Graphs:
-        """The same with atoms of unequal marks, (M, n) or (n,) uint64, of unequal colours."""
+        """Return the same with atoms of unequal marks, (M, n) or (n,) uint64, of unequal colours."""
         return Graphs(_mixed(self.colour + mark * _MARK), self.neighbour)
 
 
 def graphs_of(species: Ints, bonds: list[Ints]) -> Graphs:
-    """Graphs of conformers of equal size.
+    """Return the graphs of conformers of equal size.
 
     Args:
         species: (M, n) elements and isotopes, or other colours of the atoms.
@@ -65,7 +64,7 @@ def graphs_of(species: Ints, bonds: list[Ints]) -> Graphs:
 
 
 def refine(graphs: Graphs) -> Colours:
-    """(M, n) colours that no further look at the neighbours would tell apart; comparable among graphs."""
+    """Return colours (M, n) that no further look at the neighbours would tell apart; comparable among graphs."""
     refined = graphs.colour.copy()
     rows, n = np.arange(len(refined)), refined.shape[1]
     colour, neighbour, classes = refined, graphs.neighbour, np.zeros(len(refined), np.int64)
@@ -82,10 +81,10 @@ def refine(graphs: Graphs) -> Colours:
 
 
 def canonical_orders(graphs: Graphs) -> Ints:
-    """(M, n) atoms in an order by colours, ties broken by telling apart the first of the least tied colour.
+    """Return the atoms (M, n) in an order by colours, ties broken by telling apart the first of the least tied colour.
 
     Isomorphic graphs get the same adjacency in this order whenever atoms of one refined colour are equivalent,
-    which holds for nearly all molecules; `adjacency_key` shows whether it did.
+    which holds for nearly all molecules; `adjacency_keys` shows whether it did.
     """
     colour = refine(graphs)
     rank, _ = twin_ranks(graphs, colour)
@@ -100,7 +99,7 @@ def canonical_orders(graphs: Graphs) -> Ints:
 
 
 def adjacency_keys(graphs: Graphs, order: Ints) -> list[bytes]:
-    """For each graph the elements and bonds in the given order, as bytes that are equal for equal graphs."""
+    """Return for each graph the elements and bonds in the given order, as bytes that are equal for equal graphs."""
     m, n = order.shape
     place = np.empty((m, n + 1), np.int64)
     np.put_along_axis(place, order, np.arange(n)[None], axis=1)
@@ -112,42 +111,39 @@ def adjacency_keys(graphs: Graphs, order: Ints) -> list[bytes]:
     return [row.tobytes() for row in flat]
 
 
-def isomorphism(first: Graphs, second: Graphs) -> Ints | None:
-    """(n,) atom of the second graph for each atom of the first, element and bonds kept; None if there is none.
+def isomorphism(
+    first: Graphs, second: Graphs, mine: Colours | None = None, theirs: Colours | None = None
+) -> Ints | None:
+    """Return the atom (n,) of the second graph for each of the first, element and bonds kept; None if there is none.
 
     Exhaustive: candidates are tried until one fits or all have failed.
 
     Args:
         first: one graph.
         second: one graph.
+        mine: (n,) refined colours of the first, if not its own.
+        theirs: (n,) refined colours of the second, if not its own.
     """
-    return next(_isomorphisms(first, second, refine(first)[0], refine(second)[0]), None)
-
-
-def _isomorphisms(first: Graphs, second: Graphs, mine: Colours, theirs: Colours) -> Iterator[Ints]:
+    mine = refine(first)[0] if mine is None else mine
+    theirs = refine(second)[0] if theirs is None else theirs
     if not np.array_equal(np.sort(mine), np.sort(theirs)):
-        return
+        return None
     values, count = np.unique(mine, return_counts=True)
     if count.max() == 1:
         mapping = np.argsort(theirs)[np.argsort(np.argsort(mine))]
-        if keeps_bonds(first, second, mapping[None])[0]:
-            yield mapping
-        return
-    value = values[np.where(count > 1, count, len(mine) + 1).argmin()]
-    atom = int(np.flatnonzero(mine == value)[0])
-    fixed = mine.copy()
-    fixed[atom] = _marked(value)
-    fixed = refine(Graphs(fixed[None], first.neighbour))[0]
-    candidates = np.flatnonzero(theirs == value)
-    trial = np.repeat(theirs[None], len(candidates), axis=0)
-    trial[np.arange(len(candidates)), candidates] = _marked(value)
-    trial = refine(Graphs(trial, second.neighbour.repeat(len(candidates), axis=0)))
-    for colours in trial:
-        yield from _isomorphisms(first, second, fixed, colours)
+        return mapping if keeps_bonds(first, second, mapping[None])[0] else None
+    value = values[_least_tied(count)]
+    atom = np.flatnonzero(mine == value)[:1]
+    fixed = refine(_each_singled_out(first, mine, atom))[0]
+    for colours in refine(_each_singled_out(second, theirs, np.flatnonzero(theirs == value))):
+        found = isomorphism(first, second, fixed, colours)
+        if found is not None:
+            return found
+    return None
 
 
 def keeps_bonds(first: Graphs, second: Graphs, mappings: Ints) -> NDArray[np.bool_]:
-    """(K,) whether mappings (K, n) from atoms of the first graph to those of the second keep colours and bonds."""
+    """Tell which mappings (K, n) from atoms of the first graph to those of the second keep colours and bonds (K,)."""
     n = mappings.shape[1]
     padded = np.concatenate([mappings, np.full((len(mappings), 1), n)], axis=1)
     mapped = np.sort(padded[:, first.neighbour[0]], axis=2)
@@ -157,7 +153,7 @@ def keeps_bonds(first: Graphs, second: Graphs, mappings: Ints) -> NDArray[np.boo
 
 
 def products(chain: list[Ints], n: int) -> Ints:
-    """(K, n) all automorphisms, products of one element of each transversal, the identity first."""
+    """Return all automorphisms (K, n), products of one element of each transversal, the identity first."""
     found = np.arange(n)[None]
     for coset in reversed(chain):
         found = coset[:, found].reshape(-1, n)
@@ -165,7 +161,7 @@ def products(chain: list[Ints], n: int) -> Ints:
 
 
 def transversals(graph: Graphs) -> list[Ints]:
-    """One automorphism for every image of each base atom that leaves the base atoms before it alone.
+    """Return one automorphism for every image of each base atom that leaves the base atoms before it alone.
 
     The atoms with the fewest of their colour are base atoms first.
 
@@ -178,11 +174,8 @@ def transversals(graph: Graphs) -> list[Ints]:
         values, count = np.unique(colour, return_counts=True)
         if len(values) == len(colour):
             return found
-        least = np.where(count > 1, count, len(colour) + 1).argmin()
-        members = np.flatnonzero(colour == values[least])
-        marked = np.repeat(colour[None], len(members), axis=0)
-        marked[np.arange(len(members)), members] = _marked(values[least : least + 1])
-        trial = Graphs(marked, graph.neighbour.repeat(len(members), axis=0))
+        members = np.flatnonzero(colour == values[_least_tied(count)])
+        trial = _each_singled_out(graph, colour, members)
         coset = _automorphisms_onto_first(graph, trial)
         if len(coset) > 1:
             found.append(coset)
@@ -190,41 +183,52 @@ def transversals(graph: Graphs) -> list[Ints]:
 
 
 def _automorphisms_onto_first(graph: Graphs, marked: Graphs) -> Ints:
-    """For each marking of a graph one automorphism that sends the atoms of the first marking there, if any."""
+    """Return for each marking of a graph one automorphism that sends the atoms of the first marking there, if any."""
     orders = canonical_orders(marked)
     mappings = np.empty_like(orders)
     mappings[:, orders[0]] = orders
     fits = keeps_bonds(graph, graph, mappings)
-    if not fits.all():
-        colours = refine(marked)
-        for k in np.flatnonzero(~fits):
-            mapping = next(_isomorphisms(graph, graph, colours[0], colours[k]), None)
-            if mapping is not None:
-                mappings[k], fits[k] = mapping, True
+    colours = refine(marked) if not fits.all() else marked.colour
+    for k in np.flatnonzero(~fits):
+        mapping = isomorphism(graph, graph, colours[0], colours[k])
+        if mapping is not None:
+            mappings[k], fits[k] = mapping, True
     return mappings[fits]
 
 
+def _least_tied(count: Ints) -> int:
+    """Return which colour the fewest atoms have of those that several have, by the counts of all colours."""
+    return int(np.where(count > 1, count, count.sum() + 1).argmin())
+
+
+def _each_singled_out(graph: Graphs, colour: Colours, atoms: Ints) -> Graphs:
+    """Return a graph of these colours (n,) once for each of some atoms (K,), with this atom singled out."""
+    marked = np.repeat(colour[None], len(atoms), axis=0)
+    marked[np.arange(len(atoms)), atoms] = _marked(colour[atoms])
+    return Graphs(marked, graph.neighbour.repeat(len(atoms), axis=0))
+
+
 def _mixed(colour: Colours) -> Colours:
-    """Well scattered 64-bit numbers."""
+    """Scatter 64-bit numbers."""
     with np.errstate(over="ignore"):
         colour = (colour ^ (colour >> _SHIFT)) * _FIRST
         return (colour ^ (colour >> _SHIFT)) * _SECOND
 
 
 def _marked(colour: Colours) -> Colours:
-    """Colours of atoms singled out."""
+    """Return the colours of atoms that are singled out."""
     with np.errstate(over="ignore"):
         return _mixed(colour + _MARK)
 
 
 def _classes(colour: Colours) -> Ints:
-    """(M,) number of different colours in each row."""
+    """Return the number (M,) of different colours in each row."""
     ranked = np.sort(colour, axis=1)
     return 1 + (ranked[:, 1:] != ranked[:, :-1]).sum(axis=1)
 
 
 def _first_tied(colour: Colours) -> Ints:
-    """(M,) first atom of the least colour that several atoms of its row have."""
+    """Return the first atom (M,) of the least colour that several atoms of its row have."""
     order = np.argsort(colour, axis=1, kind="stable")
     ranked = np.take_along_axis(colour, order, axis=1)
     first = (ranked[:, 1:] == ranked[:, :-1]).argmax(axis=1)
@@ -232,7 +236,7 @@ def _first_tied(colour: Colours) -> Ints:
 
 
 def twin_ranks(graphs: Graphs, colour: Colours | None = None) -> tuple[Ints, Ints]:
-    """Leaves of one parent that are alike, numbered: any of their permutations is an automorphism.
+    """Number the leaves of one parent that are alike: any of their permutations is an automorphism.
 
     Args:
         graphs: M graphs.
@@ -249,9 +253,12 @@ def twin_ranks(graphs: Graphs, colour: Colours | None = None) -> tuple[Ints, Int
     parent[graph, atom] = graphs.neighbour[graph, atom].min(axis=1)
     keys = graph, parent[graph, atom], colour[graph, atom]
     order = np.lexsort(keys[::-1])
-    twin = np.zeros(len(order), bool)
-    twin[1:] = np.all([key[order][1:] == key[order][:-1] for key in keys], axis=0)
-    start = np.flatnonzero(~twin)
-    number = np.arange(len(order)) - np.repeat(start, np.diff(np.append(start, len(order))))
-    rank[graph[order], atom[order]] = number
+    unlike = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
+    rank[graph[order], atom[order]] = place_in_run(np.append(0, np.cumsum(unlike)))
     return rank, parent
+
+
+def place_in_run(values: Ints) -> Ints:
+    """Return the place of each in its stretch of equal, adjacent values, none of which is -1, from 0."""
+    starts = np.flatnonzero(np.diff(values, prepend=-1))
+    return np.arange(len(values)) - np.repeat(starts, np.diff(starts, append=len(values)))

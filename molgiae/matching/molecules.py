@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,59 +45,58 @@ def molecules_of(conformers: Sequence[Conformer]) -> Molecules:
     """Label the bond graphs of conformers; bonds are perceived where a record has none."""
     first: dict[tuple[bytes, bytes], int] = {}
     bonds: dict[int, Ints] = {}
-    like_first = []
+    like_first, by_size = [], defaultdict(list)
     for m, conformer in enumerate(conformers):
         pairs = known_bonds(conformer)
         like_first.append(first.setdefault((conformer.species.tobytes(), pairs.tobytes()), m))
         if like_first[m] == m:
             bonds[m] = pairs
-    by_size = defaultdict(list)
-    for m in bonds:
-        by_size[len(conformers[m])].append(m)
-    found = Molecules([], [-1] * len(conformers), [np.empty(0, np.int64)] * len(conformers))
-    known: dict[bytes, tuple[int, Ints]] = {}
-    like: dict[bytes, list[int]] = defaultdict(list)
+            by_size[len(conformer)].append(m)
+    labels = _Labels()
+    label: dict[int, tuple[int, Ints]] = {}
     for members in by_size.values():
         for start in range(0, len(members), BATCH):
             part = members[start : start + BATCH]
             species = np.stack([conformers[m].species for m in part])
-            _label(found, known, like, part, graphs_of(species, [bonds[m] for m in part]))
-    for m, same in enumerate(like_first):
-        found.molecule[m], found.order[m] = found.molecule[same], found.order[same]
-    return found
+            found = labels.of(graphs_of(species, [bonds[m] for m in part]))
+            label.update(zip(part, found, strict=True))
+    return Molecules(labels.graph, [label[m][0] for m in like_first], [label[m][1] for m in like_first])
 
 
-def _label(
-    found: Molecules,
-    known: dict[bytes, tuple[int, Ints]],
-    like: dict[bytes, list[int]],
-    members: list[int],
-    graphs: Graphs,
-) -> None:
-    orders = canonical_orders(graphs)
-    for k, (m, key) in enumerate(zip(members, adjacency_keys(graphs, orders), strict=True)):
-        if key not in known:
-            known[key] = _new(found, like, graphs.take(np.array([k])), orders[k])
-        found.molecule[m], place = known[key]
-        found.order[m] = orders[k][place]
+class _Labels:
+    """Molecules by the graphs seen so far.
 
+    Attributes:
+        graph: of each molecule, atoms in its order.
+    """
 
-def _new(found: Molecules, like: dict[bytes, list[int]], graph: Graphs, order: Ints) -> tuple[int, Ints]:
-    """Molecule of a key seen for the first time, and the place in its order of each atom of the molecule."""
-    n = len(order)
-    graph = reordered(graph, order)
-    alike = like[np.sort(refine(graph), axis=1).tobytes()]
-    for molecule in alike:
-        mapping = isomorphism(found.graph[molecule], graph)
-        if mapping is not None:
-            return molecule, mapping
-    alike.append(len(found.graph))
-    found.graph.append(graph)
-    return len(found.graph) - 1, np.arange(n)
+    def __init__(self) -> None:
+        self.graph: list[Graphs] = []
+        self._known: dict[bytes, tuple[int, Ints]] = {}
+        self._alike: dict[bytes, list[int]] = defaultdict(list)
+
+    def of(self, graphs: Graphs) -> Iterator[tuple[int, Ints]]:
+        """Yield the molecule of each graph and its atoms in the order of the molecule."""
+        orders = canonical_orders(graphs)
+        for k, key in enumerate(adjacency_keys(graphs, orders)):
+            if key not in self._known:
+                self._known[key] = self._new(reordered(graphs.take(np.array([k])), orders[k]))
+            molecule, place = self._known[key]
+            yield molecule, orders[k][place]
+
+    def _new(self, graph: Graphs) -> tuple[int, Ints]:
+        """Return the molecule of a key seen for the first time, and where its atoms are in the order of the key."""
+        alike = self._alike[np.sort(refine(graph), axis=1).tobytes()]
+        for molecule in alike:
+            mapping = isomorphism(self.graph[molecule], graph)
+            if mapping is not None:
+                return molecule, mapping
+        alike.append(len(self.graph))
+        self.graph.append(graph)
+        return alike[-1], np.arange(graph.colour.shape[1])
 
 
 def reordered(graph: Graphs, order: Ints) -> Graphs:
-    """One graph with its atoms in another order."""
-    place = np.append(np.empty_like(order), len(order))
-    place[order] = np.arange(len(order))
+    """Return one graph with its atoms in another order."""
+    place = np.append(np.argsort(order), len(order))
     return Graphs(graph.colour[:, order], place[graph.neighbour[:, order]])

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
-from molgiae.matching.kabsch import FLAT, best_overlap, best_rotations, cofactors, kabsch, rmsd
+from molgiae.matching.kabsch import MIN_FALL, best_overlap, best_rotations, cofactors, kabsch, rmsd
 
 COUNT = 3000
 
@@ -68,7 +68,7 @@ def test_overlaps_rotations_and_falls_are_those_of_singular_values(kind, sign, s
     assert (fall <= exact + 1e-11 * size).all(), (
         "a fall that is too steep excludes rotations that may be the best"
     )
-    assert (fall[exact > 10 * FLAT * size] > 0).all()
+    assert (fall[exact > 10 * MIN_FALL * size] > 0).all()
     if kind == "planar":
         assert_allclose(fall / exact, 1.0, atol=0.2)  # close enough to be of use
 
