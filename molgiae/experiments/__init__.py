@@ -114,7 +114,7 @@ def run(
 
 
 def _found(name: str, data: str | os.PathLike[str] | None) -> tuple[Experiment, Path | None]:
-    """The experiment of a name, and its data, if it needs some."""
+    """Return the experiment of a name, and its data, if it needs some."""
     if name not in EXPERIMENTS:
         raise ConfigError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
     needs = EXPERIMENTS[name].data

@@ -31,11 +31,11 @@ class ActingAutoencoder(GroupInvariantAutoencoder[Tensor, Tensor, G]):
         self.rho = rho
 
     def act(self, action: G, x: Tensor) -> Tensor:
-        """Rho(g) x."""
+        """Return rho(g) x."""
         return self.rho(action, x)
 
     def undo(self, action: G, x: Tensor) -> Tensor:
-        """Rho(g)^-1 x."""
+        """Return rho(g)^-1 x."""
         return self.rho(action.inverse(), x)
 
 
@@ -52,11 +52,11 @@ class SeparateEncoder(nn.Module):
         self.frame, self.network = frame, network
 
     def equivariant(self, x: Tensor) -> tuple[Any, None]:
-        """Mu; nothing is shared."""
+        """Return mu(x), and nothing to share."""
         return self.frame(x), None
 
     def invariant(self, shared: None, canonical: Tensor) -> Embedding:
-        """Eta."""
+        """Return eta, (B, D)."""
         return self.network(canonical)
 
 

@@ -46,7 +46,7 @@ class Bar:
 
     @property
     def met(self) -> bool:
-        """Whether the value is on the right side of the limit, or on it."""
+        """The value is on the right side of the limit, or on it."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
@@ -59,7 +59,7 @@ class Findings:
     pictures: tuple[str, ...]  # PNG files written, names inside the folder
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; every bar says whether it is met."""
+        """Return plain data, in which every bar says whether it is met."""
         return asdict(self) | {"bars": [asdict(bar) | {"met": bar.met} for bar in self.bars]}
 
 

@@ -26,7 +26,7 @@ RAMP_SLOPE = 4.0
 
 
 def dense(*sizes: int) -> nn.Sequential:
-    """Dense layers from ``sizes[0]`` to ``sizes[-1]`` features, with layer norm and ReLU between them."""
+    """Return dense layers from ``sizes[0]`` to ``sizes[-1]`` features, with layer norm and ReLU between them."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes[:-1]):
         layers += [nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.ReLU()]
@@ -34,7 +34,7 @@ def dense(*sizes: int) -> nn.Sequential:
 
 
 def bottleneck(inputs: int, embedding_dim: int, width: int, layers: int) -> nn.Sequential:
-    """A network to an embedding: (B, inputs) to (B, D), each number with unit variance over a batch."""
+    """Return a network to an embedding: (B, inputs) to (B, D), each number with unit variance over a batch."""
     network = LinearPlusResidual(inputs, width, layers, embedding_dim)
     return nn.Sequential(network, nn.BatchNorm1d(embedding_dim))
 
@@ -49,13 +49,13 @@ class DeepSets(nn.Module):
         self.whole = bottleneck(width, embedding_dim, width, layers=1)
 
     def equivariant(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mu: (B, n, F) one-hot to scores (B, n), and mean features (B, W) for `invariant`."""
+        """Map one-hot sets (B, n, F) to mu, scores (B, n), and mean features (B, W) for `invariant`."""
         # the network runs once for each kind, not for each element
         features = self.element(torch.eye(x.shape[-1], dtype=x.dtype, device=x.device))
         return SCORE_SCALE * (x @ self.score(features))[..., 0], x.mean(dim=1) @ features
 
     def invariant(self, shared: Tensor, canonical: Tensor) -> Embedding:
-        """Eta, from the mean features."""
+        """Return eta, (B, D), of the mean features."""
         return self.whole(MEAN_SCALE * shared)
 
 
@@ -74,6 +74,6 @@ class PositionDecoder(nn.Module):
         self.element = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), dense(width, width, width, kinds))
 
     def forward(self, embedding: Embedding, positions: Tensor | None = None) -> Tensor:
-        """(B, D) to logits (B, K, F) of the elements at the positions, (K,) int64, or at all n."""
+        """Map (B, D) to logits (B, K, F) of the elements at the positions, (K,) int64, or at all n."""
         start = self.position if positions is None else self.position[positions]
         return self.element(self.embedding(embedding)[:, None] + start)

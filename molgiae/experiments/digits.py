@@ -71,7 +71,7 @@ CONFIG, FAST = both(Config)
 
 
 def draw(config: Config, n: int, generator: np.random.Generator) -> tuple[Digits, Digits]:
-    """Training and test sets of n digits, no two of which, of either kind, are the same up to order.
+    """Draw training and test sets (M, n) of digits, no two of which, of either kind, are the same up to order.
 
     Digits of test sets are independent and uniform, those of training sets see `uneven`.
 
@@ -97,7 +97,7 @@ def draw(config: Config, n: int, generator: np.random.Generator) -> tuple[Digits
 
 
 def uneven(number: int, n: int, classes: int, evenness: float, generator: np.random.Generator) -> Digits:
-    """Sets of independent digits, those of each set with probabilities of its own, drawn from a Dirichlet law.
+    """Draw sets (number, n) of digits; those of each set have probabilities of its own, from a Dirichlet law.
 
     Uniform digits hardly ever show a set with many of one kind, and what is not shown is not learned. Evenness is the
     concentration of the law: the larger, the more uniform.
@@ -111,19 +111,19 @@ def uneven(number: int, n: int, classes: int, evenness: float, generator: np.ran
 
 
 def distinct(labels: Digits, classes: int) -> Digits:
-    """The sets without those that an earlier one equals up to order; the others keep their places."""
+    """Return the sets without those that an earlier one equals up to order; the others keep their places."""
     counts = composition(labels, classes)
     keys = counts @ (labels.shape[1] + 1) ** np.arange(classes, dtype=np.int64)
     return labels[np.sort(np.unique(keys, return_index=True)[1])]
 
 
 def composition(labels: Digits, classes: int) -> NDArray[np.int64]:
-    """(M, classes) how often each digit occurs."""
+    """Count how often each digit occurs in each set, (M, classes)."""
     return np.stack([(labels == digit).sum(axis=1) for digit in range(classes)], axis=1)
 
 
 def all_compositions(n: int, classes: int, generator: np.random.Generator) -> Digits:
-    """One set of n digits for every composition, in a random order of its elements."""
+    """Return one set of n digits for every composition, in a random order of its elements."""
     # digits in a row with a wall before each next kind of digit
     place = np.arange(n + classes - 1)
     walls = np.array(list(combinations(place, classes - 1)))[:, :, None]
@@ -132,7 +132,7 @@ def all_compositions(n: int, classes: int, generator: np.random.Generator) -> Di
 
 
 def build(kind: str, n: int, classes: int, dim: int, width: int) -> Model:
-    """An untrained autoencoder: invariant, or a classical one with as many layers and about as many weights."""
+    """Return an untrained autoencoder: invariant, or a classical one with as many layers and about as many weights."""
     encoder: nn.Module = DeepSets(classes, dim, width)
     if kind == "classical":
         encoder = classical(as_large_as(parameters(encoder), n * classes, dim), Permutation)
@@ -140,7 +140,7 @@ def build(kind: str, n: int, classes: int, dim: int, width: int) -> Model:
 
 
 def as_large_as(weights: int, inputs: int, dim: int) -> nn.Sequential:
-    """A network with about as many layers as `DeepSets` and the number of weights that is nearest to the one given."""
+    """Return a network with about as many layers as `DeepSets` and as nearly as possible that number of weights."""
 
     def network(width: int) -> nn.Sequential:
         return nn.Sequential(nn.Flatten(), bottleneck(inputs, dim, width, layers=2))
@@ -154,12 +154,12 @@ def as_large_as(weights: int, inputs: int, dim: int) -> nn.Sequential:
 
 
 def one_hot(labels: Digits, classes: int, device: str) -> Tensor:
-    """(M, n, classes) float32."""
+    """Return digits (M, n) as one-hot vectors (M, n, classes), float32."""
     return nn.functional.one_hot(torch.from_numpy(labels).to(device).long(), classes).float()
 
 
 def loss(model: Model, x: Tensor, tau: float, positions: Tensor) -> Tensor:
-    """Mean cross-entropy of the elements of x (B, n, classes) at some positions (K,) of the canonical order."""
+    """Return the mean cross-entropy of x (B, n, classes) at some positions (K,) of the canonical order."""
     scores, shared = model.encoder.equivariant(x)
     canonical = model.undo(model.xi(x, scores), x)
     soft = soft_sort(scores, tau)[:, positions] @ x
@@ -185,7 +185,7 @@ def train(
 
 @torch.no_grad()
 def accuracy(model: Model, labels: Digits, classes: int, device: str) -> float:
-    """Share of the elements that the reconstruction, in the order of the input, gets right."""
+    """Return the share of the elements that the reconstruction, in the order of the input, gets right."""
     right = 0
     for start in range(0, len(labels), EVALUATE_BATCH):
         x = one_hot(labels[start : start + EVALUATE_BATCH], classes, device)
@@ -194,13 +194,13 @@ def accuracy(model: Model, labels: Digits, classes: int, device: str) -> float:
 
 
 def learned_order(model: Model, classes: int, device: str) -> list[int]:
-    """The digits by their scores."""
+    """List the digits by their scores."""
     scores = model.encoder.equivariant(torch.eye(classes, device=device)[None])[0]
     return Permutation.from_equivariant(scores).index[0].tolist()
 
 
 def run(config: Config, setting: Setting) -> Findings:
-    """The sweep over set and embedding sizes, the canonical order, and the plane of compositions."""
+    """Sweep over set and embedding sizes, look at the canonical order and at the plane of compositions."""
     generator = np.random.default_rng(setting.seed)
     rows: list[dict[str, Any]] = []
     models: dict[int, Model] = {}
@@ -234,13 +234,13 @@ def run(config: Config, setting: Setting) -> Findings:
 
 
 def perfect_from(rows: list[dict[str, Any]], kind: str, n: int) -> int | None:
-    """The smallest embedding without a single wrong element."""
+    """Return the smallest embedding without a single wrong element."""
     dims = [row["dim"] for row in rows if row["model"] == kind and row["n"] == n and row["accuracy"] == 1]
     return min(dims, default=None)
 
 
 def bars(rows: list[dict[str, Any]], canonical: dict[str, Any], config: Config) -> tuple[Bar, ...]:
-    """What Figure 4 claims."""
+    """Compare the table with what Figure 4 claims."""
     at = {
         kind: [row["accuracy"] for row in rows if row["model"] == kind and row["dim"] == config.sufficient]
         for kind in KINDS
@@ -254,7 +254,7 @@ def bars(rows: list[dict[str, Any]], canonical: dict[str, Any], config: Config) 
 
 
 def draw_accuracy(folder: Path, rows: list[dict[str, Any]]) -> str:
-    """Figure 4a: elements right against the size of the embedding, a line for each model and size of the sets."""
+    """Draw Figure 4a: elements right against the size of the embedding, a line for each model and size of sets."""
     path = folder / "accuracy.png"
     sizes = sorted({row["n"] for row in rows})
     with pictures.axes(path, 7, 4.5, xlabel="size of the embedding", ylabel="elements right (%)") as axes:
@@ -270,7 +270,7 @@ def draw_accuracy(folder: Path, rows: list[dict[str, Any]]) -> str:
 def canonical_order(
     model: Model, labels: Digits, config: Config, setting: Setting
 ) -> tuple[dict[str, Any], str]:
-    """Figure 4b: one set in detail; whether all decoded canonical elements list the digits in one order."""
+    """Look at Figure 4b: one set in detail, and whether all decoded canonical elements list digits in one order."""
     order = learned_order(model, config.classes, setting.device)
     rank = torch.tensor(order, device=setting.device).argsort()
     x = one_hot(labels[:EVALUATE_BATCH], config.classes, setting.device)
@@ -295,7 +295,7 @@ def canonical_order(
 
 
 def draw_canonical(folder: Path, digits: Digits, decoded: Tensor, permutation: Tensor, classes: int) -> str:
-    """One set (n,), its permutation matrix (n, n) P with P c = x, and its canonical element c (n,) as decoded."""
+    """Draw a set (n,), its permutation matrix (n, n) P with P c = x, and its canonical element c (n,) as decoded."""
     figure = blank(8, 4)
     first, middle, last = figure.subplots(1, 3, width_ratios=[1, 2, 1])
     middle.imshow(permutation.numpy(), cmap="Greys")
@@ -311,7 +311,7 @@ def draw_canonical(folder: Path, digits: Digits, decoded: Tensor, permutation: T
 def composition_plane(
     config: Config, setting: Setting, generator: np.random.Generator
 ) -> tuple[dict[str, Any], str]:
-    """Figure 4c: sets of few kinds of digits in two dimensions; every composition is there once."""
+    """Look at Figure 4c: sets of few kinds of digits in two dimensions; every composition is there once."""
     classes, n = config.few_classes, config.few_size
     labels = all_compositions(n, classes, generator)
     torch.manual_seed(setting.seed)

@@ -21,7 +21,7 @@ def fit(
     name: str,
     progress: bool,
 ) -> None:
-    """Adam under one cycle of the learning rate (Smith and Topin 2019); leaves the model in evaluation mode.
+    """Train by Adam under one cycle of the learning rate (Smith and Topin 2019); leave the model in evaluation mode.
 
     Args:
         model: whose parameters are trained.

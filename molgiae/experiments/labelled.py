@@ -37,7 +37,7 @@ class Labelled:
 
     @property
     def first_of_each(self) -> Tensor:
-        """Where the first of each class is, int64."""
+        """Places of the first of each class, int64."""
         return torch.from_numpy(np.unique(self.label, return_index=True)[1])
 
 

@@ -9,23 +9,23 @@ from torch import Tensor, nn
 
 
 def parameters(model: nn.Module) -> int:
-    """How many numbers are trained."""
+    """Count the numbers that are trained."""
     return sum(weight.numel() for weight in model.parameters())
 
 
 def different_pairs(number: int, size: int, generator: torch.Generator) -> Tensor:
-    """At most `size` random pairs of two of a number of things, (2, P) int64."""
+    """Draw at most `size` pairs of two different ones of a number of things, (2, P) int64."""
     pair = torch.randint(number, (2, size), generator=generator)
     return pair[:, pair[0] != pair[1]]
 
 
 def distances(s: Tensor, pair: Tensor) -> Tensor:
-    """Euclidean distances (P,) of pairs (2, P) of embeddings (M, D)."""
+    """Return the Euclidean distances (P,) of pairs (2, P) of embeddings (M, D)."""
     return (s[pair[0]] - s[pair[1]]).norm(dim=1)
 
 
 def relative_change(after: Tensor, before: Tensor) -> Tensor:
-    """Length of the change of embeddings (B, D) over their length, (B,)."""
+    """Return the length of the change of embeddings (B, D) over their length, (B,)."""
     return (after - before).norm(dim=1) / before.norm(dim=1)
 
 

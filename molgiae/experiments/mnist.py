@@ -122,7 +122,7 @@ CONFIG, FAST = both(Config)
 
 
 def read(setting: Setting, config: Config, generator: torch.Generator) -> tuple[Labelled, Labelled]:
-    """Training and test digits, as many as asked for, drawn at random; pictures (M, 28, 28).
+    """Read training and test digits, as many as asked for, drawn at random; pictures (M, 28, 28).
 
     Raises:
         MolgiaeError: if the file cannot be read, holds something else or too few digits.
@@ -142,12 +142,12 @@ def read(setting: Setting, config: Config, generator: torch.Generator) -> tuple[
 
 
 def random_angles(number: int, generator: torch.Generator) -> Tensor:
-    """(number,) radians."""
+    """Draw angles (number,), radians."""
     return 2 * math.pi * torch.rand(number, generator=generator)
 
 
 def rotated(picture: Tensor, angle: Tensor) -> Tensor:
-    """Pictures (B, n, n) rotated by angles (B,), radians, counter-clockwise; bicubic, black from outside."""
+    """Rotate pictures (B, n, n) by angles (B,), radians, counter-clockwise; bicubic, black from outside."""
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     # rows point down
     back = torch.stack([torch.stack([cos, -sin, zero], dim=1), torch.stack([sin, cos, zero], dim=1)], dim=1)
@@ -157,7 +157,7 @@ def rotated(picture: Tensor, angle: Tensor) -> Tensor:
 
 
 def build(encoder: str, config: Config) -> DiscAutoencoder:
-    """An untrained autoencoder."""
+    """Return an untrained autoencoder."""
     shape = (config.orders + 1, config.rings, 2)
     numbers = math.prod(shape)
 
@@ -187,7 +187,7 @@ def build(encoder: str, config: Config) -> DiscAutoencoder:
 def reconstructed(
     model: DiscAutoencoder, disc: DiscHarmonics, picture: Tensor, rotations: int
 ) -> tuple[Encoding[SO2], Tensor]:
-    """Embeddings and group actions, and reconstructions (B, n, n), of pictures (B, n, n).
+    """Return embeddings and group actions, and reconstructions (B, n, n), of pictures (B, n, n).
 
     Of so many rotations of the output the nearest to the picture is taken; 1 for the output as it is.
     """
@@ -222,7 +222,7 @@ def train(
 def measured(
     model: DiscAutoencoder, disc: DiscHarmonics, picture: Tensor, rotations: int, device: str
 ) -> tuple[Embedding, float]:
-    """Embeddings (M, D) of pictures, on the CPU, and the mean squared error of their pixels."""
+    """Return embeddings (M, D) of pictures, on the CPU, and the mean squared error of their pixels."""
     embeddings, squares = [], 0.0
     for part in picture.split(EVALUATE_BATCH):
         encoding, output = reconstructed(model, disc, part.to(device), rotations)
@@ -232,7 +232,7 @@ def measured(
 
 
 def accuracy(embedding: Tensor, label: Labels, config: Config, seed: int) -> dict[str, float]:
-    """Of a classifier that is shown some of the embeddings and asked for the others; other ones every time.
+    """Measure a classifier that is shown some of the embeddings and asked for the others; other ones every time.
 
     The draws are the same for every embedding.
     """
@@ -247,7 +247,7 @@ def accuracy(embedding: Tensor, label: Labels, config: Config, seed: int) -> dic
 
 
 def distance_of_digits(disc: DiscHarmonics, first: Tensor, second: Tensor) -> Tensor:
-    """Min over rotations g of |x - g x'|, (B,), of pictures (B, n, n), by steps of one degree."""
+    """Return min over rotations g of |x - g x'|, (B,), of pictures (B, n, n), by steps of one degree."""
     products, other = disc.products(first), disc(second)
     nearest = disc.picture(turned(other, best_turn(products, other, 360)))
     return (first - nearest).flatten(1).norm(dim=1)
@@ -257,7 +257,7 @@ def distance_of_digits(disc: DiscHarmonics, first: Tensor, second: Tensor) -> Te
 def symmetry(
     model: DiscAutoencoder, disc: DiscHarmonics, picture: Tensor, angle: Tensor, device: str
 ) -> dict[str, float]:
-    """How embedding and group action follow rotations by a quarter, which the grid stands, and by any angle."""
+    """Measure how embedding and group action follow rotations by a quarter, which the grid stands, and by any angle."""
     before = model.encode(disc(picture.to(device)))
 
     def compared(moved: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
@@ -280,7 +280,7 @@ def symmetry(
 def study(
     embeddings: dict[str, Tensor], label: Labels, apart: Tensor, pair: Tensor, config: Config, seed: int
 ) -> list[dict[str, Any]]:
-    """Projections of the equivariant embedding beside the learned invariant one: what they keep, and their distances.
+    """Compare projections of the equivariant embedding with the learned invariant one: what is kept, and distances.
 
     Embeddings are (M, D) by kind; of pairs (2, P) of the M digits, `apart` (P,) is the distance over all rotations.
     """
@@ -352,7 +352,7 @@ def run(config: Config, setting: Setting) -> Findings:
 
 
 def bars(rows: list[dict[str, Any]], projections: list[dict[str, Any]]) -> tuple[Bar, ...]:
-    """First in both columns of the table, and at least as good as the paper."""
+    """Ask for the first place in both columns of the table, and for the accuracy of the paper."""
     ours = next(row for row in rows if row["model"] == OURS)
     others = [row for row in rows if row["model"] != OURS]
     projected = [row for row in projections if row["embedding"] in PROJECTED]

@@ -17,7 +17,7 @@ from molgiae.plots import blank, saved
 
 @contextmanager
 def axes(path: Path, width: float = 6, height: float = 4, **settings: Any) -> Iterator[Any]:
-    """Axes to draw into, written as PNG afterwards, with a legend of what has a label; sizes in inches."""
+    """Give axes to draw into, written as PNG afterwards, with a legend of what has a label; sizes in inches."""
     figure = blank(width, height)
     drawn = figure.subplots()
     yield drawn

@@ -80,7 +80,7 @@ CONFIG, FAST = both(Config)
 
 
 def read(path: Path, number: int, seed: int) -> tuple[ConformerBlock, NDArray[np.float64]]:
-    """Molecules of the test split, drawn at random, and their properties (M, targets).
+    """Read molecules of the test split, drawn at random, and their properties (M, targets).
 
     Raises:
         MolgiaeError: if the file is missing or lacks an array.
@@ -95,7 +95,7 @@ def read(path: Path, number: int, seed: int) -> tuple[ConformerBlock, NDArray[np
 
 
 def standardized(values: Tensor, known: int) -> Tensor:
-    """Columns of mean 0 and variance 1 over the first `known` rows; constant ones are 0."""
+    """Scale columns to mean 0 and variance 1 over the first `known` rows; constant ones are 0."""
     first = values[:known]
     spread = first.std(dim=0)
     scaled = (values - first.mean(dim=0)) / spread.clamp_min(1e-12)
@@ -103,13 +103,13 @@ def standardized(values: Tensor, known: int) -> Tensor:
 
 
 def explained(predicted: Tensor, truth: Tensor) -> float:
-    """Mean over the targets of the share of variance explained, R squared."""
+    """Return the mean over the targets of the share of variance explained, R squared."""
     left = (predicted - truth).square().sum(dim=0) / (truth - truth.mean(dim=0)).square().sum(dim=0)
     return float((1 - left).mean())
 
 
 def linear_probe(features: Tensor, targets: Tensor, known: int) -> float:
-    """R squared of ridge regression on standardized features."""
+    """Return R squared of ridge regression on standardized features."""
     x, y = standardized(features, known), standardized(targets, known)
 
     def r_squared(penalty: float, first: int, last: int) -> float:
@@ -122,14 +122,14 @@ def linear_probe(features: Tensor, targets: Tensor, known: int) -> float:
 
 
 def neighbour_probe(features: Tensor, targets: Tensor, known: int, neighbours: int) -> float:
-    """R squared of the mean over the nearest neighbours."""
+    """Return R squared of the mean over the nearest neighbours."""
     y = standardized(targets, known)
     nearest = torch.cdist(features[known:], features[:known]).topk(neighbours, largest=False).indices
     return explained(y[nearest].mean(dim=1), y[known:])
 
 
 def run(config: Config, setting: Setting) -> Findings:
-    """Latents in random poses, their projections and the learned embedding; probes, distances, mirror images."""
+    """Compare latents in random poses, their projections and learned embeddings by probes, distances, mirror images."""
     block, properties = read(setting.file, config.molecules, setting.seed)
     if len(block) <= config.known:
         raise MolgiaeError(
@@ -155,7 +155,7 @@ def run(config: Config, setting: Setting) -> Findings:
     targets = torch.from_numpy(properties)[order]
 
     def row(name: str, s: Tensor, moved: Tensor, mirrored: Tensor) -> dict[str, Any]:
-        """Of an embedding, (M, P), of molecules in one pose, of the same in another, and of their mirror images."""
+        """Measure an embedding (M, P) of molecules in one pose, of the same in another, and of their mirror images."""
         differ = (s - mirrored).norm(dim=1) > TOLD_APART * apart
         of_isomers = distances(s, torch.from_numpy(isomers).mT).numpy()
         return {
@@ -186,7 +186,7 @@ def run(config: Config, setting: Setting) -> Findings:
 
 
 def bars(rows: list[dict[str, Any]]) -> tuple[Bar, ...]:
-    """That projections are invariant, and the complete ones complete."""
+    """Ask whether projections are invariant, and the complete ones complete."""
     of = {row["embedding"]: row for row in rows}
     change = max(of[name]["change_by_rotation_max"] for name in ALL)
     told_apart = min(of[name]["mirror_images_told_apart"] or 0.0 for name in COMPLETE)
@@ -197,7 +197,7 @@ def bars(rows: list[dict[str, Any]]) -> tuple[Bar, ...]:
 
 
 def draw(path: Path, rows: list[dict[str, Any]]) -> str:
-    """A panel for each of `PANELS`, a bar for each embedding."""
+    """Draw a panel for each of `PANELS`, with a bar for each embedding."""
     figure = blank(10, 0.35 * len(rows) + 1)
     panels = figure.subplots(1, len(PANELS), sharey=True)
     for panel, (key, title) in zip(panels, PANELS.items(), strict=True):

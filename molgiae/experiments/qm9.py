@@ -55,7 +55,7 @@ CONFIG, FAST = both(Config)
 
 
 def learn(dim: int, config: Config, data: Data, setting: Setting) -> Path:
-    """Pretrain with embeddings of one size; returns the checkpoint, which is kept beside the report."""
+    """Pretrain with embeddings of one size; return the checkpoint, which is kept beside the report."""
     model = ModelConfig(embedding_dim=dim, width=config.width, shape_dim=0, atom_width=0)
     recipe = TrainConfig(
         batch_size=config.batch_size,
@@ -96,7 +96,7 @@ def measure(checkpoint: Path, config: Config, setting: Setting) -> Report:
 
 
 def row(report: Report, dim: int) -> dict[str, Any]:
-    """What the table needs of a report."""
+    """Take from a report what the table needs."""
     sections = report.sections
     own = sections["reconstruction"][report.model]
     wanted = ("rmsd_mean", "rmsd_p50", "rmsd_p99", "rmsd_p100", "solved_rmsd_mean", "type_accuracy")

@@ -33,7 +33,7 @@ MIN_SQUARE = 1e-6
 
 
 def turned(coefficients: Tensor, angle: Tensor) -> Tensor:
-    """The coefficients (B, M + 1, C, 2) of functions rotated by angles (B,), radians, counter-clockwise."""
+    """Return the coefficients (B, M + 1, C, 2) of functions rotated by angles (B,), radians, counter-clockwise."""
     order = torch.arange(coefficients.shape[1], dtype=coefficients.dtype, device=coefficients.device)
     phase = (angle.to(coefficients.dtype)[:, None] * order)[..., None]
     cos, sin = phase.cos(), phase.sin()
@@ -42,7 +42,7 @@ def turned(coefficients: Tensor, angle: Tensor) -> Tensor:
 
 
 def best_turn(picture: Tensor, coefficients: Tensor, number: int) -> Tensor:
-    """The rotation, of those by multiples of 2 pi / number, that brings a function nearest to a picture.
+    """Return the rotation, of those by multiples of 2 pi / number, that brings a function nearest to a picture.
 
     Args:
         picture: (B, M + 1, C, 2) its products with the harmonics, `DiscHarmonics.products`.
@@ -93,15 +93,15 @@ class DiscHarmonics(nn.Module):
     analysis: Tensor
 
     def forward(self, picture: Tensor) -> Tensor:
-        """(B, pixels, pixels) to the coefficients, (B, M + 1, R, 2), of the nearest smooth function."""
+        """Map (B, pixels, pixels) to the coefficients, (B, M + 1, R, 2), of the nearest smooth function."""
         return (picture.flatten(1) @ self.analysis).unflatten(1, self.shape)
 
     def products(self, picture: Tensor) -> Tensor:
-        """(B, pixels, pixels) to its products with the harmonics, (B, M + 1, R, 2), for `best_turn`."""
+        """Map (B, pixels, pixels) to its products with the harmonics, (B, M + 1, R, 2), for `best_turn`."""
         return (picture.flatten(1) @ self.synthesis.mT).unflatten(1, self.shape)
 
     def picture(self, coefficients: Tensor) -> Tensor:
-        """(B, M + 1, R, 2) to (B, pixels, pixels)."""
+        """Map (B, M + 1, R, 2) to (B, pixels, pixels)."""
         return (coefficients.flatten(1) @ self.synthesis).unflatten(1, (self.pixels, self.pixels))
 
 
@@ -117,7 +117,7 @@ class SteerableLinear(nn.Module):
         self.weight = nn.Parameter(scale * torch.randn(2, orders + 1, inputs, outputs))
 
     def forward(self, coefficients: Tensor) -> Tensor:
-        """(B, at least M + 1, inputs, 2) to (B, M + 1, outputs, 2)."""
+        """Map (B, at least M + 1, inputs, 2) to (B, M + 1, outputs, 2)."""
         real, imaginary = self.weight
         top = torch.cat([real, imaginary], dim=2)
         weight = torch.cat([top, torch.cat([-imaginary, real], dim=2)], dim=1)
@@ -152,7 +152,7 @@ class CircleSiLU(nn.Module):
     from_samples: Tensor
 
     def forward(self, coefficients: Tensor) -> Tensor:
-        """(B, M + 1, C, 2) to the same shape."""
+        """Map (B, M + 1, C, 2) to the same shape."""
         orders = coefficients.shape[1]
         samples = coefficients.transpose(1, 2).flatten(2) @ self.to_samples
         size = samples.square().mean(dim=(1, 2), keepdim=True) + MIN_SQUARE
@@ -181,7 +181,7 @@ class SteerableVectors(nn.Module):
         self.vectors = SteerableLinear(width, vectors, 1)
 
     def forward(self, coefficients: Tensor) -> Tensor:
-        """(B, M + 1, R, 2) to (B, V, 2)."""
+        """Map (B, M + 1, R, 2) to (B, V, 2)."""
         return self.vectors(self.trunk(coefficients))[:, 1]
 
 
@@ -196,7 +196,7 @@ class SteerableDecoder(nn.Module):
         self.rings = SteerableLinear(width, shape[1], orders)
 
     def forward(self, embedding: Embedding) -> Tensor:
-        """(B, 2 V) vectors, side by side, to (B, M + 1, R, 2)."""
+        """Map (B, 2 V) vectors, side by side, to (B, M + 1, R, 2)."""
         given = embedding.unflatten(1, (self.vectors, 2))
         orders = self.rings.weight.shape[1]
         # order 1 holds the vectors; a constant function, of order 0, tells their lengths from their directions

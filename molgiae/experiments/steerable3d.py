@@ -40,7 +40,7 @@ MOMENTUM = 0.1
 
 
 def harmonics(order: int, direction: Tensor) -> Tensor:
-    """Real spherical harmonics of order l, mean square 1 over the sphere, by the recursion of Legendre functions.
+    """Return real spherical harmonics of order l, mean square 1 over the sphere, by recursion of Legendre functions.
 
     Unit vectors (..., 3) to (..., 2 l + 1).
     """
@@ -58,7 +58,7 @@ def harmonics(order: int, direction: Tensor) -> Tensor:
 
 
 def wigner(order: int, rotation: Tensor) -> Tensor:
-    """D with harmonics(R u) = D harmonics(u); (3, 3) to orthogonal (2 l + 1, 2 l + 1), float64."""
+    """Return D with harmonics(R u) = D harmonics(u), of R (3, 3): orthogonal (2 l + 1, 2 l + 1), float64."""
     u = _directions(4 * order + 4)
     before, after = harmonics(order, u), harmonics(order, u @ rotation.double().mT)
     return torch.linalg.lstsq(before, after).solution.mT
@@ -66,7 +66,7 @@ def wigner(order: int, rotation: Tensor) -> Tensor:
 
 @lru_cache
 def coupling(first: int, second: int, third: int) -> Tensor:
-    """The one tensor (2 l1 + 1, 2 l2 + 1, 2 l3 + 1) that no rotation changes: Clebsch-Gordan coefficients.
+    """Return the one tensor (2 l1 + 1, 2 l2 + 1, 2 l3 + 1) that no rotation changes: Clebsch-Gordan coefficients.
 
     Found as what two rotations in no special position leave alone; of norm sqrt(2 l3 + 1), its sign by convention.
     The orders have to satisfy the triangle inequality.
@@ -85,18 +85,18 @@ def coupling(first: int, second: int, third: int) -> Tensor:
 
 
 def _directions(number: int) -> Tensor:
-    """Some directions in no special position."""
+    """Return (number, 3) directions in no special position."""
     generator = torch.Generator().manual_seed(0)
     return nn.functional.normalize(torch.randn(number, 3, dtype=torch.float64, generator=generator), dim=-1)
 
 
 def spans(highest: int) -> list[slice]:
-    """Where the components of each order are."""
+    """Return where the components of each order are."""
     return [slice(order**2, (order + 1) ** 2) for order in range(highest + 1)]
 
 
 def kernels(size: int, highest: int, rings: int) -> Tensor:
-    """Harmonics times Gaussians of the distance from the middle, (size^3, rings, (L + 1)^2), float64.
+    """Return harmonics times Gaussians of the distance from the middle, (size^3, rings, (L + 1)^2), float64.
 
     Args:
         size: voxels along an edge of the grid; voxel (i, j, k) is at x, y, z = i, j, k.
@@ -127,13 +127,13 @@ class Mix(nn.Module):
         self.weight = nn.Parameter(torch.randn(highest + 1, outputs, inputs) / inputs**0.5)
 
     def forward(self, fields: Fields) -> Fields:
-        """(B, inputs, ...) to (B, outputs, ...)."""
+        """Map (B, inputs, ...) to (B, outputs, ...)."""
         parts = [weight @ fields[..., span] for weight, span in zip(self.weight, self.spans, strict=True)]
         return torch.cat(parts, dim=-1)
 
 
 def squares(fields: Fields, highest: int) -> Tensor:
-    """Mean square of the components of each channel and order, (..., L + 1); no rotation changes it."""
+    """Return the mean square of each channel and order, (..., L + 1), which no rotation changes."""
     parts = [fields[..., span].square().mean(dim=-1) for span in spans(highest)]
     return torch.stack(parts, dim=-1)
 
@@ -152,7 +152,7 @@ class Spread(nn.Module):
     order: Tensor
 
     def forward(self, fields: Fields) -> Fields:
-        """The same shape."""
+        """Map fields to the same shape."""
         square = self.running
         if self.training:
             square = squares(fields, self.highest).mean(dim=0)
@@ -178,7 +178,7 @@ class Product(nn.Module):
     couplings: Tensor
 
     def forward(self, first: Fields, second: Fields) -> Fields:
-        """Channel by channel, the same shape."""
+        """Multiply channel by channel; the shape stays."""
         table = torch.tensordot(self.weight, self.couplings, dims=1)
         return (first[..., :, None] * second[..., None, :]).flatten(2) @ table
 
@@ -198,7 +198,7 @@ class Layer(nn.Module):
         )
 
     def forward(self, fields: Fields) -> Fields:
-        """(B, inputs, ...) to (B, outputs, ...)."""
+        """Map (B, inputs, ...) to (B, outputs, ...)."""
         first = self.first(fields)
         products = self.spread(self.product(first, self.second(fields)))
         joined = self.join(torch.cat([first, products], dim=1))
@@ -245,11 +245,11 @@ class SteerableEncoder(nn.Module):
     tensor: Tensor
 
     def fields(self, x: Tensor) -> Fields:
-        """What the kernels see, (B, size, size, size) to (B, rings, (L + 1)^2)."""
+        """Map (B, size, size, size) to what the kernels see, (B, rings, (L + 1)^2)."""
         return (x.flatten(1) @ self.kernels.flatten(1)).unflatten(1, self.kernels.shape[1:])
 
     def equivariant(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mu.
+        """Return mu(x), and what `invariant` shares of it.
 
         Args:
             x: (B, size, size, size); axis k of the grid is coordinate axis k of space.
@@ -274,12 +274,12 @@ class SteerableEncoder(nn.Module):
         return y[..., [2, 0, 1]], torch.cat([*lengths, last[..., 0]], dim=1)
 
     def invariant(self, shared: Tensor, canonical: Tensor) -> Embedding:
-        """Eta, from the invariants."""
+        """Return eta, (B, D), of the invariants."""
         return self.whole(shared)
 
 
 def stretched(stretch: Tensor, vectors: Tensor, within: Tensor) -> Tensor:
-    """Directions (B, 3) of exp(S) v: those of v where it means something, else about an end of the first axis of S.
+    """Return directions (B, 3) of exp(S) v: of v where it means something, else about an end of the first axis of S.
 
     S (B, 3, 3) is symmetric, v (B, 3) in units of its spread; nothing is learned from where it is noise. Directions
     have to lie where projectors (B, 3, 3) point.
@@ -302,5 +302,5 @@ class GridDecoder(nn.Module):
         nn.init.constant_(self.network.down.bias, log(occupied / (1 - occupied)))
 
     def forward(self, embedding: Embedding) -> Tensor:
-        """(B, D) to (B, size, size, size)."""
+        """Map (B, D) to (B, size, size, size)."""
         return self.network(embedding).sigmoid().unflatten(1, (self.size,) * 3)

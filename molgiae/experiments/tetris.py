@@ -83,17 +83,17 @@ class PointEncoder(nn.Module):
         self.slots = slots
 
     def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
-        """Mu."""
+        """Return mu(x), and what `invariant` shares of it."""
         alike = x.pos.new_zeros(x.z.shape).masked_fill(~x.mask, torch.inf)
         return Equivariant(None, x.centroid, alike), None
 
     def invariant(self, shared: None, canonical: Cloud) -> Embedding:
-        """Eta."""
+        """Return eta, (B, D)."""
         return self.slots(canonical.z, canonical.pos.float())
 
 
 def build(config: Config) -> ConformerAutoencoder:
-    """An untrained model."""
+    """Return an untrained model."""
     model = ModelConfig(
         elements=(CARBON,),
         max_atoms=4,
@@ -109,14 +109,14 @@ def build(config: Config) -> ConformerAutoencoder:
 
 
 def noisy(copies: int, noise: float, generator: torch.Generator) -> Cloud:
-    """Copies of the first shape, then of the second, and so on; not moved."""
+    """Return copies of the first shape, then of the second, and so on; not moved."""
     pos = torch.tensor(list(SHAPES.values()), dtype=torch.float64).repeat_interleave(copies, dim=0)
     pos = pos + noise * torch.randn(pos.shape, generator=generator, dtype=torch.float64)
     return Cloud(torch.full(pos.shape[:2], CARBON), EDGE * pos)
 
 
 def all_orders(x: Cloud, shift: float, generator: torch.Generator) -> Cloud:
-    """Each cloud in all orders of its points, every time moved at random: first all clouds in the first order."""
+    """Return each cloud in all orders of its points, each time moved at random: first all clouds in the first order."""
     orders = torch.tensor(list(permutations(range(x.z.shape[1]))))
     number = len(orders) * len(x)
     motion = SE3.random(number, generator=generator)
@@ -126,7 +126,7 @@ def all_orders(x: Cloud, shift: float, generator: torch.Generator) -> Cloud:
 
 
 def train(config: Config, setting: Setting, generator: torch.Generator) -> tuple[ConformerAutoencoder, Cloud]:
-    """A trained model, and the canonical forms that it was trained on; psi has no parameters, so they stay."""
+    """Return a trained model, and the canonical forms that it saw; psi has no parameters, so they stay."""
     torch.manual_seed(setting.seed)
     model = build(config)
     canonical = model.canonical(noisy(config.train_copies, config.noise, generator)).to(dtype=torch.float32)
@@ -141,13 +141,13 @@ def train(config: Config, setting: Setting, generator: torch.Generator) -> tuple
 
 
 def squared(difference: Tensor) -> Tensor:
-    """(..., 4, 3) angstrom to (...) mean square of a coordinate, in square edges."""
+    """Map (..., 4, 3) angstrom to the mean square of a coordinate, (...), in square edges."""
     return difference.square().mean(dim=(-2, -1)) / EDGE**2
 
 
 @torch.no_grad()
 def run(config: Config, setting: Setting) -> Findings:
-    """Train, then measure every order of fresh copies in fresh poses. All on the CPU: the networks are small."""
+    """Train, then measure every order of fresh copies in fresh poses, on the CPU: the networks are small."""
     generator = torch.Generator().manual_seed(setting.seed)
     with torch.enable_grad():
         model, canonical = train(config, setting, generator)
@@ -191,7 +191,7 @@ def run(config: Config, setting: Setting) -> Findings:
 
 
 def clusters(model: ConformerAutoencoder, canonical: Cloud, embedding: Tensor, test: Cloud) -> dict[str, Any]:
-    """How the 8 M test copies, with embeddings (8, M, D), lie about the centres of the training copies."""
+    """Measure how the 8 M test copies, with embeddings (8, M, D), lie about the centres of the training copies."""
     centre = model.encoder.invariant(None, canonical).unflatten(0, (len(SHAPES), -1)).mean(dim=1)
     nearest = torch.cdist(embedding, centre).argmin(dim=-1)
     own = torch.arange(len(SHAPES))[:, None]
@@ -207,7 +207,7 @@ def clusters(model: ConformerAutoencoder, canonical: Cloud, embedding: Tensor, t
 
 
 def draw_reconstructions(folder: Path, given: Tensor, decoded: Tensor, output: Tensor) -> str:
-    """Figure 5a: a copy of each shape as decoded, and after the group action upon the input; all (8, 4, 3) angstrom."""
+    """Draw Figure 5a: a copy of each shape as decoded, and after the group action; (8, 4, 3) angstrom."""
     figure = blank(2 * len(SHAPES), 4.6)
     panels = figure.subplots(2, len(SHAPES), subplot_kw={"projection": "3d"})
     middle = given.mean(dim=1, keepdim=True)
@@ -226,7 +226,7 @@ def draw_reconstructions(folder: Path, given: Tensor, decoded: Tensor, output: T
 
 
 def draw_embedding(folder: Path, points: Tensor) -> str:
-    """Figure 5b: the first two numbers of embeddings (8, M, D), a colour for each shape."""
+    """Draw Figure 5b: the first two numbers of embeddings (8, M, D), a colour for each shape."""
     path = folder / "embedding.png"
     with pictures.axes(path, 6, 5, xlabel="embedding 1", ylabel="embedding 2") as axes:
         for name, cluster in zip(SHAPES, points, strict=True):

@@ -77,7 +77,7 @@ CONFIG, FAST = both(Config)
 
 
 def read(path: Path) -> tuple[Labelled, Labelled]:
-    """Training and test shapes without empty ones, and without test shapes that are training shapes turned.
+    """Read training and test shapes without empty ones, and without test shapes that are training shapes turned.
 
     Args:
         path: npz file with x_train and x_test (M, 30, 30, 4) uint8, 30 bits in the last axis, y_train and y_test (M,).
@@ -104,7 +104,7 @@ def read(path: Path) -> tuple[Labelled, Labelled]:
 
 
 def coarse(fine: Labels, path: Path) -> Tensor:
-    """(M, 30, 30, 30) of 0 and 1 to (M, SIZE, SIZE, SIZE) mean occupancies of cubes of eight.
+    """Average (M, 30, 30, 30) of 0 and 1 over cubes of eight, to (M, SIZE, SIZE, SIZE).
 
     Raises:
         MolgiaeError: if a shape reaches the outermost cubes.
@@ -129,7 +129,7 @@ def quarter_turns() -> SO3:
 
 
 def voxel_orders(turns: SO3) -> Tensor:
-    """(24, SIZE^3) int64: where each voxel of a turned grid comes from."""
+    """Return where each voxel of a turned grid comes from, (24, SIZE^3) int64."""
     place = torch.arange(SIZE) - SIZE // 2
     point = torch.cartesian_prod(place, place, place).double()
     x, y, z = (turns.inverse().act(point).round().long() + SIZE // 2).unbind(dim=-1)
@@ -137,12 +137,12 @@ def voxel_orders(turns: SO3) -> Tensor:
 
 
 def turned(grid: Tensor, orders: Tensor) -> Tensor:
-    """Shapes (B, SIZE, SIZE, SIZE), each turned by its own row of `orders` (B, SIZE^3)."""
+    """Turn shapes (B, SIZE, SIZE, SIZE), each by its own row of `orders` (B, SIZE^3)."""
     return grid.flatten(1).gather(1, orders).view_as(grid)
 
 
 def rotated(action: SO3, grid: Tensor) -> Tensor:
-    """Rho(g) x on (B, n, n, n): the value at p is that of x at R^-1 p, linearly interpolated, 0 outside."""
+    """Return rho(g) x, (B, n, n, n): the value at p is that of x at R^-1 p, linearly interpolated, 0 outside."""
     n = grid.shape[-1]
     matrix = action.matrix.to(grid.dtype)
     place = torch.linspace(-1, 1, n, dtype=grid.dtype, device=grid.device)
@@ -153,7 +153,7 @@ def rotated(action: SO3, grid: Tensor) -> Tensor:
 
 
 def build(kind: str, config: Config, occupied: float) -> Model:
-    """An untrained autoencoder; both kinds have the same decoder."""
+    """Return an untrained autoencoder; both kinds have the same decoder."""
     decoder = GridDecoder(config.embedding_dim, SIZE, config.width, occupied)
     if kind == "classical":
         # all its group elements are the identity
@@ -163,7 +163,7 @@ def build(kind: str, config: Config, occupied: float) -> Model:
 
 
 def ordinary(config: Config) -> nn.Sequential:
-    """Three convolutions down to one voxel."""
+    """Return an encoder of three convolutions down to one voxel."""
     features = config.features
     layers: list[nn.Module] = [nn.Unflatten(1, (1, SIZE))]
     shapes = ((1, 5, 2, 2), (features, 3, 2, 1), (features, (SIZE + 3) // 4, 1, 0))
@@ -196,13 +196,13 @@ def train(model: Model, shapes: Labelled, config: Config, setting: Setting, name
 
 @torch.no_grad()
 def embed(model: Model, grid: Tensor, device: str) -> Tensor:
-    """Eta of shapes, (M, D) on the CPU."""
+    """Return eta of shapes, (M, D) on the CPU."""
     return torch.cat([model.encode(part.to(device)).embedding.cpu() for part in grid.split(EVALUATE_BATCH)])
 
 
 @torch.no_grad()
 def mean_error(model: Model, grid: Tensor, device: str) -> float:
-    """Mean squared error of the voxels."""
+    """Return the mean squared error of the voxels."""
     parts = [part.to(device) for part in grid.split(EVALUATE_BATCH)]
     errors = [(model.reconstruct(part) - part).square().mean(dim=(1, 2, 3)) for part in parts]
     return torch.cat(errors).mean().item()
@@ -211,7 +211,7 @@ def mean_error(model: Model, grid: Tensor, device: str) -> float:
 def accuracy(
     known: Tensor, asked: Tensor, train: Labelled, test: Labelled, config: Config, seed: int
 ) -> dict[str, float]:
-    """Of a classifier that is shown some training shapes, every time other ones, the same for all embeddings."""
+    """Measure a classifier that is shown some training shapes, every time other ones, the same for all embeddings."""
     generator = np.random.default_rng(seed)
     found = torch.empty(config.repeats)
     for k in range(config.repeats):
@@ -222,7 +222,7 @@ def accuracy(
 
 @torch.no_grad()
 def symmetry(model: Model, grid: Tensor, device: str) -> dict[str, float]:
-    """How embedding and canonical form of shapes bear the 24 rotations of a cube, and the embedding any rotation.
+    """Measure how embedding and canonical form bear the 24 rotations of a cube, and the embedding any rotation.
 
     A canonical form is held if its voxels change by less than a hundredth of their norm. Rotations themselves are not
     compared: those of a symmetric shape may differ.

@@ -55,7 +55,7 @@ class Group(ABC, Generic[Y]):
     @classmethod
     @abstractmethod
     def from_equivariant(cls, y: Y) -> Self:
-        """Xi: the element g with rho_Y(g) y0 = y, in float64 (Property 2.6 of the paper).
+        """Return xi(y), the element g with rho_Y(g) y0 = y, in float64 (Property 2.6 of the paper).
 
         Equivariant, xi(rho_Y(h) y) = h xi(y), wherever the stabilizer of y is trivial; elsewhere completed
         deterministically, as the group says.
@@ -66,23 +66,23 @@ class Group(ABC, Generic[Y]):
 
     @abstractmethod
     def __matmul__(self, other: Self) -> Self:
-        """The product: ``(g @ h).act(x) == g.act(h.act(x))``; h acts first."""
+        """Return the product: ``(g @ h).act(x) == g.act(h.act(x))``; h acts first."""
 
     @abstractmethod
     def inverse(self) -> Self:
-        """The element that undoes this one."""
+        """Return the element that undoes this one."""
 
     @abstractmethod
     def act(self, x: Tensor) -> Tensor:
-        """The action rho on a set of points or their features, (..., n, d), in the wider of the two dtypes."""
+        """Act by rho on a set of points or their features, (..., n, d), in the wider of the two dtypes."""
 
     @abstractmethod
     def act_equivariant(self, y: Y) -> Y:
-        """The action rho_Y on Y; y as in `from_equivariant`."""
+        """Act by rho_Y on Y; y as in `from_equivariant`."""
 
     @abstractmethod
     def distance(self, other: Self) -> Tensor:
-        """Left-invariant metric, (...,): d(k g, k h) = d(g, h), 0 for equal elements only."""
+        """Return a left-invariant metric, (...,): d(k g, k h) = d(g, h), 0 for equal elements only."""
 
     @classmethod
     def reference(
@@ -145,7 +145,7 @@ class Group(ABC, Generic[Y]):
         )
 
     def __getitem__(self, index: Any) -> Self:
-        """The elements at an index into the batch: whatever indexes a tensor of shape `batch_shape`."""
+        """Return the elements at an index into the batch: whatever indexes a tensor of shape `batch_shape`."""
         items = index if isinstance(index, tuple) else (index,)
         if not any(item is Ellipsis for item in items):
             items = (*items, Ellipsis)
@@ -155,7 +155,7 @@ class Group(ABC, Generic[Y]):
         )
 
     def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Self:
-        """The same elements on another device or in another floating-point type; integers keep theirs.
+        """Return the same elements on another device or in another floating-point type; integers keep theirs.
 
         Only for float32 elements do autocast and reduced-precision matrix products reach the actions.
         """
@@ -180,6 +180,6 @@ def mapped(function: Callable[[Tensor], Tensor], y: Any) -> Any:
 
 
 def promoted(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Both tensors in the wider of their two dtypes."""
+    """Return both tensors in the wider of their two dtypes."""
     dtype = torch.promote_types(first.dtype, second.dtype)
     return first.to(dtype), second.to(dtype)

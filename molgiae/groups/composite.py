@@ -41,12 +41,12 @@ class Composite(Group[Y], Generic[Y]):
 
     @classmethod
     def y0(cls, n: int, d: int) -> Y:
-        """The y0 of every factor; all are given the same n and d."""
+        """Return the y0 of every factor; all are given the same n and d."""
         return cast(Y, tuple(t.y0(n, d) for t in cls.factor_types))
 
     @classmethod
     def from_equivariant(cls, y: Y) -> Self:
-        """Xi of every factor.
+        """Return xi of every factor.
 
         Args:
             y: one y for each factor, in the order of `factor_types`.
@@ -54,13 +54,13 @@ class Composite(Group[Y], Generic[Y]):
         return cls(*(t.from_equivariant(part) for t, part in zip(cls.factor_types, cls._of(y), strict=True)))
 
     def distance(self, other: Self) -> Tensor:
-        """Root of the sum of the squared distances of the factors, (...,)."""
+        """Return the root of the sum of the squared distances of the factors, (...,)."""
         terms = [g.distance(h) for g, h in zip(self.factors, other.factors, strict=True)]
         return torch.linalg.vector_norm(torch.stack(terms, dim=-1), dim=-1)
 
     @classmethod
     def _of(cls, y: Any) -> tuple[Any, ...]:
-        """One y for each factor."""
+        """Return y as one part for each factor, checked."""
         if len(y) != len(cls.factor_types):
             raise ShapeError(
                 f"y has {len(y)} parts, expected one for each of {len(cls.factor_types)} factors"

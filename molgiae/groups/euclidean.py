@@ -55,15 +55,15 @@ class Euclidean(Composite[RigidVectors]):
 
     @classmethod
     def y0(cls, n: int, d: int) -> RigidVectors:
-        """The axes of space and the origin; n and d are ignored."""
+        """Return the axes of space and the origin; n and d are ignored."""
         return RigidVectors(*super().y0(n, cls.dimension))
 
     def __matmul__(self, other: Self) -> Self:
-        """The motion x -> (x R2^T + t2) R1^T + t1."""
+        """Return the motion x -> (x R2^T + t2) R1^T + t1."""
         return type(self)(self.rotation @ other.rotation, Translation(self._move(other.translation.vector)))
 
     def inverse(self) -> Self:
-        """The motion x -> (x - t) R."""
+        """Return the motion x -> (x - t) R."""
         back = self.rotation.inverse()
         return type(self)(back, Translation(-back.act(self.translation.vector[..., None, :])[..., 0, :]))
 
@@ -81,7 +81,7 @@ class Euclidean(Composite[RigidVectors]):
         return RigidVectors(self.rotation.act_equivariant(vectors), self._move(translation))
 
     def _move(self, point: Tensor) -> Tensor:
-        """The motion of one point (..., d) for each element."""
+        """Return the motion of one point (..., d) for each element."""
         return self.act(point[..., None, :])[..., 0, :]
 
 

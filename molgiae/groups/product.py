@@ -26,26 +26,26 @@ class Product(Composite[tuple[Any, ...]]):
 
     @classmethod
     def of(cls, *factor_types: type[Group[Any]]) -> type[Product]:
-        """The class of the products of these groups; write a subclass instead where it must be pickled."""
+        """Return the class of the products of these groups; write a subclass instead where it must be pickled."""
         name = "x".join(t.__name__ for t in factor_types)
         return cast(type[Product], type(name, (cls,), {"factor_types": factor_types}))
 
     def __matmul__(self, other: Self) -> Self:
-        """The products of the factors."""
+        """Return the products of the factors."""
         return type(self)(*(g @ h for g, h in zip(self.factors, other.factors, strict=True)))
 
     def inverse(self) -> Self:
-        """The inverses of the factors."""
+        """Return the inverses of the factors."""
         return self._map(lambda factor: factor.inverse())
 
     def act(self, x: Tensor) -> Tensor:
-        """The actions of the factors, one after another; x (..., n, d) as they take it."""
+        """Act by one factor after another; x (..., n, d) as they take it."""
         for factor in self.factors:
             x = factor.act(x)
         return x
 
     def act_equivariant(self, y: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The actions of the factors on their own y, one for each."""
+        """Act by every factor on its own y."""
         return tuple(g.act_equivariant(part) for g, part in zip(self.factors, self._of(y), strict=True))
 
 

@@ -16,7 +16,7 @@ MIN_LENGTH = 1e-20
 
 
 def unit(v: Tensor, otherwise: Tensor) -> Tensor:
-    """The direction of v, and where v is zero that of `otherwise`; finite gradients everywhere.
+    """Return the direction of v, and where v is zero that of `otherwise`; finite gradients everywhere.
 
     Args:
         v: (..., d) any length: scaled before squaring, so that nothing overflows.
@@ -47,12 +47,12 @@ class Rotation(Group[Tensor]):
         )
 
     def __matmul__(self, other: Self) -> Self:
-        """The rotation that turns by `other` first: the product of the matrices."""
+        """Return the rotation that turns by `other` first: the product of the matrices."""
         mine, theirs = promoted(self.matrix, other.matrix)
         return type(self)(mine @ theirs)
 
     def inverse(self) -> Self:
-        """The transposed matrix."""
+        """Return the transposed matrix."""
         return type(self)(self.matrix.mT)
 
     def act(self, x: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class Rotation(Group[Tensor]):
         return points @ matrix.mT
 
     def distance(self, other: Self) -> Tensor:
-        """Angle of the rotation between the two, (...,), radians, 0 to pi."""
+        """Return the angle of the rotation between the two, (...,), radians, 0 to pi."""
         relative = (self.inverse() @ other).matrix
         # |R - R^T| = 2 sqrt(2) sin, tr R = d - 2 + 2 cos: together exact at 0 and at pi, where arccos is not
         sine = torch.linalg.matrix_norm(relative - relative.mT) / 8**0.5

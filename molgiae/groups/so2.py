@@ -24,7 +24,7 @@ class SO2(Rotation):
 
     @classmethod
     def from_angle(cls, angle: Tensor) -> Self:
-        """Rotations by an angle (...,), radians."""
+        """Return the rotations by angles (...,), radians."""
         cos, sin = angle.double().cos(), angle.double().sin()
         return cls._from_cos_sin(torch.stack([cos, sin], dim=-1))
 
@@ -35,18 +35,18 @@ class SO2(Rotation):
 
     @classmethod
     def y0(cls, n: int, d: int) -> Tensor:
-        """The vector (1, 0); n and d are ignored."""
+        """Return the vector (1, 0); n and d are ignored."""
         return torch.eye(2, dtype=torch.float64)[0]
 
     @classmethod
     def from_equivariant(cls, y: Tensor) -> Self:
-        """Xi: the rotation that takes (1, 0) to the direction of y (Eq. 4).
+        """Return xi(y), the rotation that takes (1, 0) to the direction of y (Eq. 4).
 
         Args:
             y: (..., 2) any length; zero gives the identity.
         """
         check_shape("y", y.shape, ("...", 2))
-        return cls._from_cos_sin(unit(y.double(), cls.reference(device=y.device)))
+        return cls._from_cos_sin(unit(y.double(), cls.y0(n=0, d=0).to(y.device)))
 
     def act_equivariant(self, y: Tensor) -> Tensor:
         """Turn vectors y (..., 2)."""

@@ -27,12 +27,12 @@ class SO3(Rotation):
 
     @classmethod
     def y0(cls, n: int, d: int) -> Tensor:
-        """The first two axes of space, (2, 3); n and d are ignored."""
+        """Return the first two axes of space, (2, 3); n and d are ignored."""
         return torch.eye(3, dtype=torch.float64)[:2]
 
     @classmethod
     def from_equivariant(cls, y: Tensor) -> Self:
-        """Xi: Gram-Schmidt of two vectors, e3 = e1 x e2 (Section 3, "Orthogonal group SO(3)").
+        """Return xi(y), Gram-Schmidt of two vectors, e3 = e1 x e2 (Section 3, "Orthogonal group SO(3)").
 
         The third axis is a cross product, never a third vector: the determinant is +1 for every finite
         input. Where y does not fix a frame, it is completed, which no rule can do equivariantly: the second
@@ -44,7 +44,7 @@ class SO3(Rotation):
         """
         check_shape("y", y.shape, ("...", 2, 3))
         v1, v2 = y.double().unbind(dim=-2)
-        e1 = unit(v1, otherwise=unit(v2, otherwise=cls.reference(device=y.device)[0]))
+        e1 = unit(v1, otherwise=unit(v2, otherwise=cls.y0(n=0, d=0).to(y.device)[0]))
         axis = torch.nn.functional.one_hot(e1.detach().abs().argmin(dim=-1), num_classes=3).to(e1)
         second = _orthogonal(unit(v2, otherwise=axis), e1)
         collinear = torch.linalg.vector_norm(second.detach(), dim=-1, keepdim=True) < MIN_SINE
@@ -60,5 +60,5 @@ class SO3(Rotation):
 
 
 def _orthogonal(v: Tensor, e: Tensor) -> Tensor:
-    """The part of v (..., 3) orthogonal to the unit vector e (..., 3)."""
+    """Return the part of v (..., 3) orthogonal to the unit vector e (..., 3)."""
     return v - (v * e).sum(dim=-1, keepdim=True) * e

@@ -33,7 +33,7 @@ class Permutation(Group[Tensor]):
 
     @classmethod
     def y0(cls, n: int, d: int) -> Tensor:
-        """The scores 0 ... n - 1 in ascending order, (n,); d is ignored.
+        """Return the scores 0 ... n - 1 in ascending order, (n,); d is ignored.
 
         Raises:
             ShapeError: if n is not given.
@@ -44,7 +44,7 @@ class Permutation(Group[Tensor]):
 
     @classmethod
     def from_equivariant(cls, y: Tensor) -> Self:
-        """Xi: the stable argsort; ``index[k]`` is the place of the k-th smallest score (Eq. 18).
+        """Return xi(y), the stable argsort; ``index[k]`` is the place of the k-th smallest score (Eq. 18).
 
         Args:
             y: (..., n) one score per point. Equal scores keep the order of the points, which is deterministic
@@ -60,13 +60,13 @@ class Permutation(Group[Tensor]):
         return torch.nn.functional.one_hot(self.index, num_classes=self.index.shape[-1]).mT.double()
 
     def __matmul__(self, other: Self) -> Self:
-        """Point k goes to ``self.index[other.index[k]]``."""
+        """Return the permutation by which point k goes to ``self.index[other.index[k]]``."""
         check_shape("Permutation index", other.index.shape, ("...", self.index.shape[-1]))
         mine, theirs = torch.broadcast_tensors(self.index, other.index)
         return type(self)(mine.gather(-1, theirs))
 
     def inverse(self) -> Self:
-        """Places and points exchanged."""
+        """Return the permutation with places and points exchanged."""
         return type(self)(torch.argsort(self.index, dim=-1))
 
     def act(self, x: Tensor, dim: int = -2) -> Tensor:
@@ -91,13 +91,13 @@ class Permutation(Group[Tensor]):
         return self.act(y, dim=-1)
 
     def distance(self, other: Self) -> Tensor:
-        """Fraction of the points that go to different places (normalised Hamming distance), (...,)."""
+        """Return the fraction of points that go to different places (normalized Hamming distance), (...,)."""
         check_shape("Permutation index", other.index.shape, ("...", self.index.shape[-1]))
         return (self.index != other.index).double().mean(dim=-1)
 
 
 def soft_sort(scores: Tensor, tau: float) -> Tensor:
-    """SoftSort, a differentiable sorting matrix (Prillo and Eisenschlos 2020; Eq. 19 of the paper).
+    """Return SoftSort's differentiable sorting matrix (Prillo and Eisenschlos 2020; Eq. 19 of the paper).
 
     S[k, i] = softmax over i of -|sort(s)_k - s_i| / tau. Row k looks for the k-th smallest score among
     the points i: ``soft_sort(s, tau) @ x`` is x in sorted order. For distinct scores the matrix tends, as

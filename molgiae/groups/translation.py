@@ -29,22 +29,22 @@ class Translation(Group[Tensor]):
 
     @classmethod
     def y0(cls, n: int, d: int) -> Tensor:
-        """The origin, (d,); n is ignored."""
+        """Return the origin, (d,); n is ignored."""
         return torch.zeros(d, dtype=torch.float64)
 
     @classmethod
     def from_equivariant(cls, y: Tensor) -> Self:
-        """Xi: the translation that takes the origin to y (..., d)."""
+        """Return xi(y), the translation that takes the origin to y (..., d)."""
         check_shape("y", y.shape, ("...", "d"))
         return cls(y.double())
 
     def __matmul__(self, other: Self) -> Self:
-        """The sum of the vectors."""
+        """Return the sum of the vectors."""
         check_shape("Translation vector", other.vector.shape, ("...", self.vector.shape[-1]))
         return type(self)(self.vector + other.vector)
 
     def inverse(self) -> Self:
-        """The opposite vector."""
+        """Return the opposite vector."""
         return type(self)(-self.vector)
 
     def act(self, x: Tensor) -> Tensor:
@@ -63,6 +63,6 @@ class Translation(Group[Tensor]):
         return y + self.vector
 
     def distance(self, other: Self) -> Tensor:
-        """Euclidean distance of the vectors, (...,), in the units of the points."""
+        """Return the Euclidean distance of the vectors, (...,), in the units of the points."""
         check_shape("Translation vector", other.vector.shape, ("...", self.vector.shape[-1]))
         return torch.linalg.vector_norm(self.vector - other.vector, dim=-1)

@@ -82,7 +82,7 @@ class MessageEncoder(nn.Module):
             return graph.mean(of_conformer), pooled_directions(directions), graph.mean(t), scores
 
     def latent(self, z: AtomicNumbers, pos: Positions) -> Tensor:
-        """(B, V, 3) angstrom: the vectors of the atoms, averaged; they turn with the conformer.
+        """Return the vectors of the atoms, averaged, (B, V, 3) angstrom; they turn with the conformer.
 
         Arguments as of `forward`.
         """
@@ -91,20 +91,20 @@ class MessageEncoder(nn.Module):
             return graph.mean(v).mT
 
     def _of_atoms(self, z: AtomicNumbers, pos: Positions) -> tuple[Tensor, Tensor, Tensor, Graph]:
-        """What the trunk makes of the atoms: (N, F), (N, 3, V) and (N, 3), see `equivariant`, and their graph."""
+        """Return what the trunk makes of the atoms, (N, F), (N, 3, V) and (N, 3), and their graph."""
         mask = z > 0
         graph = complete_graph(mask, pos)
         s = self.element(z[mask])
         return *self.trunk(s, s.new_zeros(len(s), 3, self.vectors), pos[mask], graph), graph
 
     def embed(self, pooled: Tensor, count: Tensor) -> Embedding:
-        """The embedding, (B, D), of pooled scalars (B, F / 2) and numbers of atoms (B,), up to S."""
+        """Return the embedding, (B, D), of pooled scalars (B, F / 2) and numbers of atoms (B,), up to S."""
         with torch.autocast(pooled.device.type, enabled=False):
             return self.embedding(pooled) + self.count(count)
 
 
 def pooled_directions(of_atoms: Tensor) -> Tensor:
-    """The mean over the atoms of each vector, in a length that says how well it defines a direction.
+    """Return the mean over the atoms of each vector, in a length that says how well it defines a direction.
 
     Only directions matter to xi, so the length is free, and a length that a network could scale at will would
     say nothing. It is made 1 angstrom times |sum_i v_i| / sqrt(sum_i |v_i|^2): about 1 angstrom if the atoms'
@@ -175,7 +175,7 @@ class MessageDecoder(nn.Module):
         return SlotPrediction(logits=logits, pos=nn.functional.pad(pos, beyond))
 
     def decode(self, embedding: Embedding, assignment: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the elements (B, n, E) and positions (B, n, 3), 0 where padded; arguments as of `forward`."""
+        """Return logits of elements (B, n, E) and positions (B, n, 3), 0 where padded; arguments as of `forward`."""
         mask = assignment.detach().sum(dim=-1) > 0
         slots = assignment.shape[-1]
         start = assignment @ self.start[:slots]
@@ -189,14 +189,14 @@ class MessageDecoder(nn.Module):
 
 
 def leading(taken: Tensor) -> Mask:
-    """(B, S) true for the first slots, up to one whose logit is not positive; always for the very first."""
+    """Mark the first slots, (B, S), up to one whose logit is not positive; always the very first."""
     positive = (taken > 0).long()
     positive[:, 0] = 1
     return positive.cumprod(dim=1) > 0
 
 
 def sinusoids(slots: int, width: int) -> Tensor:
-    """Fixed positional encodings, (slots, width), of Vaswani et al. (2017)."""
+    """Return the fixed positional encodings, (slots, width), of Vaswani et al. (2017)."""
     rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     angle = torch.arange(slots)[:, None] * rate
     return torch.cat([angle.sin(), angle.cos()], dim=1)

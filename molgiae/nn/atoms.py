@@ -45,16 +45,16 @@ class AtomNetwork(nn.Module):
         self.gate = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, MIXED))
 
     def forward(self, z: AtomicNumbers, pos: Positions) -> Tensor:
-        """Features (B, n, F), 0 where padded, of conformers in any pose and order."""
+        """Return features (B, n, F), 0 where padded, of conformers in any pose and order."""
         return self.features_and_vectors(z, pos)[0]
 
     def displacement(self, z: AtomicNumbers, pos: Positions) -> Tensor:
-        """What `molgiae.training.losses.denoising_loss` trains: (B, n, 3), turns with the conformer, 0 where padded."""
+        """Return what `training.losses.denoising_loss` trains: (B, n, 3), turns with the conformer, 0 where padded."""
         features, vectors = self.features_and_vectors(z, pos)
         return (vectors * self.gate(features)[:, :, None]).sum(dim=-1) * (z > 0)[..., None]
 
     def features_and_vectors(self, z: AtomicNumbers, pos: Positions) -> tuple[Tensor, Tensor]:
-        """Features as `forward` gives them, and moments of rank 1 of the last layer, (B, n, 3, MIXED)."""
+        """Return features as `forward` gives them, and moments of rank 1 of the last layer, (B, n, 3, MIXED)."""
         mask = (z > 0).to(pos.dtype)[..., None]
         seen = surroundings(z, pos)
         s = self.element(z) * mask
@@ -79,7 +79,7 @@ class MomentLayer(nn.Module):
         self.out = nn.Linear(2 * width, width)
 
     def forward(self, s: Tensor, seen: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Features (B, n, F) and `surroundings` to features after the layer and moments of rank 1, (B, n, 3, MIXED)."""
+        """Map features (B, n, F) and `surroundings` to the next features and moments of rank 1, (B, n, 3, MIXED)."""
         own = self.norm(s)
         sent = self.sent(own)
         scalars, vectors, tensors = (
@@ -92,12 +92,12 @@ class MomentLayer(nn.Module):
 
 
 def _length(moments: Tensor) -> Tensor:
-    """(B, n, components, C) to (B, n, C)."""
+    """Map (B, n, components, C) to (B, n, C)."""
     return (moments.square().sum(dim=2) + MIN_MOMENT**2).sqrt()
 
 
 def surroundings(z: AtomicNumbers, pos: Positions) -> list[Tensor]:
-    """What each atom sees of each other: radial functions times the tensors of the direction, rank by rank.
+    """Return what each atom sees of each other: radial functions times the tensors of the direction, rank by rank.
 
     Args:
         z: (B, n) atomic numbers, 0 marks padding.

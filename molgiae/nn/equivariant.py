@@ -50,18 +50,18 @@ class Graph:
     direction: Tensor
 
     def mean(self, nodes: Tensor) -> Tensor:
-        """Mean over the atoms of each conformer, (N, ...) to (B, ...)."""
+        """Average over the atoms of each conformer, (N, ...) to (B, ...)."""
         count = self.mask.sum(dim=1).view(-1, *(1,) * (nodes.ndim - 1))
         return self.padded(nodes).sum(dim=1) / count
 
     def padded(self, nodes: Tensor, fill: float = 0.0) -> Tensor:
-        """(N, ...) to (B, n, ...)."""
+        """Map (N, ...) to (B, n, ...)."""
         full = nodes.new_full((*self.mask.shape, *nodes.shape[1:]), fill)
         return full.masked_scatter(self.mask.view(*self.mask.shape, *(1,) * (nodes.ndim - 1)), nodes)
 
 
 def complete_graph(mask: Mask, pos: Positions) -> Graph:
-    """Every ordered pair of different atoms of one conformer."""
+    """Return the graph of every ordered pair of different atoms of one conformer."""
     node = mask.flatten().cumsum(0).view(mask.shape) - 1
     pairs = mask[:, :, None] & mask[:, None, :]
     pairs = pairs & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
@@ -77,7 +77,7 @@ def complete_graph(mask: Mask, pos: Positions) -> Graph:
 
 
 def _radial(distance: Tensor) -> Tensor:
-    """(M, 1) angstrom to (M, CHANNELS) Gaussians as wide as they are apart."""
+    """Map (M, 1) angstrom to (M, CHANNELS) Gaussians as wide as they are apart."""
     centre = torch.linspace(NEAREST, FARTHEST, CHANNELS, dtype=distance.dtype, device=distance.device)
     return torch.exp(-(((distance - centre) * ((CHANNELS - 1) / (FARTHEST - NEAREST))) ** 2))
 
@@ -107,7 +107,7 @@ class Message(MessagePassing):
         self.mix = nn.Linear(vectors, vectors, bias=False)
 
     def forward(self, s: Tensor, v: Tensor, t: Tensor, graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
-        """What every atom receives.
+        """Return what every atom receives.
 
         Args:
             s: (N, F).
@@ -145,7 +145,7 @@ class Message(MessagePassing):
         radial: Tensor,
         direction: Tensor,
     ) -> Tensor:
-        """What atom i is sent by atom j, (M, F + 3 V + 3)."""
+        """Return what atom i is sent by atom j, (M, F + 3 V + 3)."""
         a, b, c, d = (target_i + source_j + self.of_distance(radial)).split(self.parts, dim=-1)
         turn = b[:, None] * torch.linalg.cross(u_i, u_j, dim=1) + c[:, None] * direction[:, :, None]
         return torch.cat([a * value_j, turn.flatten(1), d * (t_i - t_j)], dim=-1)
@@ -163,7 +163,7 @@ class Gate(nn.Module):
         self.out = nn.Linear(scalars, scalars + vectors)
 
     def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Scalars (N, F) and vectors (N, 3, V), updated."""
+        """Update scalars (N, F) and vectors (N, 3, V)."""
         measured, scaled = self.mix(v).chunk(2, dim=-1)
         length = (measured.square().sum(dim=1) + MIN_LENGTH**2).sqrt()
         hidden = nn.functional.silu(self.hidden(torch.cat([self.norm(s), length], dim=-1)))
@@ -182,7 +182,7 @@ class Trunk(nn.Module):
         self.last = nn.LayerNorm(scalars)
 
     def forward(self, s: Tensor, v: Tensor, t: Tensor, graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
-        """Final s, v and t; arguments as of `Message`."""
+        """Return the final s, v and t; arguments as of `Message`."""
         for norm, message, gate in zip(self.norms, self.messages, self.gates, strict=True):
             to_s, to_v, to_t = message(norm(s), v, t, graph)
             s, v = gate(s + to_s, v + to_v)

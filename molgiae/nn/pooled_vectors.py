@@ -58,18 +58,18 @@ class PooledVectors(nn.Module):
 
 
 def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """A layer in the type of its input: frames are computed in float64, weights are stored in float32."""
+    """Apply a layer in the type of its input: frames are computed in float64, weights are stored in float32."""
     return torch.nn.functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
 
 
 def _norm(x: Tensor) -> Tensor:
-    """Length of (B, 3, ...), with a finite gradient at 0."""
+    """Return the length of (B, 3, ...), with a finite gradient at 0."""
     first, second, third = x.unbind(dim=1)
     return (first.square() + second.square() + third.square()).add(1e-12).sqrt()
 
 
 def _radial(distance: Tensor) -> Tensor:
-    """(B, ...) angstrom to (B, CHANNELS, ...) Gaussians; most of the time of mu goes here, hence in place."""
+    """Map (B, ...) angstrom to (B, CHANNELS, ...) Gaussians; most of the time of mu goes here, hence in place."""
     per_width = (CHANNELS - 1) / (FARTHEST - NEAREST)
     centre = torch.linspace(NEAREST, FARTHEST, CHANNELS, dtype=distance.dtype, device=distance.device)
     offset = distance[:, None] * per_width - (centre * per_width).view(-1, *(1,) * (distance.dim() - 1))

@@ -35,7 +35,7 @@ class PropertyHead(nn.Module):
         self.register_buffer("extensive", torch.tensor(list(extensive)), persistent=False)
 
     def forward(self, features: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
-        """Values and uncertainties, both (B, T), of standardized properties.
+        """Return values and uncertainties, both (B, T), of standardized properties.
 
         Args:
             features: (B, n, F) of atoms.
