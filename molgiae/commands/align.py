@@ -25,7 +25,8 @@ from molgiae.matching import rmsd, superpose_pairs
 from molgiae.matching.formula import difference, ignoring
 from molgiae.matching.pairs import Match
 from molgiae.model.embedder import Embedder, Result
-from molgiae.output.files import Hdf5Sink, Sink, StructureSink
+from molgiae.output.files import Hdf5Sink, StructureSink
+from molgiae.output.sink import Sink
 from molgiae.output.table import TableSink, is_table
 
 To = Literal["first", "title"]

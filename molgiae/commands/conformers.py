@@ -26,7 +26,7 @@ from molgiae.data.readers import Inputs, read_blocks
 from molgiae.data.sources import STDIN
 from molgiae.data.writers import open_writer, structure_suffix
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
-from molgiae.output.files import write_rejected
+from molgiae.output.sink import RejectedTable
 from molgiae.parallel.processes import NoAnswerError, Workers
 from molgiae.parallel.threads import in_flight
 
@@ -183,11 +183,8 @@ def _publish(text: Path, path: Path, rejected: list[Rejected], *, overwrite: boo
                 file.append(block)
             file.append(ConformerBlock.of([], rejected))
         return f"{path}: group rejected" if rejected else ""
-    table = path.with_name(f"{path.name}.rejected.csv")
-    if rejected:
-        write_rejected(PartialFile(table, overwrite=True), rejected)
-    else:
-        table.unlink(missing_ok=True)  # that of the output which is replaced
+    table = RejectedTable.beside(path)
+    table.write(rejected)
     if path.suffix.lower() in (".sdf", ".sd"):
         try:
             os.replace(text, path)
@@ -197,7 +194,7 @@ def _publish(text: Path, path: Path, rejected: list[Rejected], *, overwrite: boo
         with open_writer(path, overwrite=overwrite) as writer:
             for conformer in (c for block in _read_back(text, path) for c in block):
                 writer.write(conformer)
-    return str(table) if rejected else ""
+    return str(table.path) if rejected else ""
 
 
 def _read_back(text: Path, path: Path) -> Iterator[ConformerBlock]:

@@ -15,8 +15,9 @@ from molgiae.errors import ConfigError
 from molgiae.model.auto import choose_by_look
 from molgiae.model.embedder import Embedder
 from molgiae.model.projections import ProjectingEmbedder
-from molgiae.output.files import Hdf5Sink, Sink
+from molgiae.output.files import Hdf5Sink
 from molgiae.output.npz import MatrixSink, is_matrix
+from molgiae.output.sink import Sink
 
 
 def embed(

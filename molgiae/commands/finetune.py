@@ -18,7 +18,6 @@ from molgiae import __version__
 from molgiae.config import AUTO_MODEL, FinetuneConfig
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.inputs import listed
-from molgiae.data.partial import PartialFile
 from molgiae.data.readers import Inputs
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.model import checkpoint
@@ -26,7 +25,7 @@ from molgiae.model.auto import choose
 from molgiae.model.domain import measure_domain
 from molgiae.model.embedder import Embedder, choose_device
 from molgiae.model.header import sha256_of
-from molgiae.output.files import write_rejected
+from molgiae.output.sink import RejectedTable
 from molgiae.properties.baselines import baselines
 from molgiae.properties.fitting import Examples, fitter, predict_standardized
 from molgiae.properties.labels import Labelled, read_labelled
@@ -134,7 +133,7 @@ def finetune(
     split = make_split(labelled, by, shares, config.seed)
     run.directory.mkdir(parents=True, exist_ok=True)
     if unusable := [*labelled.block.rejected, *labelled.missing, *labelled.gaps]:
-        write_rejected(PartialFile(run.directory / "missing.csv", overwrite=True), unusable)
+        RejectedTable(run.directory / "missing.csv").write(unusable)
     train, validation, _ = (labelled.take(rows) for rows in split.parts)
     identity = _identity(labelled, split, pretrained.sha256)
     learned = learn(train, validation, pretrained, config, run, references, identity, resume)

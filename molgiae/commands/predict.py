@@ -22,7 +22,8 @@ from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
 from molgiae.model.embedder import Result
-from molgiae.output.files import Hdf5Sink, Named, Sink, StructureSink
+from molgiae.output.files import Hdf5Sink, Named, StructureSink
+from molgiae.output.sink import Sink
 from molgiae.output.table import TableSink, is_table
 from molgiae.properties.averaging import Energies, MoleculeSink
 from molgiae.properties.columns import ENERGY, is_energy_alone

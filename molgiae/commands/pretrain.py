@@ -12,12 +12,11 @@ import numpy as np
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.blocks import concatenate
 from molgiae.data.inputs import read_inputs
-from molgiae.data.partial import PartialFile
 from molgiae.data.qm9 import SPLITS, read_qm9
 from molgiae.errors import ConfigError
 from molgiae.model.embedder import choose_device
 from molgiae.model.header import sha256_of
-from molgiae.output.files import write_rejected
+from molgiae.output.sink import RejectedTable
 from molgiae.plots import training_curve
 from molgiae.training import Data, Metrics, Run, train
 
@@ -66,7 +65,7 @@ def pretrain(
     data = read_data(inputs, config.seed)
     metrics = train(data, model, config, run, resume)
     if data.rejected:
-        write_rejected(PartialFile(run.directory / "rejected.csv", overwrite=True), data.rejected)
+        RejectedTable(run.directory / "rejected.csv").write(data.rejected)
     table = run.directory / "metrics.csv"
     if table.exists() and find_spec("matplotlib"):
         training_curve(table, run.directory / "curve.png")

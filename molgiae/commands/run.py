@@ -20,8 +20,9 @@ from molgiae.data.sources import STDIN, Notes
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.model.domain import rule_of
-from molgiae.output.files import Hdf5Sink, ModelInUse, Sink, StructureSink
+from molgiae.output.files import Hdf5Sink, ModelInUse, StructureSink
 from molgiae.output.npz import is_matrix
+from molgiae.output.sink import Sink
 from molgiae.output.table import is_table
 from molgiae.parallel.threads import ordered_map
 

@@ -3,7 +3,7 @@
 ``chemprop --descriptors-path`` takes such a file: it reads the array ``arr_0`` and lays row k to row k of its data
 table, by nothing but the number, and it reads NaN as 0 (chemprop 2.3, ``load_input_feats_and_descs`` and
 ``MoleculeDatapoint``). A row that is missing would shift all that follow and a row of NaN would become an embedding
-of zeros, so neither is ever written: a refused record ends the command, or is left out of matrix and table alike.
+of zeros, so neither is ever written: a rejected record ends the command, or is left out of matrix and table alike.
 """
 
 from __future__ import annotations
@@ -15,52 +15,52 @@ import tempfile
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from molgiae import __version__
-from molgiae.data.conformer import Rejected
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.partial import PartialFile
 from molgiae.errors import ConformerError
-from molgiae.output.files import write_rejected
+from molgiae.output.sink import SinkWithTable
 
 if TYPE_CHECKING:
     from molgiae.model.embedder import Embedder, Result
 
 SUFFIX = ".npz"
-ROWS_ENDING, REJECTED_ENDING = ".rows.csv", ".rejected.csv"
+ROWS_ENDING = ".rows.csv"
 ROW_FIELDS = ("source", "record", "title", "in_domain", "domain_reason")
 
 
 def is_matrix(path: str | os.PathLike[str]) -> bool:
-    """Whether the name says npz."""
+    """Return whether the name says npz."""
     return Path(path).suffix.lower() == SUFFIX
 
 
-class MatrixSink:
+class MatrixSink(SinkWithTable):
     """Embeddings to an npz file, and a table of its rows; memory does not grow with them.
 
     The npz holds ``arr_0`` (M, D) float32, and as texts model, model_sha256, command and molgiae_version. The table
     ``NAME.npz.rows.csv`` has the same M rows: source, record, title, in_domain, domain_reason and the properties of
     the record; it can serve chemprop as its data table. With `drop_rejected`
-    refused records are listed in ``NAME.npz.rejected.csv``.
+    rejected records are listed in ``NAME.npz.rejected.csv``.
 
     Args:
         path: name that ends in ``.npz``.
         embedder: gives dimension and provenance.
         command: the command line, for provenance.
-        drop_rejected: leave refused records out of matrix and table; otherwise the first one is an error.
+        drop_rejected: leave rejected records out of matrix and table; otherwise the first one is an error.
         overwrite: replace existing files.
     """
 
     def __init__(
         self, path: Path, embedder: Embedder, *, command: str, drop_rejected: bool, overwrite: bool
     ) -> None:
-        self.path = path
         self.rows_table = path.with_name(path.name + ROWS_ENDING)
-        self.table = path.with_name(path.name + REJECTED_ENDING)
+        self._partial = PartialFile(path, overwrite=overwrite)
+        self._partial_rows = PartialFile(self.rows_table, overwrite=overwrite)
+        super().__init__(path, overwrite=overwrite)
         self._dimension, self._drop = embedder.dimension, drop_rejected
         self._about = {
             "model": embedder.checkpoint.name,
@@ -68,42 +68,36 @@ class MatrixSink:
             "command": command,
             "molgiae_version": __version__,
         }
-        self._partial = PartialFile(path, overwrite=overwrite)
-        self._partial_rows = PartialFile(self.rows_table, overwrite=overwrite)
-        self._partial_table = PartialFile(self.table, overwrite=overwrite)
         self._count = 0
         self._keys: dict[str, None] = {}
-        self._rejected: list[Rejected] = []
         self._closing = ExitStack()
 
-    def __enter__(self) -> MatrixSink:
+    def __enter__(self) -> Self:
         with self._partial.reporting():
-            self._matrix: IO[bytes] = self._spool()
-            self._rows: IO[bytes] = self._spool()
+            self._matrix, self._rows = self._spool(), self._spool()
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        partials = (self._partial, self._partial_rows, self._partial_table)
         try:
             if exception[0] is None:
                 self._finish()
         finally:
             self._closing.close()
-            for partial in partials:
-                partial.discard()
+            self._partial.discard()
+            self._partial_rows.discard()
 
     def write(self, result: Result) -> None:
-        """Append.
+        """Append the conformers of a result, and its rejected records.
 
         Raises:
-            ConformerError: a record was refused and these are not to be left out.
+            ConformerError: a record was rejected and these are not to be left out.
         """
         block = result.block
         if block.rejected and not self._drop:
             bad = block.rejected[0]
             raise ConformerError(
                 f"{bad.reason}; without its row all that follow in {self.path} would stand against the wrong "
-                "molecules: take the record out of the input, or leave refused ones out with --drop-rejected",
+                "molecules: take the record out of the input, or leave rejected ones out with --drop-rejected",
                 source=bad.source,
                 record=bad.record,
                 title=bad.title,
@@ -118,18 +112,14 @@ class MatrixSink:
                 self._keys.update(dict.fromkeys(properties))
                 self._rows.write(json.dumps([own, properties]).encode() + b"\n")
         self._count += len(result)
-        self._rejected += block.rejected
-
-    def rejected_in(self) -> str:
-        """The table beside the file."""
-        return str(self.table)
+        self.rejected += block.rejected
 
     def notes(self) -> list[str]:
-        """Where its rows are described."""
+        """Say where its rows are described."""
         return [f"its rows are described one by one in {self.rows_table}"]
 
     def _spool(self) -> IO[bytes]:
-        """A nameless file beside the output, where there is room for it."""
+        """Return a nameless file beside the output, where there is room for it."""
         return self._closing.enter_context(tempfile.TemporaryFile(dir=self._partial.final.parent))
 
     def _finish(self) -> None:
@@ -137,10 +127,7 @@ class MatrixSink:
             self._write_rows()
         with self._partial.reporting():
             self._write_matrix()
-        if self._rejected:
-            write_rejected(self._partial_table, self._rejected)
-        else:
-            self.table.unlink(missing_ok=True)  # that of the output which is replaced
+        self.table.write(self.rejected)
         self._partial_rows.publish()
         self._partial.publish()
 

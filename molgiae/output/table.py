@@ -1,4 +1,4 @@
-"""Results as a CSV table, a row for each conformer, with a table of what was refused beside it."""
+"""Results as a CSV table, a row for each conformer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TextIO
 
-from molgiae.data.conformer import Rejected
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.partial import PartialFile
-from molgiae.output.files import write_rejected
+from molgiae.output.sink import SinkWithTable
 
 if TYPE_CHECKING:
     from molgiae.model.embedder import Result
@@ -23,16 +22,16 @@ Row = Callable[["Result", int], dict[str, object]]
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
-    """Whether the name says CSV or TSV."""
+    """Return whether the name says CSV or TSV."""
     return os.fspath(path).lower().removesuffix(".gz").endswith((".csv", ".tsv"))
 
 
 def delimiter_of(path: str | os.PathLike[str]) -> str:
-    """What stands between the cells of a table of this name."""
+    """Return what stands between the cells of a table of this name."""
     return "\t" if os.fspath(path).lower().removesuffix(".gz").endswith(".tsv") else ","
 
 
-class TableSink:
+class TableSink(SinkWithTable):
     """Results to a CSV or TSV file.
 
     Args:
@@ -43,15 +42,12 @@ class TableSink:
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...], row: Row, *, overwrite: bool) -> None:
-        self.path = path
-        self.table = path.with_name(f"{path.name}.rejected.csv")
-        self._columns, self._row = columns, row
         self._partial = PartialFile(path, overwrite=overwrite)
-        self._partial_table = PartialFile(self.table, overwrite=overwrite)
-        self._rejected: list[Rejected] = []
+        super().__init__(path, overwrite=overwrite)
+        self._columns, self._row = columns, row
         self._closing = ExitStack()
 
-    def __enter__(self) -> TableSink:
+    def __enter__(self) -> Self:
         with self._partial.reporting():
             disk = self._closing.enter_context(open(self._partial.temporary, "wb"))
             stream = self._closing.enter_context(_text(disk, self.path.name.lower().endswith(".gz")))
@@ -64,29 +60,18 @@ class TableSink:
             with self._partial.reporting():
                 self._closing.close()
             if exception[0] is None:
-                if self._rejected:
-                    write_rejected(self._partial_table, self._rejected)
-                else:
-                    self.table.unlink(missing_ok=True)  # that of the output which is replaced
+                self.table.write(self.rejected)
                 self._partial.publish()
         finally:
             self._partial.discard()
 
     def write(self, result: Result) -> None:
-        """Append."""
+        """Append the conformers of a result, and its rejected records."""
         with self._partial.reporting():
             for m in range(len(result)):
                 cells = self._row(result, m)
                 self._writer.row(cells.get(name, "") for name in self._columns)
-        self._rejected += result.block.rejected
-
-    def rejected_in(self) -> str:
-        """The table beside the file."""
-        return str(self.table)
-
-    def notes(self) -> list[str]:
-        """None: a table has no room for data of the input."""
-        return []
+        self.rejected += result.block.rejected
 
 
 def _text(disk: BinaryIO, compress: bool) -> TextIO:

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.hdf5.schema import property_name
-from molgiae.data.partial import PartialFile
 from molgiae.data.tables import Field, check_table, write_table
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.model.embedder import Result
-from molgiae.output.files import write_rejected
+from molgiae.output.sink import SinkWithTable
 from molgiae.properties.columns import energy_of
 from molgiae.properties.targets import KNOWN, Target
 from molgiae.properties.units import canonical_unit, conversion, split_heading
@@ -163,7 +162,7 @@ def average_over(
     return Averages(count, center, mean(std), spread, largest)
 
 
-class MoleculeSink:
+class MoleculeSink(SinkWithTable):
     """Averages over the conformers of each molecule to a table; holds some numbers of every conformer until the end.
 
     Args:
@@ -186,36 +185,23 @@ class MoleculeSink:
         overwrite: bool,
     ) -> None:
         check_table(path, overwrite=overwrite)
-        self.path = path
-        self.table = path.with_name(f"{path.name}.rejected.csv")
-        self._partial_table = PartialFile(self.table, overwrite=overwrite)
+        super().__init__(path, overwrite=overwrite)
         self._targets, self._energies, self._temperature = targets, energies, temperature
         self._about, self._overwrite = about, overwrite
         self._number: dict[str, int] = {}
         self._parts: list[dict[str, Any]] = []
-        self._rejected: list[Rejected] = []
-
-    def __enter__(self) -> MoleculeSink:
-        return self
 
     def __exit__(self, *exception: Any) -> None:
         if exception[0] is not None:
             return
         write_table(self.path, self._fields(), self._rows(), self._about, overwrite=self._overwrite)
-        if self._rejected:
-            write_rejected(self._partial_table, self._rejected)
-        else:
-            self.table.unlink(missing_ok=True)  # that of the output which is replaced
+        self.table.write(self.rejected)
 
     def write(self, result: Result) -> None:
         """Append the conformers of a block."""
         number = [self._number.setdefault(title, len(self._number)) for title in result.block.title]
         self._parts.append({"molecule": np.array(number, np.int64), **result.columns})
-        self._rejected += result.block.rejected
-
-    def rejected_in(self) -> str:
-        """Return the name of the table beside the file."""
-        return str(self.table)
+        self.rejected += result.block.rejected
 
     def notes(self) -> list[str]:
         """Return what was averaged, and a warning if energies of the model are too uncertain to weigh conformers."""
