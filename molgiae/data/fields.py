@@ -56,11 +56,6 @@ def clean(latin: str) -> str:
     return line if line.isprintable() else _CONTROL.sub("", line).strip()
 
 
-def split_lines(text: str) -> list[str]:
-    """Return the lines of a text that ends with a line end, without carriage returns."""
-    return text.replace("\r", "").split("\n")[:-1]
-
-
 def nul_fault(lines: Iterable[str], first_line: int) -> str:
     """Return where lines hold a NUL byte, which no text has: it was damaged, or never was text. Empty if none does."""
     for number, line in enumerate(lines, first_line):

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.conformer import NATURAL, Conformer, normalised
-from molgiae.data.sdf.ctab import multiplicity_of
-from molgiae.data.state import charge_and_multiplicity
+from molgiae.data.state import charge_and_multiplicity, multiplicity_of
 from molgiae.errors import ConformerError
 
 NATURAL_MASS_RANGE = 0.3
@@ -35,8 +34,8 @@ def from_ase(atoms: Atoms) -> Conformer:
         atomic_number=number.astype(np.uint8),
         position=np.array(atoms.positions, np.float64),
         title=next((info[key] for key in ("title", "name") if key in info), ""),
-        charge=charge or 0,
-        multiplicity=multiplicity or 0,
+        charge=charge,
+        multiplicity=multiplicity,
         isotope=NATURAL if masses is None else isotope_of_mass(number, masses),
         properties=info,
     )

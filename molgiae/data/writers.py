@@ -70,9 +70,9 @@ def sdf_record(conformer: Conformer, order: Order, text: str) -> str:
     table, kept = write_ctab(text, title, conformer, order)
     if not kept:
         stated = charge_and_multiplicity(properties)
-        if conformer.charge != (stated[0] or 0):
+        if conformer.charge != stated[0]:
             properties["charge"] = str(conformer.charge)
-        if conformer.multiplicity != (stated[1] or 0):
+        if conformer.multiplicity != stated[1]:
             properties["multiplicity"] = str(conformer.multiplicity)
     for name, values in conformer.atom_data.items():
         if values.ndim == 1:

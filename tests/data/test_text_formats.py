@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import ATOMIC_NUMBER
+from molgiae.data.lines import Lines
 from molgiae.data.sdf import reader as sdf
-from molgiae.data.sdf.columns import Lines, read_tables
+from molgiae.data.sdf.columns import read_tables
 from molgiae.data.sdf.ctab import read_ctab
 from molgiae.data.sources import Cursor
 from molgiae.data.xyz import reader as xyz
-from molgiae.data.xyz.atoms import decode_carefully
+from molgiae.data.xyz.atoms import decode
 from molgiae.data.xyz.columns import decode_lines
 from molgiae.data.xyz.comment import Columns, parse_comment
 from tests.data.molfiles import Atoms, molecule, sdf_record, v3000_record, xyz_frame
@@ -132,7 +133,7 @@ def test_fast_and_careful_xyz_agree(rows: list[tuple[str, ...]]) -> None:
     lines = [" ".join(row) for row in rows]
     fast = decode_lines(("\n".join(lines) + "\n").encode(), len(lines), Columns())
     if fast is not None:
-        careful = decode_carefully(lines, Columns(), 1)
+        careful = decode(lines, Columns(), 1)
         np.testing.assert_array_equal(fast[0], careful[0])
         assert fast[1].tobytes() == careful[1].tobytes()
 

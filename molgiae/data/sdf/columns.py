@@ -13,15 +13,11 @@ from numpy.typing import NDArray
 
 from molgiae.data.conformer import Bonds, ConformerBlock, offset_of, rows_of
 from molgiae.data.elements import ATOMIC_NUMBER, ISOTOPE
-from molgiae.data.fields import split_lines
+from molgiae.data.lines import Bytes, Index, Lines, Mask, split_lines
 from molgiae.data.sdf.ctab import HEADER_LINES, LISTED, OLD_CHARGE, Lists, read_list, with_lists
 from molgiae.errors import ConformerError
 
-Index = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-Bytes = NDArray[np.uint8]
-
-NEWLINE, SPACE, MINUS, DOT, ZERO = b"\n -.0"
+SPACE, MINUS, DOT, ZERO = b" -.0"
 COUNTS_WIDTH = 39
 ATOM_WIDTH = 34
 """Columns of an atom line up to the element."""
@@ -42,47 +38,6 @@ def _symbol_table(values: dict[str, int]) -> Bytes:
 _SYMBOL, _ISOTOPE = _symbol_table(ATOMIC_NUMBER), _symbol_table(ISOTOPE)
 _CHARGE = np.array(OLD_CHARGE, np.int64)
 _LISTS = tuple(name.encode() for name in LISTED)
-
-
-class Lines:
-    """Lines of a buffer.
-
-    Attributes:
-        text: the buffer, each byte a character.
-        view: its bytes.
-        start: (L,) offset of the first byte of each line.
-        width: (L,) bytes of each line, without its line feed.
-        end: (L,) offset of the line feed of each line.
-    """
-
-    def __init__(self, buffer: bytes) -> None:
-        self.text = buffer.decode("latin-1")
-        self.view = np.frombuffer(buffer, np.uint8)
-        self.end: Index = np.flatnonzero(self.view == NEWLINE)
-        self.start: Index = np.append(0, self.end + 1)[: len(self.end)]
-        self.width: Index = self.end - self.start
-
-    def texts(self, first: Index, last: Index) -> list[str]:
-        """Return the text from each first line to each last one, which is left out."""
-        bounds = zip(self.start[first].tolist(), self.start[last].tolist(), strict=True)
-        return [self.text[start:end] for start, end in bounds]
-
-    def columns(self, line: Index, width: int, first: int = 0) -> tuple[Bytes, Mask]:
-        """Return the (len(line), width) bytes from column `first` on, and which lines are long enough."""
-        long = self.width[line] >= first + width
-        if width > len(self.view):
-            return np.zeros((len(line), width), np.uint8), long
-        windows = np.ndarray((len(self.view) - width + 1,), f"V{width}", self.view, strides=(1,))
-        rows = windows[np.where(long, self.start[line] + first, 0)]
-        return rows.view(np.uint8).reshape(-1, width), long
-
-    def starting(self, mark: bytes, among: Index | None = None, column: int = 0) -> Index:
-        """Return the lines, of those in `among`, that have `mark` at `column`."""
-        if among is None:
-            among = np.flatnonzero(self.width >= column + len(mark))
-            among = among[self.view[self.start[among] + column] == mark[0]]
-        rows, long = self.columns(among, len(mark), column)
-        return among[(rows == np.frombuffer(mark, np.uint8)).all(axis=1) & long]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from molgiae.data.conformer import Conformer, normalised
 from molgiae.data.elements import ISOTOPE, atomic_number, most_common_isotope
 from molgiae.data.fields import parse_number, shown
+from molgiae.data.state import multiplicity_of
 from molgiae.errors import ConformerError
 
 HEADER_LINES = 3
@@ -73,16 +74,6 @@ def read_ctab(lines: Sequence[str], first_line: int) -> Ctab:
         raise ConformerError(f"the record has {len(lines)} lines, expected a counts line at its line 4")
     read = _read_v3000 if lines[HEADER_LINES].rstrip().endswith("V3000") else _read_v2000
     return read(lines, first_line)
-
-
-def multiplicity_of(radicals: Iterable[int]) -> int:
-    """Return the spin multiplicity of a molecule with these radicals: that of the only one, else 0 for unknown.
-
-    Args:
-        radicals: 1 singlet, 2 doublet, 3 triplet, 0 none.
-    """
-    found = [value for value in radicals if value]
-    return found[0] if len(found) == 1 else 0
 
 
 def read_list(line: str, n_atoms: int, lists: Lists) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.fields import MAX_TITLE, clean, nul_fault, repair, split_lines
-from molgiae.data.sdf.columns import Index, Lines, read_tables
+from molgiae.data.fields import MAX_TITLE, clean, nul_fault
+from molgiae.data.lines import Index, Lines, split_lines
+from molgiae.data.sdf.columns import read_tables
 from molgiae.data.sdf.ctab import HEADER_LINES, read_ctab
 from molgiae.data.sdf.data_items import parse_items
 from molgiae.data.sources import Cursor
@@ -84,7 +85,7 @@ def _together(lines: Lines, first: Index, last: Index, cursor: Cursor) -> tuple[
         record=cursor.record + 1 + np.arange(len(first)),
         line=cursor.line + first,
         properties=properties,
-        text=_texts(lines, first, last, cursor),
+        text=lines.records(first, last, keep=cursor.keep_text),
     )
     return block if ok.all() else block.take(ok), tables.record[ok]
 
@@ -106,7 +107,7 @@ def _one_by_one(
     for line, part in parts:
         record = cursor.record + 1 + int(np.searchsorted(starts, line))
         place = np.array([line, line + len(part)]) - cursor.line
-        [text] = _texts(lines, place[:1], place[1:], cursor)
+        [text] = lines.records(place[:1], place[1:], keep=cursor.keep_text)
         try:
             conformer = _parsed(part, line)
         except ConformerError as error:
@@ -179,11 +180,4 @@ def _state(properties: Mapping[str, str], charge: int, multiplicity: int, n_char
     if not properties:
         return charge, multiplicity
     named = charge_and_multiplicity(properties)
-    return (charge if n_charged else named[0] or 0), multiplicity or named[1] or 0
-
-
-def _texts(lines: Lines, first: Index, last: Index, cursor: Cursor) -> list[str]:
-    if not cursor.keep_text:
-        return [""] * len(first)
-    texts = lines.texts(first, last)
-    return texts if lines.text.isascii() else [repair(text) for text in texts]
+    return charge if n_charged else named[0], multiplicity or named[1]

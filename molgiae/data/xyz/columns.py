@@ -54,7 +54,7 @@ def decode_lines(
     view = np.frombuffer(b" " * _MARGIN + body, np.uint8)
     start, end = _words(view)
     n_columns, uneven = divmod(len(start), n_atoms)
-    if uneven or n_columns < max(columns.species + 1, columns.position + 3):
+    if uneven or n_columns < columns.width:
         return None
     start, end = start.reshape(n_atoms, n_columns), end.reshape(n_atoms, n_columns)
     feed = np.flatnonzero(view == ord("\n"))

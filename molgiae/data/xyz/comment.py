@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from molgiae.data.fields import clean, shown
 from molgiae.data.state import charge_and_multiplicity
@@ -27,24 +27,16 @@ PLAIN_PAIR = re.compile(
 _ESCAPED = re.compile(r"\\([\\\"'n])")
 _ESCAPES = {"n": "\n"}
 _EXTENDED = re.compile(r"(?:^|\s)(?:Properties|Lattice)\s*=", re.IGNORECASE | re.ASCII)
+_WIDTH = re.compile(r"\d+", re.ASCII)
 TITLE_KEYS = ("title", "name", "config_type")
 """Keys whose value is the title of an extended frame, the best first."""
-
 
 KINDS = {"f": "R", "i": "I", "b": "L", "U": "S"}
 """Kinds of numpy arrays to those of columns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Further:
-    """Further columns of the atom lines under one name.
-
-    Attributes:
-        name: as written.
-        kind: R for real numbers, I for integers, L for logical values, S for text.
-        start: first column.
-        width: number of columns.
-    """
+class Further(NamedTuple):
+    """Columns of the atom lines under one name, of R real numbers, I integers, L logical values or S text."""
 
     name: str
     kind: str
@@ -59,6 +51,11 @@ class Columns:
     species: int = 0
     position: int = 1
     further: tuple[Further, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Words that an atom line has at least."""
+        return max(self.species + 1, self.position + 3, *(one.start + one.width for one in self.further))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +72,7 @@ class Comment:
 def parse_comment(line: str) -> Comment:
     """Read a comment line; extended XYZ if it has ``Properties=`` or ``Lattice=``, else the title.
 
-    ``charge=``, ``total_charge=``, ``multiplicity=`` and ``spin_multiplicity=`` are heeded in
-    both. Lattice and pbc are kept as properties, not used.
+    Charge and multiplicity are taken from both. Lattice and pbc are kept as properties, not used.
 
     Raises:
         ConformerError: ``Properties=`` names no species or no positions.
@@ -84,14 +80,14 @@ def parse_comment(line: str) -> Comment:
     if "=" not in line:
         return Comment(clean(line))
     if not _EXTENDED.search(line):
-        return Comment(clean(line), *_state(plain_pairs(line, colons=False)))
+        return Comment(clean(line), *charge_and_multiplicity(plain_pairs(line, colons=False)))
     found = _PAIR.findall(line)
     pairs = {unquoted(key): unquoted(value) for key, value in found if value}
     title = next((pairs[key] for key in TITLE_KEYS if key in pairs), "")
     layout = next((value for key, value in pairs.items() if key.lower() == "properties"), "")
     columns = columns_of(layout) if layout else Columns()
     pairs |= {unquoted(word): "T" for word, value in found if not value and word.strip(",;")}
-    return Comment(title, *_state(pairs), columns, pairs)
+    return Comment(title, *charge_and_multiplicity(pairs), columns, pairs)
 
 
 def plain_pairs(line: str, *, colons: bool = True) -> dict[str, str]:
@@ -107,14 +103,8 @@ def plain_pairs(line: str, *, colons: bool = True) -> dict[str, str]:
     }
 
 
-def _state(pairs: Mapping[str, str]) -> tuple[int, int]:
-    """Charge and multiplicity; 0 where there is none."""
-    charge, multiplicity = charge_and_multiplicity(pairs)
-    return charge or 0, multiplicity or 0
-
-
 def unquoted(word: str) -> str:
-    """A key or value without the quotation marks around it, and what these had made necessary."""
+    """Return a key or value without the quotation marks around it and the escapes in it."""
     word = clean(word)
     if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'":
         return _ESCAPED.sub(lambda escaped: _ESCAPES.get(escaped[1], escaped[1]), word[1:-1])
@@ -123,18 +113,14 @@ def unquoted(word: str) -> str:
 
 @lru_cache(maxsize=64)
 def columns_of(layout: str) -> Columns:
-    """Columns from the value of ``Properties``, for instance ``species:S:1:pos:R:3:forces:R:3``.
+    """Read the value of ``Properties``, for instance ``species:S:1:pos:R:3:forces:R:3``.
 
     Raises:
         ConformerError: it cannot be read, or names no species or no positions.
     """
     words = layout.split(":")
     names, kinds, widths = words[::3], words[1::3], words[2::3]
-    if (
-        len(words) % 3
-        or not set(kinds) <= set("RILS")
-        or not all(width.isascii() and width.isdecimal() for width in widths)
-    ):
+    if len(words) % 3 or not set(kinds) <= set("RILS") or not all(map(_WIDTH.fullmatch, widths)):
         raise ConformerError(f"Properties cannot be read: {shown(layout)}")
     column: dict[str, Further] = {}
     start = 0

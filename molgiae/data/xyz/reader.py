@@ -10,24 +10,17 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.blocks import concatenate
-from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.conformer import Conformer, ConformerBlock, Rejected, offset_of
 from molgiae.data.elements import ISOTOPE
 from molgiae.data.fields import MAX_TITLE, clean, nul_fault, repair, shown
+from molgiae.data.lines import Index, Lines
 from molgiae.data.sources import Cursor
-from molgiae.data.xyz.atoms import (
-    decode,
-    decode_carefully,
-    further_columns,
-    is_atom,
-    may_be_atom,
-    split_isotope,
-)
+from molgiae.data.xyz.atoms import Data, decode, further_columns, is_atom, may_be_atom
 from molgiae.data.xyz.columns import decode_lines
 from molgiae.data.xyz.comment import Columns, Comment, parse_comment
 from molgiae.data.xyz.species import any_may_be_types
@@ -36,13 +29,15 @@ from molgiae.errors import ConformerError
 HEADER_LINES = 2
 ONE_BY_ONE = 1 << 16
 """Bytes below which frames that are not all alike are read one by one."""
-NEWLINE = ord("\n")
 QM9_TRAILER = 3
 """Lines of frequencies, SMILES and InChI at the end of a frame of QM9 itself (comment ``gdb ...``)."""
 
 _ISOTOPE_SYMBOLS = tuple(symbol.encode() for symbol in ISOTOPE)
 
 _FIXED_DECIMALS = re.compile(rb"\s*\w+(?=\s)(?:\s+-?\d+\.(\d{4,})(?=\s))(?:\s+-?\d+\.\d+){2}\s*")
+
+_BOUNDARY = re.compile(r"\s*(?:\d{1,9}\s*)?")
+"""A line that stands between frames: blank, or the number of atoms of the next one."""
 
 
 def read_xyz(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int]:
@@ -77,7 +72,7 @@ def _ends_in_a_number(buffer: bytes) -> bool:
 
 
 def _in_halves(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int] | None:
-    """Each half by itself, so that one odd frame does not slow down the others."""
+    """Read each half by itself, so that one odd frame does not slow down the others."""
     first, used = read_xyz(buffer[: len(buffer) // 2], False, cursor)
     if not used:
         return None
@@ -94,106 +89,85 @@ def _one_by_one(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBl
 
 
 def count_of(line: str) -> int:
-    """Number of atoms of a header line; -1 if the line is no header."""
+    """Return the number of atoms that a header line says; -1 if the line is no header."""
     word = line.strip()
     return int(word) if word.isdigit() and word.isascii() and len(word) < 10 else -1
 
 
 def _in_one_go(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int] | None:
-    """All frames and the bytes they took, if they are regular and alike; None otherwise."""
-    text = buffer.decode("latin-1")
-    line_start = [0, *(np.flatnonzero(np.frombuffer(buffer, np.uint8) == NEWLINE) + 1).tolist()]
-    starts, counts, taken = _regular_frames(text, line_start, final)
-    if not starts or "\0" in text:
+    """Return all frames and the bytes they took, if they are regular and alike; None otherwise."""
+    lines = Lines(buffer)
+    first, n_atoms, taken = _regular_frames(lines, final)
+    if not len(first) or "\0" in lines.text:
         return None
+    body_start = first + HEADER_LINES
+    end = body_start + n_atoms
+    body = "".join(lines.texts(body_start, end)).encode("latin-1")
     try:
-        comments = [parse_comment(text[line_start[i + 1] : line_start[i + 2] - 1]) for i in starts]
-    except ConformerError:
-        return None
-    columns = comments[0].columns
-    if any(comment.columns != columns for comment in comments):
-        return None
-    ends = [line_start[i + HEADER_LINES + n] for i, n in zip(starts, counts, strict=True)]
-    bodies = [buffer[line_start[i + HEADER_LINES] : end] for i, end in zip(starts, ends, strict=True)]
-    body = b"".join(bodies)
-    atoms = decode_lines(body, sum(counts), columns)
-    offset = np.cumsum([0, *counts])
-    if atoms is None or any_may_be_types(atoms[0], offset):
-        return None
-    try:
+        comments = [parse_comment(line.rstrip("\n")) for line in lines.texts(first + 1, body_start)]
+        columns = comments[0].columns
+        if any(comment.columns != columns for comment in comments):
+            return None
+        atoms = decode_lines(body, int(n_atoms.sum()), columns)
+        offset = offset_of(n_atoms)
+        if atoms is None or any_may_be_types(atoms[0], offset):
+            return None
         isotope, further = _further(body, atoms[0], columns)
-    except (ValueError, IndexError):
+    except (ConformerError, ValueError, IndexError):
         return None
     stretches = [slice(*ends) for ends in zip(offset[:-1].tolist(), offset[1:].tolist(), strict=True)]
     return ConformerBlock.from_arrays(
-        atomic_number=atoms[0],
-        position=atoms[1],
-        offset=offset,
+        *atoms,
+        offset,
         isotope=isotope,
         atom_data=[{name: values[atoms] for name, values in further.items()} for atoms in stretches],
         multiplicity=np.array([comment.multiplicity for comment in comments], np.int64),
-        title=[comment.title for comment in comments],
         charge=np.array([comment.charge for comment in comments], np.int64),
-        source=[cursor.source] * len(starts),
-        record=cursor.record + 1 + np.arange(len(starts)),
-        line=cursor.line + np.array(starts),
+        title=[comment.title for comment in comments],
+        source=[cursor.source] * len(first),
+        record=cursor.record + 1 + np.arange(len(first)),
+        line=cursor.line + first,
         properties=[comment.properties for comment in comments],
-        text=[
-            repair(text[line_start[i] : end]) if cursor.keep_text else ""
-            for i, end in zip(starts, ends, strict=True)
-        ],
-    ), line_start[taken]
+        text=lines.records(first, end, keep=cursor.keep_text),
+    ), int(lines.start[taken])
 
 
-def _further(
-    body: bytes, number: NDArray[np.uint8], columns: Columns
-) -> tuple[NDArray[np.uint16], dict[str, NDArray[Any]]]:
-    """Isotopes and further columns of atom lines that all have as many words.
+def _further(body: bytes, number: NDArray[np.uint8], columns: Columns) -> tuple[NDArray[np.uint16], Data]:
+    """Return isotopes and further columns of atom lines that all have as many words.
 
     Raises:
         ValueError, IndexError: a column is not of the kind that it is said to be of.
     """
     n = len(number)
-    if not columns.further and not (number == 1).any():
-        return np.zeros(n, np.uint16), {}
-    if not columns.further and not any(mark in body for mark in _ISOTOPE_SYMBOLS):
+    named = (number == 1).any() and any(mark in body for mark in _ISOTOPE_SYMBOLS)
+    if not columns.further and not named:
         return np.zeros(n, np.uint16), {}
     words = body.decode("latin-1").split()
     step = len(words) // n
-    by_column = [words[k::step] for k in range(step)]
-    return split_isotope(further_columns(by_column[columns.species], by_column, columns), n)
+    return further_columns([words[k::step] for k in range(step)], columns)
 
 
-def _regular_frames(text: str, line_start: list[int], final: bool) -> tuple[list[int], list[int], int]:
-    """First lines and atom counts of the frames, if every one keeps its count; the line after the last."""
-    starts: list[int] = []
-    counts: list[int] = []
-    i, stop = 0, len(line_start) - 1
+def _regular_frames(lines: Lines, final: bool) -> tuple[Index, Index, int]:
+    """Return first lines and atom counts of the frames, if every one keeps its count; the line after the last."""
+    text, start = lines.text, lines.start.tolist()
+    none = np.empty(0, np.int64)
+    frames: list[tuple[int, int]] = []
+    i, stop = 0, len(start) - 1
     while i < stop:
-        header = text[line_start[i] : line_start[i + 1]]
+        header = text[start[i] : start[i + 1]]
         n = count_of(header)
-        if n <= 0:
-            if header.strip():
-                return [], [], 0
-            i += 1
-            continue
         end = i + HEADER_LINES + n
-        if end > stop and final:
-            return [], [], 0
-        if end >= stop and not final:
+        if n <= 0 and not header.strip():
+            i += 1
+        elif n <= 0 or (end > stop and final):
+            return none, none, 0
+        elif end >= stop and not final:
             break
-        starts.append(i)
-        counts.append(n)
-        i = end
-    return starts, counts, i
-
-
-def _is_boundary(line: str) -> bool:
-    return not line.strip() or count_of(line) >= 0
-
-
-def _text(lines: list[str], cursor: Cursor) -> str:
-    return repair("\n".join(lines)) + "\n" if cursor.keep_text else ""
+        else:
+            frames.append((i, n))
+            i = end
+    first, n_atoms = np.array(frames, np.int64).reshape(-1, 2).T
+    return first, n_atoms, i
 
 
 class _UnfinishedError(Exception):
@@ -207,7 +181,7 @@ class _Frames:
         self.lines, self.final, self.cursor = lines, final, cursor
 
     def read(self) -> tuple[ConformerBlock, int]:
-        """Conformers and rejected frames, and the number of lines they took."""
+        """Return conformers and rejected frames, and the number of lines they took; a bad frame is skipped here."""
         conformers: list[Conformer] = []
         rejected: list[Rejected] = []
         i = 0
@@ -230,39 +204,35 @@ class _Frames:
         return ConformerBlock.of(conformers, rejected), i
 
     def _frame(self, i: int, record: int) -> tuple[int, Conformer | str]:
-        """Line after the frame that starts at line i, and the frame or what is wrong with it."""
-        n = count_of(self.lines[i])
+        """Return the line after the frame that starts at line i, and the frame or what is wrong with it."""
+        n, start = count_of(self.lines[i]), i + HEADER_LINES
+        stop = start + n
+        reason = ""
         if n < 0:
-            return self._next_frame(i), f"expected the number of atoms, found {shown(self.lines[i])}"
-        if n == 0:
-            return self._next_frame(i), "the frame has no atoms"
-        end = i + HEADER_LINES + n
-        broken = self._interruption(i + HEADER_LINES, end)
-        if broken is not None:
-            found = broken - i - HEADER_LINES
-            reason = f"{n} atoms announced, {max(found, 0)} found before line {self.cursor.line + broken}"
+            reason = f"expected the number of atoms, found {shown(self.lines[i])}"
+        elif n == 0:
+            reason = "the frame has no atoms"
+        elif (broken := self._interruption(start, stop)) is not None:
+            found = max(broken - start, 0)
+            reason = f"{n} atoms announced, {found} found before line {self.cursor.line + broken}"
+        if reason:
             return self._next_frame(i), reason
         try:
             comment = parse_comment(self.lines[i + 1])
+            if stop < len(self.lines) and is_atom(self.lines[stop], comment.columns):
+                reason = f"{n} atoms announced, more found at line {self.cursor.line + stop}"
+                return self._next_frame(i), reason
+            end, stop = stop, stop + self._trailer(i, stop)
+            return stop, self._conformer(i, end, comment, record)
         except ConformerError as error:
-            return end, error.reason
-        if end < len(self.lines) and is_atom(self.lines[end], comment.columns):
-            reason = f"{n} atoms announced, more found at line {self.cursor.line + end}"
-            return self._next_frame(i), reason
-        return end + self._trailer(i, end), self._conformer(i, end, comment, record)
+            return stop, error.reason
 
-    def _conformer(self, i: int, end: int, comment: Comment, record: int) -> Conformer | str:
-        atoms = self.lines[i + HEADER_LINES : end]
-        try:
-            number, position, further = decode(atoms, comment.columns)
-        except (ValueError, KeyError):
-            try:
-                first = self.cursor.line + i + HEADER_LINES
-                note = partial(self.cursor.notes.add, self.cursor.source, record)
-                number, position, further = decode_carefully(atoms, comment.columns, first, note)
-            except ConformerError as error:
-                return error.reason
-        isotope, further = split_isotope(further, len(number))
+    def _conformer(self, i: int, end: int, comment: Comment, record: int) -> Conformer:
+        start = i + HEADER_LINES
+        note = partial(self.cursor.notes.add, self.cursor.source, record)
+        number, position, isotope, further = decode(
+            self.lines[start:end], comment.columns, self.cursor.line + start, note
+        )
         return Conformer(
             atomic_number=number,
             position=position,
@@ -275,35 +245,33 @@ class _Frames:
             line=self.cursor.line + i,
             properties=comment.properties,
             atom_data=further,
-            text=_text(self.lines[i:end], self.cursor),
+            text=repair("\n".join(self.lines[i:end])) + "\n" if self.cursor.keep_text else "",
         )
 
     def _trailer(self, i: int, end: int) -> int:
-        if end >= len(self.lines) or _is_boundary(self.lines[end]):
+        """Return how many lines of a frame of QM9 itself stand behind its atoms."""
+        left = len(self.lines) - end
+        if left <= 0 or _BOUNDARY.fullmatch(self.lines[end]) or not self.lines[i + 1].startswith("gdb "):
             return 0
-        if not self.lines[i + 1].startswith("gdb "):
-            return 0
-        if end + QM9_TRAILER > len(self.lines):
-            if not self.final:
-                raise _UnfinishedError
-            return 0
-        return QM9_TRAILER
+        if left < QM9_TRAILER and not self.final:
+            raise _UnfinishedError
+        return QM9_TRAILER if left >= QM9_TRAILER else 0
 
     def _interruption(self, start: int, end: int) -> int | None:
-        """First of these lines that is blank or a number alone, or missing because the source ends.
+        """Return the first of these lines that is blank or a number alone, or missing because the source ends.
 
         Raises:
             _UnfinishedError: the lines, and the one after them, are not all there yet.
         """
         for j in range(start, min(end, len(self.lines))):
-            if _is_boundary(self.lines[j]):
+            if _BOUNDARY.fullmatch(self.lines[j]):
                 return j
         if end >= len(self.lines) and not self.final:
             raise _UnfinishedError
         return len(self.lines) if end > len(self.lines) else None
 
     def _next_frame(self, i: int) -> int:
-        """First line after i where a plausible frame starts, or the end of the source."""
+        """Return the first line after i where a plausible frame starts, or the end of the source."""
         for j in range(i + 1, len(self.lines)):
             if count_of(self.lines[j]) > 0 and self._is_plausible(j):
                 return j
@@ -312,17 +280,12 @@ class _Frames:
         return len(self.lines)
 
     def _is_plausible(self, j: int) -> bool:
-        end = j + HEADER_LINES + count_of(self.lines[j])
-        if j + 1 < len(self.lines) and is_atom(self.lines[j + 1], Columns()):
+        start, lines = j + HEADER_LINES, self.lines
+        end = start + count_of(lines[j])
+        if j + 1 < len(lines) and is_atom(lines[j + 1], Columns()):
             return False
-        try:
-            if self._interruption(j + HEADER_LINES, end) is not None:
-                return False
-        except _UnfinishedError:
-            loose = self.lines[j + HEADER_LINES :]
-            if all(may_be_atom(line) for line in loose):
-                raise
+        if not all(may_be_atom(line) for line in lines[start:end]):
             return False
-        if not all(may_be_atom(line) for line in self.lines[j + HEADER_LINES : end]):
+        if self._interruption(start, end) is not None:
             return False
-        return end >= len(self.lines) or not is_atom(self.lines[end], Columns())
+        return end >= len(lines) or not is_atom(lines[end], Columns())

@@ -1,0 +1,63 @@
+"""The lines of a buffer, as text and as bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.data.fields import repair
+
+Index = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
+
+
+class Lines:
+    """Lines of a buffer.
+
+    Attributes:
+        text: the buffer, each byte a character.
+        view: its bytes.
+        start: (L + 1,) offset of the first byte of each line, and of what follows the last one.
+        width: (L,) bytes of each line, without its line feed.
+        end: (L,) offset of the line feed of each line.
+    """
+
+    def __init__(self, buffer: bytes) -> None:
+        self.text = buffer.decode("latin-1")
+        self.view = np.frombuffer(buffer, np.uint8)
+        self.end: Index = np.flatnonzero(self.view == ord("\n"))
+        self.start: Index = np.append(0, self.end + 1)
+        self.width: Index = self.end - self.start[:-1]
+
+    def texts(self, first: Index, last: Index) -> list[str]:
+        """Return the text from each first line to each last one, which is left out."""
+        bounds = zip(self.start[first].tolist(), self.start[last].tolist(), strict=True)
+        return [self.text[start:end] for start, end in bounds]
+
+    def records(self, first: Index, last: Index, *, keep: bool) -> list[str]:
+        """Return the texts as users know them; empty ones if they are not to be kept."""
+        texts = self.texts(first, last) if keep else [""] * len(first)
+        return texts if self.text.isascii() else [repair(text) for text in texts]
+
+    def columns(self, line: Index, width: int, first: int = 0) -> tuple[Bytes, Mask]:
+        """Return the (len(line), width) bytes from column `first` on, and which lines are long enough."""
+        long = self.width[line] >= first + width
+        if width > len(self.view):
+            return np.zeros((len(line), width), np.uint8), long
+        windows = np.ndarray((len(self.view) - width + 1,), f"V{width}", self.view, strides=(1,))
+        rows = windows[np.where(long, self.start[line] + first, 0)]
+        return rows.view(np.uint8).reshape(-1, width), long
+
+    def starting(self, mark: bytes, among: Index | None = None, column: int = 0) -> Index:
+        """Return the lines, of those in `among`, that have `mark` at `column`."""
+        if among is None:
+            among = np.flatnonzero(self.width >= column + len(mark))
+            among = among[self.view[self.start[among] + column] == mark[0]]
+        rows, long = self.columns(among, len(mark), column)
+        return among[(rows == np.frombuffer(mark, np.uint8)).all(axis=1) & long]
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines of a text that ends with a line end, without carriage returns."""
+    return text.replace("\r", "").split("\n")[:-1]
