@@ -24,12 +24,12 @@ from typing import Any
 import matchings  # noqa: F401 (brings its architectures)
 import torch
 
-from molgiae.canonical.cloud import Cloud
 from molgiae.commands.pretrain import pretrain
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.blocks import concatenate
 from molgiae.data.inputs import read_inputs
 from molgiae.model import checkpoint
+from molgiae.model.cloud import Cloud
 from molgiae.training import reconstruct, stages
 
 BASE = ModelConfig(embedding_dim=64, shape_dim=0, atom_width=0, width=320, layers=2)
@@ -47,7 +47,6 @@ CASES: dict[str, tuple[ModelConfig, TrainConfig, bool]] = {
     "16 numbers": (replace(BASE, embedding_dim=16), RECIPE, True),
     "random start, not principal components": (BASE, replace(RECIPE, components=False), True),
     "no networks: principal components alone": (BASE, replace(RECIPE, learning_rate=1e-12), True),
-    "frame learned, not of the bond graph": (replace(BASE, frame_width=32), RECIPE, True),
     "mirror images, too": (BASE, replace(RECIPE, mirror=True), True),
     "minima alone, no other conformers": (BASE, RECIPE, False),
     "displacements up to 0.1 A": (BASE, replace(RECIPE, distortion=0.1), True),
@@ -75,9 +74,7 @@ FORMS: dict[tuple[str, bool], tuple[Cloud, torch.Tensor]] = {}
 
 
 def forms_once(task: stages.Task) -> tuple[Cloud, torch.Tensor]:
-    """Canonical forms, made once for all rows of the same data; those of a learned frame are its own."""
-    if task.model.encoder.frame is not None:
-        return make_forms(task)
+    """Canonical forms, made once for all rows of the same data; none depends on the weights."""
     key = (task.data.name, task.config.mirror)
     if key not in FORMS:
         FORMS[key] = make_forms(task)
@@ -116,7 +113,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     model, recipe, more = CASES[name]
     whole = model.architecture != "slots"
     steps = options.steps if not whole else options.joint_steps
-    config = replace(recipe, steps=steps, shape_steps=options.steps, frame_steps=options.steps // 3)
+    config = replace(recipe, steps=steps, shape_steps=options.steps)
     folder = options.output / "runs" / "".join(c if c.isalnum() else "-" for c in name)
     inputs = [options.data, *([options.conformers] if more else [])]
     metrics = pretrain(

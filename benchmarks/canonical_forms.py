@@ -5,7 +5,7 @@
 Three sets (`sets.py`; `--drug` also takes an SDF), and `--copies` copies of molecules of the QM9 test split as it is.
 Every copy is turned, shifted and shuffled, atoms and bonds. Counted as equal are canonical clouds with the same
 elements in the same order and no atom off by more than 0.001 A (full precision) or 0.005 A (4 decimals), and with an
-RMSD below 0.1 A after 0.02 A of noise on every coordinate. `molgiae` is the model named by --model.
+RMSD below 0.1 A after 0.02 A of noise on every coordinate.
 Exit status 1 if molgiae misses a copy without noise, or is not above the baseline with noise.
 """
 
@@ -26,11 +26,11 @@ from rdkit.Chem import rdMolTransforms
 from sets import add_arguments, noisy, rounded, scrambled, sets_of, to_rdkit
 
 from molgiae import read_conformers
+from molgiae.canonical.forms import canonical_forms
 from molgiae.commands.evaluate import read_data
 from molgiae.data.conformer import Conformer
 from molgiae.evaluation.invariance import random_copies
 from molgiae.evaluation.linear_baseline import in_inertial_frame
-from molgiae.model.embedder import Embedder
 
 Floats = NDArray[np.float64]
 Form = tuple[NDArray[np.uint8], Floats]
@@ -49,19 +49,14 @@ COPIES: dict[str, tuple[Callable[[Conformer, np.random.Generator], Conformer], f
 BATCH = 256
 
 
-def model(name: str) -> Method:
-    """The canonical forms of a model."""
-    embedder = Embedder(name, device="cpu", batch_size=BATCH)
-
-    def forms(conformers: Sequence[Conformer]) -> list[Form]:
-        result = embedder.canonicalize(conformers)
-        atoms = [slice(a, b) for a, b in zip(result.block.offset[:-1], result.block.offset[1:], strict=True)]
-        return [
-            (c.atomic_number[result["permutation"][s]], result["canonical_position"][s])
-            for c, s in zip(result.block, atoms, strict=True)
-        ]
-
-    return forms
+def of_molgiae(conformers: Sequence[Conformer]) -> list[Form]:
+    """The canonical forms of molgiae."""
+    result = canonical_forms(conformers)
+    atoms = [slice(a, b) for a, b in zip(result.block.offset[:-1], result.block.offset[1:], strict=True)]
+    return [
+        (c.atomic_number[result["permutation"][s]], result["canonical_position"][s])
+        for c, s in zip(result.block, atoms, strict=True)
+    ]
 
 
 def sorted_by_place(z: NDArray[np.uint8], cloud: Floats) -> Form:
@@ -187,12 +182,11 @@ def main() -> int:
     add_arguments(parser)
     parser.add_argument("--least", type=int, default=1000, help="copies of each set at least (default 1000)")
     parser.add_argument("--copies", type=int, default=10_000, help="of QM9 test molecules (default 10000)")
-    parser.add_argument("--model", default="qm9", help="a shipped model or a checkpoint")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     methods: dict[str, Method] = {
-        "molgiae": model(options.model),
+        "molgiae": of_molgiae,
         "baseline": one_by_one(baseline),
         "RDKit CanonicalizeConformer": one_by_one(rdkit),
         "ASE inertia": one_by_one(ase),

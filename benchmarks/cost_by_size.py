@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from molgiae.canonical.cloud import pack
 from molgiae.config import TrainConfig
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.inputs import read_inputs
 from molgiae.model.autoencoder import ConformerAutoencoder
 from molgiae.model.checkpoint import load
+from molgiae.model.cloud import pack
 from molgiae.model.domain import accepted
 from molgiae.training import Data, Run
 from molgiae.training.loop import Stage

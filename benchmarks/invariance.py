@@ -21,6 +21,7 @@ import numpy as np
 
 from molgiae.commands.evaluate import read_data
 from molgiae.data.conformer import ConformerBlock
+from molgiae.data.result import Result
 from molgiae.evaluation.descriptors import Panel, embedding, sample
 from molgiae.evaluation.invariance import (
     MAX_ROUND_OFF,
@@ -29,7 +30,7 @@ from molgiae.evaluation.invariance import (
     random_copies,
     relative_change,
 )
-from molgiae.model.embedder import Embedder, Result
+from molgiae.model.embedder import Embedder
 
 SAME_CLOUD = 1e-3
 """Largest deviation of an atom, angstrom, of canonical forms that count as equal."""

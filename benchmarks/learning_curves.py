@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from molgiae.commands.finetune import ROWS, learn
 from molgiae.config import FinetuneConfig, Mode
+from molgiae.data.result import Result
 from molgiae.evaluation.descriptors import soap
 from molgiae.model import checkpoint
-from molgiae.model.embedder import Embedder, Result
+from molgiae.model.embedder import Embedder
 from molgiae.plots import blank, saved
 from molgiae.properties.baselines import baselines
 from molgiae.properties.labels import Labelled, read_labelled

@@ -9,13 +9,12 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from molgiae.canonical.cloud import Cloud
-from molgiae.canonical.group_action import GroupAction
-from molgiae.canonical.order import bonded, graph_classes, walk
+from molgiae.canonical.order import walk
 from molgiae.config import ModelConfig
 from molgiae.groups import Permutation, SE3xSn
 from molgiae.model.architectures import ARCHITECTURES
 from molgiae.model.autoencoder import ConformerAutoencoder, Encoding
+from molgiae.model.cloud import Cloud, as_numpy
 from molgiae.nn.slots import SlotPrediction
 from molgiae.tensors import Embedding, Scores, Vectors
 
@@ -38,24 +37,23 @@ class Matched(ConformerAutoencoder):
         super().__init__(config, paper.encoder, paper.decoder)
         self.how = how
 
-    def encode(self, x: Cloud) -> Encoding[GroupAction]:
+    def encode(self, x: Cloud) -> Encoding[Cloud, SE3xSn]:
         """Eta and psi, the permutation of which is that of the matching."""
         encoding = super().encode(x)
         if self.how == "sinkhorn":
             return encoding
-        g = encoding.action.g
         order = self.order(in_frame(x, encoding.action), encoding.embedding)
-        return Encoding(encoding.embedding, replace(encoding.action, g=SE3xSn(g.motion, order)))
+        return replace(encoding, action=SE3xSn(encoding.action.motion, order))
 
     def prediction_and_target(self, x: Cloud, tau: float) -> tuple[SlotPrediction, Cloud, Vectors | None]:
         """As of `ConformerAutoencoder`, in the order of the input or, if there are no scores, of the slots."""
         y, shared = self.encoder.equivariant(x)
-        action = self.xi(x, y)
+        action = self.xi(self.complete(x, y)[0])
         target = in_frame(x, action)
         embedding = self.encoder.invariant(shared, target)
         if self.how == "sinkhorn":
             soft = sinkhorn(y.scores, tau).mT
-            hard = action.g.permutation.matrix.to(soft.dtype)
+            hard = action.permutation.matrix.to(soft.dtype)
             return (
                 self.decoder(embedding, (hard + soft - soft.detach()) * x.mask[..., None]),
                 target,
@@ -74,9 +72,11 @@ class Matched(ConformerAutoencoder):
     def order(self, x: Cloud, embedding: Embedding) -> Permutation:
         """Of atoms in the canonical frame."""
         if self.how == "fixed":
-            pos = x.pos.double()
-            place = walk(graph_classes(x.z, pos), bonded(x.z, pos)[0], pos, x.mask).place
-            return Permutation.from_equivariant(torch.where(x.mask, place, torch.inf))
+            graph = x.graph
+            place = walk(graph.classes, graph.adjacency, as_numpy(x.pos.double()), as_numpy(x.mask)).place
+            return Permutation.from_equivariant(
+                torch.where(x.mask, torch.from_numpy(place).to(x.z.device), torch.inf)
+            )
         prediction, kind = self.slots(embedding, x), torch.searchsorted(self.element, x.z)
         n = x.z.shape[1]
         entropy = -prediction.logits[:, :n].log_softmax(dim=-1).gather(2, kind[:, None].expand(-1, n, -1))
@@ -87,9 +87,9 @@ class Matched(ConformerAutoencoder):
         return Permutation(index.to(x.z.device))
 
 
-def in_frame(x: Cloud, action: GroupAction) -> Cloud:
+def in_frame(x: Cloud, action: SE3xSn) -> Cloud:
     """Conformers in the canonical frame, in the order of the input, float32."""
-    return Cloud(x.z, (action.g.motion.inverse().act(x.pos) * x.mask[..., None]).float())
+    return Cloud(x.z, (action.motion.inverse().act(x.pos) * x.mask[..., None]).float())
 
 
 def sinkhorn(scores: Scores, tau: float) -> Tensor:

@@ -25,17 +25,11 @@ def pretrain(
     architecture: str = Option(MODEL.architecture, help="slots, or appendix-d for the network of the paper."),
     embedding_dim: int = Option(MODEL.embedding_dim, "--dim", min=1, help="Dimensions of the embedding."),
     shape_dim: int = Option(MODEL.shape_dim, min=0, help="Dimensions of its smooth shape part; 0 for none."),
-    frame_width: int = Option(
-        MODEL.frame_width,
-        min=0,
-        help="Features of the network that learns a frame; 0 for the frame of the bonds.",
-    ),
     width: int = Option(MODEL.width, min=1, help="Features of a hidden layer."),
     layers: int = Option(MODEL.layers, min=1, help="Residual blocks of the encoder, and of the decoder."),
     max_atoms: int = Option(MODEL.max_atoms, min=1, help="Atoms of the largest conformer."),
     steps: int = Option(TRAIN.steps, min=1, help="Steps of the autoencoder."),
-    frame_steps: int = Option(TRAIN.frame_steps, min=1, help="Steps of a learned frame, before these."),
-    shape_steps: int = Option(TRAIN.shape_steps, min=1, help="Steps of the shape part, after these."),
+    shape_steps: int = Option(TRAIN.shape_steps, min=1, help="Steps of the shape part, before these."),
     atom_width: int = Option(
         MODEL.atom_width, min=0, help="Features of an atom in the network for properties; 0 for none."
     ),

@@ -145,8 +145,6 @@ class ModelConfig(_Plain):
         embedding_dim: D, size of the embedding, of which the first `shape_dim` are its shape part.
         width: hidden features of a layer; for "appendix-d" scalars of an atom, with a quarter as many vectors.
         layers: residual blocks or message layers of the encoder, as many of the decoder.
-        frame_width: hidden features of the network that learns a canonical frame for "slots"; 0 for the frame
-            that the bond graph spans.
         shape_dim: numbers of the smooth shape part of the embedding of "slots"; 0 for none.
         atom_width: features of an atom in the network that properties are learned from; 0 for none.
         atom_layers: its rounds of messages.
@@ -158,7 +156,6 @@ class ModelConfig(_Plain):
     embedding_dim: int = 256
     width: int = 384
     layers: int = 2
-    frame_width: int = 0
     shape_dim: int = 32
     atom_width: int = 64
     atom_layers: int = 2
@@ -170,7 +167,7 @@ class ModelConfig(_Plain):
 
     def __post_init__(self) -> None:
         self._check_at_least(1, "max_atoms embedding_dim width layers atom_layers")
-        self._check_at_least(0, "frame_width atom_width")
+        self._check_at_least(0, "atom_width")
         self._check("layers atom_layers", f"at most {MAX_LAYERS}", lambda value: value <= MAX_LAYERS)
         if self.architecture == "slots" and not 0 <= self.shape_dim < self.embedding_dim:
             raise ConfigError(
@@ -244,11 +241,9 @@ class TrainConfig(_Plain):
         warmup_steps: steps of the warm-up.
         weight_decay: weight decay of AdamW.
         steps: steps of the autoencoder.
-        frame_steps: steps that train a learned frame beforehand; only for architectures that fix it.
-        shape_steps: steps that train the shape part after that.
+        shape_steps: steps that train the shape part beforehand.
         atom_steps: steps that train the network of atoms after that.
         atom_noise: displacement, in angstrom, that the network of atoms learns to undo.
-        frame_noise: displacement, in angstrom, against which the frame is trained to hold still.
         distortion: largest standard deviation, in angstrom, of random displacements of the training atoms,
             drawn for each conformer between 0 and this; 0 for none.
         mirror: learn canonical forms of the mirror images of the training conformers, too.
@@ -266,11 +261,9 @@ class TrainConfig(_Plain):
     warmup_steps: int = 200
     weight_decay: float = 1e-4
     steps: int = 20_000
-    frame_steps: int = 2_000
     shape_steps: int = 3_000
     atom_steps: int = 20_000
     atom_noise: float = 0.06
-    frame_noise: float = 0.02
     distortion: float = 0.1
     mirror: bool = True
     components: bool = True
@@ -282,7 +275,7 @@ class TrainConfig(_Plain):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self._check_positive("batch_size learning_rate steps atom_noise frame_noise tau clip")
+        self._check_positive("batch_size learning_rate steps atom_noise tau clip")
         self._check("ema", "at least 0 and below 1", lambda value: 0 <= value < 1)
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from ase.build import molecule
-from torch import Tensor
+from torch import Tensor, nn
 
-from molgiae.canonical.cloud import Cloud
+from molgiae.canonical.group_action import Diagnosis, complete
+from molgiae.canonical.point_group import POSES
 from molgiae.groups import SE3, Permutation, SE3xSn
+from molgiae.groups.euclidean import RigidVectors
+from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant
+from molgiae.model.cloud import Cloud, as_numpy
 
 GOLDEN = (1 + 5**0.5) / 2
 
@@ -140,3 +146,63 @@ CHIRAL = {"C1", "C2", "D3"}
 def named(name: str) -> Cloud:
     """A conformer of `SYMMETRIES`."""
     return MADE_BY_HAND[name] if name in MADE_BY_HAND else g2(name)
+
+
+@dataclass(frozen=True, eq=False)
+class GroupAction:
+    """Group actions with what is said of them, as tensors."""
+
+    g: SE3xSn
+    pose_defined: Tensor
+    order_defined: Tensor
+    symmetry_number: Tensor
+    point_group: list[str]
+    stability: Tensor
+
+    @classmethod
+    def of(cls, g: SE3xSn, diagnosis: Diagnosis) -> GroupAction:
+        return cls(
+            g,
+            torch.tensor([POSES.index(pose) for pose in diagnosis.pose_defined.tolist()]),
+            torch.from_numpy(diagnosis.order_defined),
+            torch.from_numpy(diagnosis.symmetry_number),
+            diagnosis.point_group.tolist(),
+            torch.from_numpy(diagnosis.stability),
+        )
+
+
+def by_graph(x: Cloud) -> GroupAction:
+    """The group actions that no network takes part in."""
+    centered = as_numpy(x.centered().pos.double())
+    isotope = None if x.isotope is None else as_numpy(x.isotope)
+    found = complete(as_numpy(x.z), centered, x.graph, isotope=isotope)
+    vectors, scores = torch.from_numpy(found.vectors), torch.from_numpy(found.scores)
+    g = SE3xSn.from_equivariant((RigidVectors(vectors, x.centroid.double()), scores))
+    return GroupAction.of(g, found.diagnosis)
+
+
+def action_of(model: ConformerAutoencoder, x: Cloud) -> GroupAction:
+    """The group actions of a model."""
+    y, _ = model.encoder.equivariant(x)
+    completed, diagnosis = model.complete(x, y)
+    return GroupAction.of(model.xi(completed), diagnosis)
+
+
+class WithVectors(nn.Module):
+    """An encoder whose mu has vectors, as of a network: sums of positions weighted by invariants of the atoms."""
+
+    def __init__(self, sound: nn.Module) -> None:
+        super().__init__()
+        self.sound = sound
+
+    def equivariant(self, x: Cloud) -> tuple[Equivariant, Any]:
+        y, shared = self.sound.equivariant(x)
+        pos = x.centered().pos.double()
+        far = torch.cdist(pos, pos, compute_mode="donot_use_mm_for_euclid_dist").masked_fill(
+            ~x.mask[:, None], 0.0
+        )
+        weight = torch.stack([far.sum(dim=2).sin(), (x.z * far.square().sum(dim=2) / 10).cos()], dim=1)
+        return y._replace(vectors=(weight * x.mask[:, None]) @ pos, graph=None), shared
+
+    def invariant(self, shared: Any, canonical: Cloud) -> Tensor:
+        return self.sound.invariant(shared, canonical)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from molgiae.canonical.cloud import Cloud
 from molgiae.model.autoencoder import ConformerAutoencoder
+from molgiae.model.cloud import Cloud
 from molgiae.training.losses import conditioning_loss, reconstruction_loss
 from tests.geometries import jittered, mirrored, one, random_action, together
 
@@ -34,7 +34,7 @@ def embedding_is_invariant(
 
 def group_function_is_equivariant(model: ConformerAutoencoder, x: Cloud, tolerance: float) -> None:
     g = random_action(x, seed=2)
-    found, expected = model.group_function(x.moved(g)).g, g @ model.group_function(x).g
+    found, expected = model.group_function(x.moved(g)), g @ model.group_function(x)
     agree(found.rotation.matrix, expected.rotation.matrix, tolerance)
     agree(found.translation.vector, expected.translation.vector, tolerance)
     assert torch.equal(found.permutation.index, expected.permutation.index)
@@ -62,16 +62,16 @@ def loss_is_invariant(model: ConformerAutoencoder, x: Cloud, tolerance: float) -
 def batch_is_singles(model: ConformerAutoencoder, x: Cloud, tolerance: float) -> None:
     """Pose and reconstruction are compared where the stabilizer is trivial; elsewhere they are not unique."""
     encoding = model.encode(x)
-    canonical = model.undo(encoding.action, x)
+    canonical = encoding.canonical
     back = model.place(model.decode(encoding.embedding), encoding.action, x)
     for b, n in enumerate(x.mask.sum(dim=1).tolist()):
         alone = one(x.z[b, :n], x.pos[b, :n])
         single = model.encode(alone)
         agree(encoding.embedding[b], single.embedding[0], tolerance)
-        agree(canonical.pos[b, :n], model.undo(single.action, alone).pos[0], tolerance)
-        if int(single.action.symmetry_number) == 1:
-            agree(encoding.action.g.rotation.matrix[b], single.action.g.rotation.matrix[0], tolerance)
-            agree(encoding.action.g.translation.vector[b], single.action.g.translation.vector[0], tolerance)
+        agree(canonical.pos[b, :n], single.canonical.pos[0], tolerance)
+        if int(single.diagnosis.symmetry_number[0]) == 1:
+            agree(encoding.action.rotation.matrix[b], single.action.rotation.matrix[0], tolerance)
+            agree(encoding.action.translation.vector[b], single.action.translation.vector[0], tolerance)
             agree(back.pos[b, :n], model.reconstruct(alone).pos[0], tolerance)
 
 
@@ -103,8 +103,8 @@ def mirror_images_agree(model: ConformerAutoencoder, x: Cloud, tolerance: float)
 
 def everything_is_finite(model: ConformerAutoencoder, x: Cloud) -> None:
     encoding, back = model.encode(x), model.reconstruct(x)
-    rotation = encoding.action.g.rotation.matrix
-    for value in (encoding.embedding, rotation, encoding.action.g.translation.vector, back.pos):
+    rotation = encoding.action.rotation.matrix
+    for value in (encoding.embedding, rotation, encoding.action.translation.vector, back.pos):
         assert value.isfinite().all()
     agree(torch.linalg.det(rotation), torch.ones(len(x), dtype=torch.float64), 1e-12)
     agree(rotation @ rotation.mT, torch.eye(3, dtype=torch.float64).expand(len(x), 3, 3), 1e-12)

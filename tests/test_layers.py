@@ -129,7 +129,7 @@ def test_dependencies_point_down_only():
         ("molgiae.nn.slots", "from molgiae.data.conformer import Conformer"),
         ("molgiae.data.sdf.reader", "def f():\n    from molgiae.nn import slots"),
         ("molgiae.nn.slots", "from molgiae.groups import SO3"),
-        ("molgiae.groups.so3", "from molgiae.canonical.cloud import Cloud"),
+        ("molgiae.groups.so3", "from molgiae.model.cloud import Cloud"),
         ("molgiae.groups.so3", "from molgiae import config"),
         ("molgiae.training.losses", "import molgiae.commands"),
         ("molgiae.data.sdf.reader", "from molgiae.commands.run import run"),

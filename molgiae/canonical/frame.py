@@ -1,11 +1,14 @@
-"""Frames from the atoms of a conformer, where sums over classes give none.
+"""The frame of a conformer: principal axes of its classes of atoms, completed by single atoms where these give none.
 
-Atoms of the rarest class give candidate frames, and that in which one continuous function of the cloud is least
-wins. Whole shells of atoms at one distance are taken or left, so that a symmetry never exchanges a candidate for
-what is none.
+The principal axes of the sums of the positions over classes are left alone by every symmetry of the bond graph; their
+signs come from the ranks of the classes. Where these sums vanish, as for symmetric conformers, atoms of the rarest
+class give candidate frames, and that in which one continuous function of the cloud is least wins. Whole shells of atoms
+at one distance are taken or left, so that a symmetry never exchanges a candidate for what is none.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +19,15 @@ from molgiae.data.gaps import SAME_LENGTH, at_least
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+MIN_GAP = 0.50013
+"""Least difference between the singular values of sums over classes that defines their axes, angstrom.
+
+Not at the round number, which made-up structures meet, by more than coordinates of four decimals move a value.
+"""
+
+MIN_LEAN = 0.10013
+"""Shortest projection on an axis that defines its sign, angstrom; not round for the same reason."""
 
 REACH = (0.9983, 0.4983, 0.0203, 1e-7)
 """Distances from the centroid or the axis at which atoms define a direction, angstrom; the first that any does.
@@ -33,7 +45,59 @@ _WAVES = np.array([[1.31, 0.47, 0.73], [-0.53, 1.17, 0.91], [0.37, -0.83, 1.43]]
 _PHASES = np.array([0.4, 1.3, 2.2])
 
 
-def complete(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Floats, float]:
+@dataclass(frozen=True, eq=False)
+class ClassAxes:
+    """The principal axes of the classes of B conformers.
+
+    Attributes:
+        rotation: (B, 3, 3) with the axes as columns.
+        margin: (B, 2) by how much more than `MIN_GAP` and `MIN_LEAN` define the first and the second, angstrom;
+            negative where they do not.
+        depth: (B,) third singular value, angstrom; 0 if there is a mirror plane.
+    """
+
+    rotation: Floats
+    margin: Floats
+    depth: Floats
+
+    @property
+    def defined(self) -> Mask:
+        """(B,) whether both axes are."""
+        return self.margin.min(axis=1) >= 0
+
+
+def class_axes(classes: Ints, pos: Floats, mask: Mask) -> ClassAxes:
+    """Return the principal axes of the sums of positions over classes, each divided by the root of its size.
+
+    Noise s on every coordinate is noise s on every coordinate of such a sum. Signs are those of the projections
+    of the sums weighted by the centered ranks of their classes.
+
+    Args:
+        classes: (B, n) of the atoms, from 0.
+        pos: (B, n, 3) angstrom, from the centroid, 0 where padded.
+        mask: (B, n) true for atoms.
+    """
+    size, n = classes.shape
+    flat = (classes + n * np.arange(size)[:, None]).ravel()
+    count = np.bincount(flat[mask.ravel()], minlength=size * n).reshape(size, n)
+    totals = np.stack([np.bincount(flat, c, minlength=size * n) for c in pos.reshape(-1, 3).T], axis=1)
+    sums: Floats = totals.reshape(size, n, 3) / np.sqrt(np.maximum(count, 1))[..., None]
+    present: Floats = (count > 0).astype(np.float64)
+    mean = (np.arange(n) * present).sum(axis=1) / present.sum(axis=1)
+    rank = (np.arange(n) - mean[:, None]) * present
+    weight = rank / np.maximum(np.linalg.norm(rank, axis=1, keepdims=True), 1e-12)
+    value, axes = np.linalg.eigh(sums.transpose(0, 2, 1) @ sums)
+    singular, axes = np.sqrt(np.maximum(value, 0.0))[:, ::-1], axes[:, :, ::-1]
+    lean = ((weight[:, None] @ sums) @ axes)[:, 0]
+    axes = axes * np.where(lean < 0, -1.0, 1.0)[:, None]
+    gap = (singular[:, :2] - singular[:, 1:]) - MIN_GAP
+    # the second axis is worth no more than the gap to the first
+    margin = np.minimum(gap / 2**0.5, np.abs(lean[:, :2]) - MIN_LEAN)
+    first, second = axes[:, :, 0], axes[:, :, 1]
+    return ClassAxes(np.stack([first, second, np.cross(first, second)], axis=2), margin, singular[:, 2])
+
+
+def frame_of_atoms(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Floats, float]:
     """The best of all frames that the conformer itself singles out.
 
     Args:
@@ -62,7 +126,7 @@ def complete(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Floats, 
 
 
 def candidates(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Floats, float]:
-    """Rotations with axes towards atoms of one class each, as columns; arguments as of `complete`.
+    """Rotations with axes towards atoms of one class each, as columns; arguments as of `frame_of_atoms`.
 
     Where the atoms of one class would give more than `WORK` allows, those of its rarest shell stand for them.
 

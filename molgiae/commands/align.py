@@ -11,20 +11,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from molgiae.commands.embed import open_model
+from molgiae.canonical.forms import canonical_forms
 from molgiae.commands.run import Options, Summary, output_path, run
 from molgiae.config import Distinction
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.inputs import is_hdf5, listed, read_inputs
 from molgiae.data.readers import Inputs
+from molgiae.data.result import Result
 from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.matching import rmsd, superpose_pairs
 from molgiae.matching.formula import difference, ignoring
 from molgiae.matching.pairs import Match
-from molgiae.model.embedder import Embedder, Result
 from molgiae.output.files import Hdf5Sink, StructureSink
 from molgiae.output.sink import Sink
 from molgiae.output.table import TableSink, is_table
@@ -37,8 +37,6 @@ ALIGNED_COLUMNS = (
     "translation",
     "permutation",
     "aligned_position",
-    "in_domain",
-    "domain_reason",
     *SCALARS,
 )
 TABLE_COLUMNS = ("source", "record", "title", *SCALARS, "rotation", "translation", "permutation")
@@ -121,22 +119,19 @@ def align(
         raise ConfigError("standard input (-) can be read only once; give the reference as a file")
     output = output_path([*names, *others], options, "_aligned.sdf", tables=True)
     references, blocks = _references(names, others, to, options)
-    embedder, blocks = open_model(names, options, blocks)
     tally = Counter[str]()
     before: list[float] = []
     after: list[float] = []
 
     def compute(block: ConformerBlock) -> Result:
-        result = align_block(
-            embedder, references, block, match=match, allow_reflection=allow_reflection, ignore=ignore
-        )
+        result = align_block(references, block, match=match, allow_reflection=allow_reflection, ignore=ignore)
         before.extend(result["rmsd_before"].tolist())
         after.extend(result["rmsd"].tolist())
         tally.update(result["match"].astype(str).tolist())
         tally["proven"] += int(result["proven"].sum())
         return result
 
-    summary = run(blocks, compute, _sink(output, embedder, options), embedder, options, verb="align")
+    summary = run(blocks, compute, _sink(output, options), None, options, verb="align")
     if after:
         summary.metrics = {"rmsd_before_mean": float(np.mean(before)), "rmsd_mean": float(np.mean(after))}
         kinds = ", ".join(f"{tally[kind]} by {kind}" for kind in ("bonds", "atoms") if tally[kind])
@@ -163,11 +158,9 @@ def _references(
     return references, blocks
 
 
-def _sink(output: Path, embedder: Embedder, options: Options) -> Sink:
+def _sink(output: Path, options: Options) -> Sink:
     if is_hdf5(output):
-        return Hdf5Sink(
-            output, ALIGNED_COLUMNS, embedder, command=options.command, overwrite=options.overwrite
-        )
+        return Hdf5Sink(output, ALIGNED_COLUMNS, None, command=options.command, overwrite=options.overwrite)
     if is_table(output):
         return TableSink(output, TABLE_COLUMNS, _table_row, overwrite=options.overwrite)
     return StructureSink(output, _aligned_record, overwrite=options.overwrite)
@@ -207,7 +200,6 @@ def first_conformer(
 
 
 def align_block(
-    embedder: Embedder,
     references: References,
     block: ConformerBlock,
     *,
@@ -218,7 +210,6 @@ def align_block(
     """Align a block; what has no reference, or one that it cannot be matched with, is rejected.
 
     Args:
-        embedder: gives the group actions.
         references: of each conformer.
         block: conformers.
         match: as of `align`.
@@ -234,7 +225,10 @@ def align_block(
     block, targets = _without(block, named, reasons)
     compared = {id(target): ignoring(target, ignore) for target in targets}
     probes = [ignoring(c, ignore) for c in block]
-    actions = embedder.canonicalize(list(compared.values())), embedder.canonicalize(probes)
+    actions = (
+        canonical_forms(compared.values()),
+        canonical_forms(probes),
+    )
     row = {key: k for k, key in enumerate(compared)}
     which = np.array([row[id(target)] for target in targets], dtype=np.int64)
     targets = [compared[id(target)] for target in targets]
@@ -263,7 +257,6 @@ def align_block(
         "match": np.array(kinds, dtype="S5")[matched],
         "proven": found.proven[matched].astype(np.uint8),
         "reflected": found.reflected[matched].astype(np.uint8),
-        **{name: actions[1][name][matched] for name in ("in_domain", "domain_reason")},
     }
     return Result(_without(block, targets, found.reason)[0], columns)
 

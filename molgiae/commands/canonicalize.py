@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.canonical.equivalents import least_table
-from molgiae.commands.embed import open_model
+from molgiae.canonical.forms import canonical_forms
 from molgiae.commands.run import Options, Summary, output_path, read, run, structured_sink
 from molgiae.data.conformer import Conformer
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
+from molgiae.data.result import Result
 from molgiae.data.writers import StructureWriter, sdf_record
-from molgiae.model.embedder import Result
 
-CANONICAL_COLUMNS = tuple(name for name in EMBEDDING_COLUMNS if name != "embedding")
+CANONICAL_COLUMNS = tuple(
+    name for name in EMBEDDING_COLUMNS if name not in ("embedding", "in_domain", "domain_reason")
+)
 
 
 def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
@@ -32,9 +35,9 @@ def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any)
     options = (options or Options()).for_a_run(**changes)
     names = listed(inputs)
     output = output_path(names, options, "_canonical.h5")
-    embedder, blocks = open_model(names, options, read(names, options, output))
-    sink = structured_sink(output, options, CANONICAL_COLUMNS, _record, embedder)
-    return run(blocks, embedder.canonicalize, sink, embedder, options, "canonicalize")
+    sink = structured_sink(output, options, CANONICAL_COLUMNS, _record)
+    compute = partial(canonical_forms, batch_size=options.batch_size)
+    return run(read(names, options, output), compute, sink, None, options, "canonicalize")
 
 
 def _record(writer: StructureWriter, result: Result, m: int) -> None:

@@ -18,11 +18,13 @@ import torch
 from tqdm import tqdm
 
 from molgiae import __version__
+from molgiae.canonical.forms import canonical_forms
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.inputs import read_inputs
 from molgiae.data.npz import has_splits, read_npz
+from molgiae.data.result import Result
 from molgiae.errors import ConfigError
 from molgiae.evaluation.descriptors import (
     CANONICAL_COORDINATES,
@@ -47,7 +49,7 @@ from molgiae.evaluation.reconstruction import canonical_reconstruction, reconstr
 from molgiae.evaluation.report import Figures, Report, Track, plain
 from molgiae.evaluation.smoothness import smoothness
 from molgiae.model.auto import choose
-from molgiae.model.embedder import Embedder, Result
+from molgiae.model.embedder import Embedder
 
 Data = str | os.PathLike[str] | ConformerBlock
 Sections = dict[str, Figures]
@@ -145,7 +147,7 @@ def _reconstruction(study: Study) -> Sections:
     figures = {study.name: reconstruction(study.embedder, study.block, track=study.track)}
     if study.settings.dummies:
         figures[RANDOM_WEIGHTS] = reconstruction(study.untrained, study.block, track=study.track)
-        figures[CANONICAL_COORDINATES] = canonical_reconstruction(study.embedder.canonicalize(study.block))
+        figures[CANONICAL_COORDINATES] = canonical_reconstruction(canonical_forms(study.block))
     return figures
 
 

@@ -19,9 +19,9 @@ from molgiae.data.fields import shown
 from molgiae.data.hdf5.schema import Column, prediction_columns
 from molgiae.data.inputs import is_hdf5, listed
 from molgiae.data.readers import Inputs
+from molgiae.data.result import Result
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
-from molgiae.model.embedder import Result
 from molgiae.output.files import Hdf5Sink, Named, StructureSink
 from molgiae.output.sink import Sink
 from molgiae.output.table import TableSink, is_table

@@ -12,8 +12,8 @@ from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
+from molgiae.data.result import Result
 from molgiae.data.writers import StructureWriter
-from molgiae.model.embedder import Result
 
 RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")
 

@@ -24,10 +24,10 @@ from molgiae.output.files import Hdf5Sink, ModelInUse, StructureSink
 from molgiae.output.npz import is_matrix
 from molgiae.output.sink import Sink
 from molgiae.output.table import is_table
-from molgiae.parallel.threads import ordered_map
+from molgiae.parallel.threads import cores, ordered_map
 
 if TYPE_CHECKING:
-    from molgiae.model.embedder import Result
+    from molgiae.data.result import Result
 
 MAX_REASONS, OTHER_REASONS = 1000, "other reasons"
 """Kinds of reasons that are told apart, and what all others count as."""
@@ -154,11 +154,11 @@ def run(
     blocks: Iterable[ConformerBlock],
     compute: Callable[[ConformerBlock], Result],
     sink: Sink,
-    model: ModelInUse,
+    model: ModelInUse | None,
     options: Options,
     verb: str,
 ) -> Summary:
-    """Read, compute, write, count.
+    """Read, compute, write, count; without a model where none is needed.
 
     Where every record is rejected the output is written all the same, empty but for the list of these.
 
@@ -166,22 +166,25 @@ def run(
         ConformerError: if a record is rejected and ``on_error`` is "stop", or there is no record at all.
     """
     started = time.monotonic()
-    summary = Summary(str(sink.path), model=model.checkpoint.name, model_sha256=model.checkpoint.sha256)
+    summary = Summary(str(sink.path))
+    if model is not None:
+        summary.model, summary.model_sha256 = model.checkpoint.name, model.checkpoint.sha256
     advice: list[str] = []
     reasons, outside = Reasons(), Reasons(rule_of)
     with sink, tqdm(desc=verb, unit=" conformers", disable=None if options.progress else True) as bar:
-        for result in ordered_map(compute, blocks, model.workers):
+        for result in ordered_map(compute, blocks, cores() if model is None else model.workers):
             stop_at_refusal(result.block, options)
             sink.write(result)
             summary.written += len(result)
             reasons.add(rejected.reason for rejected in result.block.rejected)
-            outside.add(filter(None, result["domain_reason"].tolist()))
+            if model is not None:
+                outside.add(filter(None, result["domain_reason"].tolist()))
             bar.update(len(result) + len(result.block.rejected))
     summary.rejected, summary.reasons = reasons.total, reasons.most_common()
     summary.out_of_domain, summary.domain_reasons = outside.total, outside.most_common()
     summary.read = summary.written + summary.rejected
     summary.rejected_in = sink.rejected_in() if summary.rejected else ""
-    if model.watch is not None:
+    if model is not None and model.watch is not None:
         summary.model_choice, advice = model.watch.choice.to_dict(), model.watch.advice()
     summary.notes = [*options.notes.lines(), *advice, *sink.notes()]
     summary.seconds = time.monotonic() - started
@@ -210,7 +213,7 @@ def structured_sink(
     options: Options,
     columns: tuple[str, ...],
     record: Callable[[StructureWriter, Result, int], None],
-    model: ModelInUse,
+    model: ModelInUse | None = None,
 ) -> Hdf5Sink | StructureSink:
     """Return where results go by the name of the output: HDF5 with these columns, or records of SDF or XYZ.
 
@@ -219,7 +222,7 @@ def structured_sink(
         options: options of the command.
         columns: columns of the HDF5 schema that results bring.
         record: writes conformer m of a result to SDF or XYZ.
-        model: the model, for provenance.
+        model: the model, for provenance; None where none takes part.
     """
     if is_hdf5(output):
         return Hdf5Sink(output, columns, model, command=options.command, overwrite=options.overwrite)

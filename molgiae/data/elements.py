@@ -5,12 +5,19 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
 from molgiae.errors import ConformerError
 
-SYMBOLS: tuple[str, ...] = tuple(chemical_symbols)
+# these tables are in ase.data, too, but training and embedding from npz and HDF5 do without ase
+_SYMBOLS = """
+X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr
+Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir
+Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl
+Mc Lv Ts Og
+"""
+
+SYMBOLS = tuple(_SYMBOLS.split())
 """Symbol of each atomic number; ``X`` stands at 0."""
 
 ATOMIC_NUMBER: dict[str, int] = {
@@ -27,9 +34,17 @@ ISOTOPE: dict[str, int] = {"D": 2, "d": 2, "T": 3, "t": 3}
 PLACEHOLDERS = frozenset(("*", "R", "R#", "A", "Q", "L", "LP", "M", "X", "XX", "DU", "AH", "QH", "MH", "XH"))
 """Names of query atoms, R groups, lone pairs and dummies, in capitals."""
 
-COVALENT_RADIUS: NDArray[np.float64] = covalent_radii.copy()
+_RADII = """
+0.2 0.31 0.28 1.28 0.96 0.84 0.76 0.71 0.66 0.57 0.58 1.66 1.41 1.21 1.11 1.07 1.05 1.02 1.06 2.03 1.76 1.7
+1.6 1.53 1.39 1.39 1.32 1.26 1.24 1.32 1.22 1.22 1.2 1.19 1.2 1.2 1.16 2.2 1.95 1.9 1.75 1.64 1.54 1.47 1.46
+1.42 1.39 1.45 1.44 1.42 1.39 1.39 1.38 1.39 1.4 2.44 2.15 2.07 2.04 2.03 2.01 1.99 1.98 1.98 1.96 1.94 1.92
+1.92 1.89 1.9 1.87 1.87 1.75 1.7 1.62 1.51 1.44 1.41 1.36 1.36 1.32 1.45 1.46 1.48 1.4 1.5 1.5 2.6 2.21 2.15
+2.06 2 1.96 1.9 1.87 1.8 1.69
+"""
+
+COVALENT_RADIUS: NDArray[np.float64] = np.full(len(SYMBOLS), 1.7)
 """(Z,) covalent radii, angstrom, by atomic number (Cordero, Dalton Trans. 2008, 2832); 1.7 beyond curium."""
-COVALENT_RADIUS[97:] = 1.7
+COVALENT_RADIUS[:97] = _RADII.split()
 
 
 def atomic_number(symbol: str) -> int:

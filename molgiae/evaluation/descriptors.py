@@ -15,13 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molgiae.canonical.cloud import Cloud, pack
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import SYMBOLS
+from molgiae.data.result import Result
 from molgiae.data.toolkits import to_ase
 from molgiae.model.architectures import build
 from molgiae.model.checkpoint import Checkpoint
-from molgiae.model.embedder import Embedder, Result
+from molgiae.model.cloud import Cloud, pack
+from molgiae.model.embedder import Embedder
 
 Floats = NDArray[np.float64]
 Descriptor = Callable[[Result], Floats]

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from molgiae.data.conformer import ConformerBlock
+from molgiae.data.result import Result
 from molgiae.evaluation.descriptors import Floats, Panel, typical_distance, with_atoms
 from molgiae.evaluation.report import Figures, Track
 from molgiae.matching import principal_starts, superpose
-from molgiae.model.embedder import Result
 
 MAX_ROUND_OFF = 1e-5
 """Largest relative change of a float32 embedding that round-off explains."""

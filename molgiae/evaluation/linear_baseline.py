@@ -12,9 +12,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.canonical.cloud import pack
 from molgiae.data.conformer import ConformerBlock
 from molgiae.evaluation.descriptors import Floats
+from molgiae.model.cloud import pack
 
 
 def in_inertial_frame(z: NDArray[np.integer], pos: Floats) -> Floats:

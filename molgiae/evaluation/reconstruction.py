@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molgiae.canonical.cloud import Cloud, pack
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import SYMBOLS
+from molgiae.data.result import Result
 from molgiae.evaluation.descriptors import with_atoms
 from molgiae.evaluation.report import Figures, Track
 from molgiae.matching import superpose
-from molgiae.model.embedder import Embedder, Result
+from molgiae.model.cloud import Cloud, pack
+from molgiae.model.embedder import Embedder
 from molgiae.training.metrics import Reconstruction
 
 WORST = 10

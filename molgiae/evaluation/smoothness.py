@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.conformer import ConformerBlock
+from molgiae.data.result import Result
 from molgiae.evaluation.descriptors import Floats, Panel, typical_distance, with_atoms
 from molgiae.evaluation.report import Figures, Track
-from molgiae.model.embedder import Result
 
 MIN_JUMP = 0.1
 """Change of an embedding that counts as a jump, in units of the typical distance of two conformers."""

@@ -161,7 +161,7 @@ def one_hot(labels: Digits, classes: int, device: str) -> Tensor:
 def loss(model: Model, x: Tensor, tau: float, positions: Tensor) -> Tensor:
     """Return the mean cross-entropy of x (B, n, classes) at some positions (K,) of the canonical order."""
     scores, shared = model.encoder.equivariant(x)
-    canonical = model.undo(model.xi(x, scores), x)
+    canonical = model.undo(model.xi(scores), x)
     soft = soft_sort(scores, tau)[:, positions] @ x
     target = canonical[:, positions] + soft - soft.detach()
     logits = model.decoder(model.encoder.invariant(shared, canonical), positions)

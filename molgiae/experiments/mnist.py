@@ -186,7 +186,7 @@ def build(encoder: str, config: Config) -> DiscAutoencoder:
 
 def reconstructed(
     model: DiscAutoencoder, disc: DiscHarmonics, picture: Tensor, rotations: int
-) -> tuple[Encoding[SO2], Tensor]:
+) -> tuple[Encoding[Tensor, SO2], Tensor]:
     """Return embeddings and group actions, and reconstructions (B, n, n), of pictures (B, n, n).
 
     Of so many rotations of the output the nearest to the picture is taken; 1 for the output as it is.

@@ -19,15 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from molgiae.canonical.cloud import Cloud
-from molgiae.canonical.group_action import Equivariant
 from molgiae.canonical.point_group import POSES
 from molgiae.config import ModelConfig
 from molgiae.experiments import pictures
 from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
 from molgiae.experiments.fitting import fit
 from molgiae.groups import SE3, Permutation, SE3xSn, Translation
-from molgiae.model.autoencoder import ConformerAutoencoder
+from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant
+from molgiae.model.cloud import Cloud
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
 from molgiae.plots import blank, saved
 from molgiae.tensors import Embedding
@@ -160,7 +159,7 @@ def run(config: Config, setting: Setting) -> Findings:
     table = (len(x) // len(test), len(SHAPES), config.test_copies)
     error = squared(output.pos - x.pos).view(table)
     embedding = encoding.embedding.view(*table, -1)
-    pose = encoding.action.pose_defined.view(table)[0]
+    pose = encoding.diagnosis.pose_defined.reshape(table)[0]
     prototypes = canonical.pos.unflatten(0, (len(SHAPES), -1)).mean(dim=1, keepdim=True)
     still = model.undo(encoding.action, x)[: len(test)].pos.view(*table[1:], 4, 3)
     figures = {
@@ -172,8 +171,7 @@ def run(config: Config, setting: Setting) -> Findings:
         "orders": len(error),
         "embedding_change_max": (embedding - embedding[:1]).abs().max().item(),
         "pose_defined": {
-            shape: {word: (pose[k] == i).sum().item() for i, word in enumerate(POSES)}
-            for k, shape in enumerate(SHAPES)
+            shape: {word: int((pose[k] == word).sum()) for word in POSES} for k, shape in enumerate(SHAPES)
         },
         **clusters(model, canonical, embedding[0], test),
     }

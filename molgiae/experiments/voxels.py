@@ -188,7 +188,7 @@ def train(model: Model, shapes: Labelled, config: Config, setting: Setting, name
         turn = torch.randint(len(orders), (config.batch_size,), generator=generator)
         x = turned(shapes.x[chosen], orders[turn]).to(setting.device)
         y, shared = model.encoder.equivariant(x)
-        output = model.act(model.xi(x, y), model.decoder(model.encoder.invariant(shared, x)))
+        output = model.act(model.xi(y), model.decoder(model.encoder.invariant(shared, x)))
         return (output - x).square().sum(dim=(1, 2, 3)).mean()
 
     fit(model, loss, config.steps, config.learning_rate, name=name, progress=setting.progress)

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from molgiae.canonical.cloud import Cloud
-from molgiae.canonical.group_action import Equivariant
-from molgiae.canonical.order import graph_classes
 from molgiae.config import ModelConfig
 from molgiae.errors import ConfigError
-from molgiae.model.autoencoder import ConformerAutoencoder
+from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant
+from molgiae.model.cloud import Cloud
 from molgiae.nn.atoms import AtomNetwork
-from molgiae.nn.pooled_vectors import PooledVectors
 from molgiae.nn.shape import ShapeEncoder
 from molgiae.nn.slots import DETAIL, SlotDecoder, SlotEncoder
 from molgiae.tensors import Embedding
@@ -25,46 +22,34 @@ if TYPE_CHECKING:
 
 
 class CanonicalEncoder(nn.Module):
-    """Mu from elements and centroid, xi from the bond graph; eta of the canonical form, in two parts.
+    """Mu from the bond graph, which leaves the frame open; eta of the canonical form, in two parts.
 
-    Heavy elements come first in the canonical order; the bond graph orders the atoms of one element and spans the
-    frame, unless a frame is learned and well conditioned.
-
-    The shape part is smooth, its distances are symmetric RMSDs in angstrom. The detail part holds what else is
+    The shape part is smooth, its distances are symmetry-corrected RMSDs in angstrom. The detail part holds what else is
     needed to decode, and jumps where frame or order do; it is scaled down so that distances of embeddings are
     those of shapes to a few percent.
 
     Args:
-        frame: mu of SO(3), or None.
         shape: the first part of eta, or None.
         slots: the other part.
         atoms: what properties are learned from; takes no part in embedding. None for none.
     """
 
     fixes_action = True
-    """A learned frame is trained first, for stability, and stays: canonical forms of the data are made once."""
+    """No weight takes part in the group action: canonical forms of the data are made once."""
 
-    def __init__(
-        self,
-        frame: PooledVectors | None,
-        shape: ShapeEncoder | None,
-        slots: SlotEncoder,
-        atoms: AtomNetwork | None,
-    ) -> None:
+    def __init__(self, shape: ShapeEncoder | None, slots: SlotEncoder, atoms: AtomNetwork | None) -> None:
         super().__init__()
-        self.frame, self.shape, self.slots, self.atoms = frame, shape, slots, atoms
+        self.shape, self.slots, self.atoms = shape, slots, atoms
 
     def equivariant(self, x: Cloud) -> tuple[Equivariant, Tensor]:
-        """Mu, and the classes of the atoms in canonical order, for `invariant`."""
-        classes = graph_classes(x.z, x.pos)
+        """Return mu, and the classes of the atoms in canonical order, which is that of the classes."""
+        graph = x.graph
+        classes = torch.from_numpy(graph.classes).to(x.z.device)
         scores = torch.where(x.mask, classes, torch.inf)
-        # the canonical order is that of the classes
-        shared = classes.sort(dim=-1).values
-        vectors = None if self.frame is None else self.frame(x.z, x.centered().pos)
-        return Equivariant(vectors, x.centroid, scores), shared
+        return Equivariant(None, x.centroid, scores, graph), classes.sort(dim=-1).values
 
     def latent(self, x: Cloud) -> Tensor:
-        """The equivariant latent of the shape part, (B, V, 3) angstrom, in the type of the positions.
+        """Return the equivariant latent of the shape part, (B, V, 3) angstrom, in the type of the positions.
 
         Raises:
             ConfigError: if the model has no shape part: its embedding is made of the canonical form alone.
@@ -74,10 +59,10 @@ class CanonicalEncoder(nn.Module):
                 "the model has no equivariant latent, as it was trained without a shape part; "
                 "use a model with one (shape_dim above 0)"
             )
-        return self.shape.latent(x.z, x.centered().pos, graph_classes(x.z, x.pos))
+        return self.shape.latent(x.z, x.centered().pos, torch.from_numpy(x.graph.classes).to(x.z.device))
 
     def invariant(self, shared: Tensor, canonical: Cloud) -> Embedding:
-        """Eta, from the classes of the atoms and the canonical form."""
+        """Return eta, from the classes of the atoms and the canonical form."""
         pos = canonical.pos.to(self.slots.net.linear.weight.dtype)
         detail = self.slots(canonical.z, pos)
         if self.shape is None:
@@ -88,7 +73,7 @@ class CanonicalEncoder(nn.Module):
 class PooledEncoder(nn.Module):
     """Eta and mu from one equivariant network; its averages over atoms make eta smooth in the coordinates.
 
-    Positions are centred in the type they come in, float64 where there is a choice, before the network rounds
+    Positions are centered in the type they come in, float64 where there is a choice, before the network rounds
     them to the type of its weights.
 
     Args:
@@ -100,17 +85,17 @@ class PooledEncoder(nn.Module):
         self.network = network
 
     def equivariant(self, x: Cloud) -> tuple[Equivariant, Tensor]:
-        """Mu, and the pooled scalars for `invariant`."""
+        """Return mu, and the pooled scalars for `invariant`."""
         pos = x.centered().pos.to(self.network.embedding.weight.dtype)
         pooled, vectors, shift, scores = self.network(x.z, pos)
         return Equivariant(vectors, x.centroid + shift, scores), pooled
 
     def latent(self, x: Cloud) -> Tensor:
-        """The mean vectors of the network, (B, V, 3) angstrom."""
+        """Return the mean vectors of the network, (B, V, 3) angstrom."""
         return self.network.latent(x.z, x.centered().pos.to(self.network.embedding.weight.dtype))
 
     def invariant(self, shared: Tensor, canonical: Cloud) -> Embedding:
-        """Eta."""
+        """Return eta."""
         return self.network.embed(shared, canonical.mask.sum(dim=1))
 
 
@@ -119,10 +104,9 @@ def _slots(config: ModelConfig) -> ConformerAutoencoder:
     shape = ShapeEncoder(config.shape_dim) if config.shape_dim else None
     detail = DETAIL if config.shape_dim else 1.0
     slots = SlotEncoder(*sizes, config.embedding_dim - config.shape_dim, detail)
-    frame = PooledVectors(config.frame_width) if config.frame_width else None
     decoder = SlotDecoder(*sizes, config.embedding_dim, config.shape_dim)
     atoms = AtomNetwork(config.atom_width, config.atom_layers) if config.atom_width else None
-    return ConformerAutoencoder(config, CanonicalEncoder(frame, shape, slots, atoms), decoder)
+    return ConformerAutoencoder(config, CanonicalEncoder(shape, slots, atoms), decoder)
 
 
 def _appendix_d(config: ModelConfig) -> ConformerAutoencoder:
@@ -144,7 +128,7 @@ ARCHITECTURES: dict[str, Callable[[ModelConfig], ConformerAutoencoder]] = {
 
 
 def build(config: ModelConfig) -> ConformerAutoencoder:
-    """An untrained model.
+    """Return an untrained model.
 
     Raises:
         ConfigError: if the architecture is unknown.

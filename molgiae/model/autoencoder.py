@@ -1,65 +1,63 @@
 """The group-invariant autoencoder (Winter et al., NeurIPS 2022, Section 2) for any group, and for conformers.
 
-eta: X -> Z and mu: X -> Y are the two outputs of the encoder, xi: Y -> G belongs to the group, psi = xi . mu is
-the group function, delta: Z -> X is the decoder. rho(psi(x)) delta(eta(x)) reconstructs x.
+eta: X -> Z and mu: X -> Y are the two outputs of the encoder, xi: Y -> G belongs to the group, delta: Z -> X is the
+decoder, and rho is the action of the group on X. With psi = xi . mu, rho(psi(x)) delta(eta(x)) reconstructs x (Eq. 3).
+
+What mu leaves open, as it must for a symmetric x, is completed before xi: psi = xi . complete . mu.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from molgiae.canonical.cloud import Cloud
-from molgiae.canonical.group_action import Equivariant, GroupAction, group_action
+from molgiae.canonical.bond_graph import BondGraph, bond_graph
+from molgiae.canonical.group_action import Diagnosis, complete, well_conditioned
 from molgiae.config import ModelConfig
 from molgiae.errors import ShapeError
 from molgiae.groups import Group, SE3xSn, soft_sort
+from molgiae.groups.euclidean import RigidVectors
+from molgiae.model.cloud import Cloud, as_numpy
 from molgiae.nn.slots import SlotPrediction
-from molgiae.tensors import Embedding, Vectors
+from molgiae.tensors import Embedding, Points, Scores, Vectors
 
 X = TypeVar("X")
 Y = TypeVar("Y")
-XIn_contra = TypeVar("XIn_contra", contravariant=True)
-YOut_co = TypeVar("YOut_co", covariant=True)
 G = TypeVar("G")
 
 
-class Encoder(Protocol[XIn_contra, YOut_co]):
-    """Eta and mu: one trunk, two outputs. A network with these methods."""
-
-    def equivariant(self, x: XIn_contra) -> tuple[YOut_co, Any]:
-        """Mu, y with mu(rho(g) x) = rho_Y(g) mu(x), and whatever the trunk can share with `invariant`."""
-
-    def invariant(self, shared: Any, canonical: XIn_contra) -> Embedding:
-        """Eta, from what `equivariant` shared or from the canonical form rho(psi(x))^-1 x, or both."""
-
-
 @dataclass(frozen=True, eq=False)
-class Encoding(Generic[G]):
-    """What `encode` returns.
+class Encoding(Generic[X, G]):
+    """All that an encoder says of x.
 
     Attributes:
         embedding: (B, D) eta(x), invariant.
         action: psi(x), equivariant.
+        canonical: rho(psi(x))^-1 x, the representative of the orbit of x; invariant without any training.
+        diagnosis: how far x defines psi(x), from `GroupInvariantAutoencoder.complete`; None where that says nothing.
     """
 
     embedding: Embedding
     action: G
+    canonical: X
+    diagnosis: Any
 
 
 class GroupInvariantAutoencoder(nn.Module, Generic[X, Y, G]):
     """An autoencoder whose embedding is invariant under a group; keeps no state between calls.
 
     For data that are tensors the group acts on nothing has to be added; otherwise a subclass says what the
-    action on its data is (`act`, `undo`), and may solve for g where y alone leaves it open (`xi`).
+    action on its data is (`act`), and may complete what mu leaves open (`complete`).
 
     Args:
-        encoder: a module with the methods of `Encoder`.
+        encoder: a module with two methods. ``equivariant(x)`` returns mu(x), with mu(rho(g) x) = rho_Y(g) mu(x), and
+            whatever eta can share of the work. ``invariant(shared, canonical)`` returns eta(x) from that, from the
+            canonical element, or from both.
         decoder: delta, a module; embeddings (B, D) to canonical elements.
-        group: the group, which brings xi.
+        group: the group, which brings xi as `Group.from_equivariant`.
     """
 
     encoder: Any
@@ -69,51 +67,75 @@ class GroupInvariantAutoencoder(nn.Module, Generic[X, Y, G]):
         super().__init__()
         self.encoder, self.decoder, self.group = encoder, decoder, group
 
-    def xi(self, x: X, y: Y) -> G:
-        """Xi(y) = psi(x), up to the stabilizer of x."""
-        return cast(G, self.group.from_equivariant(y))
+    def complete(self, x: X, y: Y) -> tuple[Any, Any]:
+        """Return y without what it left open, as xi takes it, and a diagnosis of x; here y itself and None."""
+        return y, None
 
-    def act(self, action: G, x: X) -> X:
-        """Rho(g) x."""
-        return cast(Any, action).act(x)
+    def act(self, g: G, x: X) -> X:
+        """Return rho(g) x."""
+        return cast(Any, g).act(x)
 
-    def undo(self, action: G, x: X) -> X:
-        """Rho(g)^-1 x."""
-        return cast(Any, action).inverse().act(x)
+    def undo(self, g: G, x: X) -> X:
+        """Return rho(g)^-1 x."""
+        return self.act(cast(Any, g).inverse(), x)
 
     def group_function(self, x: X) -> G:
-        """Psi(x) = xi(mu(x))."""
-        return self.xi(x, self.encoder.equivariant(x)[0])
+        """Return psi(x) = xi(complete(x, mu(x)))."""
+        y, _ = self.encoder.equivariant(x)
+        return self.xi(self.complete(x, y)[0])
 
-    def encode(self, x: X) -> Encoding[G]:
-        """Eta(x) and psi(x)."""
+    def xi(self, y: Any) -> G:
+        """Return the g with y = rho_Y(g) y0, as the group finds it."""
+        return cast(G, self.group.from_equivariant(y))
+
+    def encode(self, x: X) -> Encoding[X, G]:
+        """Return eta(x), psi(x) and the canonical element."""
         y, shared = self.encoder.equivariant(x)
-        action = self.xi(x, y)
-        return Encoding(self.encoder.invariant(shared, self.undo(action, x)), action)
+        completed, diagnosis = self.complete(x, y)
+        action = self.xi(completed)
+        canonical = self.undo(action, x)
+        return Encoding(self.encoder.invariant(shared, canonical), action, canonical, diagnosis)
 
     def canonical(self, x: X) -> X:
-        """Rho(psi(x))^-1 x, the representative of the orbit of x; invariant without any training."""
+        """Return rho(psi(x))^-1 x."""
         return self.undo(self.group_function(x), x)
 
     def decode(self, embedding: Embedding) -> X:
-        """Delta, the canonical element as decoded."""
+        """Return delta of an embedding: the canonical element as decoded."""
         return self.decoder(embedding)
 
     def reconstruct(self, x: X) -> X:
-        """Rho(psi(x)) delta(eta(x)) (Eq. 3)."""
+        """Return rho(psi(x)) delta(eta(x)) (Eq. 3)."""
         encoding = self.encode(x)
         return self.act(encoding.action, self.decode(encoding.embedding))
 
 
-class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, GroupAction]):
-    """The same for conformers and SE(3) x S_n, with xi completed for symmetric ones (`canonicalization`).
+class Equivariant(NamedTuple):
+    """What mu says of B conformers; it may leave frame and ties of scores open.
+
+    Attributes:
+        vectors: (B, 2, 3) angstrom; turn with the conformer, unmoved by translations. They span the frame where
+            they can; None to leave it to sums of positions over classes of atoms.
+        translation: (B, 3) angstrom; moves with the conformer.
+        scores: (B, n) invariant under motions, permuted with the atoms; +inf where padded.
+        graph: the bond graph if the scores are its classes; None if it is yet to be found.
+    """
+
+    vectors: Vectors | None
+    translation: Points
+    scores: Scores
+    graph: BondGraph | None = None
+
+
+class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, SE3xSn]):
+    """The same for conformers and SE(3) x S_n.
 
     Group arithmetic, mu's vectors and canonical forms are float64; eta and delta run in the type of their
     weights.
 
     Args:
         config: what it was built from.
-        encoder: a module with the methods of `Encoder`; y is `canonicalization.Equivariant`.
+        encoder: as of `GroupInvariantAutoencoder`; mu returns `Equivariant`.
         decoder: embeddings (B, D) to `SlotPrediction`. If its attribute `learns_order` is true it also takes
             an assignment (B, n, n) of atoms to slots, zero for padding, and predicts in the order of the
             input.
@@ -126,20 +148,35 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, GroupAc
 
     element: Tensor
 
-    def xi(self, x: Cloud, y: Equivariant) -> GroupAction:
-        """Psi(x), solved for where symmetry leaves y degenerate."""
-        return group_action(x, y)
+    def complete(self, x: Cloud, y: Equivariant) -> tuple[tuple[RigidVectors, Scores], Diagnosis]:
+        """Return vectors that span a frame, the translation, and scores without ties; and how far x defines them.
 
-    def act(self, action: GroupAction, x: Cloud) -> Cloud:
-        """Rho(g) x."""
-        return x.moved(action.g)
+        Gradients pass through vectors of mu that define a frame and through translations. Other frames are
+        constants: short vectors would have gradients as large as they are short.
+        """
+        z, vectors = as_numpy(x.z), None if y.vectors is None else as_numpy(y.vectors.double())
+        centered = (x.pos.detach() - y.translation.detach()[:, None]) * x.mask[..., None]
+        pos = as_numpy(centered.double())
+        found = complete(
+            z,
+            pos,
+            bond_graph(z, pos) if y.graph is None else y.graph,
+            isotope=None if x.isotope is None else as_numpy(x.isotope),
+            scores=as_numpy(y.scores.double()) if y.graph is None else None,
+            vectors=vectors,
+        )
+        frame, scores = (torch.from_numpy(of).to(x.pos.device) for of in (found.vectors, found.scores))
+        if y.vectors is not None and vectors is not None:
+            given = torch.from_numpy(well_conditioned(vectors)).to(x.pos.device)
+            frame = torch.where(given[:, None, None], y.vectors.double(), frame)
+        return (RigidVectors(frame, y.translation.double()), scores), found.diagnosis
 
-    def undo(self, action: GroupAction, x: Cloud) -> Cloud:
-        """Rho(g)^-1 x."""
-        return x.moved(action.g.inverse())
+    def act(self, g: SE3xSn, x: Cloud) -> Cloud:
+        """Return rho(g) x."""
+        return x.moved(g)
 
-    def encode(self, x: Cloud) -> Encoding[GroupAction]:
-        """Eta(x) and psi(x).
+    def encode(self, x: Cloud) -> Encoding[Cloud, SE3xSn]:
+        """Return eta(x), psi(x) and the canonical form.
 
         Raises:
             ShapeError: if a conformer has more atoms than the model has slots.
@@ -151,26 +188,26 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, GroupAc
         return super().encode(x)
 
     def decode(self, embedding: Embedding) -> Cloud:
-        """Delta: the decoded canonical element; z is 0 where a slot is empty."""
+        """Return delta of an embedding: the decoded canonical form; z is 0 where a slot is empty."""
         prediction: SlotPrediction = self.decoder(embedding)
         return Cloud(self.element[prediction.logits.argmax(dim=-1)], prediction.pos)
 
     def reconstruct(self, x: Cloud) -> Cloud:
-        """Rho(psi(x)) delta(eta(x)), as predicted: the group action gives pose, order and number of atoms.
+        """Return rho(psi(x)) delta(eta(x)): the group action gives pose, order and number of atoms.
 
         z is 0 where the decoder took an atom for an empty slot.
         """
         encoding = self.encode(x)
         return self.place(self.decode(encoding.embedding), encoding.action, x)
 
-    def place(self, decoded: Cloud, action: GroupAction, x: Cloud) -> Cloud:
-        """Rho(psi(x)) of decoded canonical elements with their slots beyond the atoms of x left out."""
+    def place(self, decoded: Cloud, action: SE3xSn, x: Cloud) -> Cloud:
+        """Return rho(psi(x)) of decoded canonical forms, whose slots beyond the atoms of x are left out."""
         n = x.z.shape[1]
-        z = action.g.permutation.act(decoded.z[:, :n], dim=-1) * x.mask
-        return Cloud(z, action.g.act(decoded.pos[:, :n]) * x.mask[..., None])
+        z = action.permutation.act(decoded.z[:, :n], dim=-1) * x.mask
+        return Cloud(z, action.act(decoded.pos[:, :n]) * x.mask[..., None])
 
     def prediction_and_target(self, x: Cloud, tau: float) -> tuple[SlotPrediction, Cloud, Vectors | None]:
-        """What the loss compares, both in the canonical pose: Eq. 3 is invariant, so no pose is preferred.
+        """Return what the loss compares, both in the canonical pose: Eq. 3 is invariant, so no pose is preferred.
 
         Architectures that learn the order compare in the order of the input. The decoder sees the hard
         permutation, as in use, and gradients are those of SoftSort: a soft one would tell the decoder the
@@ -184,11 +221,11 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, GroupAc
             prediction, target in the same order, and the pooled vectors for `losses.conditioning_loss`.
         """
         y, shared = self.encoder.equivariant(x)
-        action = self.xi(x, y)
+        action = self.xi(self.complete(x, y)[0])
         if not getattr(self.decoder, "learns_order", False):
             canonical = self.undo(action, x).to(dtype=torch.float32)
             return self.decoder(self.encoder.invariant(shared, canonical)), canonical, y.vectors
-        target = Cloud(x.z, (action.g.motion.inverse().act(x.pos) * x.mask[..., None]).float())
+        target = Cloud(x.z, (action.motion.inverse().act(x.pos) * x.mask[..., None]).float())
         soft = soft_sort(y.scores, tau).mT
-        assignment = (action.g.permutation.matrix.to(soft.dtype) + soft - soft.detach()) * x.mask[..., None]
+        assignment = (action.permutation.matrix.to(soft.dtype) + soft - soft.detach()) * x.mask[..., None]
         return self.decoder(self.encoder.invariant(shared, target), assignment), target, y.vectors

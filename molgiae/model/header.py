@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from molgiae.errors import CheckpointError, ConfigError, ShapeError
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 METADATA_KEY = "molgiae"
 
 FAULTS = (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -47,7 +47,18 @@ def _without_atoms(header: dict[str, Any]) -> dict[str, Any]:
     return header | {"kind": Kind.AUTOENCODER.value, "config": {**header["config"], "atom_width": 0}}
 
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {3: _without_atoms}
+def _without_learned_frame(header: dict[str, Any]) -> dict[str, Any]:
+    """Return a header of version 4, which knew learned frames of slots models, as one of version 5."""
+    config = dict(header["config"])
+    if config.pop("frame_width", 0):
+        raise ConfigError("it has a learned frame, which is no longer read; train the model again")
+    return header | {"config": config}
+
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    3: _without_atoms,
+    4: _without_learned_frame,
+}
 """Version n to the function that turns its header into that of version n + 1.
 
 Versions 1 and 2, of no release, ordered atoms in ways that are gone.
@@ -111,6 +122,8 @@ def _upgraded(path: Path, text: str) -> dict[str, Any]:
             )
         try:
             header = UPGRADES[old](header)
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: {error}") from error
         except FAULTS as error:
             raise damaged(path, f"its header of format {old} lacks {error}") from error
     return header

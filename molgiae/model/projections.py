@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from molgiae.canonical.cloud import pack
+from molgiae.canonical.forms import batches_by_size
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.hdf5.schema import PROJECTION, Column
+from molgiae.data.result import Result
 from molgiae.errors import ConfigError, ShapeError
 from molgiae.groups import SO2, SO3, Group, Permutation
-from molgiae.model.embedder import Embedder, Result, batches_by_size
+from molgiae.model.cloud import pack
+from molgiae.model.embedder import Embedder
 
 LatentGroup = type[Group[Any]]
 """SO2, SO3 or Permutation."""

@@ -66,7 +66,7 @@ class ShapeEncoder(nn.Module):
         Args:
             z: (B, n) atomic numbers, 0 marks padding.
             pos: (B, n, 3) angstrom, in any pose and order, 0 where padded.
-            classes: (B, n) int64, see `molgiae.canonical.order.graph_classes`.
+            classes: (B, n) int64, see `molgiae.canonical.bond_graph`.
 
         Returns:
             (B, size) angstrom.

@@ -14,8 +14,8 @@ from molgiae.output.sink import Sink, SinkWithTable
 
 if TYPE_CHECKING:
     from molgiae.data.hdf5.schema import Column
+    from molgiae.data.result import Result
     from molgiae.model.auto import Watch
-    from molgiae.model.embedder import Result
 
 MAX_SHOWN = 5
 """Names in a note."""
@@ -63,7 +63,7 @@ class Hdf5Sink(Sink):
     Args:
         path: name of the file.
         columns: columns of the schema that results bring.
-        embedder: the model, for provenance.
+        embedder: the model, for provenance; None where none takes part.
         command: the command line, for provenance.
         overwrite: replace an existing file.
         predictions: columns of predicted properties or of a projection, which results bring, too.
@@ -73,23 +73,23 @@ class Hdf5Sink(Sink):
         self,
         path: Path,
         columns: tuple[str, ...],
-        embedder: ModelInUse,
+        embedder: ModelInUse | None,
         *,
         command: str,
         overwrite: bool,
         predictions: Sequence[Column] = (),
     ) -> None:
         self.path = path
-        embeds = "embedding" in columns
+        embeds = embedder is not None and "embedding" in columns
         self._writer = Hdf5Writer(
             path,
-            dimension=embedder.dimension if embeds else 0,
-            shape_dimension=embedder.shape_dimension if embeds else 0,
+            dimension=embedder.dimension if embedder and embeds else 0,
+            shape_dimension=embedder.shape_dimension if embedder and embeds else 0,
             columns=columns,
             predictions=predictions,
-            model=embedder.checkpoint.name,
-            model_sha256=embedder.checkpoint.sha256,
-            model_choice=embedder.watch.choice.reason if embedder.watch else "",
+            model=embedder.checkpoint.name if embedder else "",
+            model_sha256=embedder.checkpoint.sha256 if embedder else "",
+            model_choice=embedder.watch.choice.reason if embedder and embedder.watch else "",
             command=command,
             overwrite=overwrite,
         )

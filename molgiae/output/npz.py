@@ -26,7 +26,8 @@ from molgiae.errors import ConformerError
 from molgiae.output.sink import SinkWithTable
 
 if TYPE_CHECKING:
-    from molgiae.model.embedder import Embedder, Result
+    from molgiae.data.result import Result
+    from molgiae.model.embedder import Embedder
 
 SUFFIX = ".npz"
 ROWS_ENDING = ".rows.csv"

@@ -6,6 +6,8 @@ operation spend their time waiting for each other, the more so on a busy machine
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +17,12 @@ from molgiae.errors import MolgiaeError
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def cores() -> int:
+    """Return the number of threads worth running: ``OMP_NUM_THREADS``, or the cores of the machine."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else os.cpu_count() or 1
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
@@ -29,8 +37,11 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) ->
     if workers <= 1:
         yield from map(function, items)
         return
-    import torch  # noqa: PLC0415 - whoever needs in_flight alone need not load it
-
+    torch = sys.modules.get("torch")
+    if torch is None:  # then no function can use it
+        with ThreadPoolExecutor(workers, "molgiae") as pool:
+            yield from in_flight(pool, function, items, workers + 1)
+        return
     before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(workers, "molgiae", initializer=torch.set_num_threads, initargs=(1,)) as pool:

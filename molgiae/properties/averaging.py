@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.hdf5.schema import property_name
+from molgiae.data.result import Result
 from molgiae.data.tables import Field, check_table, write_table
 from molgiae.errors import ConfigError, ConformerError
-from molgiae.model.embedder import Result
 from molgiae.output.sink import SinkWithTable
 from molgiae.properties.columns import energy_of
 from molgiae.properties.targets import KNOWN, Target

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from molgiae.canonical.cloud import batches
+from molgiae.canonical.forms import batches_by_size
 from molgiae.config import FinetuneConfig
 from molgiae.data.conformer import ConformerBlock
-from molgiae.model.embedder import batches_by_size
+from molgiae.model.cloud import batches
 from molgiae.properties.model import PropertyModel
 from molgiae.training.batches import shuffled, trimmed, whole
 from molgiae.training.loop import Metrics, Run, Stage, Trainer

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from molgiae.canonical.cloud import Cloud
 from molgiae.data.conformer import ConformerBlock
+from molgiae.model.cloud import Cloud
 from molgiae.nn.atoms import AtomNetwork
 from molgiae.nn.property_head import PropertyHead
 from molgiae.properties.references import References

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from molgiae.canonical.cloud import Cloud, pack
 from molgiae.data.conformer import ConformerBlock
+from molgiae.model.cloud import Cloud, pack
 
 EVALUATE_BATCH = 1024
 """Conformers of a batch without gradients."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from molgiae.canonical.cloud import Cloud
+from molgiae.model.cloud import Cloud
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
 
 CHUNK = 8192

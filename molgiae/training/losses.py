@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from molgiae.canonical.cloud import Cloud
+from molgiae.model.cloud import Cloud
 from molgiae.nn.atoms import AtomNetwork
-from molgiae.nn.pooled_vectors import PooledVectors
 from molgiae.nn.shape import ShapeEncoder
 from molgiae.nn.slots import SlotPrediction
 from molgiae.tensors import Vectors
@@ -61,24 +60,6 @@ def conditioning_loss(vectors: Vectors) -> Tensor:
     return missing.square().sum(dim=0).mean()
 
 
-def frame_loss(frame: PooledVectors, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:
-    """How far noise on the atoms turns the frame: mean of the logarithm of |R - R'|^2.
-
-    The logarithm makes every conformer count, the well-conditioned ones too; symmetric conformers, whose frame
-    is lost whatever the weights, add a constant.
-
-    Args:
-        frame: the network.
-        x: B conformers, centered.
-        noise: standard deviation of the displacements, angstrom.
-        generator: source of the displacements.
-    """
-    shift = noise * _normal(x, generator)
-    moved = Cloud(x.z, (x.pos + shift) * x.mask[..., None]).centered()
-    turned = _axes(frame(x.z, x.pos)) - _axes(frame(moved.z, moved.pos))
-    return (turned.square().sum(dim=(1, 2)) + 1e-4).log().mean()
-
-
 def shape_loss(
     shape: ShapeEncoder,
     alone: tuple[Cloud, Tensor],
@@ -113,15 +94,6 @@ def shape_loss(
 
 def _normal(x: Cloud, generator: torch.Generator) -> Tensor:
     return torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
-
-
-def _axes(vectors: Tensor) -> Tensor:
-    """Gram-Schmidt of (B, 2, 3), softened where it is degenerate; (B, 2, 3)."""
-    first, second = vectors.unbind(dim=1)
-    first = first / first.square().sum(dim=-1, keepdim=True).add(1e-6).sqrt()
-    second = second - (first * second).sum(dim=-1, keepdim=True) * first
-    second = second / second.square().sum(dim=-1, keepdim=True).add(1e-6).sqrt()
-    return torch.stack([first, second], dim=1)
 
 
 def denoising_loss(atoms: AtomNetwork, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:

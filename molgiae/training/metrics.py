@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molgiae.canonical.cloud import batches
 from molgiae.data.conformer import ConformerBlock
 from molgiae.model.autoencoder import ConformerAutoencoder
+from molgiae.model.cloud import batches
 from molgiae.training.batches import EVALUATE_BATCH, by_size
 from molgiae.training.losses import squared_deviation
 

@@ -1,6 +1,6 @@
 """The stages of pretraining: what each draws its batches from, what it trains, and by which loss.
 
-An encoder that fixes the group action goes through all of them: a frame that holds still, a shape part whose distances
+An encoder that fixes the group action goes through all of them: a shape part whose distances
 are symmetry-corrected RMSDs, a network of atoms that knows displaced ones, and, with all of that frozen and all
 canonical forms made once, the autoencoder. Other encoders are trained whole, in the last stage.
 """
@@ -11,16 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from molgiae.canonical.cloud import Cloud, batches
-from molgiae.canonical.order import graph_classes
 from molgiae.config import TrainConfig
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.model.autoencoder import ConformerAutoencoder
+from molgiae.model.cloud import Cloud, batches
 from molgiae.training.batches import (
     EVALUATE_BATCH,
     by_size,
@@ -36,16 +34,12 @@ from molgiae.training.loop import Run, Stage
 from molgiae.training.losses import (
     conditioning_loss,
     denoising_loss,
-    frame_loss,
     reconstruction_loss,
     shape_loss,
     squared_deviation,
 )
 from molgiae.training.pairs import conformer_pairs
 
-FRAME_CONFORMERS = 50_000
-"""Training conformers the frame is trained on; its few weights need no more."""
-FRAME_BATCH = 128
 ATOM_BATCH = 64
 SHAPE_PIECES, ATOM_PIECES, PIECES = 8, 4, 8
 """Of a batch of each stage, the last that of the autoencoder, whose shape part costs the square of the atoms, too."""
@@ -112,22 +106,9 @@ def stages_of(model: ConformerAutoencoder) -> list[Callable[[Task], Stage]]:
     """Return what makes the stages that a model goes through, in turn."""
     if not getattr(model.encoder, "fixes_action", False):
         return [joint_stage]
-    first = {"frame": frame_stage, "shape": shape_stage, "atoms": atom_stage}
+    first = {"shape": shape_stage, "atoms": atom_stage}
     parts = [make for part, make in first.items() if getattr(model.encoder, part) is not None]
     return [*parts, canonical_stage]
-
-
-def frame_stage(task: Task) -> Stage:
-    """Mu of SO(3), see `molgiae.training.losses.frame_loss`."""
-    frame: Any = task.model.encoder.frame
-    train = task.data.train
-    some = np.random.default_rng(task.config.seed).permutation(len(train))[:FRAME_CONFORMERS]
-    conformers = whole(train.take(np.sort(some)), task.model.config.max_atoms).to(task.run.device)
-
-    def loss(index: Tensor, generator: torch.Generator) -> Tensor:
-        return frame_loss(frame, trimmed(conformers[index[:FRAME_BATCH]]), task.config.frame_noise, generator)
-
-    return task.stage("frame", task.config.frame_steps, len(conformers), list(frame.parameters()), loss)
 
 
 def shape_stage(task: Task) -> Stage:
@@ -207,7 +188,7 @@ def atom_stage(task: Task) -> Stage:
 def canonical_stage(task: Task) -> Stage:
     """Eta's detail and delta, on canonical forms that are made once."""
     model, config = task.model, task.config
-    for network in (model.encoder.frame, model.encoder.shape, model.encoder.atoms):
+    for network in (model.encoder.shape, model.encoder.atoms):
         if network is not None:
             network.requires_grad_(False)
     forms, classes = canonical_forms(task)
@@ -246,11 +227,11 @@ def joint_stage(task: Task) -> Stage:
 
 
 def classes_of(x: Cloud) -> Tensor:
-    """Return (B, n) graph classes of many conformers, see `molgiae.canonical.order.graph_classes`; 0 where padded."""
+    """Return (B, n) graph classes of many conformers, see `molgiae.canonical.bond_graph`; 0 where padded."""
     classes = torch.zeros_like(x.z)
     for index in x.mask.sum(dim=1).argsort().split(EVALUATE_BATCH):
         part = trimmed(x[index])
-        classes[index, : part.z.shape[1]] = graph_classes(part.z, part.pos.double()) * part.mask
+        classes[index, : part.z.shape[1]] = torch.from_numpy(part.graph.classes).to(x.z.device) * part.mask
     return classes
 
 
@@ -270,7 +251,7 @@ def canonical_forms(task: Task) -> tuple[Cloud, Tensor]:
         for sign in signs:
             for x in batches(block.atomic_number, sign * block.position, block.offset, EVALUATE_BATCH):
                 form = task.model.canonical(x)
-                kinds = graph_classes(form.z, form.pos)
+                kinds = torch.from_numpy(form.graph.classes)
                 classes.append(nn.functional.pad(kinds, (0, slots - form.z.shape[1])))
                 parts.append(padded(form, slots).to(dtype=torch.float32))
                 bar.update(len(x))

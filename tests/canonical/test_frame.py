@@ -13,9 +13,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from molgiae.canonical import frame as frames
-from molgiae.canonical.cloud import Cloud
-from molgiae.canonical.group_action import by_graph
-from tests.geometries import one, random_action
+from molgiae.model.cloud import Cloud
+from tests.geometries import by_graph, one, random_action
 
 
 def waters(number: int, seed: int) -> Cloud:
@@ -69,20 +68,20 @@ def test_thinned_candidates_give_one_form_too(monkeypatch, work):
 def test_too_many_candidates_say_so():
     """Not even the first can be afforded; the answer is still a frame, but not to be relied on."""
     cube = np.array([[x, y, z] for x in (1, -1) for y in (1, -1) for z in (1, -1)], dtype=float)
-    found, steadiness = frames.complete(np.zeros(8, dtype=np.int64), cube, None)
+    found, steadiness = frames.frame_of_atoms(np.zeros(8, dtype=np.int64), cube, None)
     assert steadiness > 0
     assert np.linalg.matrix_rank(found) == 2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(frames, "WORK", 10)
-        found, steadiness = frames.complete(np.zeros(8, dtype=np.int64), cube, None)
+        found, steadiness = frames.frame_of_atoms(np.zeros(8, dtype=np.int64), cube, None)
     assert steadiness == 0
     assert np.linalg.matrix_rank(found) == 2
 
 
 SCRIPT = """
 import resource, torch
-from molgiae.canonical.group_action import by_graph
 from tests.canonical.test_frame import waters
+from tests.geometries import by_graph
 torch.set_num_threads(1)
 by_graph(waters(1000, seed=2))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

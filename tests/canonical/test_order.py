@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from molgiae.canonical.order import bonded, refined, walk
+from molgiae.canonical.order import walk
 from molgiae.data.bonds import perceived_bonds
 from tests.geometries import g2, jittered, named, random_action, random_cloud, seeded, together
 
 ETHANOL, CYCLOBUTENE = g2("CH3CH2OH"), g2("cyclobutene")
 
 
-def classes_of(x):
-    _, ranks = torch.where(x.mask, -x.z, 1000).unique(return_inverse=True)
-    ranks = ranks - ranks.amin(dim=1, keepdim=True)
-    return refined(ranks, bonded(x.z, x.pos)[0])
-
-
-def place_of(x):
-    return walk(classes_of(x), bonded(x.z, x.pos)[0], x.pos, x.mask).place
+def place_of(x, pos=None):
+    graph = x.graph
+    return torch.from_numpy(
+        walk(graph.classes, graph.adjacency, (x.pos if pos is None else pos).numpy(), x.mask.numpy()).place
+    )
 
 
 def test_bonds_of_ethanol_and_how_far_the_most_doubtful_distance_is_from_the_limit():
-    bonds, doubt = bonded(ETHANOL.z, ETHANOL.pos)
-    assert torch.equal(bonds, bonds.mT)
-    assert dict(zip(ETHANOL.z[0].tolist(), bonds[0].sum(dim=1).tolist(), strict=True)) == {6: 4, 8: 2, 1: 1}
-    assert 0.1 < float(doubt) < 0.3
-    assert bonded(named("atom").z, named("atom").pos)[1].isinf().all()
+    bonds, [margin] = ETHANOL.graph.adjacency, ETHANOL.graph.margin
+    assert (bonds == bonds.transpose(0, 2, 1)).all()
+    assert dict(zip(ETHANOL.z[0].tolist(), bonds[0].sum(axis=1).tolist(), strict=True)) == {6: 4, 8: 2, 1: 1}
+    assert 0.1 < margin < 0.3
+    assert np.isinf(named("atom").graph.margin).all()
 
 
 @pytest.mark.parametrize("decimals", [1, 12])
@@ -35,18 +33,18 @@ def test_a_batch_has_the_bonds_of_its_conformers(decimals):
     """Also where lengths tie, as coordinates of one decimal make them do."""
     x = random_cloud([int(n) for n in torch.randint(1, 25, (300,), generator=seeded(4))], seed=5)
     x = type(x)(x.z, (0.9 * x.pos).round(decimals=decimals))
-    bonds = bonded(x.z, x.pos)[0]
-    assert torch.equal(bonds, bonds.mT)
+    bonds = x.graph.adjacency
+    assert (bonds == bonds.transpose(0, 2, 1)).all()
     for b, n in enumerate(x.mask.sum(dim=1).tolist()):
         expected = perceived_bonds(x.z[b, :n].numpy(), x.pos[b, :n].numpy())
-        assert bonds[b].triu().nonzero().tolist() == expected.tolist()
+        assert np.argwhere(np.triu(bonds[b])).tolist() == expected.tolist()
 
 
 def test_classes_are_those_of_the_bond_graph_in_the_order_given():
-    classes = classes_of(together(ETHANOL, CYCLOBUTENE))
-    assert sorted(classes[0, :9].bincount().tolist()) == [1, 1, 1, 1, 2, 3]
+    classes = together(ETHANOL, CYCLOBUTENE).graph.classes
+    assert sorted(np.bincount(classes[0, :9]).tolist()) == [1, 1, 1, 1, 2, 3]
     assert classes[0, :9][ETHANOL.z[0] == 8].tolist() == [0]
-    assert sorted(classes[1].bincount().tolist()) == [2, 2, 2, 4]
+    assert sorted(np.bincount(classes[1]).tolist()) == [2, 2, 2, 4]
 
 
 def test_walk_visits_every_atom_once_also_in_several_components():
@@ -73,7 +71,8 @@ def test_torsions_hold_the_order_under_noise():
 
 def test_margin_is_the_distance_to_the_closest_decision():
     """Two hydrogens of methylene change places as the torsion of one passes the cut: the margin falls to zero."""
-    bonds = bonded(ETHANOL.z, ETHANOL.pos)[0]
+    graph = ETHANOL.graph
+    bonds = torch.from_numpy(graph.adjacency)
     margins, places = [], []
     hydroxyl = int(((ETHANOL.z[0] == 1) & bonds[0][ETHANOL.z[0] == 8][0]).nonzero())
     oxygen, carbon = int((ETHANOL.z[0] == 8).nonzero()), 0
@@ -90,8 +89,8 @@ def test_margin_is_the_distance_to_the_closest_decision():
             along + across * angle.cos() + torch.linalg.cross(axis.expand_as(across), across) * angle.sin()
         )
         pos[0, turning] = pos[0, methyl] + swung
-        steps = walk(classes_of(ETHANOL), bonds, pos, ETHANOL.mask)
-        margins.append(float(steps.margin))
+        steps = walk(graph.classes, graph.adjacency, pos.numpy(), ETHANOL.mask.numpy())
+        margins.append(float(steps.margin[0]))
         places.append(tuple(steps.place[0].tolist()))
     assert places[0] != places[-1]
     jump = next(k for k in range(22) if places[k] != places[k + 1])

@@ -7,8 +7,18 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from molgiae.canonical.group_action import by_graph
-from tests.geometries import GOLDEN, SYMMETRIES, g2, jittered, mirrored, named, one, random_action, together
+from tests.geometries import (
+    GOLDEN,
+    SYMMETRIES,
+    by_graph,
+    g2,
+    jittered,
+    mirrored,
+    named,
+    one,
+    random_action,
+    together,
+)
 
 G2 = {
     "H2O": "C2v", "NH3": "C3v", "CH4": "Td", "C2H2": "D*h", "C2H4": "D2h", "C2H6": "D3d", "C6H6": "D6h",

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from molgiae.canonical.cloud import Cloud
-from molgiae.canonical.group_action import Equivariant, GroupAction
 from molgiae.config import ModelConfig
+from molgiae.groups import SE3xSn
 from molgiae.model.architectures import build
-from molgiae.model.autoencoder import ConformerAutoencoder
+from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant
+from molgiae.model.cloud import Cloud
 from tests import symmetry
-from tests.geometries import g2, named, random_cloud, together
+from tests.geometries import WithVectors, g2, named, random_cloud, together
 
 CONFIG = ModelConfig(
     elements=(1, 6, 7, 8, 9, 17, 35),
@@ -24,7 +24,6 @@ CONFIG = ModelConfig(
     embedding_dim=6,
     width=8,
     layers=1,
-    frame_width=8,
     shape_dim=2,
 )
 GENERIC = random_cloud([5, 9, 12], seed=0)
@@ -36,7 +35,7 @@ class Spoilt:
 
     mu: Callable[[Cloud, Equivariant], Equivariant] = lambda x, y: y
     eta: Callable[[Cloud, Tensor], Tensor] = lambda x, embedding: embedding
-    xi: Callable[[GroupAction], GroupAction] = lambda action: action
+    xi: Callable[[SE3xSn], SE3xSn] = lambda action: action
 
 
 class SpoiltEncoder(nn.Module):
@@ -54,14 +53,16 @@ class SpoiltEncoder(nn.Module):
 
 
 class SpoiltAutoencoder(ConformerAutoencoder):
-    def xi(self, x: Cloud, y: Equivariant) -> GroupAction:
-        return self.encoder.spoilt.xi(super().xi(x, y))
+    def xi(self, y: Any) -> SE3xSn:
+        return self.encoder.spoilt.xi(super().xi(y))
 
 
 def broken(spoilt: Spoilt) -> ConformerAutoencoder:
     torch.manual_seed(0)
     sound = build(CONFIG)
-    return SpoiltAutoencoder(CONFIG, SpoiltEncoder(sound.encoder, spoilt), sound.decoder).double()
+    return SpoiltAutoencoder(
+        CONFIG, SpoiltEncoder(WithVectors(sound.encoder), spoilt), sound.decoder
+    ).double()
 
 
 def index_features(x: Cloud, embedding: Tensor) -> Tensor:
@@ -99,22 +100,22 @@ def root_of_zero(x: Cloud, embedding: Tensor) -> Tensor:
 
 
 def fixed_direction(x: Cloud, y: Equivariant) -> Equivariant:
-    return replace(y, vectors=y.vectors + torch.tensor([0.3, 0.0, 0.0]))
+    return y._replace(vectors=y.vectors + torch.tensor([0.3, 0.0, 0.0]))
 
 
 def order_of_input(x: Cloud, y: Equivariant) -> Equivariant:
     places = torch.arange(x.z.shape[1], dtype=torch.float64)
-    return replace(y, scores=torch.where(x.mask, places, torch.inf))
+    return y._replace(scores=torch.where(x.mask, places, torch.inf))
 
 
 def far_origin(x: Cloud, y: Equivariant) -> Equivariant:
     """Centring in float32."""
     rounded = (x.pos.float().sum(dim=1) / x.mask.sum(dim=1, keepdim=True)).double()
-    return replace(y, translation=rounded)
+    return y._replace(translation=rounded)
 
 
-def mirrored_frame(action: GroupAction) -> GroupAction:
-    action.g.rotation.matrix[..., 2] *= -1
+def mirrored_frame(action: SE3xSn) -> SE3xSn:
+    action.rotation.matrix[..., 2] *= -1
     return action
 
 

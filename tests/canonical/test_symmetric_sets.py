@@ -13,11 +13,10 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from molgiae.canonical.cloud import Cloud
-from molgiae.canonical.group_action import by_graph
 from molgiae.canonical.point_group import operations, point_group_of, symmetry_of
+from molgiae.model.cloud import Cloud
 from tests.canonical.test_point_group import GENERATORS, orbits
-from tests.geometries import GOLDEN, together
+from tests.geometries import GOLDEN, by_graph, together
 
 GENERAL = [(6, (1.9, 0.7, 2.6)), (7, (3.1, -1.4, 0.9)), (8, (0.4, 4.3, 3.3)), (9, (-2.1, 1.2, 1.7))]
 CENTRE = (14, (0.0, 0.0, 0.0))

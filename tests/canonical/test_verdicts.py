@@ -7,18 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import torch
 
 import molgiae
-from molgiae.canonical import group_action as canonicalization
-from molgiae.canonical.group_action import by_graph
+from molgiae.canonical import group_action
 from molgiae.commands.search import search
 from molgiae.data.readers import read_conformers
 from molgiae.data.writers import open_writer
 from molgiae.matching import superpose_pairs
+from molgiae.model.cloud import Cloud
 from tests.conformers import mirrored, moved, random_conformer
-from tests.geometries import SYMMETRIES, g2, named, random_action, random_cloud, together
+from tests.geometries import SYMMETRIES, by_graph, g2, named, random_action, random_cloud, together
 
 FIRST, OTHER = (random_conformer(10, seed, elements=(6,)) for seed in (1, 2))
 """Ten atoms of one element: no one tries 3 628 800 matchings, and of two that are unrelated nothing is proven."""
@@ -141,26 +142,32 @@ def test_stability_is_no_more_than_the_margin_of_any_decision(decision, monkeypa
         else random_cloud([9, 12], 4)
     )
     tiny = 1e-9
-    real = {name: getattr(canonicalization, name) for name in ("bonded", "walk", "class_axes", "complete")}
-
-    def bonded(z, pos):
-        found, doubt = real["bonded"](z, pos)
-        return found, 0 * doubt + tiny
+    real = {name: getattr(group_action, name) for name in ("walk", "class_axes", "frame_of_atoms")}
 
     def walk(*arguments):
-        return replace(real["walk"](*arguments), margin=torch.full((len(x),), tiny, dtype=torch.float64))
+        return replace(real["walk"](*arguments), margin=np.full(len(x), tiny))
 
     def class_axes(*arguments):
-        axes, margin, depth = real["class_axes"](*arguments)
-        return axes, 0 * margin + torch.tensor([1.0, tiny]), depth
+        axes = real["class_axes"](*arguments)
+        return replace(axes, margin=0 * axes.margin + [1.0, tiny])
 
-    def complete(*arguments):
-        return real["complete"](*arguments)[0], tiny
+    def frame_of_atoms(*arguments):
+        return real["frame_of_atoms"](*arguments)[0], tiny
 
-    honest = by_graph(x).stability
-    doubtful = {"bonds": bonded, "walk": walk, "frame": class_axes, "completion": complete}[decision]
-    name = {"bonds": "bonded", "frame": "class_axes", "completion": "complete"}.get(decision, decision)
-    monkeypatch.setattr(canonicalization, name, doubtful)
+    def graph_of(x):
+        return replace(real_graph.fget(x), margin=np.full(len(x), tiny))
+
+    honest, real_graph = by_graph(x).stability, Cloud.graph
+    name, doubtful = {
+        "bonds": (None, graph_of),
+        "walk": ("walk", walk),
+        "frame": ("class_axes", class_axes),
+        "completion": ("frame_of_atoms", frame_of_atoms),
+    }[decision]
+    if name is None:
+        monkeypatch.setattr(Cloud, "graph", property(doubtful))
+    else:
+        monkeypatch.setattr(group_action, name, doubtful)
     concerned = slice(2, 3) if decision == "completion" else slice(None)
     assert (by_graph(x).stability[concerned] <= tiny).all()
     assert (honest[concerned] > tiny).all()

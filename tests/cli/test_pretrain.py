@@ -14,8 +14,6 @@ from tests.data.test_bad_records import SDF_CASES
 TINY_RUN = [
     "--steps",
     "4",
-    "--frame-steps",
-    "2",
     "--shape-steps",
     "2",
     "--atom-steps",

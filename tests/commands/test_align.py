@@ -35,8 +35,8 @@ def write_xyz(path: Path, *conformers: Conformer) -> Path:
     return path
 
 
-def aligned(embedder, reference, *conformers, **options):
-    return align_block(embedder, References(reference), ConformerBlock.of(conformers), **options)
+def aligned(reference, *conformers, **options):
+    return align_block(References(reference), ConformerBlock.of(conformers), **options)
 
 
 def assert_stored_motion_leads_back(result) -> None:
@@ -48,9 +48,9 @@ def assert_stored_motion_leads_back(result) -> None:
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 11, 40])
-def test_copies_are_found_from_the_group_actions_alone(embedder, n):
+def test_copies_are_found_from_the_group_actions_alone(n):
     reference = random_conformer(n, n)
-    result = aligned(embedder, reference, *(moved(reference, seed) for seed in range(5)))
+    result = aligned(reference, *(moved(reference, seed) for seed in range(5)))
     assert result["rmsd_group_action"].max() < 1e-6
     assert result["rmsd"].max() < 1e-6
     assert result["rmsd_before"].min() > 0.5
@@ -60,30 +60,30 @@ def test_copies_are_found_from_the_group_actions_alone(embedder, n):
 
 
 @pytest.mark.parametrize("reference", SPECIAL)
-def test_copies_of_symmetric_conformers_are_found(embedder, reference):
-    result = aligned(embedder, reference, *(moved(reference, seed) for seed in range(5)))
+def test_copies_of_symmetric_conformers_are_found(reference):
+    result = aligned(reference, *(moved(reference, seed) for seed in range(5)))
     assert result["rmsd"].max() < 1e-6
     assert result["rmsd_group_action"].max() < 1e-6
     assert_stored_motion_leads_back(result)
 
 
-def test_noisy_copies_are_aligned_to_within_the_noise(embedder):
+def test_noisy_copies_are_aligned_to_within_the_noise():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.02, REFERENCE.position.shape)
     noisy = Conformer(REFERENCE.atomic_number, REFERENCE.position + noise)
-    result = aligned(embedder, REFERENCE, moved(noisy, 1))
+    result = aligned(REFERENCE, moved(noisy, 1))
     assert result["rmsd"][0] <= np.sqrt(np.square(noise).sum(axis=1).mean())
     assert_stored_motion_leads_back(result)
 
 
-def test_a_mirror_image_is_not_taken_for_a_copy(embedder):
-    result = aligned(embedder, REFERENCE, moved(mirrored(REFERENCE), 1), moved(REFERENCE, 2))
+def test_a_mirror_image_is_not_taken_for_a_copy():
+    result = aligned(REFERENCE, moved(mirrored(REFERENCE), 1), moved(REFERENCE, 2))
     assert result["rmsd"][0] > 0.1 > result["rmsd"][1]
 
 
-def test_other_formulas_are_refused_with_both_named(embedder):
+def test_other_formulas_are_refused_with_both_named():
     water = SPECIAL[0]
-    result = aligned(embedder, water, SPECIAL[1], moved(water, 0))
+    result = aligned(water, SPECIAL[1], moved(water, 0))
     assert len(result) == 1
     assert [r.reason for r in result.block.rejected] == [
         "formula CH4 differs from that of the reference, H2O"
@@ -235,9 +235,9 @@ def test_csv_holds_what_leads_back_to_the_input(tmp_path, model_path):
     assert summary.notes == ["matched 2 by atoms; 2 of 2 proven to be the least RMSD"]
 
 
-def test_a_mirror_image_is_reflected_on_request_and_the_motion_leads_to_its_mirror_image(embedder):
+def test_a_mirror_image_is_reflected_on_request_and_the_motion_leads_to_its_mirror_image():
     image = moved(mirrored(REFERENCE), 1)
-    result = aligned(embedder, REFERENCE, image, allow_reflection=True)
+    result = aligned(REFERENCE, image, allow_reflection=True)
     assert result["rmsd"][0] < 1e-6
     assert result["reflected"].tolist() == [1]
     back = result["aligned_position"] @ result["rotation"][0].T + result["translation"][0]
@@ -264,7 +264,7 @@ def test_unknown_ways_are_errors(tmp_path, sdf, model_path):
         molgiae.align(sdf, output=tmp_path / "out.sdf", model=model_path, to="last")
 
 
-def test_elements_the_model_does_not_know_are_aligned(embedder):
+def test_elements_the_model_does_not_know_are_aligned():
     c = random_conformer(8, 3, elements=(26, 78, 53))
-    result = aligned(embedder, c, moved(c, 1))
+    result = aligned(c, moved(c, 1))
     assert result["rmsd"][0] < 1e-6

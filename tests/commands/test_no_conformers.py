@@ -29,7 +29,7 @@ INPUTS = {
 }
 """Text of files: the records of all are refused, by the readers, by the model or for want of a title."""
 
-ONE_STEP = ["--steps", "1", "--frame-steps", "1", "--shape-steps", "1", "--atom-steps", "1"]
+ONE_STEP = ["--steps", "1", "--shape-steps", "1", "--atom-steps", "1"]
 PREDICT = ["predict", "PROPERTIES", "INPUT", "-o"]
 COMMANDS = [
     ["embed", "INPUT", "-m", "MODEL", "-o", "out.h5"],

@@ -14,7 +14,6 @@ import torch
 from typer.testing import CliRunner
 
 from molgiae import __version__, experiments
-from molgiae.canonical.cloud import Cloud
 from molgiae.cli import app
 from molgiae.errors import ConfigError
 from molgiae.experiments import EXPERIMENTS, digits, tetris
@@ -25,6 +24,7 @@ from molgiae.experiments.fitting import fit
 from molgiae.experiments.measures import parameters
 from molgiae.groups import Permutation
 from molgiae.model.autoencoder import GroupInvariantAutoencoder
+from molgiae.model.cloud import Cloud
 
 TINY_DIGITS = replace(
     digits.FAST,

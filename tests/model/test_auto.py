@@ -34,9 +34,7 @@ from molgiae.model.shipped import by_default, catalogue
 from tests.conformers import any_bonds, conformer, random_conformer
 from tests.data.molfiles import molecule, sdf_record
 
-SMALL = ModelConfig(
-    elements=(1, 6, 7, 8, 9), max_atoms=12, embedding_dim=8, width=16, layers=1, shape_dim=3, frame_width=0
-)
+SMALL = ModelConfig(elements=(1, 6, 7, 8, 9), max_atoms=12, embedding_dim=8, width=16, layers=1, shape_dim=3)
 SMALL_DOMAIN = Domain(
     elements=(1, 6, 7, 8),
     n_atoms=(2, 12),
@@ -359,10 +357,3 @@ class TestCommands:
         # the old one under another name is found by its digest
         (update / "old.safetensors").write_bytes((shipped / "small.safetensors").read_bytes())
         assert run("search", "a.xyz", "a.h5").exit_code == 0
-
-
-@pytest.mark.parametrize("name", shipping.shipped_names())
-def test_canonical_forms_do_not_depend_on_the_choice(name):
-    """A learned frame would make them differ from model to model."""
-    [model] = [model for model in catalogue() if model.name == name]
-    assert model.config.frame_width == 0

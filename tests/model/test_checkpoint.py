@@ -190,6 +190,19 @@ def test_every_format_version_is_read_or_refused():
                 load(str(path))
 
 
+def test_a_learned_frame_of_format_4_is_refused_by_name(path, tmp_path):
+    config = TINY.to_dict() | {"frame_width": 8}
+    framed = with_header(path, tmp_path / "framed.safetensors", format_version=4, config=config)
+    with pytest.raises(
+        CheckpointError, match="learned frame, which is no longer read; train the model again"
+    ):
+        load(str(framed))
+    none = with_header(
+        path, tmp_path / "none.safetensors", format_version=4, config=config | {"frame_width": 0}
+    )
+    assert load(str(none)).model.config == TINY
+
+
 def test_format_3_is_read_for_ever():
     """A file of molgiae 0.1.0; never write it anew."""
     found = load(str(FILES / "format-3.safetensors"))

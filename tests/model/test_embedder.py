@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from molgiae.canonical import forms
+from molgiae.canonical.forms import batches_by_size, canonical_forms
 from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.data.result import Result
 from molgiae.errors import ConfigError, ShapeError
-from molgiae.model import embedder as inference
-from molgiae.model.embedder import Embedder, Result, batches_by_size
+from molgiae.model.embedder import Embedder
 from molgiae.model.shipped import shipped_names
 from tests.conformers import conformer, mirrored, moved, random_conformer
 
@@ -111,7 +113,7 @@ def test_mirror_images_of_asymmetric_conformers_differ_those_of_planar_ones_do_n
 def test_convention_holds(embedder):
     conformers = [moved(c, m) for m, c in enumerate([*MIXED, *SPECIAL])]
     assert_convention(embedder.embed(conformers))
-    assert_convention(embedder.canonicalize(conformers))
+    assert_convention(canonical_forms(conformers))
 
 
 def test_convention_test_can_fail(embedder):
@@ -156,7 +158,8 @@ def test_conformers_without_meaning_are_refused(embedder, method):
         conformer([6, 0], [[0, 0, 0], [0, 0, 1.5]], title="dummy"),
         conformer([6, 1], [[0, 0, 0], [0, np.nan, 1.1]], title="nan"),
     ]
-    result = getattr(embedder, method)([bad[0], WATER, bad[1], METHANE, bad[2]])
+    compute = {"embed": embedder.embed, "canonicalize": canonical_forms}[method]
+    result = compute([bad[0], WATER, bad[1], METHANE, bad[2]])
     assert [(r.title, r.reason) for r in result.block.rejected] == [
         ("nothing", "no atoms"),
         ("dummy", "atom 2 has atomic number 0"),
@@ -187,16 +190,16 @@ def test_conformers_outside_of_the_training_data_are_flagged(embedder, strange, 
 def test_canonicalize_takes_every_element_and_size(embedder):
     heavy = conformer(list(range(1, 119)), random_conformer(118, 3).position)
     big = random_conformer(300, 4, elements=(6, 14, 79))
-    result = embedder.canonicalize([heavy, WATER, big])
+    result = canonical_forms([heavy, WATER, big])
     assert not result.block.rejected
     assert "embedding" not in result.columns
     assert_convention(result)
-    copies = embedder.canonicalize([moved(heavy, 1), moved(WATER, 2), moved(big, 3)])
+    copies = canonical_forms([moved(heavy, 1), moved(WATER, 2), moved(big, 3)])
     assert_allclose(copies["canonical_position"], result["canonical_position"], atol=1e-6)
 
 
 def test_nothing_gives_nothing(embedder):
-    for result in (embedder.embed([], reconstruct=True), embedder.canonicalize([])):
+    for result in (embedder.embed([], reconstruct=True), canonical_forms([])):
         assert len(result) == 0
         assert all(len(column) == 0 for column in result.columns.values())
     assert embedder.embed([])["embedding"].shape == (0, 8)
@@ -236,7 +239,7 @@ def test_reconstructions_follow_pose_and_order(embedder):
 
 @pytest.mark.parametrize("max_pairs", [1, 200, 10_000])
 def test_batches_hold_every_conformer_once_and_few_pairs(monkeypatch, max_pairs):
-    monkeypatch.setattr(inference, "MAX_PAIRS", max_pairs)
+    monkeypatch.setattr(forms, "MAX_PAIRS", max_pairs)
     sizes = np.random.default_rng(0).integers(1, 40, 50)
     batches = list(batches_by_size(sizes, 8))
     assert sorted(np.concatenate(batches).tolist()) == list(range(50))
@@ -247,7 +250,7 @@ def test_batches_hold_every_conformer_once_and_few_pairs(monkeypatch, max_pairs)
 
 def test_small_batches_for_large_conformers_do_not_change_results(embedder, monkeypatch):
     expected = embedder.embed(MIXED)
-    monkeypatch.setattr(inference, "MAX_PAIRS", 100)
+    monkeypatch.setattr(forms, "MAX_PAIRS", 100)
     assert_same(embedder.embed(MIXED), expected)
 
 
@@ -272,8 +275,8 @@ def test_cuda_that_is_not_there_is_an_error(model_path, monkeypatch):
 
 
 def test_encode_itself_refuses_too_many_atoms(embedder):
-    big = embedder.canonicalize([random_conformer(17, 0)])
-    from molgiae.canonical.cloud import pack  # noqa: PLC0415
+    big = canonical_forms([random_conformer(17, 0)])
+    from molgiae.model.cloud import pack  # noqa: PLC0415
 
     with pytest.raises(ShapeError, match="17 atoms, the model takes up to 16"):
         embedder.model.encode(pack(big.block.atomic_number, big.block.position, big.block.offset))

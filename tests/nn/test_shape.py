@@ -9,11 +9,10 @@ import torch
 from numpy.testing import assert_allclose
 from torch import Tensor
 
-from molgiae.canonical.cloud import Cloud
-from molgiae.canonical.order import graph_classes
 from molgiae.commands.embed import embed
 from molgiae.commands.search import search_columns
 from molgiae.data.hdf5.reader import EmbeddingFile
+from molgiae.model.cloud import Cloud
 from molgiae.nn.shape import ShapeEncoder
 from tests.geometries import mirrored, random_action, random_cloud, together
 
@@ -25,7 +24,7 @@ def shape() -> ShapeEncoder:
 
 
 def of(shape: ShapeEncoder, x: Cloud) -> Tensor:
-    return shape(x.z, x.pos, graph_classes(x.z, x.pos))
+    return shape(x.z, x.pos, torch.from_numpy(x.graph.classes))
 
 
 def peroxide(torsion: float) -> Cloud:
@@ -57,7 +56,7 @@ def test_small_displacements_move_it_little(shape):
         torch.randn(x.pos.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         * x.mask[..., None]
     )
-    classes = graph_classes(x.z, x.pos)
+    classes = torch.from_numpy(x.graph.classes)
     change = [shape(x.z, x.pos + s * step, classes) - shape(x.z, x.pos, classes) for s in (1e-4, 5e-5)]
     ratio = change[0].norm(dim=1) / change[1].norm(dim=1)
     assert ((ratio - 2).abs() < 0.1).all()

@@ -14,9 +14,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from torch import nn
 
-from molgiae.canonical.cloud import Cloud, pack
 from molgiae.commands.pretrain import held_out, pretrain, read_data
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.blocks import concatenate
@@ -27,6 +25,7 @@ from molgiae.errors import CheckpointError, ConfigError, MolgiaeError
 from molgiae.model import checkpoint
 from molgiae.model.architectures import ARCHITECTURES, build
 from molgiae.model.checkpoint import Checkpoint
+from molgiae.model.cloud import Cloud, pack
 from molgiae.model.domain import measure_domain
 from molgiae.model.embedder import Embedder
 from molgiae.model.header import sha256_of
@@ -46,12 +45,9 @@ MODEL = ModelConfig(
     embedding_dim=6,
     width=16,
     layers=1,
-    frame_width=8,
     shape_dim=2,
 )
-CONFIG = TrainConfig(
-    batch_size=8, steps=6, frame_steps=4, shape_steps=3, atom_steps=3, warmup_steps=2, learning_rate=3e-3
-)
+CONFIG = TrainConfig(batch_size=8, steps=6, shape_steps=3, atom_steps=3, warmup_steps=2, learning_rate=3e-3)
 DATA = Data(
     ConformerBlock.of([random_conformer(3 + seed % 7, seed) for seed in range(24)]),
     ConformerBlock.of([random_conformer(5, seed) for seed in range(100, 104)]),
@@ -93,7 +89,7 @@ def assert_equal_states(found: dict, expected: dict) -> None:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_some_steps_lower_the_loss(architecture, tmp_path):
-    config = replace(CONFIG, steps=90, frame_steps=10, distortion=0.0)
+    config = replace(CONFIG, steps=90, distortion=0.0)
     metrics = train(
         DATA, small(architecture), config, Run(tmp_path, evaluate_every=15, progress=False), False
     )
@@ -102,14 +98,6 @@ def test_some_steps_lower_the_loss(architecture, tmp_path):
     losses = [float(row["loss"]) for row in rows]
     assert losses[-1] < 0.9 * losses[0]
     assert (metrics["step"], metrics["complete"]) == (90, 1.0)
-
-
-def test_the_frame_learns_to_hold_still(tmp_path):
-    config = replace(CONFIG, steps=1, frame_steps=300)
-    train(DATA, MODEL, config, Run(tmp_path, evaluate_every=100, progress=False), False)
-    losses = [float(row["loss"]) for row in rows_of(tmp_path) if row["stage"] == "frame"]
-    assert len(losses) == 3
-    assert losses[-1] < losses[0] - 0.2
 
 
 def several_of_each() -> ConformerBlock:
@@ -127,7 +115,7 @@ def several_of_each() -> ConformerBlock:
 def test_distances_of_shape_parts_become_rmsds(tmp_path):
     """On conformers it has seen; that the network can learn it at all is what is shown here."""
     data = replace(DATA, train=several_of_each())
-    config = replace(CONFIG, steps=1, frame_steps=1, shape_steps=240, atom_steps=1, batch_size=32)
+    config = replace(CONFIG, steps=1, shape_steps=240, atom_steps=1, batch_size=32)
     trainer = pretrainer(
         build(replace(MODEL, embedding_dim=12, shape_dim=8)), data, config, Run(tmp_path, progress=False)
     )
@@ -217,13 +205,13 @@ def test_the_running_mean_follows_short_runs(tmp_path):
         assert (mean[name] - end).norm() <= 0.5 * (start[name] - end).norm(), name
 
 
-def test_frame_and_shape_part_stay_once_canonical_forms_were_made(tmp_path):
+def test_the_shape_part_stays_once_canonical_forms_were_made(tmp_path):
     trainer = pretrainer(build(MODEL), DATA, CONFIG, Run(tmp_path, evaluate_every=4, progress=False))
     trainer.run = replace(trainer.run, stop_after=0)
-    while trainer.stage < 2:
+    while trainer.stage < 1:
         trainer.fit()
     encoder = trainer.model.encoder
-    fixed = nn.ModuleDict({"frame": encoder.frame, "shape": encoder.shape})
+    fixed = encoder.shape
     before = {name: value.clone() for name, value in fixed.state_dict().items()}
     trainer.run = replace(trainer.run, stop_after=None)
     trainer.fit()
@@ -247,7 +235,7 @@ def test_a_run_in_sessions_of_one_step_ends_with_the_same_bits(architecture, tmp
         sessions += 1
         assert sessions < 20
     # with the last step of a stage comes the first of the next
-    assert sessions == (13 if architecture == "slots" else 6)
+    assert sessions == (10 if architecture == "slots" else 6)
     assert_equal_states(state_of(parts), state_of(whole_run))
     assert metrics["rmsd_mean"] == expected["rmsd_mean"]
     kept = [checkpoint.load(str(d / "model.safetensors")).model.state_dict() for d in (parts, whole_run)]
@@ -289,7 +277,7 @@ def test_more_steps_may_be_asked_for(tmp_path):
     train(DATA, MODEL, CONFIG, run, False)
     metrics = train(DATA, MODEL, replace(CONFIG, steps=9), run, resume=True)
     assert (metrics["step"], metrics["complete"]) == (9, 1.0)
-    assert [row["step"] for row in rows_of(tmp_path)] == ["4", "3", "3", "6", "9"]
+    assert [row["step"] for row in rows_of(tmp_path)] == ["3", "3", "6", "9"]
 
 
 @pytest.mark.parametrize(
@@ -556,8 +544,8 @@ import json, molgiae, molgiae.training
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.commands.pretrain import pretrain
 npz, xyz, out = sys.argv[1:]
-model = ModelConfig(max_atoms=9, embedding_dim=4, width=8, layers=1, frame_width=4, shape_dim=2)
-config = TrainConfig(batch_size=4, steps=2, frame_steps=2, shape_steps=2, atom_steps=2)
+model = ModelConfig(max_atoms=9, embedding_dim=4, width=8, layers=1, shape_dim=2)
+config = TrainConfig(batch_size=4, steps=2, shape_steps=2, atom_steps=2)
 print(json.dumps([pretrain([f], f"{out}/{k}", model, config)["complete"] for k, f in enumerate((npz, xyz))]))
 try:
     import rdkit

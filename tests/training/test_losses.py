@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from molgiae.canonical.cloud import Cloud
 from molgiae.matching import kabsch
+from molgiae.model.cloud import Cloud
 from molgiae.training.losses import DISTORTION, QUADRATIC, shape_loss
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from molgiae.canonical.bond_graph import BondGraph, bond_graph
+from molgiae.canonical.forms import padded
 from molgiae.errors import check_shape
 from molgiae.groups import SE3xSn
 from molgiae.tensors import AtomicNumbers, Mask, Points, Positions
@@ -48,6 +51,11 @@ class Cloud:
         """(B, 3) mean of the atoms of each conformer."""
         return self.pos.sum(dim=1) / self.mask.sum(dim=1, keepdim=True)
 
+    @property
+    def graph(self) -> BondGraph:
+        """The bond graph, found anew at every call."""
+        return bond_graph(as_numpy(self.z), as_numpy(self.pos.double()))
+
     def centered(self) -> Cloud:
         """The same conformers with their centroids at the origin; padding stays at 0."""
         return replace(self, pos=(self.pos - self.centroid[:, None]) * self.mask[..., None])
@@ -70,28 +78,10 @@ def pack(
     offset: NDArray[np.int64],
     isotope: NDArray[np.uint16] | None = None,
 ) -> Cloud:
-    """Compressed sparse rows to a padded batch.
-
-    Args:
-        atomic_number: (N,).
-        position: (N, 3) angstrom.
-        offset: (B + 1,) atoms of conformer b are ``offset[b]:offset[b + 1]``.
-        isotope: (N,) mass numbers, 0 for natural atoms; None for natural atoms alone.
-
-    Returns:
-        B conformers, padded to the largest, float64.
-    """
-    sizes = np.diff(offset)
-    mask = np.arange(sizes.max(initial=0)) < sizes[:, None]
-    z = np.zeros(mask.shape, dtype=np.int64)
-    pos = np.zeros((*mask.shape, 3))
-    atoms = slice(offset[0], offset[-1])
-    z[mask], pos[mask] = atomic_number[atoms], position[atoms]
-    if isotope is None or not isotope[atoms].any():
-        return Cloud(torch.from_numpy(z), torch.from_numpy(pos))
-    mass = np.zeros(mask.shape, dtype=np.int64)
-    mass[mask] = isotope[atoms]
-    return Cloud(torch.from_numpy(z), torch.from_numpy(pos), torch.from_numpy(mass))
+    """Return compressed sparse rows as a padded batch, float64; arguments as of `molgiae.canonical.forms.padded`."""
+    x = padded(atomic_number, position, offset, isotope)
+    isotopes = None if x.isotope is None else torch.from_numpy(x.isotope)
+    return Cloud(torch.from_numpy(x.z), torch.from_numpy(x.pos), isotopes)
 
 
 def batches(
@@ -100,3 +90,8 @@ def batches(
     """Compressed sparse rows, in order, as padded batches of a given size; arguments as of `pack`."""
     for start in range(0, len(offset) - 1, size):
         yield pack(atomic_number, position, offset[start : start + size + 1])
+
+
+def as_numpy(tensor: torch.Tensor) -> NDArray[Any]:
+    """Return the values of a tensor on any device, without its gradient."""
+    return np.asarray(tensor.detach().cpu().numpy())

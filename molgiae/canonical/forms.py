@@ -1,0 +1,158 @@
+"""Canonical forms of blocks of conformers, as columns of the HDF5 schema; they need no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.canonical.bond_graph import Bools, Floats, Ints, bond_graph
+from molgiae.canonical.group_action import Diagnosis, complete
+from molgiae.config import BATCH_SIZE
+from molgiae.data.blocks import as_block
+from molgiae.data.checks import reject_meaningless
+from molgiae.data.conformer import Conformer, ConformerBlock, rows_of
+from molgiae.data.hdf5.schema import SCHEMA
+from molgiae.data.result import Columns, Result
+
+MAX_PAIRS = 1 << 20
+"""Pairs of atoms in a batch, whose distances are held at once; large conformers go in smaller batches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Padded:
+    """B conformers of up to n atoms in padded arrays.
+
+    Attributes:
+        z: (B, n) atomic numbers; 0 marks padding, at the end of a row.
+        pos: (B, n, 3) angstrom, 0 where padded.
+        isotope: (B, n) mass numbers, 0 for natural atoms and padding; None where all atoms are natural.
+    """
+
+    z: Ints
+    pos: Floats
+    isotope: Ints | None
+
+    @property
+    def mask(self) -> Bools:
+        """(B, n) true for atoms."""
+        return self.z > 0
+
+
+def padded(
+    atomic_number: NDArray[np.uint8],
+    position: Floats,
+    offset: Ints,
+    isotope: NDArray[np.uint16] | None = None,
+) -> Padded:
+    """Return compressed sparse rows as padded arrays.
+
+    Args:
+        atomic_number: (N,).
+        position: (N, 3) angstrom.
+        offset: (B + 1,) atoms of conformer b are ``offset[b]:offset[b + 1]``.
+        isotope: (N,) mass numbers, 0 for natural atoms; None for natural atoms alone.
+    """
+    sizes = np.diff(offset)
+    mask = np.arange(sizes.max(initial=0)) < sizes[:, None]
+    z, pos = np.zeros(mask.shape, dtype=np.int64), np.zeros((*mask.shape, 3))
+    atoms = slice(offset[0], offset[-1])
+    z[mask], pos[mask] = atomic_number[atoms], position[atoms]
+    if isotope is None or not isotope[atoms].any():
+        return Padded(z, pos, None)
+    mass = np.zeros(mask.shape, dtype=np.int64)
+    mass[mask] = isotope[atoms]
+    return Padded(z, pos, mass)
+
+
+def batches_by_size(sizes: Ints, batch_size: int) -> Iterator[Ints]:
+    """Yield indices of conformers in batches of similar size, none of several with more than `MAX_PAIRS` pairs.
+
+    Args:
+        sizes: (M,) atoms of each conformer.
+        batch_size: most conformers in a batch.
+    """
+    by_size = np.argsort(sizes, kind="stable")
+    start = 0
+    while start < len(sizes):
+        stop = min(start + batch_size, len(sizes))
+        while stop > start + 1 and (stop - start) * int(sizes[by_size[stop - 1]]) ** 2 > MAX_PAIRS:
+            stop = start + (stop - start) // 2
+        yield by_size[start:stop]
+        start = stop
+
+
+def canonical_forms(conformers: ConformerBlock | Iterable[Conformer], batch_size: int = BATCH_SIZE) -> Result:
+    """Return group action and canonical form of every conformer, of any elements and size."""
+    block = reject_meaningless(as_block(conformers))
+    forms = FormColumns(block)
+    for chosen in batches_by_size(block.n_atoms, batch_size):
+        part = block.take(chosen)
+        x = padded(part.atomic_number, part.position, part.offset, part.isotope)
+        origin = x.pos.sum(axis=1) / x.mask.sum(axis=1, keepdims=True)
+        pos = (x.pos - origin[:, None]) * x.mask[..., None]
+        found = complete(x.z, pos, bond_graph(x.z, pos), isotope=x.isotope)
+        first, second = found.vectors[:, 0], found.vectors[:, 1]
+        rotation = np.stack([first, second, np.cross(first, second)], axis=2)
+        order = found.scores.argsort(axis=1, kind="stable")
+        canonical = np.take_along_axis(pos @ rotation, order[..., None], axis=1)
+        forms.fill(chosen, x.mask, rotation, origin, order, canonical, found.diagnosis)
+    return Result(block, forms.columns)
+
+
+class FormColumns:
+    """The columns of group actions and canonical forms, filled batch by batch.
+
+    Args:
+        block: the conformers.
+    """
+
+    def __init__(self, block: ConformerBlock) -> None:
+        self._block = block
+        conformers, atoms = len(block), len(block.atomic_number)
+        self.columns: Columns = {
+            "rotation": np.empty((conformers, 3, 3)),
+            "translation": np.empty((conformers, 3)),
+            "permutation": np.empty(atoms, dtype=np.int32),
+            "canonical_position": np.empty((atoms, 3)),
+            "pose_defined": np.empty(conformers, dtype="S4"),
+            "order_defined": np.empty(conformers, dtype=np.uint8),
+            "symmetry_number": np.empty(conformers, dtype=np.int32),
+            "point_group": np.empty(conformers, dtype=SCHEMA["point_group"].dtype),
+            "stability": np.empty(conformers),
+        }
+
+    def fill(
+        self,
+        chosen: Ints,
+        mask: Bools,
+        rotation: Floats,
+        translation: Floats,
+        order: Ints,
+        canonical: Floats,
+        diagnosis: Diagnosis,
+    ) -> None:
+        """Write a batch to its rows.
+
+        Args:
+            chosen: (B,) indices of the conformers.
+            mask: (B, n) true for atoms.
+            rotation: (B, 3, 3) from the canonical form to the conformer.
+            translation: (B, 3) angstrom.
+            order: (B, n) atom of the conformer at each place of the canonical form.
+            canonical: (B, n, 3) angstrom, the canonical form.
+            diagnosis: of the batch.
+        """
+        rows = self.rows(chosen)
+        self.columns["rotation"][chosen] = rotation
+        self.columns["translation"][chosen] = translation
+        self.columns["permutation"][rows] = order[mask]
+        self.columns["canonical_position"][rows] = canonical[mask]
+        for name in ("pose_defined", "order_defined", "symmetry_number", "point_group", "stability"):
+            self.columns[name][chosen] = getattr(diagnosis, name)
+
+    def rows(self, chosen: Ints) -> Ints:
+        """Return the rows of the atoms of these conformers."""
+        return rows_of(self._block.offset[chosen], self._block.n_atoms[chosen])
