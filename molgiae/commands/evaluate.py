@@ -329,11 +329,7 @@ def _about(study: Study, result: Result, data: str) -> Figures:
 
 
 def read_data(data: Data, split: str | None = None) -> ConformerBlock:
-    """Return all conformers of a file, or the block as it is.
-
-    Args:
-        data: npz, SDF, XYZ or HDF5 file, or a block.
-        split: of data that have splits, None for all of it; ignored for others.
+    """Return all conformers of a file, those of one split where it has any, or the block as it is.
 
     Raises:
         MolgiaeError: if it cannot be read.

@@ -37,11 +37,9 @@ BOHR = 0.529177210903
 
 @dataclass(frozen=True)
 class Panel:
-    """Descriptors of the same conformers.
+    """Descriptors of the same conformers, by name.
 
-    Attributes:
-        embed: what the model says of a block; every conformer must be accepted.
-        descriptors: name to descriptor.
+    `embed` is what the model says of a block; it must accept every conformer.
     """
 
     embed: Callable[[ConformerBlock], Result]
@@ -100,11 +98,7 @@ def soap(result: Result) -> Floats:
 
 
 def baselines(untrained: Embedder) -> dict[str, Descriptor]:
-    """Return name to descriptor, SOAP among them where its package is installed.
-
-    Args:
-        untrained: the model with random weights.
-    """
+    """Return name to descriptor, with the random weights of an untrained model, and SOAP where it is installed."""
     return {
         RANDOM_WEIGHTS: lambda result: embedding(untrained.embed(result.block)),
         "sorted distances": sorted_distances,

@@ -76,12 +76,8 @@ def symmetry_corrected_rmsd(
 ) -> Floats:
     """Return (K,) symmetry-corrected RMSD over proper motions, angstrom; nan where bonds differ.
 
-    Args:
-        block: M conformers.
-        pairs: (K, 2) places in the block, one formula each.
-        match: "bonds" over the symmetries of the bond graph, "atoms" over all matchings within elements (the least
-            of many starts, an upper bound).
-        track: progress.
+    `pairs` (K, 2) are places in the block, one formula each. `match` is "bonds", over the symmetries of the bond
+    graph, or "atoms", over all matchings within elements: the least of many starts, an upper bound.
     """
     rmsd = np.empty(len(pairs))
     for start in track(range(0, len(pairs), PAIRS_AT_A_TIME)):
@@ -97,16 +93,9 @@ def fidelity(
 ) -> dict[str, Figures]:
     """Return the rank correlation of distances of embeddings with symmetry-corrected RMSD.
 
-    Args:
-        panel: descriptors to compare.
-        block: M conformers.
-        pairs: (K, 2) places of conformers of one formula; those without an RMSD are left out.
-        match: see `symmetry_corrected_rmsd`.
-        track: progress.
-
-    Returns:
-        for each descriptor `pairs`, `rmsd_median` of the pairs, `spearman` over all pairs, and `spearman_each`,
-        the mean over molecules with at least `MIN_PAIRS_OF_MOLECULE` pairs of their own; None where undefined.
+    Pairs (K, 2) without an RMSD are left out. For each descriptor `pairs`, their `rmsd_median`, `spearman` over all,
+    and `spearman_each`, the mean over molecules with at least `MIN_PAIRS_OF_MOLECULE` pairs of their own; None where
+    undefined.
     """
     rmsd = symmetry_corrected_rmsd(block, pairs, match=match, track=track)
     pairs, rmsd = pairs[np.isfinite(rmsd)], rmsd[np.isfinite(rmsd)]
@@ -137,13 +126,8 @@ def rank_correlation(first: Floats, second: Floats) -> float | None:
 def neighbours(panel: Panel, block: ConformerBlock) -> dict[str, Figures]:
     """Return how often the nearest other embedding is one of the same molecule.
 
-    Args:
-        panel: descriptors to compare.
-        block: M conformers, several of each title.
-
-    Returns:
-        for each descriptor `gallery` (M), `queries` (conformers whose molecule has another one) and `same`, the
-        share of queries whose nearest neighbour is of the same title.
+    For each descriptor `gallery` (M), `queries` (conformers whose molecule has another one) and `same`, the share of
+    queries whose nearest neighbour is of the same title.
     """
     _, molecule = np.unique([str(name) for name in names_of(block)], return_inverse=True)
     queries = np.bincount(molecule)[molecule] > 1

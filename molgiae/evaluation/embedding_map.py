@@ -41,17 +41,10 @@ class Colour:
 
 
 def embedding_map(embedding: Floats, block: ConformerBlock, colour: Colour | None, seed: int) -> Figures:
-    """Return a point for each conformer.
+    """Return a point for each of M conformers with embeddings (M, D).
 
-    Args:
-        embedding: (M, D).
-        block: M conformers.
-        colour: None for none.
-        seed: of t-SNE.
-
-    Returns:
-        `method`, "t-SNE" or, of few numbers, "principal components"; `x` and `y`; `hetero`, the share of atoms
-        other than carbon among those other than hydrogen; `colour` and `colour_label` if there is one.
+    `method` is "t-SNE" or, of few numbers, "principal components"; `x` and `y`; `hetero`, the share of atoms other
+    than carbon among those other than hydrogen; `colour` and `colour_label` if there is one.
     """
     if min(embedding.shape) > 3:
         method, place = "t-SNE", tsne(torch.from_numpy(embedding), seed)
@@ -86,9 +79,8 @@ def tsne(embedding: Tensor, seed: int) -> NDArray[np.float32]:
 def read_colour(path: str | os.PathLike[str], name: str | None) -> Colour | None:
     """Return a property of all conformers of a file; extensive ones per atom, less that of the free atoms.
 
-    Args:
-        path: as `molgiae.properties.labels.read_labelled` takes it.
-        name: a target of `properties.targets`, or a column; None for `DEFAULT_COLOUR` of npz files that have it.
+    `name` is a target of `molgiae.properties.targets` or a column; None for `DEFAULT_COLOUR` of npz files that have
+    it.
 
     Raises:
         ConfigError: if what is named is not there.

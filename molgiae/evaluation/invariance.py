@@ -38,13 +38,7 @@ def relative_change(before: Floats, after: Floats) -> Floats:
 
 
 def random_copies(block: ConformerBlock, reach: float, rng: np.random.Generator) -> ConformerBlock:
-    """Return every conformer turned, shifted and with its atoms shuffled, by uniformly random g of SE(3) x S_n.
-
-    Args:
-        block: M conformers.
-        reach: longest translation, angstrom.
-        rng: of g.
-    """
+    """Return every conformer under a random g of SE(3) x S_n: turned, shifted by up to `reach` angstrom, shuffled."""
     sizes = block.n_atoms
     owner = np.repeat(np.arange(len(block)), sizes)
     order = np.lexsort((rng.random(len(owner)), owner))
@@ -60,19 +54,10 @@ def random_copies(block: ConformerBlock, reach: float, rng: np.random.Generator)
 def invariance(
     panel: Panel, block: ConformerBlock, *, pairs: int, reach: float, seed: int, track: Track = iter
 ) -> dict[str, Figures]:
-    """Return the relative change of embeddings under random g.
+    """Return the relative change of embeddings under `pairs` random g for each of M conformers, as of `random_copies`.
 
-    Args:
-        panel: descriptors to compare.
-        block: M conformers.
-        pairs: group elements for each conformer.
-        reach: longest translation, angstrom.
-        seed: of g.
-        track: progress.
-
-    Returns:
-        for each descriptor, `pairs`, `change_max`, `change_median`, `exact_share` (changes up to `MAX_ROUND_OFF`) and
-        `worst`, the title of the conformer that changes most.
+    For each descriptor `pairs`, `change_max`, `change_median`, `exact_share` (changes up to `MAX_ROUND_OFF`) and
+    `worst`, the title of the conformer that changes most.
     """
     rng = np.random.default_rng(seed)
     _, reference = panel(block)
@@ -102,14 +87,8 @@ def batch_effect(
 ) -> Figures:
     """Return the change of embeddings (M, D) with batch size and batch mates, and from one call to the next.
 
-    Args:
-        embed: the embedding.
-        embed_otherwise: the same with another batch size.
-        block: M conformers.
-        seed: of the order in which the second gets them.
-
-    Returns:
-        `batch_change_max`, relative, and `repeat_is_bitwise_equal`.
+    `embed_otherwise` has another batch size, and gets the conformers in another order. `batch_change_max` is
+    relative, and `repeat_is_bitwise_equal` says whether the same input twice gives the same bits.
     """
     first, again = embed(block), embed(block)
     order = np.random.default_rng(seed).permutation(len(block))
@@ -126,23 +105,15 @@ def mirror_images(
 ) -> dict[str, Figures]:
     """Return whether mirror images of chiral conformers are told apart, and achiral ones equal theirs.
 
-    Chirality is decided by superposing a conformer on its mirror image, independently of the embedding. As
-    every start ends in a local optimum, a few achiral conformers of high symmetry may pass for chiral. A mirror
-    image that is nearly the conformer itself is a small displacement, so an embedding that jumps does so here too;
-    the share of those equal to theirs up to `MAX_ROUNDED_RMSD` tells the two apart.
+    Chirality is decided by superposing a conformer on its mirror image, independently of the embedding. As every
+    start ends in a local optimum, a few achiral conformers of high symmetry may pass for chiral. A mirror image that
+    is nearly the conformer itself is a small displacement, so an embedding that jumps does so here too; the share of
+    those equal to theirs up to `MAX_ROUNDED_RMSD` tells the two apart.
 
-    Args:
-        panel: descriptors to compare.
-        block: M conformers.
-        seed: of the starts.
-        track: progress.
-
-    Returns:
-        for each descriptor the numbers `chiral`, `achiral` and `borderline` of conformers; `chiral_differ`, the
-        share of chiral ones whose relative change exceeds round-off (`MAX_ROUND_OFF`); and, in units of the
-        typical distance of two conformers, `different_share` of all, `chiral_told_apart`, `achiral_equal`,
-        `rounded_equal`, `chiral_median` and `achiral_median` distance from the mirror image; None
-        where there are no such conformers.
+    For each descriptor the numbers `chiral`, `achiral` and `borderline` of conformers; `chiral_differ`, the share of
+    chiral ones whose relative change exceeds `MAX_ROUND_OFF`; and, in units of the typical distance of two
+    conformers, `different_share` of all, `chiral_told_apart`, `achiral_equal`, `rounded_equal`, `chiral_median` and
+    `achiral_median` distance from the mirror image; None where there are no such conformers.
     """
     mirrored = with_atoms(block, block.position * np.array([1.0, 1.0, -1.0]))
     result, values = panel(block)

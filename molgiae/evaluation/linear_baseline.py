@@ -18,14 +18,10 @@ from molgiae.model.cloud import pack
 
 
 def in_inertial_frame(z: NDArray[np.integer], pos: Floats) -> Floats:
-    """Return coordinates in the frame of the principal axes.
+    """Return coordinates (M, n, 3), angstrom, in the frame of their principal axes; z is 0 for padding.
 
-    Axes are the eigenvectors of the covariance weighted by atomic number, largest spread first; the first two
-    point to where the weighted third moment is positive, the third is their cross product.
-
-    Args:
-        z: (M, n) atomic numbers, 0 for padding.
-        pos: (M, n, 3) angstrom, about the origin that stays.
+    Axes are the eigenvectors of the covariance weighted by atomic number, largest spread first; the first two point
+    to where the weighted third moment is positive, the third is their cross product.
     """
     weight = z[:, :, None].astype(np.float64)
     axes = np.linalg.eigh(np.einsum("bni,bnj->bij", weight * pos, pos))[1][:, :, ::-1]
@@ -36,14 +32,9 @@ def in_inertial_frame(z: NDArray[np.integer], pos: Floats) -> Floats:
 
 
 def inertial_coordinates(block: ConformerBlock, slots: int) -> Floats:
-    """Return flattened coordinates in the inertial frame, heavy elements first, then by x, y, z.
+    """Return (M, 3 S) flattened coordinates in the inertial frame, angstrom, heavy elements first, then by x, y, z.
 
-    Args:
-        block: M conformers.
-        slots: S, atoms of the largest conformer.
-
-    Returns:
-        (M, 3 S) angstrom, 0 beyond the last atom.
+    They are 0 beyond the last atom, for S `slots`.
     """
     x = pack(block.atomic_number, block.position, block.offset)
     turned = in_inertial_frame(x.z.numpy(), x.centered().pos.numpy())
@@ -55,15 +46,9 @@ def inertial_coordinates(block: ConformerBlock, slots: int) -> Floats:
 def linear_baseline(
     train: ConformerBlock, test: ConformerBlock, dimensions: Iterable[int]
 ) -> dict[str, dict[str, float]]:
-    """Return the all-atom RMSD of the baseline.
+    """Return mean, median and 99th percentile of the RMSD, angstrom, for each size of the code, as text.
 
-    Args:
-        train: conformers that the components are fitted to.
-        test: conformers that are compressed.
-        dimensions: sizes of the code.
-
-    Returns:
-        for each size, as text, mean, median and 99th percentile of the RMSD in angstrom.
+    Principal components are fitted to `train`; conformers of `test` are compressed to so many.
     """
     slots = int(max(train.n_atoms.max(), test.n_atoms.max()))
     known, rows = inertial_coordinates(train, slots), inertial_coordinates(test, slots)

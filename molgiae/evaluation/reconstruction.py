@@ -30,20 +30,14 @@ SIZES_IN_A_ROW = 10
 def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = iter) -> Figures:
     """Reconstruct every conformer and compare.
 
-    As predicted: the group action of the conformer puts the decoded canonical element into its pose and order,
-    and atom i is compared with the slot it was given, whatever element that slot predicts. As solved: from
-    there, slots are assigned anew to the atoms of the element of the atom they were given, and superposed by a
-    proper Kabsch rotation, in turn until nothing changes; this never uses the predicted elements either.
+    As predicted: the group action of the conformer puts the decoded canonical element into its pose and order, and
+    atom i is compared with the slot it was given, whatever element that slot predicts. As solved: from there, slots
+    are assigned anew to the atoms of the element of the atom they were given, and superposed by a proper Kabsch
+    rotation, in turn until nothing changes; this never uses the predicted elements either.
 
-    Args:
-        embedder: the model.
-        block: M conformers it accepts.
-        track: progress.
-
-    Returns:
-        the summary of `training.metrics.Reconstruction`; with the prefix ``solved_`` the same of the solved RMSD;
-        `by_atoms` and `by_element`; `worst`, the conformers with the largest RMSD, and their coordinates; `series`,
-        both RMSD (angstrom) and n_atoms of each.
+    Returned are the summary of `training.metrics.Reconstruction`; with the prefix ``solved_`` the same of the solved
+    RMSD; `by_atoms` and `by_element`; `worst`, the conformers with the largest RMSD, and their coordinates; `series`,
+    both RMSD (angstrom) and n_atoms of each.
     """
     result = embedder.embed(block, reconstruct=True)
     right = result["reconstructed_atomic_number"] == block.atomic_number
@@ -85,16 +79,10 @@ def by_atoms(predicted: Reconstruction, solved: Reconstruction) -> dict[str, Fig
 
 
 def by_element(result: Result, predicted: Reconstruction) -> dict[str, Figures]:
-    """Return the figures of the atoms of each element, and of the conformers that have such.
+    """Return the figures of the atoms of each element, and of the conformers that have such, by atomic number.
 
-    Args:
-        result: with reconstruction, M conformers.
-        predicted: the same.
-
-    Returns:
-        for each symbol, by atomic number, `conformers` that have the element, their `rmsd_mean` and
-        `formula_accuracy`; of its `atoms` the root mean square `displacement` as predicted, angstrom, and
-        `type_accuracy`.
+    For each symbol `conformers` that have the element, their `rmsd_mean` and `formula_accuracy`; of its `atoms` the
+    root mean square `displacement` as predicted, angstrom, and `type_accuracy`.
     """
     block = result.block
     owner = np.repeat(np.arange(len(block)), block.n_atoms)
@@ -171,11 +159,7 @@ def canonical_reconstruction(result: Result) -> Figures:
 def throughput(embedder: Embedder, block: ConformerBlock, size: int, *, track: Track = iter) -> Figures:
     """Return conformers per second of the model alone, eta and psi: no files, no packing; the best of `REPEATS`.
 
-    Args:
-        embedder: the model, its device and batch size.
-        block: conformers it accepts.
-        size: how many to time; the block is cut or repeated.
-        track: progress.
+    The block is cut or repeated to `size` conformers.
     """
     chosen = np.resize(np.arange(len(block)), size)
     part = block.take(chosen[np.argsort(block.n_atoms[chosen], kind="stable")])

@@ -28,21 +28,12 @@ def smoothness(
     seed: int,
     track: Track = iter,
 ) -> dict[str, Figures]:
-    """Return the change of embeddings when every coordinate of every atom gets Gaussian noise.
+    """Return the change of embeddings when every coordinate of every atom gets Gaussian noise of `sigmas`, angstrom.
 
-    Args:
-        panel: descriptors to compare.
-        block: M conformers.
-        sigmas: standard deviations of the noise, angstrom.
-        framed: descriptors made from the canonical form of the panel, whose jumps it may explain.
-        seed: of the noise.
-        track: progress.
-
-    Returns:
-        for each descriptor and each sigma, as text: `change_median`, `change_p99` and `change_max` in units of
-        the typical distance, and `jumps`, the share of changes above `MIN_JUMP`. For those in `framed` this is
-        the sum of `jumps_frame`, where the canonical frame turned by more than `MIN_TURN`, else `jumps_order`, where
-        the canonical order changed, and `jumps_other`.
+    For each descriptor and each sigma, as text: `change_median`, `change_p99` and `change_max` in units of the
+    typical distance, and `jumps`, the share of changes above `MIN_JUMP`. For those in `framed`, made from the
+    canonical form of the panel, this is the sum of `jumps_frame`, where the canonical frame turned by more than
+    `MIN_TURN`, else `jumps_order`, where the canonical order changed, and `jumps_other`.
     """
     rng = np.random.default_rng(seed)
     result, reference = panel(block)

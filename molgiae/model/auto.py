@@ -93,12 +93,7 @@ class Choice:
 
 
 class Watch:
-    """A choice made by a look, and whether the conformers that follow bear it out.
-
-    Args:
-        choice: made by a look.
-        candidates: the models it was made of.
-    """
+    """A choice made by a look, and whether the conformers that follow bear it out."""
 
     def __init__(self, choice: Choice, candidates: Sequence[ShippedModel]) -> None:
         self.choice = choice
@@ -139,16 +134,9 @@ def choose(conformers: ConformerBlock | Iterable[Conformer]) -> Choice:
 def choose_by_look(
     blocks: Iterable[ConformerBlock], inputs: Sequence[str], format: str | None = None
 ) -> tuple[Watch, Iterator[ConformerBlock]]:
-    """Return the shipped model for a stream, and the same stream.
+    """Return the shipped model for a stream of conformers read from inputs, and the same stream.
 
-    Args:
-        blocks: of conformers, read from the inputs.
-        inputs: files, directories and ``-``.
-        format: of structure files; None to go by name and content.
-
-    Returns:
-        the choice, and all of the blocks. An error in reading those that were looked at is raised when it is the
-        turn of the block where it occurred.
+    An error in reading blocks that were looked at is raised when it is the turn of the block where it occurred.
 
     Raises:
         CheckpointError: if no model is shipped, or one is damaged.

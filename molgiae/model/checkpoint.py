@@ -105,16 +105,12 @@ def load(name: str) -> Checkpoint:
 
 
 def with_weights(path: Path, make: Callable[[], Model]) -> Model:
-    """Return a model, ready for inference, with the weights of a file.
+    """Return a model, ready for inference, with the weights of a checkpoint.
 
     Names, types and shapes are compared before the model takes any memory: a header can ask for any size.
 
-    Args:
-        path: of a checkpoint.
-        make: makes the model, with any weights.
-
     Raises:
-        CheckpointError: if the weights are not those of the model, or not finite numbers of a size that can be.
+        CheckpointError: if the weights are not those of the model, or not finite numbers.
     """
     misfit = "weights and configuration do not fit"
     with torch.device("meta"):

@@ -82,13 +82,7 @@ def radii(block: ConformerBlock) -> NDArray[np.float64]:
 
 
 class Judged:
-    """Conformers, and what the rules of a domain look at.
-
-    Args:
-        domain: of a model.
-        block: M conformers.
-        bonding: their bonds, where these are known already.
-    """
+    """Conformers, and what the rules of a domain look at; their bonds are given where they are known already."""
 
     def __init__(self, domain: Domain, block: ConformerBlock, bonding: Bonding | None = None) -> None:
         self.domain, self.block, self._bonding = domain, block, bonding
@@ -272,10 +266,6 @@ def domain_reasons(domain: Domain, block: ConformerBlock) -> NDArray[np.object_]
     """Return (M,) why conformers are outside of a domain: ``RULE: what was found``, empty for those inside.
 
     Of several reasons the first is given: `UNITS`, then those of `COMPOSITION`, then those of `GEOMETRY`.
-
-    Args:
-        domain: of a model.
-        block: M conformers.
     """
     reasons = np.full(len(block), "", dtype=object)
     if not len(block):
@@ -297,10 +287,7 @@ def rule_of(reason: str) -> str:
 def in_domain(domain: Domain, block: ConformerBlock, bonding: Bonding | None = None) -> Mask:
     """Return (M,) whether elements, size, charge, bonds and extent are within those of the training data.
 
-    Args:
-        domain: of a model.
-        block: M conformers.
-        bonding: their bonds, where these are known already.
+    The bonds are given where they are known already.
     """
     return _none_broken((*COMPOSITION, *GEOMETRY), Judged(domain, block, bonding))
 

@@ -74,12 +74,8 @@ def header_text(kind: Kind, header: dict[str, Any]) -> dict[str, str]:
 def read_header(path: Path, kind: Kind | None = Kind.AUTOENCODER) -> dict[str, Any]:
     """Return the header of a checkpoint, upgraded to the current format, without reading weights.
 
-    Args:
-        path: of the file.
-        kind: that it has to be of; None for any.
-
     Raises:
-        CheckpointError: if the file is not a molgiae checkpoint of this kind or is newer than this molgiae.
+        CheckpointError: if the file is not a molgiae checkpoint of the kind (None: any), or newer than molgiae.
     """
     try:
         with safe_open(path, framework="np") as file:

@@ -138,13 +138,7 @@ def project(name: str, z: Tensor, group: LatentGroup) -> Tensor:
 
 
 def aligned(reference: Tensor, z: Tensor, group: LatentGroup) -> Tensor:
-    """Return the g z that is nearest to a reference.
-
-    Args:
-        reference: (V, d), or (B, V, d) for one each.
-        z: (B, V, d).
-        group: that acts on z.
-    """
+    """Return the g z (B, V, d) that is nearest to a reference, (V, d) or (B, V, d) for one each."""
     if issubclass(group, Permutation):
         return torch.stack(
             [row[_matching(of_row, row)] for of_row, row in zip(reference.expand_as(z), z, strict=True)]
@@ -159,15 +153,9 @@ def aligned(reference: Tensor, z: Tensor, group: LatentGroup) -> Tensor:
 
 
 def overlap(reference: Tensor, z: Tensor, group: LatentGroup) -> Tensor:
-    """Return the largest product of a reference with any g z: max over g of <w, g z> (Cahill et al. 2022).
+    """Return (...,) the largest product of a reference with any g z: max over g of <w, g z> (Cahill et al. 2022).
 
-    Args:
-        reference: (..., V, d), broadcast with z.
-        z: (..., V, d).
-        group: that acts on z.
-
-    Returns:
-        (...,).
+    Both are (..., V, d), broadcast with each other.
     """
     if issubclass(group, Permutation):
         first, second = torch.broadcast_tensors(reference, z)
@@ -184,16 +172,7 @@ def overlap(reference: Tensor, z: Tensor, group: LatentGroup) -> Tensor:
 
 
 def orbit_distance(first: Tensor, second: Tensor, group: LatentGroup) -> Tensor:
-    """Return the distance of two orbits, min over g of |z - g z'|, exactly.
-
-    Args:
-        first: (..., V, d).
-        second: (..., V, d), broadcast with the first.
-        group: that acts on both.
-
-    Returns:
-        (...,).
-    """
+    """Return (...,) the distance of two orbits, min over g of |z - g z'|, exactly; z and z' are (..., V, d)."""
     first, second = first.double(), second.double()
     squares = first.square().sum(dim=(-2, -1)) + second.square().sum(dim=(-2, -1))
     return (squares - 2 * overlap(first, second, group)).clamp_min(0).sqrt()

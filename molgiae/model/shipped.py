@@ -25,9 +25,7 @@ def shipped_names() -> list[str]:
 def locate(name: str, kind: Kind = Kind.AUTOENCODER) -> Path:
     """Return the file of a shipped model, by name, or of any other, by path or the directory of its run.
 
-    Args:
-        name: or path.
-        kind: that is wanted; decides what the error says.
+    The kind that is wanted decides what the error says.
 
     Raises:
         CheckpointError: if there is no such file.
@@ -54,15 +52,7 @@ def locate(name: str, kind: Kind = Kind.AUTOENCODER) -> Path:
 
 @dataclass(frozen=True)
 class ShippedModel:
-    """A model of the folder `molgiae.pretrained`.
-
-    Attributes:
-        name: of the model.
-        path: of its weights.
-        config: network.
-        domain: what it was trained on.
-        provenance: data, seed, steps.
-    """
+    """A model of the folder `molgiae.pretrained`, its weights not loaded."""
 
     name: str
     path: Path
@@ -108,8 +98,7 @@ def catalogue() -> list[ShippedModel]:
 def by_default(models: list[ShippedModel]) -> list[ShippedModel]:
     """Return, of models for the same elements and sizes, the one with most dimensions; others are used on request.
 
-    Args:
-        models: smallest first, as from `catalogue`.
+    Models are given and returned smallest first, as from `catalogue`.
     """
     # a later model of the same domain has more dimensions and takes the place of the former
     return list({(model.domain.elements, model.domain.n_atoms): model for model in models}.values())
