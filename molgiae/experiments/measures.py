@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from molgiae.experiments.labelled import Labelled
 
 
 def parameters(model: nn.Module) -> int:
@@ -29,18 +29,11 @@ def relative_change(after: Tensor, before: Tensor) -> Tensor:
     return (after - before).norm(dim=1) / before.norm(dim=1)
 
 
-def knn_accuracy(
-    known: Tensor, labels: NDArray[np.uint8], asked: Tensor, truth: NDArray[np.uint8], neighbours: int
-) -> float:
-    """Return the share of embeddings whose nearest known ones, by vote, have their label; ties go to the lowest label.
+def knn_accuracy(known: Labelled, asked: Labelled, neighbours: int) -> float:
+    """Return the share of embeddings (M, D) whose nearest known ones (K, D), by vote, have their label.
 
-    Args:
-        known: (K, D) embeddings, Euclidean.
-        labels: (K,) of these.
-        asked: (M, D) embeddings.
-        truth: (M,) their labels.
-        neighbours: that vote.
+    Of labels with as many votes the lowest wins.
     """
-    nearest = torch.cdist(asked, known).topk(neighbours, dim=1, largest=False).indices
-    votes = torch.from_numpy(labels).long()[nearest.cpu()].mode(dim=1).values
-    return float((votes.numpy() == truth).mean())
+    nearest = torch.cdist(asked.x, known.x).topk(neighbours, dim=1, largest=False).indices
+    votes = torch.from_numpy(known.label).long()[nearest.cpu()].mode(dim=1).values
+    return float((votes.numpy() == asked.label).mean())

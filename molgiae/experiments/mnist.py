@@ -231,7 +231,7 @@ def measured(
     return torch.cat(embeddings), squares / picture.numel()
 
 
-def accuracy(embedding: Tensor, label: Labels, config: Config, seed: int) -> dict[str, float]:
+def accuracy(embedded: Labelled, config: Config, seed: int) -> dict[str, float]:
     """Measure a classifier that is shown some of the embeddings and asked for the others; other ones every time.
 
     The draws are the same for every embedding.
@@ -239,10 +239,9 @@ def accuracy(embedding: Tensor, label: Labels, config: Config, seed: int) -> dic
     generator = np.random.default_rng(seed)
     found = []
     for _ in range(config.repeats):
-        known, asked = np.split(generator.permutation(len(label)), [config.known])
-        found.append(
-            knn_accuracy(embedding[known], label[known], embedding[asked], label[asked], config.neighbours)
-        )
+        order = torch.from_numpy(generator.permutation(len(embedded)))
+        known, asked = embedded[order[: config.known]], embedded[order[config.known :]]
+        found.append(knn_accuracy(known, asked, config.neighbours))
     return {"accuracy": float(np.mean(found)), "accuracy_sd": float(np.std(found))}
 
 
@@ -294,7 +293,11 @@ def study(
     rows = []
     for name, s in compared.items():
         distance = distances(s, pair)
-        row: dict[str, Any] = {"embedding": name, "numbers": s.shape[1], **accuracy(s, label, config, seed)}
+        row: dict[str, Any] = {
+            "embedding": name,
+            "numbers": s.shape[1],
+            **accuracy(Labelled(s, label), config, seed),
+        }
         row["paper_accuracy"] = PAPER_PROJECTED.get(name)
         if name != "learned invariant":  # lives in another space
             row["spearman_with_orbits_of_vectors"] = float(spearmanr(distance, orbits).statistic)
@@ -325,7 +328,7 @@ def run(config: Config, setting: Setting) -> Findings:
                 "weights": parameters(model),
                 "reconstruction_loss": error,
                 "reconstruction_loss_upright": upright,
-                **accuracy(embeddings[kind], label, config, setting.seed),
+                **accuracy(Labelled(embeddings[kind], label), config, setting.seed),
                 "paper_loss": about.paper_loss,
                 "paper_accuracy": about.paper_accuracy,
             }
@@ -341,7 +344,7 @@ def run(config: Config, setting: Setting) -> Findings:
         "test": len(test),
         "table": rows,
         "projections": projections,
-        "pixels themselves": accuracy(x.flatten(1), label, config, setting.seed),
+        "pixels themselves": accuracy(Labelled(x.flatten(1), label), config, setting.seed),
         "loss_of_harmonics": (disc.picture(disc(x)) - x).square().mean().item(),
         "symmetry": symmetric,
     }

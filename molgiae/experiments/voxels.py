@@ -208,15 +208,13 @@ def mean_error(model: Model, grid: Tensor, device: str) -> float:
     return torch.cat(errors).mean().item()
 
 
-def accuracy(
-    known: Tensor, asked: Tensor, train: Labelled, test: Labelled, config: Config, seed: int
-) -> dict[str, float]:
+def accuracy(train: Labelled, test: Labelled, config: Config, seed: int) -> dict[str, float]:
     """Measure a classifier that is shown some training shapes, every time other ones, the same for all embeddings."""
     generator = np.random.default_rng(seed)
     found = torch.empty(config.repeats)
     for k in range(config.repeats):
-        shown = generator.permutation(len(train))[: config.known]
-        found[k] = knn_accuracy(known[shown], train.label[shown], asked, test.label, config.neighbours)
+        shown = torch.from_numpy(generator.permutation(len(train))[: config.known])
+        found[k] = knn_accuracy(train[shown], test, config.neighbours)
     return {"accuracy": found.mean().item(), "accuracy_sd": found.std().item()}
 
 
@@ -257,7 +255,8 @@ def run(config: Config, setting: Setting) -> Findings:
     )
 
     def of_classifier(known: Tensor, asked: Tensor) -> dict[str, float]:
-        return accuracy(known, asked, shapes, test, config, setting.seed)
+        embedded = Labelled(known, shapes.label), Labelled(asked, test.label)
+        return accuracy(*embedded, config, setting.seed)
 
     def embedded(model: Model) -> tuple[Tensor, Tensor]:
         return embed(model, known, setting.device), embed(model, asked, setting.device)

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 from molgiae.errors import MolgiaeError
 from molgiae.experiments import voxels
 from molgiae.experiments.contract import Setting
+from molgiae.experiments.labelled import Labelled
 from molgiae.experiments.measures import knn_accuracy
 from molgiae.experiments.voxels import SIZE, quarter_turns, rotated, turned, voxel_orders
 from molgiae.groups import SO3
@@ -201,12 +202,12 @@ class TestModels:
 
 class TestNeighbours:
     def test_votes(self):
-        known = torch.tensor([[0.0], [0.1], [0.2], [5.0]])
-        labels = np.array([1, 2, 2, 7], dtype=np.uint8)
-        asked, truth = torch.tensor([[0.0], [4.0]]), np.array([1, 7], dtype=np.uint8)
-        assert knn_accuracy(known, labels, asked, truth, 1) == 1
-        assert knn_accuracy(known, labels, asked, truth, 3) == 0
-        assert knn_accuracy(known, labels, asked, np.array([2, 2], dtype=np.uint8), 3) == 1
+        known = Labelled(torch.tensor([[0.0], [0.1], [0.2], [5.0]]), np.array([1, 2, 2, 7], dtype=np.uint8))
+        asked = Labelled(torch.tensor([[0.0], [4.0]]), np.array([1, 7], dtype=np.uint8))
+        twos = Labelled(asked.x, np.array([2, 2], dtype=np.uint8))
+        assert knn_accuracy(known, asked, 1) == 1
+        assert knn_accuracy(known, asked, 3) == 0
+        assert knn_accuracy(known, twos, 3) == 1
 
 
 def test_run(data, tmp_path):
