@@ -8,8 +8,8 @@ from pathlib import Path
 
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.reader import read_hdf5_blocks
-from molgiae.data.readers import Inputs, OnError, read_blocks
-from molgiae.data.sources import Notes
+from molgiae.data.readers import OnError, read_blocks
+from molgiae.data.sources import Inputs, Notes, listed
 from molgiae.errors import ConfigError, ConformerError
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -18,12 +18,6 @@ HDF5_SUFFIXES = (".h5", ".hdf5")
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
     """Whether the name says HDF5."""
     return Path(path).suffix.lower() in HDF5_SUFFIXES
-
-
-def listed(inputs: Inputs) -> list[str]:
-    """The names of one input or several."""
-    names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-    return [os.fspath(name) for name in names]
 
 
 def read_inputs(

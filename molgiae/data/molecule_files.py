@@ -13,13 +13,14 @@ from molgiae.data.conformer import Rejected
 from molgiae.data.csv_cells import as_given
 from molgiae.data.fields import clean, nul_fault
 from molgiae.data.readers import CHUNK_SIZE, read_blocks
-from molgiae.data.sources import STDIN, ByteStream, Source
+from molgiae.data.sources import STDIN, ByteStream, Source, checked_names, format_of
 from molgiae.errors import ConfigError
 
 SUFFIXES = {
-    ".smi": "smi", ".smiles": "smi", ".ism": "smi", ".csv": "csv", ".tsv": "csv",
-    ".sdf": "sdf", ".sd": "sdf", ".mol": "sdf",
-}  # fmt: skip
+    **dict.fromkeys((".smi", ".smiles", ".ism"), "smi"),
+    **dict.fromkeys((".csv", ".tsv"), "csv"),
+    **dict.fromkeys((".sdf", ".sd", ".mol"), "sdf"),
+}
 """Format of each file suffix; each may be followed by ``.gz``."""
 
 TITLE_COLUMNS = ("title", "name", "id", "index", "molecule", "compound")
@@ -34,12 +35,9 @@ _EXTENSION = re.compile(r"\s*(\|[^|]*\|)(?=\s|$)")
 
 @dataclass(frozen=True, slots=True)
 class Molecule:
-    """A molecule as it stood in its file.
+    """A molecule as it stood in its file; source, record and line as of `Conformer`.
 
     Attributes:
-        source: file name, or ``-`` for standard input.
-        record: number in its source, from 1.
-        line: line where it starts, from 1.
         title: as given, or the name of the file and the number of the record.
         text: SMILES, with its CXSMILES extension if there is one, or a connection table.
         is_smiles: which of them.
@@ -72,7 +70,7 @@ Reader = Callable[[Source, Columns], Iterator[Molecule | Rejected]]
 def read_molecules(
     inputs: Iterable[str | os.PathLike[str]], *, format: str | None = None, columns: Columns | None = None
 ) -> Iterator[Molecule | Rejected]:
-    """Molecules and refused records, in the order of the files, in constant memory.
+    """Read molecules and rejected records, in the order of the files, in constant memory.
 
     Args:
         inputs: files, also .gz; ``-`` is standard input.
@@ -83,11 +81,7 @@ def read_molecules(
         ConfigError: a file is missing, its name says no format, or a table has no such column.
         ConformerError: there is no molecule in an SDF.
     """
-    sources = [_source(os.fspath(name), format) for name in inputs]
-    if not sources:
-        raise ConfigError("no input was named")
-    if sum(source.name == STDIN for source in sources) > 1:
-        raise ConfigError("standard input (-) can be read only once")
+    sources = [_source(name, format) for name in checked_names(inputs)]
     return (item for source in sources for item in READERS[source.format](source, columns or Columns()))
 
 
@@ -98,14 +92,14 @@ def _source(name: str, format: str | None) -> Source:
         return Source(name, format or "smi")
     if not os.path.isfile(name):
         raise ConfigError(f"{name}: {'is a directory' if os.path.isdir(name) else 'no such file'}")
-    found = format or SUFFIXES.get(Path(name.lower().removesuffix(".gz")).suffix)
+    found = format or format_of(name, SUFFIXES)
     if not found:
         raise ConfigError(f"{name}: the name says no format; use one of {' '.join(SUFFIXES)} or --format")
     return Source(name, found)
 
 
 def _lines(stream: ByteStream) -> Iterator[str]:
-    """Lines with their ends; text that is no UTF-8 is replaced character by character."""
+    """Yield lines with their ends; text that is no UTF-8 is replaced character by character."""
     rest = b""
     for chunk in stream:
         *complete, rest = (rest + chunk).split(b"\n")
@@ -125,7 +119,7 @@ def _default_title(source: Source, record: int) -> str:
 
 
 def _read_smi(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]:
-    """A SMILES, perhaps a CXSMILES extension, and a title in each line, blanks between; comments start with ``#``."""
+    """Read a SMILES, perhaps with a CXSMILES extension, and a title from each line; comments start with ``#``."""
     stream = ByteStream(source, CHUNK_SIZE)
     record = number = 0
     for number, line in enumerate(_lines(stream), 1):
@@ -145,7 +139,7 @@ def _read_smi(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]
 
 
 def _read_csv(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]:
-    """A table with a line of names on top; comma, tab or semicolon between the columns."""
+    """Read a table with a line of names on top; comma, tab or semicolon between the columns."""
     stream = ByteStream(source, CHUNK_SIZE)
     lines = _lines(stream)
     heading = next(lines, "")
@@ -154,10 +148,13 @@ def _read_csv(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]
         names = [clean(as_given(name)) for name in next(csv.reader([heading], delimiter=delimiter), [])]
     except csv.Error as error:
         raise ConfigError(f"{source.name}, line 1: not a row of a table: {error}") from error
-    smiles_at = _column(source, names, columns.smiles, _smiles_column(names), "smiles")
-    title_at = _title_column(names)
+    lower = [name.lower() for name in names]
+    words = [name.replace(" ", "_").rpartition("_")[2] for name in lower]
+    alike = next((name for name in ("smiles", *lower) if "smiles" in name and name in lower), "smiles")
+    smiles_at = _column(source, names, columns.smiles or alike, "smiles")
+    title_at = next((words.index(name) for name in TITLE_COLUMNS if name in words), None)
     if columns.title is not None:
-        title_at = _column(source, names, columns.title, None, "title")
+        title_at = _column(source, names, columns.title, "title")
     rows = csv.reader(lines, delimiter=delimiter)
     record = last = 0
     while True:
@@ -186,34 +183,18 @@ def _cell(row: list[str], column: int | None) -> str:
     return as_given(row[column]) if column is not None and column < len(row) else ""
 
 
-def _column(source: Source, names: list[str], wanted: str | None, found: int | None, what: str) -> int:
-    if wanted is not None:
-        found = next((k for k, name in enumerate(names) if name.lower() == wanted.lower()), None)
-    if found is None:
-        known = ", ".join(names) or "none"
-        raise ConfigError(
-            f"{source.name}, line 1: no column {wanted or what}; the columns are {known}; "
-            f"name one with --{what}-column"
-        )
-    return found
-
-
-def _smiles_column(names: list[str]) -> int | None:
-    exact = [k for k, name in enumerate(names) if name.lower() == "smiles"]
-    alike = [k for k, name in enumerate(names) if "smiles" in name.lower()]
-    return next(iter(exact + alike), None)
-
-
-def _title_column(names: list[str]) -> int | None:
-    for title in TITLE_COLUMNS:
-        for k, name in enumerate(names):
-            if name.lower().replace(" ", "_").rpartition("_")[2] == title:
-                return k
-    return None
+def _column(source: Source, names: list[str], wanted: str, what: str) -> int:
+    lower = [name.lower() for name in names]
+    if wanted.lower() in lower:
+        return lower.index(wanted.lower())
+    raise ConfigError(
+        f"{source.name}, line 1: no column {wanted}; the columns are {', '.join(names) or 'none'}; "
+        f"name one with --{what}-column"
+    )
 
 
 def _read_sdf(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]:
-    """Records whose bonds are taken; their coordinates tell stereocentres and may be flat."""
+    """Read records for their bonds; their coordinates tell stereocentres and may be flat."""
     for block in read_blocks([source.name], format="sdf", check_geometry=False):
         items: list[Molecule | Rejected] = [
             Molecule(c.source, c.record, c.line, c.title or _default_title(source, c.record), c.text, False)

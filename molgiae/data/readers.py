@@ -1,37 +1,51 @@
-"""Every reader behind one door: blocks of conformers from files, directories and standard input."""
+"""Every reader behind one door: blocks of conformers from files, directories and standard input.
+
+To add a format, write a function with the signature of `Reader`, in a file of this folder, and give it a row in
+`READERS` and one for each suffix in `molgiae.data.sources.SUFFIXES`. It tells bad records from good ones itself and
+never loses the good neighbour of a bad record.
+
+A bad record is skipped where its error becomes a `Rejected`: for SDF in `sdf.reader._one_by_one`, for XYZ in
+`xyz.reader._Frames.read`, for impossible geometry in `checks.reject_faulty`. With ``on_error="stop"`` the first one
+is raised here, in `_watched`.
+"""
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Literal
 
-from molgiae.data.blocks import part, rebatch
+from molgiae.data.blocks import rebatch
 from molgiae.data.checks import reject_faulty
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.sdf.reader import read_sdf
-from molgiae.data.sources import ByteStream, Cursor, Notes, Source, find_sources, sniff
+from molgiae.data.sources import ByteStream, Cursor, Inputs, Notes, Source, find_sources, sniff
 from molgiae.data.xyz.reader import read_xyz
 from molgiae.errors import ConfigError, ConformerError
 
 Reader = Callable[[bytes, bool, Cursor], tuple[ConformerBlock, int]]
-"""From bytes at a record, whether they are the last, and where they stand, to conformers and bytes used."""
+"""From bytes at a record, whether they are the last, and where they stand, to conformers and bytes used.
 
-READERS: dict[str, Reader] = {"sdf": read_sdf, "xyz": read_xyz}
+A reader takes the complete records of the bytes, all of them if they are the last, and leaves the cursor as it is.
+"""
+
+READERS: dict[str, Reader] = {
+    "sdf": read_sdf,
+    "xyz": read_xyz,
+}
 """Reader of each format."""
 
 CHUNK_SIZE = 4 << 20
 """Bytes read at a time."""
 MAX_RECORD = 32 << 20
 """Bytes after which a record without an end is given up, so that memory stays bounded."""
-
 SNIFFED, SNIFFED_LINES = 1 << 16, 8
 """Bytes or lines that are enough to tell a format by."""
 UNKNOWN_FORMAT = "neither SDF nor XYZ by its name or content; name the format"
 
 OnError = Literal["skip", "stop"]
-Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 def read_blocks(
@@ -72,14 +86,10 @@ def read_blocks(
         raise ConfigError(f"on_error is '{on_error}', expected 'skip' or 'stop'")
     if block_size < 1 or chunk_size < 1:
         raise ConfigError("block_size and chunk_size must be at least 1")
-    names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-    if not names:
-        raise ConfigError("no input was named")
-    sources = find_sources(names, format)
-    blocks = _limited(
-        (_read_source(source, keep_text, chunk_size, notes or Notes()) for source in sources), limit
-    )
-    batched = rebatch(blocks, block_size)
+    sources = find_sources(inputs, format)
+    notes = notes or Notes()
+    blocks = chain.from_iterable(_read_source(source, keep_text, chunk_size, notes) for source in sources)
+    batched = rebatch(_limited(blocks, limit), block_size)
     checked = (reject_faulty(block) if check_geometry else block for block in batched)
     return _watched(checked, on_error)
 
@@ -92,13 +102,13 @@ def read_conformers(
     limit: int | None = None,
     rejected: list[Rejected] | None = None,
 ) -> Iterator[Conformer]:
-    """Conformers one by one; as `read_blocks`.
+    """Read conformers one by one; as `read_blocks`, but the first bad record is raised.
 
     Args:
-        inputs: files, directories, ``-``.
-        format: a row of READERS; by suffix or content if None.
-        on_error: ``stop`` raises at the first bad record, ``skip`` leaves it out.
-        limit: read at most this many records.
+        inputs: as `read_blocks`.
+        format: as `read_blocks`.
+        on_error: as `read_blocks`.
+        limit: as `read_blocks`.
         rejected: list to which rejected records are added.
 
     Raises:
@@ -115,75 +125,61 @@ def _read_source(source: Source, keep_text: bool, chunk_size: int, notes: Notes)
     stream = ByteStream(source, chunk_size)
     cursor = Cursor(source.name, keep_text=keep_text, notes=notes)
     chunks = iter(stream)
-    rest, following = b"", next(chunks, b"")
-    reader = READERS[source.format] if source.format else None
+    buffer, following = b"", next(chunks, b"")
+    reader = READERS.get(source.format)
     wanted = 0
     while following:
-        buffer, following = rest + following, next(chunks, b"")
-        final = not following and not stream.damage
-        rest = buffer
+        buffer, following = buffer + following, next(chunks, b"")
         if following and len(buffer) < wanted:
             continue
         if reader is None:
             if following and len(buffer) < SNIFFED and buffer.count(b"\n") < SNIFFED_LINES:
                 continue
-            found = sniff(buffer)
-            if not found:
+            reader = READERS.get(sniff(buffer))
+            if reader is None:
                 yield ConformerBlock.of([], [Rejected(source.name, 0, "", 1, UNKNOWN_FORMAT)])
                 return
-            reader = READERS[found]
+        final = not following and not stream.damage
         block, used = reader(buffer, final or len(buffer) > MAX_RECORD, cursor)
         cursor.record += len(block) + len(block.rejected)
         cursor.line += buffer.count(b"\n", 0, used)
-        rest = buffer[used:]
         wanted = 0 if used else 2 * len(buffer)
+        buffer = buffer[used:]
         yield block
-    fault = _fault_of(stream, cursor)
-    if fault is not None:
-        yield ConformerBlock.of([], [fault])
-
-
-def _fault_of(stream: ByteStream, cursor: Cursor) -> Rejected | None:
-    """What is wrong with a source as a whole: it was cut off, or held nothing."""
     if stream.damage:
-        return Rejected(cursor.source, cursor.record + 1, "", cursor.line, stream.damage)
-    if cursor.record == 0:
-        return Rejected(cursor.source, 0, "", 1, "no records: nothing but blank lines, or nothing at all")
-    return None
+        fault = Rejected(source.name, cursor.record + 1, "", cursor.line, stream.damage)
+        yield ConformerBlock.of([], [fault])
+    elif cursor.record == 0:
+        reason = "no records: nothing but blank lines, or nothing at all"
+        yield ConformerBlock.of([], [Rejected(source.name, 0, "", 1, reason)])
 
 
-def _limited(sources: Iterable[Iterator[ConformerBlock]], limit: int | None) -> Iterator[ConformerBlock]:
-    """Blocks of one source after the other, up to so many records."""
-    left = limit
-    for blocks in sources:
-        for block in blocks:
-            if left is None:
-                yield block
-                continue
-            kept = _first_records(block, left)
-            left -= len(kept) + len(kept.rejected)
-            yield kept
-            if left <= 0:
-                return
+def _limited(blocks: Iterable[ConformerBlock], limit: int | None) -> Iterator[ConformerBlock]:
+    """Yield the blocks up to so many records."""
+    left = math.inf if limit is None else limit
+    for block in blocks:
+        size = len(block) + len(block.rejected)
+        yield block if size <= left else _first_records(block, int(left))
+        left -= size
+        if left <= 0:
+            return
 
 
 def _first_records(block: ConformerBlock, n: int) -> ConformerBlock:
-    numbers = sorted([*block.record.tolist(), *(rejected.record for rejected in block.rejected)])
-    if len(numbers) <= n:
-        return block
-    beyond = numbers[n]
-    stop = int(block.record.searchsorted(beyond))
-    return part(block, 0, stop, [rejected for rejected in block.rejected if rejected.record < beyond])
+    beyond = sorted([*block.record.tolist(), *(bad.record for bad in block.rejected)])[n]
+    kept = [bad for bad in block.rejected if bad.record < beyond]
+    return replace(block.take(block.record < beyond), rejected=kept)
 
 
 def _watched(blocks: Iterable[ConformerBlock], on_error: OnError) -> Iterator[ConformerBlock]:
-    """The same blocks; raises what has to be raised."""
+    """Yield the blocks, with what was rejected in order; raise what has to be raised."""
     any_record = False
     empty: list[Rejected] = []
     for block in blocks:
         if not len(block) and not block.rejected:
             continue
-        rejected = _in_order(block.rejected)
+        turn = {name: k for k, name in enumerate(dict.fromkeys(bad.source for bad in block.rejected))}
+        rejected = sorted(block.rejected, key=lambda bad: (turn[bad.source], bad.record))
         if rejected and on_error == "stop":
             raise _as_error(rejected[0])
         any_record |= len(block) > 0 or any(bad.record for bad in rejected)
@@ -191,12 +187,6 @@ def _watched(blocks: Iterable[ConformerBlock], on_error: OnError) -> Iterator[Co
         yield replace(block, rejected=rejected)
     if empty and not any_record:
         raise _as_error(empty[0])
-
-
-def _in_order(rejected: list[Rejected]) -> list[Rejected]:
-    """By source, in the order in which these were read, and record."""
-    order = {source: k for k, source in enumerate(dict.fromkeys(bad.source for bad in rejected))}
-    return sorted(rejected, key=lambda bad: (order[bad.source], bad.record))
 
 
 def _as_error(bad: Rejected) -> ConformerError:

@@ -8,7 +8,8 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -20,6 +21,7 @@ SUFFIXES = {".sdf": "sdf", ".sd": "sdf", ".mol": "sdf", ".xyz": "xyz", ".extxyz"
 """Format of each file suffix; each may be followed by ``.gz``."""
 
 STDIN = "-"
+Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _WIDE_MARKS = {
@@ -29,8 +31,8 @@ _WIDE_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 """Codec of each mark at the start of a text; UTF-32 before UTF-16, whose mark it starts with."""
-_MOSTLY = 0.9
-"""Share of zeros among every other byte of UTF-16; characters beyond Latin-1, as in titles, have none."""
+_MIN_ZEROS = 0.9
+"""Least share of zeros among every other byte of UTF-16; characters beyond Latin-1, as in titles, have none."""
 HEAD = 1 << 16
 """Bytes without a line feed after which a text with carriage returns is taken to have these for line ends."""
 SHORT_HEAD = 256
@@ -44,12 +46,7 @@ _XYZ_MARK = re.compile(rb"\s*\d+[ \t\r]*\n")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file, or standard input, and its format.
-
-    Attributes:
-        name: path as the user gave it, or ``-``.
-        format: row of READERS; empty if only the content can tell.
-    """
+    """One file by the path that the user gave, or ``-``, and its format; empty if only the content can tell."""
 
     name: str
     format: str = ""
@@ -57,11 +54,7 @@ class Source:
 
 @dataclass(slots=True)
 class Notes:
-    """What readers had to decide or to leave out, each kind with its count and first place.
-
-    Attributes:
-        found: for each sentence how many records it is about, and the source and number of the first.
-    """
+    """What readers had to decide or to leave out: for each sentence its number of records and the first of them."""
 
     found: dict[str, tuple[int, str, int]] = field(default_factory=dict)
 
@@ -72,7 +65,7 @@ class Notes:
             self.found[note] = (count + 1, first_source, first_record)
 
     def lines(self) -> list[str]:
-        """A line for each kind."""
+        """Return a line for each kind."""
         return [
             f"{note} ({count} {'records, the first' if count > 1 else 'record'}: {source}, record {record})"
             for note, (count, source, record) in self.found.items()
@@ -98,33 +91,46 @@ class Cursor:
     notes: Notes = field(default_factory=Notes)
 
 
-def find_sources(inputs: Iterable[str | os.PathLike[str]], format: str | None = None) -> list[Source]:
-    """Files behind the user's words; directories are searched for known suffixes, sorted, hidden ones not.
+def listed(inputs: Inputs) -> list[str]:
+    """Return the names of one input or several."""
+    names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    return [os.fspath(name) for name in names]
+
+
+def checked_names(inputs: Inputs) -> list[str]:
+    """Return the names of the inputs.
 
     Raises:
-        ConfigError: a file is missing, a directory holds no conformers, or standard input is named twice.
+        ConfigError: there is none, or standard input is named twice.
+    """
+    names = listed(inputs)
+    if not names:
+        raise ConfigError("no input was named")
+    if names.count(STDIN) > 1:
+        raise ConfigError("standard input (-) can be read only once")
+    return names
+
+
+def find_sources(inputs: Inputs, format: str | None = None) -> list[Source]:
+    """Return the files named; directories are searched for known suffixes, sorted, hidden ones not.
+
+    Raises:
+        ConfigError: as `checked_names`, a file is missing, or a directory holds no conformers.
     """
     sources: list[Source] = []
-    for item in inputs:
-        name = os.fspath(item)
-        if name == STDIN:
-            sources.append(Source(STDIN, format or ""))
-        elif os.path.isdir(name):
+    for name in checked_names(inputs):
+        if name != STDIN and os.path.isdir(name):
             sources += _in_directory(name, format)
-        elif os.path.exists(name):
-            sources.append(Source(name, format or format_of(name)))
-        else:
+        elif name != STDIN and not os.path.exists(name):
             raise ConfigError(f"{name}: no such file or directory")
-    if sum(source.name == STDIN for source in sources) > 1:
-        raise ConfigError("standard input (-) can be read only once")
+        else:
+            sources.append(Source(name, format or format_of(name)))
     return sources
 
 
-def format_of(name: str) -> str:
-    """Format by suffix; empty if the suffix is unknown."""
-    path = Path(name)
-    suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
-    return SUFFIXES.get(suffix.lower(), "")
+def format_of(name: str, suffixes: Mapping[str, str] = SUFFIXES) -> str:
+    """Return the format by suffix; empty if the suffix is unknown."""
+    return suffixes.get(Path(name.lower().removesuffix(".gz")).suffix, "")
 
 
 def _in_directory(directory: str, format: str | None) -> list[Source]:
@@ -141,7 +147,7 @@ def _in_directory(directory: str, format: str | None) -> list[Source]:
 
 
 def sniff(head: bytes) -> str:
-    """Format by content; empty if it is neither SDF nor XYZ."""
+    """Return the format by content; empty if it is neither SDF nor XYZ."""
     if _SDF_MARK.search(head):
         return "sdf"
     return "xyz" if _XYZ_MARK.match(head) else ""
@@ -169,20 +175,18 @@ class ByteStream:
         self.damage = ""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Chunks of about `chunk_size` bytes, none of them empty.
+        """Yield chunks of about `chunk_size` bytes, none of them empty.
 
         Raises:
             ConfigError: the source cannot be opened.
         """
+        name = self.source.name
         try:
-            file = sys.stdin.buffer if self.source.name == STDIN else open(self.source.name, "rb")  # noqa: SIM115
+            opened = nullcontext(sys.stdin.buffer) if name == STDIN else open(name, "rb")  # noqa: SIM115
         except OSError as error:
-            raise ConfigError(f"{self.source.name}: {error.strerror or error}") from error
-        try:
+            raise ConfigError(f"{name}: {error.strerror or error}") from error
+        with opened as file:
             yield from _as_plain_text(self._decompressed(file))
-        finally:
-            if self.source.name != STDIN:
-                file.close()
 
     def _read(self, file: IO[bytes]) -> bytes:
         try:
@@ -203,7 +207,7 @@ class ByteStream:
             chunk = self._read(file)
 
     def _gunzip(self, file: IO[bytes], packed: bytes) -> Iterator[bytes]:
-        """All members of a gzip file; what was good before the damage is delivered."""
+        """Yield the text of all members of a gzip file, up to damage in it."""
         member = zlib.decompressobj(wbits=31)
         while packed or (packed := self._read(file)):
             if member.eof:
@@ -213,62 +217,54 @@ class ByteStream:
                 member = zlib.decompressobj(wbits=31)
             before = member.copy()
             try:
-                plain = member.decompress(packed, self.chunk_size)
+                yield member.decompress(packed, self.chunk_size)
             except zlib.error as error:
                 self.damage = f"damaged gzip data ({error})"
-                if plain := _salvage(before, packed):
-                    yield plain
+                yield _salvage(before, packed)
                 return
             packed = member.unconsumed_tail or member.unused_data
-            if plain:
-                yield plain
-        if rest := member.flush():
-            yield rest
+        yield member.flush()
         if not member.eof:
             self.damage = "truncated gzip data: the file ends early"
 
 
 def _as_plain_text(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same text as UTF-8 or Latin-1 with line feeds and without a mark at its start."""
+    """Yield the same text as UTF-8 or Latin-1 with line feeds and without a mark at its start."""
     head = b""
     for chunk in chunks:
         head += chunk
         if len(head) >= HEAD or (len(head) >= SHORT_HEAD and b"\n" in head):
             break
-    if encoding := _wide_encoding(head):
-        chunks = _as_utf8(chain([head], chunks), encoding)
+    if wide := _wide_encoding(head):
+        # what is no character becomes the replacement character, at which a number is rejected
+        chunks = _recoded(
+            chain([head], chunks), codecs.getincrementaldecoder(wide)("replace").decode, "utf-8"
+        )
         head = next(chunks, b"")
     head = head.removeprefix(codecs.BOM_UTF8)
     chunks = chain([head], chunks)
-    yield from filter(None, _with_line_feeds(chunks) if b"\r" in head and b"\n" not in head else chunks)
+    if b"\r" in head and b"\n" not in head:
+        latin = codecs.getincrementaldecoder("latin-1")()
+        chunks = _recoded(chunks, io.IncrementalNewlineDecoder(latin, translate=True).decode, "latin-1")
+    yield from filter(None, chunks)
 
 
 def _wide_encoding(head: bytes) -> str:
-    """Codec of a text in UTF-16 or UTF-32, by its mark or by its zeros; empty for all else."""
+    """Return the codec of a text in UTF-16 or UTF-32, by its mark or by its zeros; empty for all else."""
     for mark, encoding in _WIDE_MARKS.items():
         if head.startswith(mark):
             return encoding
     halves = head[:SHORT_HEAD:2], head[1:SHORT_HEAD:2]
     zeros = [half.count(0) / max(len(half), 1) for half in halves]
-    if min(zeros) == 0 and max(zeros) > _MOSTLY:
+    if min(zeros) == 0 and max(zeros) > _MIN_ZEROS:
         return "utf-16-le" if zeros[1] else "utf-16-be"
     return ""
 
 
-def _as_utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Text of another encoding; what is none becomes the replacement character, at which a number is refused."""
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
+def _recoded(chunks: Iterable[bytes], decode: Callable[..., str], encoding: str) -> Iterator[bytes]:
     for chunk in chunks:
-        yield decoder.decode(chunk).encode()
-    yield decoder.decode(b"", final=True).encode()
-
-
-def _with_line_feeds(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same lines, ended by line feeds and not by carriage returns."""
-    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("latin-1")(), translate=True)
-    for chunk in chunks:
-        yield decoder.decode(chunk).encode("latin-1")
-    yield decoder.decode(b"", final=True).encode("latin-1")
+        yield decode(chunk).encode(encoding)
+    yield decode(b"", final=True).encode(encoding)
 
 
 def _salvage(member: zlib._Decompress, packed: bytes) -> bytes:
