@@ -14,6 +14,7 @@ are never the best one, and the radii shrink. What remains open branches.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,13 +57,11 @@ class Search:
 
     def __init__(self, symmetry: Symmetry) -> None:
         self.symmetry = symmetry
-        options = symmetry.options
-        self.order = len(symmetry.core)
-        for count in options:
-            self.order *= count
+        self.options = [len(table) for table in symmetry.tables]
+        self.order = len(symmetry.core) * math.prod(self.options)
         # bounds compare permutations of a bunch pairwise: for six leaves trying all is cheaper
-        crowded = max(options, default=1) >= MIN_CROWDED
-        self.direct = not options or self.order <= (MAX_DIRECT_CROWDED if crowded else MAX_DIRECT)
+        crowded = max(self.options, default=1) >= MIN_CROWDED
+        self.direct = not self.options or self.order <= (MAX_DIRECT_CROWDED if crowded else MAX_DIRECT)
 
     def __call__(self, x: Floats, y: Floats) -> tuple[Ints, Mask]:
         """Return the automorphisms with the largest overlap.
@@ -74,7 +73,7 @@ class Search:
         Returns:
             (P, n) atom of y for each of x; (P,) whether it is proven to be the best.
         """
-        covariances = len(self.symmetry.core) * (1 + sum(self.symmetry.options))
+        covariances = len(self.symmetry.core) * (1 + sum(self.options))
         size = 9 * max(covariances, min(self.order, MAX_DIRECT)) + 27 * x.shape[1]
         chunk = max(1, MAX_ENTRIES // size)
         parts = [self._chunk(x[k : k + chunk], y[k : k + chunk]) for k in range(0, len(x), chunk)]
@@ -130,8 +129,8 @@ class Pairs:
         square: (P,) sum of the squared positions of both, angstrom squared.
         core: (9, P, K) covariances of the core.
         options: (9, P, K, T) what the permutations of the leaves of each bunch add, bunch after bunch.
-        leaves: by number k of leaves, their deviations (P, G, k, 3) from the means of their G bunches, those of
-            the references and those of the probes, angstrom.
+        leaves: of each bunch the deviations of its k leaves from their mean, (P, k, 3) of the references and
+            (P, K, k, 3) of what core automorphisms send them to in the probes, angstrom.
     """
 
     symmetry: Symmetry
@@ -145,16 +144,13 @@ class Pairs:
         """Take means, deviations and covariances of positions (P, n, 3) about their centroids."""
         mean = y.copy()
         leaves, options = [], [np.empty((9, len(x), len(symmetry.core), 0))]
-        for bunches in symmetry.bunches:
-            mine, theirs = x[:, bunches.atoms], y[:, bunches.atoms]
-            centre = theirs.mean(axis=2, keepdims=True)
-            mean[:, bunches.atoms] = centre
-            dx, dy = mine - mine.mean(axis=2, keepdims=True), theirs - centre
+        for atoms, table in zip(symmetry.bunches, symmetry.tables, strict=True):
+            mean[:, atoms] = y[:, atoms].mean(axis=1, keepdims=True)
+            mine, theirs = x[:, atoms], y[:, symmetry.core[:, atoms]]
+            dx, dy = mine - mine.mean(axis=1, keepdims=True), theirs - theirs.mean(axis=2, keepdims=True)
             leaves.append((dx, dy))
-            for g, image in enumerate(bunches.image.T):
-                permuted = dy[:, image][:, :, bunches.permutations]
-                added = np.einsum("pai,pkfaj->ijpkf", dx[:, g], permuted)
-                options.append(added.reshape(9, *added.shape[2:]))
+            added = np.einsum("pai,pkfaj->ijpkf", dx, dy[:, :, table])
+            options.append(added.reshape(9, *added.shape[2:]))
         square = np.einsum("pni,pni->p", x, x) + np.einsum("pni,pni->p", y, y)
         core = _core_covariances(symmetry.core, x, mean)
         return cls(symmetry, square, core, np.concatenate(options, axis=3), leaves)
@@ -163,22 +159,18 @@ class Pairs:
         """Return the core automorphism (P,) and permutations (P, G) with the largest overlap."""
         p, k = self.core.shape[1:]
         c = self.core[..., None]
-        start = 0
-        for count in self.symmetry.options:
-            c = (c[..., None] + self.options[:, :, :, None, start : start + count]).reshape(9, p, k, -1)
-            start += count
+        counts = [len(table) for table in self.symmetry.tables]
+        for options in np.split(self.options, np.cumsum(counts)[:-1], axis=3) if counts else ():
+            c = (c[..., None] + options[:, :, :, None]).reshape(9, p, k, -1)
         best = best_overlap(c.reshape(9, -1)).reshape(p, -1).argmax(axis=1)
-        core, *choice = np.unravel_index(best, (k, *self.symmetry.options))
+        core, *choice = np.unravel_index(best, (k, *counts))
         return core, np.reshape(choice, (-1, p)).T
 
     def orders(self, core: Ints, choice: Ints) -> Ints:
         """Return the atom of the probe for each atom of the reference (P, n)."""
         result = self.symmetry.core[core]
-        start = 0
-        for bunches in self.symmetry.bunches:
-            chosen = bunches.permutations[choice[:, start : start + len(bunches.atoms)]]
-            result[:, bunches.atoms] = np.take_along_axis(bunches.atoms[bunches.image[core]], chosen, axis=2)
-            start += len(bunches.atoms)
+        for g, (atoms, table) in enumerate(zip(self.symmetry.bunches, self.symmetry.tables, strict=True)):
+            result[:, atoms] = np.take_along_axis(result[:, atoms], table[choice[:, g]], axis=1)
         return result
 
 
@@ -249,7 +241,7 @@ class BranchAndBound:
     def __init__(self, pairs: Pairs) -> None:
         symmetry, p = pairs.symmetry, len(pairs.square)
         self.n_core, self.n_atoms = symmetry.core.shape
-        count = np.array(symmetry.options)
+        count = np.array([len(table) for table in symmetry.tables])
         self.start, self.bunch = np.cumsum(count) - count, np.repeat(np.arange(len(count)), count)
         self.square = pairs.square
         self.core = pairs.core.reshape(9, -1).T
@@ -345,19 +337,19 @@ def _measures(pairs: Pairs) -> tuple[Floats, Floats]:
     R are rows of `BranchAndBound`, E the exchanges of two leaves as in `Symmetry.exchanged`; a product is that of the
     distances in reference and probe, and 1 where nothing is exchanged.
     """
-    radii, products = [], []
-    most = pairs.symmetry.exchanged().shape[1]
-    for bunches, (dx, dy) in zip(pairs.symmetry.bunches, pairs.leaves, strict=True):
-        table, (p, g, k, _) = bunches.permutations, dx.shape
-        norm_x, norm_y = (np.sqrt(np.einsum("pgai,pgai->pg", d, d)) for d in (dx, dy))
-        radii.append((norm_x[:, None] * norm_y[:, bunches.image]).reshape(-1, g))
-        edge_x, edge_y = (np.linalg.norm(d[:, :, :, None] - d[:, :, None], axis=-1) for d in (dx, dy))
-        i, j = exchanges(k).T
-        mine, theirs = edge_x[:, None, :, None, i, j], edge_y[:, bunches.image][..., table[:, i], table[:, j]]
-        product = np.ones((p, len(bunches.image), g, len(table), most))
-        product[..., : len(i)] = mine * theirs
-        products.append(product.reshape(-1, g * len(table), most))
-    return np.concatenate(radii, axis=1), np.concatenate(products, axis=1)
+    rows, tables = pairs.core[0].size, pairs.symmetry.tables
+    radius = np.empty((rows, len(tables)))
+    product = np.ones((rows, *pairs.symmetry.exchanged().shape))
+    start = 0
+    for g, (table, (dx, dy)) in enumerate(zip(tables, pairs.leaves, strict=True)):
+        norm_x, norm_y = np.linalg.norm(dx, axis=(-2, -1)), np.linalg.norm(dy, axis=(-2, -1))
+        radius[:, g] = (norm_x[:, None] * norm_y).ravel()
+        i, j = exchanges(table.shape[1]).T
+        edge_x, edge_y = (np.linalg.norm(d[..., :, None, :] - d[..., None, :, :], axis=-1) for d in (dx, dy))
+        apart = edge_x[:, None, None, i, j] * edge_y[:, :, table[:, i], table[:, j]]
+        product[:, start : start + len(table), : len(i)] = apart.reshape(rows, len(table), len(i))
+        start += len(table)
+    return radius, product
 
 
 def largest_turn(excess: Floats, fall: Floats) -> Floats:

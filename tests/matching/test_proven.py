@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def searches(name: str, monkeypatch: pytest.MonkeyPatch) -> list[Search]:
         found.append(Search(symmetry))
         found[-1].direct = False
     if len(symmetry.core) > 1:
-        monkeypatch.setattr(automorphisms_module, "CORE_LIMIT", 1)
+        monkeypatch.setattr(automorphisms_module, "MAX_CORE", 1)
         found.append(Search(symmetry_of(graph)))
         assert found[-1].symmetry.levels
         monkeypatch.undo()
@@ -108,7 +109,7 @@ def test_core_automorphisms_times_permutations_of_leaves_are_all_automorphisms(n
     graph = graph_of(GRAPHS[name])
     symmetry, maps = symmetry_of(graph), automorphisms(name)
     assert_same_rows(products(transversals(graph), maps.shape[1]), maps)
-    order = np.prod([len(b.permutations) ** len(b.atoms) for b in symmetry.bunches], initial=1)
+    order = math.prod(map(len, symmetry.tables))
     if symmetry.levels:
         core = products([level.transversal for level in symmetry.levels], maps.shape[1])
     else:
@@ -116,10 +117,9 @@ def test_core_automorphisms_times_permutations_of_leaves_are_all_automorphisms(n
     assert len(core) * order == len(maps)
     assert (core[0] == np.arange(maps.shape[1])).all()
     assert_same_rows(np.concatenate([core, maps]), maps)
-    for bunches in symmetry.bunches:
-        for number, image in zip(core, symmetry.with_core(core).bunches[0].image, strict=True):
-            if bunches is symmetry.bunches[0]:
-                assert (number[bunches.atoms] == bunches.atoms[image]).all(), "leaf by leaf"
+    known = {atoms.tobytes() for atoms in symmetry.bunches}
+    for atoms in symmetry.bunches:
+        assert all(image.tobytes() in known for image in core[:, atoms]), "leaf by leaf"
 
 
 def assert_same_rows(found: np.ndarray, expected: np.ndarray) -> None:
@@ -215,9 +215,11 @@ def test_no_permutation_is_excluded_that_is_best_within_the_turn(name, geometry)
     for angle, excess in itertools.product((0.02, 0.3, 1.2, 2.5), (0.05, 0.5, 1e9)):
         x, y = pair(geometry, maps, rng)
         pairs = Pairs.of(symmetry, x[None], y[None])
-        [[[reference], [probe]]] = pairs.leaves
-        [bunches] = symmetry.bunches
-        n_bunches = len(bunches.atoms)
+        reference, probe = (
+            np.array([dx[0] for dx, _ in pairs.leaves]),
+            np.array([dy[0, 0] for _, dy in pairs.leaves]),
+        )
+        n_bunches, table = len(symmetry.bunches), symmetry.tables[0]
         alive, is_open = np.ones((1, pairs.options.shape[3]), bool), np.ones((1, n_bunches), bool)
         rotation = Rotation.random(random_state=7)
         view = BranchAndBound(pairs).view(
@@ -235,7 +237,7 @@ def test_no_permutation_is_excluded_that_is_best_within_the_turn(name, geometry)
             there = (
                 Rotation.from_rotvec(part * angle * axis).apply(turned.reshape(-1, 3)).reshape(turned.shape)
             )
-            value = np.einsum("gki,gpki->gp", reference, there[:, bunches.permutations])
+            value = np.einsum("gki,gpki->gp", reference, there[:, table])
             best = value.max(axis=1)
             possible = best > before[0] - excess  # less cannot make a better solution
             among = np.where(left, value, -np.inf).max(axis=1)
@@ -281,14 +283,14 @@ def finished_only(monkeypatch: pytest.MonkeyPatch) -> None:
 def same_but_for_leaves(symmetry: Symmetry, core: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """(K,) whether automorphisms differ from one of the core by permutations of leaves alone."""
     place = np.arange(maps.shape[1])
-    for bunches in symmetry.bunches:
-        place[bunches.atoms] = bunches.atoms[:, :1]
+    for atoms in symmetry.bunches:
+        place[atoms] = atoms[0]
     known = {row.tobytes() for row in place[core]}
     return np.array([row.tobytes() in known for row in place[maps]], bool)
 
 
 def chain_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Symmetry:
-    monkeypatch.setattr(automorphisms_module, "CORE_LIMIT", 1)
+    monkeypatch.setattr(automorphisms_module, "MAX_CORE", 1)
     return symmetry_of(graph_of(GRAPHS[name]))
 
 
