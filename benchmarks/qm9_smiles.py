@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from molgiae.data.qm9 import SPLITS
+from molgiae.data.npz import SPLITS
 
 
 def molecules_of(npz: Path, split: str) -> set[int]:

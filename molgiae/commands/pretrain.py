@@ -12,7 +12,7 @@ import numpy as np
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.blocks import concatenate
 from molgiae.data.inputs import read_inputs
-from molgiae.data.qm9 import SPLITS, read_qm9
+from molgiae.data.npz import SPLITS, read_npz
 from molgiae.errors import ConfigError
 from molgiae.model.embedder import choose_device
 from molgiae.model.header import sha256_of
@@ -93,7 +93,7 @@ def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
         everything = concatenate(blocks)
         held = held_out(everything.title, seed)
         return Data(everything.take(~held), everything.take(held), name, digests, rejected)
-    parts = {part: read_qm9(split[0], part) for part in SPLITS}
+    parts = {part: read_npz(split[0], part) for part in SPLITS}
     train, validation, left_out = parts["train"], parts["validation"], 0
     if blocks:
         titles = {part: set(parts[part].title) - {""} for part in SPLITS}

@@ -133,9 +133,19 @@ def rows_of(start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int
     return np.repeat(start - ends + size, size) + np.arange(ends[-1] if len(ends) else 0)
 
 
-def offset_of(size: NDArray[np.int64] | list[int]) -> NDArray[np.int64]:
+def _rows_within(
+    offset: NDArray[np.int64], which: NDArray[np.bool_] | NDArray[np.int64] | slice
+) -> NDArray[np.int64] | slice:
+    """Return the rows of some of the stretches that an offset divides."""
+    if isinstance(which, slice):
+        start, stop, _ = which.indices(len(offset) - 1)
+        return slice(int(offset[start]), int(offset[max(start, stop)]))
+    return rows_of(offset[:-1][which], np.diff(offset)[which])
+
+
+def offset_of(size: NDArray[np.integer] | NDArray[np.bool_] | list[int]) -> NDArray[np.int64]:
     """Return where each of several stretches of these sizes starts, and where the last one ends."""
-    return np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
+    return np.concatenate([[0], np.cumsum(size, dtype=np.int64)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +220,7 @@ class ConformerBlock:
 
     def count(self, atoms: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return (M,) how many of the atoms that a mask (N,) marks each conformer has."""
-        marked = np.concatenate([[0], np.cumsum(atoms, dtype=np.int64)])
-        return np.diff(marked[self.offset])
+        return np.diff(offset_of(atoms)[self.offset])
 
     @property
     def species(self) -> NDArray[np.int64]:
@@ -262,20 +271,24 @@ class ConformerBlock:
         )
 
     def take(
-        self, keep: NDArray[np.bool_] | NDArray[np.int64], rejected: Iterable[Rejected] = ()
+        self, which: NDArray[np.bool_] | NDArray[np.int64] | slice, rejected: Iterable[Rejected] = ()
     ) -> ConformerBlock:
-        """Return the chosen conformers, in the order given; these rejections are added to those already here."""
-        index = np.flatnonzero(keep) if keep.dtype == np.bool_ else keep
-        atoms = rows_of(self.offset[index], self.n_atoms[index])
-        n_bonds = np.diff(self.bond_offset)[index]
+        """Return some conformers; rejected records are added to those already here.
+
+        Args:
+            which: a mask, or rows in any order, or a slice without a step, which shares the arrays.
+            rejected: records to add.
+        """
+        atoms, bonds = _rows_within(self.offset, which), _rows_within(self.bond_offset, which)
+        rows = np.arange(len(self))[which].tolist()
         values: dict[str, Any] = {name: getattr(self, name)[atoms] for name in PER_ATOM}
-        values |= {name: getattr(self, name)[index] for name in NUMBERS}
-        values |= {name: [getattr(self, name)[m] for m in index.tolist()] for name in OBJECTS}
+        values |= {name: getattr(self, name)[which] for name in NUMBERS}
+        values |= {name: [getattr(self, name)[m] for m in rows] for name in OBJECTS}
         return ConformerBlock(
             **values,
-            offset=offset_of(self.n_atoms[index]),
-            bonds=self.bonds[rows_of(self.bond_offset[index], n_bonds)],
-            bond_offset=offset_of(n_bonds),
+            offset=offset_of(np.diff(self.offset)[which]),
+            bonds=self.bonds[bonds],
+            bond_offset=offset_of(np.diff(self.bond_offset)[which]),
             rejected=[*self.rejected, *rejected],
         )
 
@@ -297,7 +310,6 @@ NUMBERS = ("charge", "multiplicity", "record", "line")
 OBJECTS = ("title", "source", "properties", "atom_data", "text")
 """Attributes of a block: rows per atom, numbers per conformer, other things per conformer."""
 
-CSR = (*PER_ATOM, "bonds")
 _NONE = {
     "atomic_number": np.empty(0, np.uint8),
     "position": np.empty((0, 3)),

@@ -1,70 +1,163 @@
-"""Conformers from npz files: QM9 by split, and plain arrays."""
+"""Conformers from npz files: QM9 by split, and plain arrays.
+
+Plain files have n_atoms (M,), atomic_number (N,) and the coordinates (N, 3), position in angstrom or position_mA in
+thousandths of one; an array molecule (M,) says which conformers belong together, formal_charge (M,) their charges.
+
+QM9, minima at B3LYP/6-31G(2df,p) of molecules of up to nine heavy atoms (Ramakrishnan, Dral, Rupp and von Lilienfeld,
+Sci. Data 1, 140022, 2014), has the coordinates in position_high and position_low, ``((high << 8) | low) * 1e-4``
+angstrom, the numbers of the molecules in gdb_index (M,), and split (M,): 0 train, 1 validation, 2 test.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from molgiae.data.conformer import ConformerBlock
-from molgiae.data.qm9 import Shape, check_arrays, open_npz, read_qm9
+from molgiae.data.conformer import ConformerBlock, offset_of
+from molgiae.data.elements import SYMBOLS
 from molgiae.errors import ConfigError, MolgiaeError
 
+SPLITS = ("train", "validation", "test")
+
 UNIT = {"position": 1.0, "position_mA": 1e-3}
-"""Angstrom per unit of the arrays that may hold coordinates."""
+"""Angstrom per unit of the plain arrays that may hold coordinates."""
+
+Expected = dict[str, tuple[str, tuple[str | int, ...]]]
+"""Kinds of numbers and shape of each array: M conformers with N atoms in all."""
+
+QM9: Expected = {
+    "gdb_index": ("iu", ("M",)),
+    "n_atoms": ("iu", ("M",)),
+    "atomic_number": ("iu", ("N",)),
+    "position_high": ("i", ("N", 3)),
+    "position_low": ("u", ("N", 3)),
+    "split": ("iu", ("M",)),
+}
+
+_OF_NUMPY = (AttributeError, EOFError, KeyError, OSError, OverflowError, RuntimeError, TypeError, ValueError)
+"""What numpy and zipfile raise over damaged files, encrypted ones and archives of other things."""
 
 
-def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
-    """Read QM9 (see `molgiae.data.qm9`), or the arrays n_atoms (M,), atomic_number (N,) and coordinates (N, 3).
-
-    Coordinates are ``position`` in angstrom or ``position_mA`` in thousandths of one. An array ``molecule`` (M,)
-    says which conformers belong together; they get one title, "molecule" and this number. The total charge is taken
-    from ``formal_charge`` (M,) if there.
-
-    Args:
-        path: the npz file.
-        split: of QM9; None for all of it.
+@contextlib.contextmanager
+def open_npz(path: Path) -> Iterator[Any]:
+    """Give the arrays of an npz file by name.
 
     Raises:
-        MolgiaeError: if the file cannot be read, lacks an array, or its arrays do not fit each other.
-        ConfigError: if a file without splits is asked for one.
+        MolgiaeError: if the file is missing, damaged or of another kind, or an array that is asked for is.
     """
-    with open_npz(path) as file:
-        if "position_high" in file:
-            return read_qm9(path, split)
-        arrays = {name: file[name] for name in file.files}
-    if split is not None:
-        raise ConfigError(f"{path}: has no splits, so no {split!r}")
-    coordinates = next((name for name in UNIT if name in arrays), "position")
-    missing = [name for name in ("n_atoms", "atomic_number", coordinates) if name not in arrays]
-    if missing:
-        raise MolgiaeError(
-            f"{path}: has no array {', '.join(missing)}; expected n_atoms, atomic_number and "
-            f"{' or '.join(UNIT)}, found {', '.join(arrays) or 'nothing'}"
-        )
-    expected: dict[str, tuple[str, Shape]] = {
-        "n_atoms": ("iu", ("M",)),
-        "atomic_number": ("iu", ("N",)),
-        coordinates: ("iuf", ("N", 3)),
-        **{name: ("iuf", ("M",)) for name in ("molecule", "formal_charge") if name in arrays},
-    }
-    check_arrays(path, arrays, expected)
-    size = len(arrays["n_atoms"])
-    return ConformerBlock.from_arrays(
-        atomic_number=arrays["atomic_number"].astype(np.uint8),
-        position=arrays[coordinates].astype(np.float64) * UNIT[coordinates],
-        offset=np.concatenate([[0], np.cumsum(arrays["n_atoms"], dtype=np.int64)]),
-        title=[f"molecule {m}" for m in arrays.get("molecule", np.arange(size)).tolist()],
-        charge=arrays.get("formal_charge", np.zeros(size)).astype(np.int64),
-        source=[str(path)] * size,
-        record=np.arange(1, size + 1),
-    )
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            yield file
+    except FileNotFoundError:
+        raise MolgiaeError(f"{path}: no such file") from None
+    except MemoryError as error:
+        raise MolgiaeError(f"{path}: has an array that does not fit into memory ({error})") from error
+    except (*_OF_NUMPY, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise MolgiaeError(f"{path}: cannot be read as npz, or lacks an array ({reason})") from error
 
 
 def has_splits(path: Path) -> bool:
-    """Whether an npz file says which conformers are for training and which for testing."""
+    """Return whether an npz file says which conformers are for training and which for testing."""
     try:
         with open_npz(path) as file:
             return "split" in file
     except MolgiaeError:
         return False
+
+
+def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
+    """Return the conformers of an npz file of QM9 or of plain arrays.
+
+    Those of QM9 have the title "gdb" and their number, others "molecule" and the number of theirs.
+
+    Args:
+        path: the npz file.
+        split: a name in `SPLITS`, for QM9; None for all conformers.
+
+    Raises:
+        MolgiaeError: if the file cannot be read, lacks an array, or its arrays do not fit each other.
+        ConfigError: if there is no such split.
+    """
+    with open_npz(path) as file:
+        is_qm9 = "position_high" in file
+        if split is not None and not is_qm9:
+            raise ConfigError(f"{path}: has no splits, so no {split!r}")
+        if split is not None and split not in SPLITS:
+            raise ConfigError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+        expected = QM9 if is_qm9 else _plain(path, file.files)
+        arrays = {name: file[name] for name in expected}
+    _check(path, arrays, expected)
+    size = len(arrays["n_atoms"])
+    if is_qm9:
+        high, low = arrays["position_high"].astype(np.int32), arrays["position_low"].astype(np.uint8)
+        position, title = ((high << 8) | low) * 1e-4, [f"gdb {i}" for i in arrays["gdb_index"]]
+    else:
+        (coordinates,) = UNIT.keys() & arrays.keys()
+        position = arrays[coordinates].astype(np.float64) * UNIT[coordinates]
+        title = [f"molecule {m}" for m in arrays.get("molecule", np.arange(size)).tolist()]
+    block = ConformerBlock.from_arrays(
+        atomic_number=arrays["atomic_number"].astype(np.uint8),
+        position=position,
+        offset=offset_of(arrays["n_atoms"]),
+        title=title,
+        charge=arrays.get("formal_charge", np.zeros(size)).astype(np.int64),
+        source=[str(path)] * size,
+        record=np.arange(1, size + 1),
+    )
+    return block if split is None else block.take(arrays["split"] == SPLITS.index(split))
+
+
+def _plain(path: Path, names: list[str]) -> Expected:
+    """Return what is expected of those of some arrays that are used."""
+    coordinates = next((name for name in UNIT if name in names), "position")
+    missing = [name for name in ("n_atoms", "atomic_number", coordinates) if name not in names]
+    if missing:
+        raise MolgiaeError(
+            f"{path}: has no array {', '.join(missing)}; expected n_atoms, atomic_number and "
+            f"{' or '.join(UNIT)}, found {', '.join(names) or 'nothing'}"
+        )
+    return {
+        "n_atoms": ("iu", ("M",)),
+        "atomic_number": ("iu", ("N",)),
+        coordinates: ("iuf", ("N", 3)),
+        **{name: ("iuf", ("M",)) for name in ("molecule", "formal_charge") if name in names},
+    }
+
+
+def _check(path: Path, arrays: Mapping[str, NDArray[Any]], expected: Expected) -> None:
+    """Raise a MolgiaeError if arrays are of other kinds, shapes do not fit each other, or atoms are no elements."""
+    sizes, elements = arrays["n_atoms"], arrays["atomic_number"]
+    for name in ("n_atoms", "atomic_number"):
+        array = arrays[name]
+        if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "iu":
+            raise MolgiaeError(f"{path}: {name} is {_described(array)}, expected a row of whole numbers")
+    if not len(sizes) or sizes.min() < 1:
+        raise MolgiaeError(f"{path}: n_atoms needs at least one conformer, each of at least one atom")
+    length = {"M": len(sizes), "N": sum(sizes.tolist())}  # in numbers that do not overflow
+    for name, (kinds, pattern) in expected.items():
+        array = arrays[name]
+        shape = tuple(length[axis] if isinstance(axis, str) else axis for axis in pattern)
+        if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype.kind not in kinds:
+            words = "numbers" if "f" in kinds else "whole numbers"
+            raise MolgiaeError(
+                f"{path}: {name} is {_described(array)}, expected {words} of shape {shape}: n_atoms has "
+                f"{length['M']} conformers with {length['N']} atoms"
+            )
+        if not (finite := np.isfinite(array)).all():
+            of = "atom" if pattern[0] == "N" else "conformer"
+            raise MolgiaeError(f"{path}: {name} of {of} {np.argwhere(~finite)[0][0]} is not a finite number")
+    if not (known := (elements >= 1) & (elements < len(SYMBOLS))).all():
+        atom = known.argmin()
+        raise MolgiaeError(f"{path}: atomic_number {elements[atom]} of atom {atom} is no element")
+
+
+def _described(array: object) -> str:
+    return f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "no array"

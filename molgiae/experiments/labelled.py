@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molgiae.data.qm9 import open_npz
+from molgiae.data.npz import open_npz
 from molgiae.errors import MolgiaeError
 
 Labels = NDArray[np.uint8]

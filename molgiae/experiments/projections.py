@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.qm9 import open_npz, read_qm9
+from molgiae.data.npz import open_npz, read_npz
 from molgiae.errors import MolgiaeError
 from molgiae.evaluation.distance_fidelity import (
     pairs_of_one_formula,
@@ -85,7 +85,7 @@ def read(path: Path, number: int, seed: int) -> tuple[ConformerBlock, NDArray[np
     Raises:
         MolgiaeError: if the file is missing or lacks an array.
     """
-    block = read_qm9(path)
+    block = read_npz(path)
     with open_npz(path) as file:
         properties = np.stack([file[name] for name in TARGETS], axis=1).astype(np.float64)
         tested = file["split"] == 2

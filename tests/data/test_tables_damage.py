@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from molgiae.data.conformer import Rejected
 from molgiae.data.molecule_files import read_molecules
 from molgiae.data.npz import has_splits, read_npz
-from molgiae.data.qm9 import read_qm9
 from molgiae.errors import ConfigError, MolgiaeError
 from molgiae.properties.columns import array_columns, table_columns
 
@@ -97,7 +96,7 @@ def test_an_array_that_says_it_is_huge_takes_no_memory(kind: str, name: str, tmp
 
 def test_no_such_split(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **QM9)
-    assert read_qm9(tmp_path / "a.npz", "test").title == ["gdb 5"]
+    assert read_npz(tmp_path / "a.npz", "test").title == ["gdb 5"]
     with pytest.raises(ConfigError, match="split 'exam': expected one of train, validation, test"):
         read_npz(tmp_path / "a.npz", "exam")
 

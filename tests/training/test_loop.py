@@ -20,7 +20,7 @@ from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.writer import Hdf5Writer
-from molgiae.data.qm9 import read_qm9
+from molgiae.data.npz import read_npz
 from molgiae.errors import CheckpointError, ConfigError, MolgiaeError
 from molgiae.model import checkpoint
 from molgiae.model.architectures import ARCHITECTURES, build
@@ -408,27 +408,27 @@ def test_qm9_is_read_by_split(tmp_path):
     path = tmp_path / "qm9.npz"
     position = write_npz(path, [0, 2, 1, 0, 1])
     assert position.min() < 0, "negative coordinates must be among them"
-    everything = read_qm9(path)
+    everything = read_npz(path)
     assert everything.title == ["gdb 7", "gdb 14", "gdb 21", "gdb 28", "gdb 35"]
     assert_allclose(everything.position, position, atol=1e-12)
     assert_array_equal(everything.n_atoms, [3, 4, 5, 6, 7])
     assert_array_equal(everything[1].atomic_number, random_conformer(4, 1).atomic_number)
-    assert read_qm9(path, "train").title == ["gdb 7", "gdb 28"]
-    assert read_qm9(path, "validation").title == ["gdb 21", "gdb 35"]
-    assert read_qm9(path, "test").title == ["gdb 14"]
+    assert read_npz(path, "train").title == ["gdb 7", "gdb 28"]
+    assert read_npz(path, "validation").title == ["gdb 21", "gdb 35"]
+    assert read_npz(path, "test").title == ["gdb 14"]
 
 
 def test_other_npz_files_are_errors(tmp_path):
     path = tmp_path / "a.npz"
     with pytest.raises(MolgiaeError, match="no such file"):
-        read_qm9(path)
-    np.savez(path, position=np.zeros((2, 3)))
+        read_npz(path)
+    np.savez(path, position_high=np.zeros((2, 3)))
     with pytest.raises(MolgiaeError, match="gdb_index"):
-        read_qm9(path)
+        read_npz(path)
     for content in (b"", b"rubbish", b"PK\x03\x04 rubbish", path.read_bytes()[:200]):
         path.write_bytes(content)
         with pytest.raises(MolgiaeError, match=r"a\.npz: cannot be read as npz"):
-            read_qm9(path)
+            read_npz(path)
 
 
 @pytest.mark.parametrize("seed", range(5))
