@@ -22,6 +22,14 @@ def blank(width: float = 6, height: float = 4) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def canvas(width: float = 6, height: float = 4) -> tuple[Any, Any]:
+    """Return an empty figure and its axes with a faint grid; sizes in inches."""
+    figure = blank(width, height)
+    axes = figure.subplots()
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
 def saved(figure: Any, path: Path) -> Path:
     """Write a figure as PNG, and return the path."""
     figure.savefig(path, dpi=120)
@@ -37,14 +45,12 @@ def training_curve(table: Path, picture: Path) -> None:
     """
     with table.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["stage"] == "autoencoder" and row.get("rmsd_mean")]
-    figure = blank(7, 4)
-    axes = figure.subplots()
+    figure, axes = canvas(7, 4)
     steps = [int(row["step"]) for row in rows]
     for key, label in (("rmsd_mean", "mean RMSD"), ("rmsd_p99", "99th percentile of RMSD")):
         axes.plot(steps, [float(row[key]) for row in rows], label=f"{label}, validation (Å)")
     wrong = [max(1 - float(row["type_accuracy"]), 1e-6) for row in rows]
     axes.plot(steps, wrong, label="share of atom types wrong, validation")
     axes.set(xlabel="step", yscale="log")
-    axes.grid(alpha=0.3)
     axes.legend()
     saved(figure, picture)

@@ -12,7 +12,7 @@ import numpy as np
 from molgiae.data.bonds import perceived_bonds
 from molgiae.data.elements import SYMBOLS
 from molgiae.evaluation.report import Report
-from molgiae.plots import blank, saved
+from molgiae.plots import blank, canvas, saved
 from molgiae.training.metrics import RMSD_LIMITS
 
 DRAWN, PANELS_IN_A_ROW = 6, 3
@@ -23,14 +23,9 @@ COLOURS = {1: "white", 6: "dimgrey", 7: "royalblue", 8: "red", 9: "limegreen", 1
 
 
 def plots(report: Report, directory: str | os.PathLike[str]) -> list[Path]:
-    """Write a PNG for each of: distribution of RMSD, RMSD by size, worst reconstructions, jumps, map of embeddings.
+    """Write PNGs of the distribution of RMSD, RMSD by size, worst reconstructions, jumps and map; return their paths.
 
-    Args:
-        report: those without the figures of a picture go without the picture.
-        directory: made if it is not there.
-
-    Returns:
-        the files written.
+    A report without the figures of a picture goes without the picture.
 
     Raises:
         ConfigError: if matplotlib is not installed.
@@ -50,16 +45,9 @@ def plots(report: Report, directory: str | os.PathLike[str]) -> list[Path]:
     return pictures
 
 
-def _canvas() -> tuple[Any, Any]:
-    figure = blank()
-    axes = figure.subplots()
-    axes.grid(alpha=0.3)
-    return figure, axes
-
-
 def _rmsd_distribution(model: str, series: dict[str, list[float]], folder: Path) -> Path:
     """Draw the share of conformers up to each RMSD."""
-    figure, axes = _canvas()
+    figure, axes = canvas()
     for key, label in (("rmsd", "as predicted"), ("solved_rmsd", "solved")):
         values = np.sort(np.maximum(series[key], 1e-6))
         axes.plot(values, np.arange(1, len(values) + 1) / len(values), label=label)
@@ -72,7 +60,7 @@ def _rmsd_distribution(model: str, series: dict[str, list[float]], folder: Path)
 
 def _rmsd_by_size(model: str, series: dict[str, list[float]], folder: Path) -> Path:
     """Draw the RMSD against the number of atoms: every conformer, and the median of each size."""
-    figure, axes = _canvas()
+    figure, axes = canvas()
     n_atoms, rmsd = np.array(series["n_atoms"]), np.maximum(series["rmsd"], 1e-6)
     sizes = np.unique(n_atoms)
     axes.plot(n_atoms, rmsd, ".", markersize=2, alpha=0.3, label="conformers")
@@ -84,7 +72,7 @@ def _rmsd_by_size(model: str, series: dict[str, list[float]], folder: Path) -> P
 
 def _jumps(smoothness: dict[str, dict[str, Any]], folder: Path) -> Path:
     """Draw the share of jumps against noise, a line for each descriptor."""
-    figure, axes = _canvas()
+    figure, axes = canvas()
     for name, figures in smoothness.items():
         sigmas = sorted(figures, key=float)
         jumps = [100 * figures[sigma]["jumps"] for sigma in sigmas]

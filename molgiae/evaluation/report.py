@@ -18,6 +18,9 @@ Track = Callable[[Any], Any]
 
 Format = Callable[[Any], str]
 
+ratio: Format = "{:.3f}".format
+"""Three decimals."""
+
 SHOWN_DIGITS = 12
 """Digits of a sha256 that tell models apart."""
 
@@ -38,11 +41,6 @@ def small(value: float) -> str:
     return f"{value:.1e}" if value else "0"
 
 
-def ratio(value: float) -> str:
-    """Return three decimals."""
-    return f"{value:.3f}"
-
-
 def count(value: float) -> str:
     """Return a whole number with its thousands apart."""
     return f"{value:,.0f}".replace(",", " ")
@@ -55,14 +53,7 @@ def yes_no(value: bool) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table.
-
-    Attributes:
-        section: of the report.
-        path: keys that lead to the figure inside the figures of a subject.
-        label: what stands in the first column.
-        format: value to text.
-    """
+    """A row of the table: section, keys that lead to the figure of a subject, text of the first column, format."""
 
     section: str
     path: tuple[str, ...]
