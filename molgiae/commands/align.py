@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from molgiae.canonical.forms import canonical_forms
-from molgiae.commands.run import Options, Summary, output_path, run
+from molgiae.commands.run import Options, Summary, output_path, read, run
 from molgiae.config import Distinction
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
@@ -143,7 +143,7 @@ def _references(
     names: list[str], others: list[str], to: To, options: Options
 ) -> tuple[References, Iterator[ConformerBlock]]:
     """Return the references, and the blocks of all inputs: standard input can be read only once."""
-    blocks = read_inputs(names, format=options.format, on_error=options.on_error, notes=options.notes)
+    blocks = read(names, options, None, keep_text=True)
     if to == "first" and others:
         one, _ = first_conformer(read_inputs(others, notes=options.notes), others, skip=False)
         return References(one), blocks

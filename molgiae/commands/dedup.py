@@ -15,9 +15,8 @@ from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from molgiae.commands.run import Options, Outcome, Reasons, output_path, read, stop_at_refusal
+from molgiae.commands.run import Options, Outcome, Reasons, output_path, read, stop_at_rejected
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.csv_cells import CsvWriter
@@ -128,8 +127,7 @@ def deduplicate(
         records = Records(stack.enter_context(tempfile.TemporaryFile()), energy, match, ignore)
         keep_text = energy is not None or match != "atoms"
         records.read(read(names, options, output, keep_text=keep_text), options)
-        hidden = None if options.progress else True
-        with tqdm(total=len(records), desc="dedup", unit=" conformers", disable=hidden) as bar:
+        with options.bar("dedup", len(records)) as bar:
             verdicts = find_duplicates(
                 records,
                 Rule(threshold, match, mirror == "same", energy_window),
@@ -192,13 +190,12 @@ class Records:
             MolgiaeError: if the temporary file cannot be written.
         """
         keys: set[str] = set()
-        hidden = None if options.progress else True
-        with tqdm(desc="read", unit=" conformers", disable=hidden) as bar:
+        with options.bar("read") as bar:
             for block in blocks:
                 if self._key is not None and len(keys) < MAX_KEYS:
                     keys.update(key for conformer in block for key in properties_of(conformer))
                 taken = block if self._key is None else self._with_energy(block, self._key)
-                stop_at_refusal(taken, options)
+                stop_at_rejected(taken, options)
                 self._add(taken)
                 bar.update(len(block) + len(block.rejected))
         if self._key is not None and self._key not in keys and not self.energy:

@@ -118,6 +118,10 @@ class Options:
         """Return the options with changes, and with notes of their own."""
         return replace(self, **{"notes": Notes(), **changes})
 
+    def bar(self, verb: str, total: int | None = None) -> tqdm:
+        """Return a bar for the progress of a step, in conformers; it shows on terminals alone."""
+        return tqdm(desc=verb, total=total, unit=" conformers", disable=None if self.progress else True)
+
 
 class Reasons:
     """How many records there are for what reason, in bounded memory.
@@ -171,9 +175,9 @@ def run(
         summary.model, summary.model_sha256 = model.checkpoint.name, model.checkpoint.sha256
     advice: list[str] = []
     reasons, outside = Reasons(), Reasons(rule_of)
-    with sink, tqdm(desc=verb, unit=" conformers", disable=None if options.progress else True) as bar:
+    with sink, options.bar(verb) as bar:
         for result in ordered_map(compute, blocks, cores() if model is None else model.workers):
-            stop_at_refusal(result.block, options)
+            stop_at_rejected(result.block, options)
             sink.write(result)
             summary.written += len(result)
             reasons.add(rejected.reason for rejected in result.block.rejected)
@@ -192,16 +196,16 @@ def run(
 
 
 def read(
-    inputs: Inputs, options: Options, output: Path, *, keep_text: bool = False
+    inputs: Inputs, options: Options, output: Path | None, *, keep_text: bool = False
 ) -> Iterator[ConformerBlock]:
     """Read blocks of conformers, with the text of their records if that is wanted or the output takes bonds from it."""
-    keep_text = keep_text or structure_suffix(output) is not None
+    keep_text = keep_text or (output is not None and structure_suffix(output) is not None)
     return read_inputs(
         inputs, format=options.format, on_error=options.on_error, keep_text=keep_text, notes=options.notes
     )
 
 
-def stop_at_refusal(block: ConformerBlock, options: Options) -> None:
+def stop_at_rejected(block: ConformerBlock, options: Options) -> None:
     """Raise a ConformerError for the first rejected record, if that is what the user wants."""
     if options.on_error == "stop" and block.rejected:
         bad = block.rejected[0]

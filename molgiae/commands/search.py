@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from molgiae.commands.run import Options, Outcome, Reasons, stop_at_refusal
+from molgiae.commands.run import Options, Outcome, Reasons, read, stop_at_rejected
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer
 from molgiae.data.hdf5.reader import EmbeddingFile
-from molgiae.data.inputs import listed, read_inputs
+from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
 from molgiae.data.tables import Field, check_table, write_table
 from molgiae.errors import ConfigError
@@ -140,8 +139,8 @@ def search(
         )
         reasons = Reasons()
         wanted, embeddings = _embedded(queries, embedder, options, reasons)
-        columns, hidden = search_columns(stored), None if options.progress else True
-        with tqdm(total=len(stored), desc="search", unit=" conformers", disable=hidden) as bar:
+        columns = search_columns(stored)
+        with options.bar("search", len(stored)) as bar:
             rows, distances = nearest(stored, embeddings[:, columns], k, columns, bar.update)
         result.hits = _hits(stored, wanted, rows, distances, match, ignore)
     result.queries, result.rejected, result.reasons = len(wanted), reasons.total, reasons.most_common()
@@ -213,16 +212,9 @@ def _embedded(
     """Return the queries that the model takes, and their embeddings (Q, D)."""
     conformers: list[Conformer] = []
     embeddings = [np.empty((0, embedder.dimension), np.float32)]
-    blocks = read_inputs(
-        listed(queries),
-        format=options.format,
-        on_error=options.on_error,
-        keep_text=False,
-        notes=options.notes,
-    )
-    for block in blocks:
+    for block in read(listed(queries), options, None):
         result = embedder.embed(block)
-        stop_at_refusal(result.block, options)
+        stop_at_rejected(result.block, options)
         reasons.add(refused.reason for refused in result.block.rejected)
         conformers += result.block
         embeddings.append(result["embedding"])
