@@ -27,13 +27,13 @@ from molgiae.model.embedder import Embedder, choose_device
 from molgiae.model.header import sha256_of
 from molgiae.output.sink import RejectedTable
 from molgiae.properties.baselines import baselines
-from molgiae.properties.fitting import Examples, fitter, predict_standardized
+from molgiae.properties.fitting import fitter, predict, predict_standardized
 from molgiae.properties.labels import Labelled, read_labelled
 from molgiae.properties.model import PropertyModel, Scale
+from molgiae.properties.predictor import FILE, save
 from molgiae.properties.references import Kind, fit_references
 from molgiae.properties.scores import ScoreTable, compare, parity_plot
 from molgiae.properties.splitting import SHARES, By, Split, make_split
-from molgiae.properties.store import FILE, save
 from molgiae.training.loop import Run
 
 Floats = NDArray[np.float64]
@@ -174,8 +174,7 @@ class Learned:
 
     def predict(self, labelled: Labelled) -> tuple[Floats, Floats]:
         """Return values and half-widths of uncertainty, both (M, T), in the units of the targets."""
-        value, uncertainty = predict_standardized(self.model, labelled.block)
-        return self.scale.value(labelled.block, value), self.scale.std(uncertainty)
+        return predict(self.model, self.scale, labelled.block)
 
 
 def learn(
@@ -205,16 +204,15 @@ def learn(
     scale = Scale(train.targets, reference, np.maximum(spread, MIN_SPREAD), np.ones(len(spread)))
     torch.manual_seed(config.seed)
     network = initial(pretrained, scale, config).to(run.device)
-    examples, held = (Examples(p.block, scale.standardized(p.block, p.values)) for p in (train, validation))
-    trainer = fitter(network, examples, held, config, run, identity)
+    trainer = fitter(network, scale, train, validation, config, run, identity)
     if resume and trainer.last.exists():
         trainer.restore()
     metrics = trainer.fit()
     if not metrics["complete"]:
         return None
     network.load_state_dict(trainer.best_weights)
-    value, uncertainty = predict_standardized(network.eval(), held.block)
-    ratio = np.abs(held.values - value) / uncertainty
+    value, uncertainty = predict_standardized(network.eval(), validation.block)
+    ratio = np.abs(scale.standardized(validation.block, validation.values) - value) / uncertainty
     factor = np.array([np.quantile(column[np.isfinite(column)], ONE_SIGMA) for column in ratio.T])
     scale = replace(scale, calibration=np.maximum(factor, MIN_SPREAD))
     return Learned(network, scale, int(metrics["step"]), trainer.seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,7 +13,8 @@ from molgiae.canonical.forms import batches_by_size
 from molgiae.config import FinetuneConfig
 from molgiae.data.conformer import ConformerBlock
 from molgiae.model.cloud import batches
-from molgiae.properties.model import PropertyModel
+from molgiae.properties.labels import Labelled
+from molgiae.properties.model import PropertyModel, Scale
 from molgiae.training.batches import shuffled, trimmed, whole
 from molgiae.training.loop import Metrics, Run, Stage, Trainer
 
@@ -33,18 +33,11 @@ SORTED_BATCHES = 8
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """Conformers and (M, T) standardized values, NaN where there is none."""
-
-    block: ConformerBlock
-    values: Floats
-
-
 def fitter(
     model: PropertyModel,
-    train: Examples,
-    validation: Examples,
+    scale: Scale,
+    train: Labelled,
+    validation: Labelled,
     config: FinetuneConfig,
     run: Run,
     identity: str,
@@ -53,8 +46,9 @@ def fitter(
 
     Args:
         model: on the device of the run; its weights at the start.
-        train: examples to learn from.
-        validation: examples to choose weights by.
+        scale: what standardizes the values.
+        train: conformers to learn from.
+        validation: conformers to choose weights by.
         config: the recipe.
         run: where and how.
         identity: tells these data from others.
@@ -64,16 +58,17 @@ def fitter(
     atoms = [p for p in model.atoms.parameters() if p.requires_grad]
     conformers = whole(train.block, int(train.block.n_atoms.max())).to(run.device)
     sizes = torch.from_numpy(train.block.n_atoms)
-    values = torch.from_numpy(train.values).float().to(run.device)
+    values, held = (scale.standardized(part.block, part.values) for part in (train, validation))
+    target = torch.from_numpy(values).float().to(run.device)
     steps = math.ceil(len(sizes) / config.batch_size) * config.passes(len(sizes))
 
     def loss(step: int) -> Tensor:
         index = draw(sizes, step, config).to(run.device)
         value, uncertainty = model(trimmed(conformers[index]))
-        return property_loss(value, uncertainty, values[index])
+        return property_loss(value, uncertainty, target[index])
 
     def validate(mean: PropertyModel) -> Metrics:
-        error = np.abs(predict_standardized(mean, validation.block)[0] - validation.values)
+        error = np.abs(predict_standardized(mean, validation.block)[0] - held)
         return {"validation": float(np.nanmean(error))}
 
     def stage() -> Stage:
@@ -130,3 +125,9 @@ def predict_standardized(model: PropertyModel, block: ConformerBlock) -> tuple[F
         pair = model(x.centered().to(weight.device, weight.dtype))
         found[:, chosen] = torch.stack(pair).double().cpu().numpy()
     return found[0], found[1]
+
+
+def predict(model: PropertyModel, scale: Scale, block: ConformerBlock) -> tuple[Floats, Floats]:
+    """Return values and half-widths of uncertainty, both (M, T), in the units of the targets."""
+    value, uncertainty = predict_standardized(model, block)
+    return scale.value(block, value), scale.std(uncertainty)

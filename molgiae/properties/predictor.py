@@ -1,4 +1,4 @@
-"""A model of properties in use."""
+"""Models of properties on disk and in use: weights, and as JSON in the header everything else."""
 
 from __future__ import annotations
 
@@ -11,17 +11,96 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.config import AtomConfig, Domain
 from molgiae.data.blocks import as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.errors import ConfigError, check_shape
+from molgiae.model.checkpoint import with_weights, write
 from molgiae.model.domain import domain_reasons
 from molgiae.model.embedder import choose_device
-from molgiae.model.header import damaged
-from molgiae.properties.fitting import predict_standardized
-from molgiae.properties.store import PropertyCheckpoint, load
+from molgiae.model.header import Kind, building_from, damaged, read_header, sha256_of
+from molgiae.model.shipped import locate
+from molgiae.properties.fitting import predict
+from molgiae.properties.model import PropertyModel, Scale
+from molgiae.properties.references import References
 from molgiae.properties.targets import Target
 
+FILE = "model.safetensors"
+
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PropertyCheckpoint:
+    """A model of properties with its origin.
+
+    Attributes:
+        name: path it was asked for by.
+        model: ready for inference, on the CPU.
+        scale: its targets, references and units.
+        domain: what it was trained on.
+        provenance: data with sha256, pretrained weights, recipe, scores on the test split.
+        sha256: of the file.
+    """
+
+    name: str
+    model: PropertyModel
+    scale: Scale
+    domain: Domain
+    provenance: dict[str, Any]
+    sha256: str
+
+
+def save(path: Path, model: PropertyModel, scale: Scale, domain: Domain, provenance: dict[str, Any]) -> None:
+    """Write a model of properties, under a temporary name until it is complete."""
+    header = {
+        "config": AtomConfig(model.atoms.element.embedding_dim, len(model.atoms.layers)).to_dict(),
+        "targets": [target.to_dict() for target in scale.targets],
+        "references": scale.references.to_dict(),
+        "spread": scale.spread.tolist(),
+        "calibration": scale.calibration.tolist(),
+        "domain": domain.to_dict(),
+        "provenance": provenance,
+    }
+    write(path, model, Kind.PROPERTY, header)
+
+
+def load(name: str) -> PropertyCheckpoint:
+    """Load a model of properties, a file or the directory that finetune wrote.
+
+    Raises:
+        CheckpointError: if it is missing, damaged, too new, or of another kind.
+    """
+    path = locate(name, Kind.PROPERTY)
+    header = read_header(path, Kind.PROPERTY)
+    with building_from(path):
+        targets = tuple(Target.from_dict(target) for target in header["targets"])
+        if not targets:
+            raise ConfigError("the list of targets is empty")
+        config, references = (
+            AtomConfig.from_dict(header["config"]),
+            References.from_dict(header["references"]),
+        )
+        extensive = [target.extensive for target in targets]
+        model = with_weights(path, lambda: PropertyModel(config.width, config.layers, extensive))
+        spread, calibration = (np.array(header[part], np.float64) for part in ("spread", "calibration"))
+        for part, values, shape in (
+            ("spread", spread, (len(targets),)),
+            ("calibration", calibration, (len(targets),)),
+            ("offset of the references", references.offset, (len(targets),)),
+            (
+                "coefficient of the references",
+                references.coefficient,
+                (len(references.elements), len(targets)),
+            ),
+        ):
+            check_shape(part, values.shape, shape)
+            if not np.isfinite(values).all():
+                raise ConfigError(f"{part} is not finite everywhere")
+        domain = Domain.from_dict(header["domain"])
+    scale = Scale(targets, references, spread, calibration)
+    return PropertyCheckpoint(name, model, scale, domain, header["provenance"], sha256_of(path))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +131,7 @@ class Predictor:
     """A model of properties in use.
 
     Args:
-        model: directory or file that `molgiae finetune` wrote, or a loaded one.
+        model: directory or file that `molgiae finetune` wrote.
         device: "auto" takes CUDA if it is there.
 
     Raises:
@@ -60,8 +139,8 @@ class Predictor:
         ConfigError: if the device cannot be.
     """
 
-    def __init__(self, model: str | os.PathLike[str] | PropertyCheckpoint, *, device: str = "auto") -> None:
-        self.checkpoint = model if isinstance(model, PropertyCheckpoint) else load(os.fspath(model))
+    def __init__(self, model: str | os.PathLike[str], *, device: str = "auto") -> None:
+        self.checkpoint = load(os.fspath(model))
         self.device = choose_device(device)
         self.model = self.checkpoint.model.to(self.device)
 
@@ -82,10 +161,8 @@ class Predictor:
         Raises:
             CheckpointError: if values are not finite: the weights are damaged.
         """
-        block = reject_meaningless(as_block(conformers))
-        scale = self.checkpoint.scale
-        value, uncertainty = predict_standardized(self.model, block)
-        value, std = scale.value(block, value), scale.std(uncertainty)
+        block, scale = reject_meaningless(as_block(conformers)), self.checkpoint.scale
+        value, std = predict(self.model, scale, block)
         if not (np.isfinite(value).all() and np.isfinite(std).all()):
             raise damaged(Path(self.checkpoint.name), "its predictions are not finite numbers")
         reasons = domain_reasons(self.checkpoint.domain, block)

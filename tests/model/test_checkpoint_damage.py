@@ -25,9 +25,8 @@ from molgiae.model import checkpoint
 from molgiae.model.architectures import build
 from molgiae.model.embedder import Embedder
 from molgiae.model.header import read_header
-from molgiae.properties import store
 from molgiae.properties.model import PropertyModel, Scale
-from molgiae.properties.predictor import Predictor
+from molgiae.properties.predictor import Predictor, save
 from molgiae.properties.references import References
 from molgiae.properties.targets import find
 from molgiae.training.state import read_state, write_state
@@ -50,7 +49,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     checkpoint.save(found["autoencoder"], build(config), DOMAIN, {"data": "none"})
     references = References(("atoms",), (1, 6), np.zeros((2, 1)), np.zeros(1), (1, 6))
     scale = Scale((find("H"),), references, np.ones(1), np.ones(1))
-    store.save(found["property"], PropertyModel(4, 1, [True]), scale, DOMAIN, {"data": "none"})
+    save(found["property"], PropertyModel(4, 1, [True]), scale, DOMAIN, {"data": "none"})
     return found
 
 
