@@ -251,15 +251,16 @@ def _judged(
     features, notes = _embeddings(pretrained, labelled)
     rows = baselines(labelled, split, references, features, seed=config.seed)
     own, explained = ROWS[config.mode], references.of(test.block)
-    train_size, validation_size, test_size = map(len, split.parts)
-    sizes = train_size, validation_size, test_size
-    table = compare(test.values, {**rows, own: value}, labelled.targets, sizes, own, explained)
-    covered = coverage(test.values, value, std)
-    coverages = {target.name: pair for target, pair in zip(labelled.targets, covered, strict=True)}
+    train, validation, _ = map(len, split.parts)
+    table = compare(
+        test.values, {**rows, own: value}, labelled.targets, (train, validation, len(test)), own, explained
+    )
+    names = [target.name for target in labelled.targets]
+    covered = dict(zip(names, coverage(test.values, value, std), strict=True))
     _write_test(run.directory / "test.csv", test, value, std)
     if find_spec("matplotlib"):
         parity_plot(run.directory / "parity.png", test.values, value, labelled.targets, std, explained)
-    return Outcome(run.directory, True, table, coverages, labelled, (*labelled.notes, *notes))
+    return Outcome(run.directory, True, table, covered, labelled, (*labelled.notes, *notes))
 
 
 def coverage(truth: Floats, value: Floats, std: Floats) -> list[tuple[float, float]]:

@@ -149,12 +149,6 @@ class Predictor:
         """The T properties, with units."""
         return self.checkpoint.scale.targets
 
-    @property
-    def embedding_model(self) -> dict[str, str]:
-        """Name and sha256 of the autoencoder it was fine-tuned from; empty if it was trained from scratch."""
-        pretrained: dict[str, Any] = self.checkpoint.provenance.get("pretrained") or {}
-        return {str(key): str(value) for key, value in pretrained.items()}
-
     def predict(self, conformers: ConformerBlock | Iterable[Conformer]) -> Prediction:
         """Return the values of conformers in any pose and order of their atoms.
 

@@ -114,9 +114,8 @@ def test_what_is_kept_predicts_what_was_reported_in_any_pose_and_order(finished)
     assert np.allclose(same.value, found.value, atol=1e-3), "mirror images have the same properties"
     strange = predictor.predict([random_conformer(6, 0, (6, 17))])
     assert not strange.in_domain.any()
-    assert predictor.embedding_model["sha256"] == sha256_of(
-        Path(predictor.checkpoint.provenance["pretrained"]["name"])
-    )
+    origin = predictor.checkpoint.provenance["pretrained"]
+    assert origin["sha256"] == sha256_of(Path(origin["name"]))
 
 
 def report_sizes(folder: Path) -> dict[str, int]:
