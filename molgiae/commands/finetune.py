@@ -187,17 +187,9 @@ def learn(
     identity: str = "",
     resume: bool = False,
 ) -> Learned | None:
-    """Fit references, weights and uncertainty; None if time ran out before.
+    """Fit references, weights (chosen on validation) and uncertainty (calibrated on it); None if time ran out before.
 
-    Args:
-        train: conformers to learn from.
-        validation: conformers to choose weights and calibrate the uncertainty by.
-        pretrained: the start.
-        config: the recipe.
-        run: where and how.
-        references: what is taken off before learning.
-        identity: tells these data from others.
-        resume: continue the run in the directory, if there is one.
+    `identity` tells these data from others; with `resume` the run in the directory goes on, if there is one.
     """
     reference = fit_references(train.block, train.values, train.targets, references)
     spread = np.nanstd(train.values - reference.of(train.block), axis=0)

@@ -53,13 +53,10 @@ class Energies:
 
     @classmethod
     def choose(cls, targets: Sequence[Target], name: str | None, unit: str | None) -> Energies:
-        """Return the property of this name; without one the free energy of the model, or what comes next to it.
+        """Return the property of this name and unit; without one the free energy of the model, or what comes next.
 
-        Args:
-            targets: of the model.
-            name: of a property of the records.
-            unit: of it; None for what its name or its values say, as in ``energy_kj_per_mol``, else kcal/mol, but
-                hartree for numbers in front of comment lines of XYZ, as CREST and GOAT write them.
+        Without a unit the property has that which its name or its values say, as in ``energy_kj_per_mol``, else
+        kcal/mol, but hartree for numbers in front of comment lines of XYZ, as CREST and GOAT write them.
 
         Raises:
             ConfigError: if there are no energies, or the unit is none of energy.
@@ -134,14 +131,9 @@ class Averages:
 def average_over(
     molecule: Ints, value: Floats, std: Floats, energy: Floats | None, temperature: float
 ) -> Averages:
-    """Average over the conformers of each molecule.
+    """Average values and uncertainties (M, T) of conformers over each molecule.
 
-    Args:
-        molecule: (M,) number of the molecule of each conformer, all of 0 to K - 1.
-        value: (M, T) of conformers.
-        std: (M, T) uncertainties.
-        energy: (M,) eV; None for equal weights.
-        temperature: kelvin.
+    Molecules are numbers (M,), all of 0 to K - 1; energies are (M,) in eV, None for equal weights; temperatures kelvin.
     """
     count = np.bincount(molecule)
     weight = np.ones(len(molecule))

@@ -51,9 +51,9 @@ def kernel_ridge(
     `N_SEARCH`, or `n_max`, a random subset is used for the choice, or for the fit.
 
     Args:
-        features: (M, F).
-        values: (M,), without NaN.
-        validation: features (V, F) and values (V,) of the validation set.
+        features: (M, F) of values (M,), which are not NaN.
+        values: (M,).
+        validation: features (V, F) and values (V,).
         wanted: (K, F) features of what is predicted.
         seed: of the subsets.
         n_max: most rows of the fit.
@@ -106,20 +106,14 @@ def baselines(
     labelled: Labelled,
     split: Split,
     references: References,
-    features: Mapping[str, Floats] | None = None,
+    features: Mapping[str, Floats],
     *,
     seed: int = 0,
     n_max: int = N_MAX,
 ) -> dict[str, Floats]:
-    """Return predictions (K, T) for the K conformers of the test set, by the name of the row.
+    """Return predictions (K, T) for the K conformers of the test set, which no fit sees, by the name of the row.
 
-    Args:
-        labelled: M conformers.
-        split: of them; the test set is seen by no fit.
-        references: taken off before kernel ridge regression and put back.
-        features: (M, F) for rows of kernel ridge regression, by what they are called, as in "embedding".
-        seed: of subsets of rows.
-        n_max: see `kernel_ridge`.
+    Kernel ridge regression is on features (M, F) by name, as "embedding"; references are taken off before and put back.
     """
     train, test = labelled.take(split.train), labelled.take(split.test)
     trivial: tuple[Kind, ...] = "mean", "composition"
@@ -130,7 +124,7 @@ def baselines(
     rest = labelled.values - references.of(labelled.block)
     fitted = min(n_max, len(split.train))
     note = f" ({fitted} of {len(split.train)} training rows)" if fitted < len(split.train) else ""
-    for what, features_of_all in (features or {}).items():
+    for what, features_of_all in features.items():
         table, columns = features_of_all.astype(np.float64), []
         for values in rest.T:
             own, held = (rows[np.isfinite(values[rows])] for rows in (split.train, split.validation))

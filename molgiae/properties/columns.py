@@ -131,14 +131,10 @@ def array_columns(path: str | os.PathLike[str], size: int) -> Columns:
 def table_columns(
     path: str | os.PathLike[str], titles: Sequence[str], title_column: str | None = None
 ) -> Columns:
-    """A CSV file with a row for each title; comma, tab or semicolon between the columns.
+    """A CSV file, also .gz, with a row for each title; comma, tab or semicolon between the columns.
 
-    Without a line of names on top the columns are called by their numbers, from 1.
-
-    Args:
-        path: the file, also .gz.
-        titles: of the conformers, which may share one.
-        title_column: its name; None to find it by name.
+    Without a line of names on top the columns are called by their numbers, from 1. Conformers may share titles; the
+    column of titles is found by name if it is not named.
 
     Raises:
         ConfigError: the file cannot be read, has no such column, or none of the titles, or rows of one title disagree.
@@ -286,9 +282,7 @@ class Energy:
 def energy_of(conformer: Conformer, name: str) -> Energy:
     """Read the energy of a record: the property, or what the comment line of XYZ says.
 
-    Args:
-        conformer: as read, with its text.
-        name: of a property; "energy" is also the number in front of a comment line, `COMMENT` that alone.
+    "energy" is also the number in front of a comment line, `COMMENT` that alone.
 
     Raises:
         ConformerError: there is none, or it is no number.

@@ -42,16 +42,9 @@ def fitter(
     run: Run,
     identity: str,
 ) -> Trainer:
-    """Return the run that fits a model; its best weights are those of the least mean absolute error in validation.
+    """Return the run that fits a model, which is on its device; `identity` tells its data from others.
 
-    Args:
-        model: on the device of the run; its weights at the start.
-        scale: what standardizes the values.
-        train: conformers to learn from.
-        validation: conformers to choose weights by.
-        config: the recipe.
-        run: where and how.
-        identity: tells these data from others.
+    The best weights are those of the least mean absolute error on the validation set.
     """
     model.atoms.requires_grad_(config.mode != "frozen")
     ratio = config.learning_rate_ratio if config.mode == "full" else 1.0
@@ -101,10 +94,7 @@ def draw(sizes: Tensor, step: int, config: FinetuneConfig) -> Tensor:
 def property_loss(value: Tensor, uncertainty: Tensor, target: Tensor) -> Tensor:
     """Smooth L1 of the values, and the negative log-likelihood of their errors under Laplace distributions.
 
-    Args:
-        value: (B, T) standardized.
-        uncertainty: (B, T) scales of the distributions, positive.
-        target: (B, T) standardized, NaN where there is none.
+    All are (B, T) and standardized; uncertainties are the scales of the distributions, targets NaN where there is none.
     """
     there = target.isfinite()
     if not there.any():

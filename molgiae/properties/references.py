@@ -100,7 +100,7 @@ def fit_references(
 
     Args:
         block: M training conformers.
-        values: (M, T) in the units of the targets, NaN where missing.
+        values: (M, T) in the units of the T targets, NaN where missing.
         targets: T targets.
         kind: of all targets; "auto" as this module says. The "mean" of energies with a table is that of what binds
             the atoms: nobody should be beaten who does not know that carbon weighs more than hydrogen.
@@ -134,9 +134,7 @@ def fit_references(
 def least_squares(counts: Floats, values: Floats) -> tuple[Floats, float]:
     """Return coefficients (E,) and constant of the least squares of minimum norm about the mean composition.
 
-    Args:
-        counts: (M, E) atoms of each element.
-        values: (M,).
+    Counts are (M, E), atoms of each element; values are (M,).
     """
     if not len(values):
         return np.zeros(counts.shape[1]), 0.0

@@ -42,12 +42,7 @@ class Scores:
 
 
 def score(prediction: Floats, truth: Floats, explained: Floats | None = None) -> Scores:
-    """Score predictions (K, T) against values (K, T), NaN where there is none.
-
-    Args:
-        prediction: (K, T).
-        truth: (K, T).
-        explained: (K, T) what composition explains, as of `References.of`; None for nothing.
+    """Score predictions (K, T) against values (K, T), NaN where there is none; composition explains (K, T), or nothing.
 
     Raises:
         ShapeError: the shapes differ.
@@ -170,15 +165,9 @@ def compare(
     model: str,
     explained: Floats | None = None,
 ) -> ScoreTable:
-    """Compare predictions for one test set.
+    """Compare predictions (K, T) for one test set, by the name of their row, with that of the model.
 
-    Args:
-        truth: (K, T), NaN where there is no value.
-        predictions: (K, T) by the name of the row, the model's among them.
-        targets: T targets.
-        sizes: conformers for training, validation and testing.
-        model: name of the row to judge.
-        explained: (K, T) what composition explains, for R2 of the rest.
+    Args as of `score` and `ScoreTable`.
     """
     rows = {name: score(prediction, truth, explained) for name, prediction in predictions.items()}
     own = np.abs(predictions[model] - truth)
@@ -208,15 +197,10 @@ def parity_plot(
     std: Floats | None = None,
     explained: Floats | None = None,
 ) -> Path:
-    """Draw predictions against values, a panel for each target, as PNG, SVG or PDF by the name.
+    """Draw predictions (K, T) against values (K, T), a panel for each target, as PNG, SVG or PDF by the name.
 
-    Args:
-        path: picture to write.
-        truth: (K, T).
-        prediction: (K, T).
-        targets: T targets.
-        std: (K, T) one standard deviation, drawn as bars.
-        explained: (K, T) what composition explains; it is taken off both, as it hides all else of total energies.
+    Standard deviations (K, T) are drawn as bars. What composition explains (K, T) is taken off both, as it hides all
+    else of total energies.
 
     Raises:
         ConfigError: matplotlib is not installed.

@@ -89,11 +89,7 @@ def _by_groups(labelled: Labelled, by: By, shares: Sequence[float], seed: int) -
 def _divided(groups: Ints, shares: Sequence[float], rng: np.random.Generator, large_first: bool) -> Ints:
     """Return (M,) 0, 1 or 2: groups in random order, each to the set that misses the largest part of its share.
 
-    Args:
-        groups: (M,) numbers, from 0.
-        shares: of the sets.
-        rng: of the order.
-        large_first: put groups that are larger than half of the smallest set into the training set.
+    With `large_first` groups that are larger than half of the smallest set go into the training set.
     """
     _, groups, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     goal = np.array(shares) * len(groups)

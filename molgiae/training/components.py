@@ -9,13 +9,13 @@ from molgiae.model.cloud import Cloud
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
 
 CHUNK = 8192
-MOST = 100_000
+MAX_FORMS = 100_000
 """Canonical forms, drawn at random, that components are made of; more of them cost time."""
 
 SHARPNESS = 6.0
 """Logits of types over the components' estimate of their one-hot codes."""
 
-EXACT = 0.01
+MIN_DEVIATION = 0.01
 """Deviation, in angstrom, below which a conformer counts no more than one of this deviation."""
 
 
@@ -24,12 +24,7 @@ def start_from_components(encoder: SlotEncoder, decoder: SlotDecoder, forms: Clo
     """Set the linear maps to principal components, and what is added to them to zero.
 
     Types count as one-hot codes, of the same weight as an angstrom. The shape part, if there is one, is left to the
-    networks: linear maps do not read it.
-
-    Args:
-        encoder: of the detail part.
-        decoder: of the whole embedding.
-        forms: canonical forms of the training set.
+    networks: linear maps do not read it. The encoder is that of the detail part; forms are canonical ones.
     """
     size = encoder.net.linear.out_features
     mean, axes = principal_components(encoder, forms, size)
@@ -58,23 +53,18 @@ def principal_components(encoder: SlotEncoder, forms: Cloud, size: int) -> tuple
     conformers at the cost of all others. So they are made twice, the second time with weights that turn the square
     of each conformer's deviation into its root (iteratively reweighted least squares, one round).
 
-    Args:
-        encoder: of the detail part, F features in all slots.
-        forms: canonical forms.
-        size: components wanted.
-
     Returns:
-        mean (F,), and axes (F, K) with K up to `size`, the first first.
+        mean (F,) of the features in all slots, and axes (F, K) with K up to `size`, the first first.
     """
     weight = encoder.net.linear.weight
-    chosen = torch.randperm(len(forms), generator=torch.Generator().manual_seed(0))[:MOST]
+    chosen = torch.randperm(len(forms), generator=torch.Generator().manual_seed(0))[:MAX_FORMS]
     parts = [forms[index] for index in chosen.to(weight.device).split(CHUNK)]
     atoms = [part.mask.sum(dim=1) for part in parts]
     mean, axes = _components(encoder, parts, [1.0 / n for n in atoms])
     deviation = [
         _deviation(encoder, part, mean, axes[:, :size]) / n for part, n in zip(parts, atoms, strict=True)
     ]
-    again = [1 / (n * (square + EXACT**2).sqrt()) for square, n in zip(deviation, atoms, strict=True)]
+    again = [1 / (n * (square + MIN_DEVIATION**2).sqrt()) for square, n in zip(deviation, atoms, strict=True)]
     mean, axes = _components(encoder, parts, again)
     return mean.to(weight), axes[:, :size].to(weight)
 

@@ -88,14 +88,10 @@ class Stage:
 
 
 class Trainer:
-    """The state of a run: model, running mean of its weights, optimizer, stage and step.
+    """The state of a run: model (on its device), running mean of its weights, optimizer, stage and step.
 
-    Args:
-        model: on the device of the run.
-        stages: what makes the stages, in turn; the last one is validated.
-        config: the recipe.
-        run: where and how.
-        identity: tells the settings and data of this run from others.
+    Stages are made one after the other; the last one is validated. What identifies settings and data of the run is
+    kept with its state.
     """
 
     def __init__(

@@ -25,11 +25,8 @@ def reconstruction_loss(
 ) -> Tensor:
     """Mean RMSD in angstrom plus the weighted cross-entropy of the slots' types (Eq. 3 with both in one pose).
 
-    Args:
-        prediction: of B conformers and S slots.
-        target: the same conformers, atom k belonging to slot k; n up to S.
-        elements: (E + 1,) atomic number of each type, 0 for "empty" first.
-        type_weight: angstrom per nat.
+    Atom k of a target belongs to slot k of its prediction. Elements are (E + 1,), the atomic number of each type, 0 for
+    "empty" first; the weight is angstrom per nat.
     """
     slots = prediction.pos.shape[1]
     z = torch.nn.functional.pad(target.z, (0, slots - target.z.shape[1]))
@@ -78,7 +75,7 @@ def shape_loss(
         alone: B conformers, any pose, and the classes of their atoms (B, n).
         pairs: 2 P conformers, each followed by its partner, and the classes of their atoms; None for none.
         rmsd: (P,) of the pairs, angstrom.
-        generator: of the displacements.
+        generator: source of the displacements.
     """
     (x, classes), count = alone, alone[0].mask.sum(dim=1)
     shift = displacements(x, DISTORTION, generator)
@@ -99,13 +96,8 @@ def _normal(x: Cloud, generator: torch.Generator) -> Tensor:
 def denoising_loss(atoms: AtomNetwork, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:
     """How well displacements of the atoms are read off displaced conformers: mean square error over that of 0.
 
-    At minima of the energy this is learning forces without labels (Zaidi et al., ICLR 2023).
-
-    Args:
-        atoms: the network.
-        x: B conformers.
-        noise: standard deviation of the displacements, angstrom.
-        generator: of the displacements.
+    At minima of the energy this is learning forces without labels (Zaidi et al., ICLR 2023). Noise is a standard
+    deviation in angstrom.
     """
     shift = Cloud(x.z, _normal(x, generator) * x.mask[..., None]).centered().pos
     found = atoms.displacement(x.z, x.pos + noise * shift)

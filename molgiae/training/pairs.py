@@ -20,10 +20,10 @@ Floats = NDArray[np.float64]
 CHUNK = 1000
 """Pairs superposed between two moves of the progress bar."""
 
-ONE_MOLECULE, ONE_FORMULA = 80_000, 100_000
+MAX_OF_MOLECULES, MAX_OF_ISOMERS = 80_000, 100_000
 """Most pairs of conformers of one molecule, and of isomers; with mirror images twice as many."""
 
-OF_A_MOLECULE = 20
+MAX_OF_ONE_MOLECULE = 20
 """Most pairs from one molecule, so that flexible ones do not rule the others."""
 
 
@@ -49,13 +49,8 @@ def conformer_pairs(
     """Return pairs of conformers of one molecule, and of isomers, each as they are and with one of the two mirrored.
 
     Conformers of one molecule are those of one title with the same bonds, superposed over the symmetries of the
-    bond graph; isomers have one formula and are superposed over all matchings within elements.
-
-    Args:
-        block: M conformers.
-        seed: of the choice.
-        file: npz file that keeps what was found for a run that is resumed; None for none.
-        progress: whether to show a bar on stderr.
+    bond graph; isomers have one formula and are superposed over all matchings within elements. An npz file keeps what
+    was found for a run that is resumed.
     """
     if file is not None and file.exists():
         with np.load(file) as saved:
@@ -68,8 +63,8 @@ def conformer_pairs(
     titles = [title or m for m, title in enumerate(block.title)]
     formulas = [np.sort(c.atomic_number).tobytes() for c in block]
     drawn = (
-        draw_pairs(titles, ONE_MOLECULE, OF_A_MOLECULE, rng),
-        draw_pairs(formulas, ONE_FORMULA, None, rng),
+        draw_pairs(titles, MAX_OF_MOLECULES, MAX_OF_ONE_MOLECULE, rng),
+        draw_pairs(formulas, MAX_OF_ISOMERS, None, rng),
     )
     mirror = np.array([0, len(block)])
     one_molecule, one_formula = (np.concatenate([ends, ends + mirror]) for ends in drawn)
