@@ -10,15 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.bonds import BOND_LENGTH_FACTOR, FOUR_BONDS, SURE_FACTOR, perceived_bonds
-from molgiae.data.elements import COVALENT_RADIUS
-from molgiae.data.gaps import SAME_LENGTH
+from molgiae.data.bonds import perceived_bonds_of_block
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-_RADIUS = np.array(COVALENT_RADIUS)
 _SAME_SUM = 1e-9
 """Sums of hashes over neighbours that differ by less are of the same neighbours."""
 
@@ -39,53 +36,21 @@ class BondGraph:
 
 
 def bond_graph(z: Ints, pos: Floats) -> BondGraph:
-    """Return the bond graph of conformers.
-
-    Args:
-        z: (B, n) atomic numbers.
-        pos: (B, n, 3) angstrom.
-    """
-    adjacency, margin = bonded(z, pos)
-    return BondGraph(adjacency, refined(ranks(np.where(z > 0, -z, 1)), adjacency), margin)
-
-
-def bonded(z: Ints, pos: Floats) -> tuple[Bools, Floats]:
-    """Return the bonds by the rule of `molgiae.data.bonds.perceived_bonds`, and the margins of `BondGraph`.
-
-    That rule itself decides where a hydrogen has no bond or where lengths are too near to a limit, or to each other,
-    to be judged one by one.
+    """Return the bond graph of conformers, by `molgiae.data.bonds.perceived_bonds_of_block`.
 
     Args:
         z: (B, n) atomic numbers.
         pos: (B, n, 3) angstrom.
     """
     atoms = z > 0
-    pair = atoms[:, :, None] & atoms[:, None] & ~np.eye(z.shape[1], dtype=bool)
-    radius = _RADIUS[z]
-    radii, distance = radius[:, :, None] + radius[:, None], distances(pos)
-    beyond_sure = np.where(pair, distance - SURE_FACTOR * radii, np.inf)
-    full = (z == FOUR_BONDS) & ((beyond_sure < 0).sum(axis=2) >= 4)
-    # a carbon with four neighbours has no bond beyond the lower limit
-    barred = (full[:, :, None] | full[:, None]) & (beyond_sure > 0)
-    excess = np.where(barred, beyond_sure, distance - BOND_LENGTH_FACTOR * radii)
-    bonds = (excess < 0) & pair
-    margin = np.abs(excess, where=pair, out=np.full_like(excess, np.inf)).min(axis=(1, 2), initial=np.inf)
-    tied = np.abs(beyond_sure).min(axis=(1, 2), initial=np.inf) <= SAME_LENGTH
-    lone = ((z == 1) & ~bonds.any(axis=2)).any(axis=1)
-    for b in np.flatnonzero(lone | tied | (margin <= SAME_LENGTH)).tolist():
-        n = int(atoms[b].sum())
-        first, second = perceived_bonds(z[b, :n], pos[b, :n]).T
-        bonds[b] = False
-        bonds[b, first, second] = bonds[b, second, first] = True
-    return bonds, margin
-
-
-def distances(pos: Floats) -> Floats:
-    """(B, n, n) distances between the points of each set (B, n, 3)."""
-    square = np.zeros((*pos.shape[:2], pos.shape[1]))
-    for k in range(3):
-        square += (pos[:, :, None, k] - pos[:, None, :, k]) ** 2
-    return np.sqrt(square, out=square)
+    offset = np.concatenate([[0], atoms.sum(axis=1).cumsum()])
+    bonds, margin = perceived_bonds_of_block(z[atoms], pos[atoms], offset)
+    conformer, place = atoms.nonzero()
+    first, second = bonds.T
+    adjacency = np.zeros((*z.shape, z.shape[1]), dtype=bool)
+    adjacency[conformer[first], place[first], place[second]] = True
+    adjacency |= adjacency.transpose(0, 2, 1)
+    return BondGraph(adjacency, refined(ranks(np.where(atoms, -z, 1)), adjacency), margin)
 
 
 def refined(classes: Ints, adjacency: Bools) -> Ints:
