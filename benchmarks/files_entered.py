@@ -5,9 +5,10 @@
 
 The first record of a file is embedded by the library's command twice: once to import what is needed and to fill caches,
 once with every call of a function traced, in all threads. Files are printed in the order in which they are entered,
-with the calls into each. What a reader of the code has to open to follow a record is this list. The last line says the
-number of files, and of changes: calls into another file than the call before. The exit code is 1 if there are more
-files than `MOST_FILES`.
+with the calls into each, first those that load the model and open the output, then those that the record goes through
+from reading to writing (`molgiae.commands.run.run`); a file may be in both. What a reader of the code has to open is
+these lists. The number of changes is that of calls into another file than the call before. The exit code is 1 if the
+record enters more files than `MOST_FILES`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from molgiae.commands.embed import embed
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "conformers.sdf"
 ROOMS = {Path(molgiae.__file__).parent: "molgiae", Path(molgiae.cli.__file__).parent: "cli"}
+RECORD_BEGINS = "molgiae/commands/run.py", "run"
+"""File and function in which everything is open and reading starts."""
 MOST_FILES = 25
 
 
@@ -35,13 +38,16 @@ class Trace:
     """Calls of functions in files of molgiae, in their order.
 
     Attributes:
-        calls: file to the number of calls into it, files in the order of their first.
+        calls: file to the number of calls into it from reading on, files in the order of their first.
         changes: calls into another file than the call before.
+        opening: the same of calls before that.
+        opening_changes: the same of changes.
     """
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        self.changes = 0
+        self.opening: Counter[str] = Counter()
+        self.changes = self.opening_changes = 0
         self._last = ""
         self._names: dict[str, str] = {}
 
@@ -53,6 +59,9 @@ class Trace:
         name = self._names[path]
         if event != "call" or not name or frame.f_code.co_name == "<module>":
             return
+        if (name, frame.f_code.co_name) == RECORD_BEGINS:
+            self.opening, self.calls = self.calls, Counter()
+            self.opening_changes, self.changes = self.changes, 0
         self.calls[name] += 1
         self.changes += bool(self._last) and name != self._last
         self._last = name
@@ -101,9 +110,15 @@ def main() -> None:
         embed(str(record), output=output, model=options.model)
         with Trace() as trace:
             embed(str(record), output=output, model=options.model, overwrite=True)
-    for name, count in trace.calls.items():
-        print(f"{count:6d}  {name}")
-    print(f"{len(trace.calls)} files, {trace.calls.total()} calls, {trace.changes} changes of file")
+    phases = (
+        ("to open", trace.opening, trace.opening_changes),
+        ("for the record", trace.calls, trace.changes),
+        ("in all", trace.opening + trace.calls, trace.opening_changes + trace.changes),
+    )
+    for phase, calls, changes in phases:
+        if phase != "in all":
+            print("\n".join(f"{count:6d}  {name}" for name, count in calls.items()))
+        print(f"{phase}: {len(calls)} files, {calls.total()} calls, {changes} changes of file")
     sys.exit(len(trace.calls) > MOST_FILES)
 
 
