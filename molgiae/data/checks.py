@@ -50,12 +50,12 @@ DRAWING = (
 
 
 def reject_faulty(block: ConformerBlock) -> ConformerBlock:
-    """The block without the conformers that have a geometry fault; these are among its rejected."""
+    """Return the block without the conformers that have a geometry fault; these are among its rejected."""
     return block.reject(geometry_faults(block))
 
 
 def geometry_faults(block: ConformerBlock) -> dict[int, str]:
-    """What is wrong with the geometry of each faulty conformer, by its index in the block."""
+    """Return what is wrong with the geometry of each faulty conformer, by its index in the block."""
     if not len(block):
         return {}
     faults = _out_of_range(block)
@@ -90,7 +90,7 @@ def _out_of_range(block: ConformerBlock) -> dict[int, str]:
 
 
 def _overlaps(block: ConformerBlock, owner: NDArray[np.int64], faults: dict[int, str]) -> dict[int, str]:
-    """Pairs closer than MIN_DISTANCE: along a direction, each atom is compared with those just after it."""
+    """Find pairs closer than MIN_DISTANCE: along a direction, each atom is compared with those just after it."""
     usable = np.ones(len(block), bool)
     usable[list(faults)] = False
     atom = np.flatnonzero(usable[owner])
@@ -152,7 +152,7 @@ class _Flat:
 
 
 def _drawings(block: ConformerBlock) -> dict[int, str]:
-    """What shows that flat conformers, of three atoms or more, are drawings, by their index."""
+    """Return what shows that flat conformers, of three atoms or more, are drawings, by their index."""
     x = _Flat(block)
     found: dict[int, str] = {}
     crowded = Bonding(block).flat_centres
@@ -205,7 +205,7 @@ def _lacks_hydrogen(x: _Flat) -> NDArray[np.bool_]:
 
 
 def reject_meaningless(block: ConformerBlock) -> ConformerBlock:
-    """The block without conformers that readers refuse but Python can make: no atoms, atomic number 0, NaN."""
+    """Return the block without conformers that readers reject but Python can make: no atoms, atomic number 0, NaN."""
     number, finite = block.atomic_number > 0, np.isfinite(block.position).all(axis=1)
     if block.n_atoms.all() and number.all() and finite.all():
         return block

@@ -1,4 +1,4 @@
-"""One conformer, a block of conformers, and a record that had to be refused: plain numpy, no chemistry toolkit."""
+"""One conformer, a block of conformers, and a rejected record: plain numpy, no chemistry toolkit."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Conformer:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that was refused, with the reason; fields as in `Conformer`."""
+    """A record that was rejected, with the reason; fields as in `Conformer`."""
 
     source: str
     record: int
@@ -113,7 +113,7 @@ class Rejected:
 
     @property
     def kind(self) -> str:
-        """The reason with ``#`` for every number, by which refused records are counted together."""
+        """The reason with ``#`` for every number, by which rejected records are counted together."""
         return kind_of(self.reason)
 
 
@@ -170,7 +170,7 @@ class ConformerBlock:
         properties: M mappings.
         atom_data: M mappings.
         text: M records as read.
-        rejected: records of the same stretch of input that were refused.
+        rejected: rejected records of the same stretch of input.
     """
 
     atomic_number: NDArray[np.uint8]

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from molgiae import __version__
-from molgiae.data.conformer import AtomData, ConformerBlock, Rejected
+from molgiae.data.blocks import concatenate
+from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.schema import (
     ATOM_DATA,
     CONVENTION,
@@ -61,15 +62,12 @@ class Hdf5Writer:
         columns: the columns that every `append` brings, of those in `SCHEMA` that are not copied from the
             input; none makes a plain file of conformers.
         predictions: columns of predicted properties, which every `append` brings, too.
-        model: name of the model.
-        model_sha256: digest of its weights.
-        model_choice: why this model, if it was chosen by itself.
-        command: command line, for the record.
         overwrite: replace an existing file when the new one is complete.
+        **about: provenance by name, of `ATTRIBUTES`: model, model_sha256, model_choice, command.
 
     Attributes:
         rows: conformers appended.
-        rejected: refused records appended.
+        rejected: rejected records appended.
 
     Raises:
         MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
@@ -87,11 +85,8 @@ class Hdf5Writer:
         shape_dimension: int = 0,
         columns: Sequence[str] = EMBEDDING_COLUMNS,
         predictions: Sequence[Column] = (),
-        model: str = "none",
-        model_sha256: str = "none",
-        model_choice: str = "",
-        command: str = "none",
         overwrite: bool = False,
+        **about: str,
     ) -> None:
         unknown = [c for c in columns if c not in SCHEMA or SCHEMA[c].origin == "input"]
         if unknown:
@@ -100,13 +95,12 @@ class Hdf5Writer:
             raise ConfigError(f"dimension of the embedding is {dimension}, expected at least 1")
         self._schema = {**SCHEMA, **{column.name: column for column in predictions}}
         self.columns = (*columns, *(column.name for column in predictions))
-        self.rows = self.atoms = self.bonds = self.rejected = 0
+        self.rows = self.rejected = self._atoms = self._bonds = self._pending_rows = self._pending_atoms = 0
+        self._pending: list[tuple[ConformerBlock, dict[str, NDArray[Any]]]] = []
         self._dimension, self._shape_dimension = dimension, shape_dimension
-        self._attributes = {"model": model, "model_sha256": model_sha256, "command": command}
-        if model_choice:
-            self._attributes["model_choice"] = model_choice
+        known = {name: text for name, text in about.items() if text}
+        self._about = {"model": "none", "model_sha256": "none", "command": "none"} | known
         self._partial = PartialFile(path, overwrite=overwrite)
-        self._forget_pending()
 
     def __enter__(self) -> Self:
         with self._partial.reporting():
@@ -132,7 +126,7 @@ class Hdf5Writer:
             self._partial.publish()
 
     def append(self, block: ConformerBlock, columns: Mapping[str, ArrayLike] | None = None) -> None:
-        """Add M conformers with N atoms, and the refused records of the block.
+        """Add M conformers with N atoms, and the rejected records of the block.
 
         Args:
             block: conformers in the order and pose of the input.
@@ -141,76 +135,61 @@ class Hdf5Writer:
         Raises:
             ShapeError: if a column is missing, unexpected or has another shape.
             ConfigError: if a value is not among those the schema allows.
-            MolgiaeError: if the disk refuses.
+            MolgiaeError: if the disk is full or fails.
         """
         given = columns or {}
         if set(given) != set(self.columns):
             raise ShapeError(f"columns {sorted(given)} were given, expected {sorted(self.columns)}")
-        arrays = self._of_input(block)
-        for name in self.columns:
-            column = self._schema[name]
-            shape = column.size(len(block), len(block.atomic_number), self._dimension)
-            arrays[name] = _checked(column, given[name], shape)
-        for name, array in arrays.items():
-            self._pending.setdefault(name, []).append(array)
-        self._pending_properties += block.properties
-        self._pending_atom_data += zip(block.atom_data, block.n_atoms.tolist(), strict=True)
-        self._pending_rejected += block.rejected
-        self._pending_atoms += len(block.atomic_number)
+        size = len(block), len(block.atomic_number), self._dimension
+        schema = ((name, self._schema[name]) for name in self.columns)
+        arrays = {name: _checked(column, given[name], column.size(*size)) for name, column in schema}
+        self._pending.append((block, arrays))
         self.rows += len(block)
-        self.atoms += len(block.atomic_number)
-        self.bonds += len(block.bonds)
         self.rejected += len(block.rejected)
-        waiting = max(len(self._pending_properties), len(self._pending_rejected))
-        if waiting >= FLUSH_ROWS or self._pending_atoms >= FLUSH_ATOMS:
+        self._pending_rows += max(len(block), len(block.rejected))
+        self._pending_atoms += len(block.atomic_number)
+        if self._pending_rows >= FLUSH_ROWS or self._pending_atoms >= FLUSH_ATOMS:
             self.flush()
 
     def flush(self) -> None:
         """Write what is buffered.
 
         Raises:
-            MolgiaeError: if the disk refuses.
+            MolgiaeError: if the disk is full or fails.
         """
+        block = concatenate([block for block, _ in self._pending])
+        arrays = self._of_input(block)
+        for name in self.columns if self._pending else ():
+            arrays[name] = np.concatenate([columns[name] for _, columns in self._pending])
         with self._partial.reporting():
-            for name, parts in self._pending.items():
-                _extend(self._file[name], np.concatenate(parts))
-            self._properties.write(self._pending_properties)
-            self._atom_data.write(self._pending_atom_data)
-            for name in REJECTED_COLUMNS:
-                values = [
-                    getattr(record, name.removeprefix("rejected/")) for record in self._pending_rejected
-                ]
-                _extend(
-                    self._file[name], _strings(values) if SCHEMA[name].dtype == STRING else np.array(values)
-                )
+            for name, array in arrays.items():
+                _extend(self._file[name], array)
+            self._properties.write(block.properties)
+            self._atom_data.write(block)
             self._disk.check()
-        self._forget_pending()
-
-    def _forget_pending(self) -> None:
-        self._pending: dict[str, list[NDArray[Any]]] = {}
-        self._pending_properties: list[Mapping[str, str]] = []
-        self._pending_atom_data: list[tuple[AtomData, int]] = []
-        self._pending_rejected: list[Rejected] = []
-        self._pending_atoms = 0
+        self._pending, self._pending_rows, self._pending_atoms = [], 0, 0
+        self._atoms += len(block.atomic_number)
+        self._bonds += len(block.bonds)
 
     def _of_input(self, block: ConformerBlock) -> dict[str, NDArray[Any]]:
         """Return the columns that are copied from the input, offsets as they are in the file."""
-        arrays: dict[str, NDArray[Any]] = {
-            "atom_offset": block.offset[1:] + self.atoms,
-            "bond_offset": block.bond_offset[1:] + self.bonds,
+        values: dict[str, Any] = {
+            "atom_offset": block.offset[1:] + self._atoms,
+            "bond_offset": block.bond_offset[1:] + self._bonds,
         }
-        for name in INPUT_COLUMNS:
-            if name not in arrays:
-                values = getattr(block, name)
-                arrays[name] = _strings(values) if SCHEMA[name].dtype == STRING else values
-        return arrays
+        for name in REJECTED_COLUMNS:
+            values[name] = [getattr(record, name.removeprefix("rejected/")) for record in block.rejected]
+        for name in (*INPUT_COLUMNS, *REJECTED_COLUMNS):
+            found = values[name] if name in values else getattr(block, name)
+            values[name] = _strings(found) if SCHEMA[name].dtype == STRING else np.asarray(found)
+        return values
 
     def _create(self) -> None:
         attributes = self._file.attrs
         attributes["schema_version"] = SCHEMA_VERSION
         attributes["molgiae_version"] = __version__
-        for name, value in self._attributes.items():
-            attributes[name] = _clean(value) or "none"
+        for name, value in self._about.items():
+            attributes[name] = _clean(value)
         attributes["created"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         attributes["convention"] = CONVENTION
         if self._shape_dimension:
@@ -300,18 +279,16 @@ class _Properties(_OpenGroup):
 class _AtomData(_OpenGroup):
     """One dataset for each further column of the atoms."""
 
-    def write(self, records: Sequence[tuple[AtomData, int]]) -> None:
-        """Add the rows of records, each with its data and number of atoms."""
-        size = sum(n for _, n in records)
-        start, values = 0, dict[str, NDArray[Any]]()
-        for data, n in records:
+    def write(self, block: ConformerBlock) -> None:
+        """Add the rows of conformers."""
+        size, values = len(block.atomic_number), dict[str, NDArray[Any]]()
+        for m, data in enumerate(block.atom_data):
             for key, column in data.items():
                 name = self._name(key, column)
                 if name is not None:
                     if name not in values:
                         values[name] = _missing(self._datasets[name], size)
-                    values[name][start : start + n] = column
-            start += n
+                    values[name][block.atoms_of(m)] = column
         self._extend(values, size)
 
     def _name(self, key: str, column: NDArray[Any]) -> str | None:
