@@ -12,11 +12,11 @@ from typing import Any, Literal
 import numpy as np
 
 from molgiae.canonical.forms import canonical_forms
-from molgiae.commands.run import Options, Summary, output_path, read, run
+from molgiae.commands.run import Options, Summary, output_path, read, run, structured_sink
 from molgiae.config import Distinction
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
-from molgiae.data.inputs import is_hdf5, listed, read_inputs
+from molgiae.data.inputs import listed, read_inputs
 from molgiae.data.readers import Inputs
 from molgiae.data.result import Result
 from molgiae.data.sources import STDIN
@@ -25,21 +25,15 @@ from molgiae.errors import ConfigError, ConformerError
 from molgiae.matching import rmsd, superpose_pairs
 from molgiae.matching.formula import difference, ignoring
 from molgiae.matching.pairs import Match
-from molgiae.output.files import Hdf5Sink, StructureSink
 from molgiae.output.sink import Sink
 from molgiae.output.table import TableSink, is_table
 
 To = Literal["first", "title"]
 
 SCALARS = ("rmsd_before", "rmsd_group_action", "rmsd", "match", "proven", "reflected")
-ALIGNED_COLUMNS = (
-    "rotation",
-    "translation",
-    "permutation",
-    "aligned_position",
-    *SCALARS,
-)
-TABLE_COLUMNS = ("source", "record", "title", *SCALARS, "rotation", "translation", "permutation")
+MOTION = ("rotation", "translation", "permutation")
+ALIGNED_COLUMNS = (*MOTION, "aligned_position", *SCALARS)
+TABLE_COLUMNS = ("source", "record", "title", *SCALARS, *MOTION)
 
 
 class References:
@@ -159,11 +153,9 @@ def _references(
 
 
 def _sink(output: Path, options: Options) -> Sink:
-    if is_hdf5(output):
-        return Hdf5Sink(output, ALIGNED_COLUMNS, None, command=options.command, overwrite=options.overwrite)
     if is_table(output):
         return TableSink(output, TABLE_COLUMNS, _table_row, overwrite=options.overwrite)
-    return StructureSink(output, _aligned_record, overwrite=options.overwrite)
+    return structured_sink(output, options, ALIGNED_COLUMNS, _aligned_record, None)
 
 
 def first_conformer(
@@ -225,10 +217,7 @@ def align_block(
     block, targets = _without(block, named, reasons)
     compared = {id(target): ignoring(target, ignore) for target in targets}
     probes = [ignoring(c, ignore) for c in block]
-    actions = (
-        canonical_forms(compared.values()),
-        canonical_forms(probes),
-    )
+    actions = canonical_forms(compared.values()), canonical_forms(probes)
     row = {key: k for k, key in enumerate(compared)}
     which = np.array([row[id(target)] for target in targets], dtype=np.int64)
     targets = [compared[id(target)] for target in targets]
@@ -276,19 +265,15 @@ def _without(
 
 def _by_action(references: Result, probes: Result, k: int, m: int) -> np.ndarray:
     """Return probe m in the pose and order of reference k by their group actions alone."""
-    place = np.argsort(references["permutation"][_atoms(references.block, k)])
-    atoms = _atoms(probes.block, m)
+    place = np.argsort(references["permutation"][references.block.atoms_of(k)])
+    atoms = probes.block.atoms_of(m)
     x = probes.block.position[atoms][probes["permutation"][atoms]][place]
     canonical = (x - probes["translation"][m]) @ probes["rotation"][m]
     return canonical @ references["rotation"][k].T + references["translation"][k]
 
 
-def _atoms(block: ConformerBlock, m: int) -> slice:
-    return slice(int(block.offset[m]), int(block.offset[m + 1]))
-
-
 def _aligned_record(writer: StructureWriter, result: Result, m: int) -> None:
-    atoms = _atoms(result.block, m)
+    atoms = result.block.atoms_of(m)
     values = {name: f"{result[name][m]:.4f}" for name in ("rmsd_before", "rmsd")}
     values |= {name: str(int(result[name][m])) for name in ("proven", "reflected")}
     values["match"] = result["match"][m].decode()
@@ -312,7 +297,7 @@ def _table_row(result: Result, m: int) -> dict[str, object]:
     row |= {name: f"{result[name][m]:.6f}" for name in ("rmsd_before", "rmsd_group_action", "rmsd")}
     row |= {name: int(result[name][m]) for name in ("proven", "reflected")}
     row |= {name: _words(result[name][m]) for name in ("rotation", "translation")}
-    return row | {"permutation": " ".join(map(str, result["permutation"][_atoms(result.block, m)].tolist()))}
+    return row | {"permutation": " ".join(map(str, result["permutation"][block.atoms_of(m)].tolist()))}
 
 
 def _words(numbers: np.ndarray) -> str:

@@ -36,7 +36,7 @@ class Level:
 
 
 def levels_of(transversals: list[Ints], bunches: list[Ints]) -> list[Level]:
-    """The chain of transversals, the orbits enlarged by bunches (k,) of atoms that are permuted anyway."""
+    """Return the chain of transversals, the orbits enlarged by bunches (k,) of atoms that are permuted anyway."""
     n = transversals[0].shape[1]
     bonds = [np.stack([np.full(len(atoms) - 1, atoms[0]), atoms[1:]]) for atoms in bunches]
     levels = []
@@ -52,7 +52,7 @@ def levels_of(transversals: list[Ints], bunches: list[Ints]) -> list[Level]:
 
 
 def promising(levels: list[Level], x: Floats, y: Floats, least: float, width: int) -> tuple[Ints, bool]:
-    """Core automorphisms that may lead to a larger overlap than one that is known.
+    """Return core automorphisms that may lead to a larger overlap than one that is known.
 
     Args:
         levels: the chain.
@@ -76,7 +76,7 @@ def promising(levels: list[Level], x: Floats, y: Floats, least: float, width: in
 
 
 def _bounds(level: Level, x: Floats, y: Floats) -> Floats:
-    """(N,) largest overlaps of what N partial automorphisms lead to, for positions y (N, n, 3) in their order."""
+    """Return the largest overlaps (N,) that partial automorphisms lead to, of positions y (N, n, 3) in their order."""
     mean_x, mean_y = level.mean @ x, level.mean @ y
     c = np.einsum("ki,nkj->ijn", mean_x, y).reshape(9, -1)
     norm_x = np.sqrt(np.square(x - mean_x).sum(axis=1) @ level.member)
