@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from molgiae.canonical.group_action import Diagnosis, complete
 from molgiae.canonical.point_group import POSES
-from molgiae.groups import SE3, Permutation, SE3xSn
-from molgiae.groups.euclidean import RigidVectors
+from molgiae.groups import SE3, Permutation, RigidVectors, SE3xSn
 from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant
 from molgiae.model.cloud import Cloud, as_numpy
 

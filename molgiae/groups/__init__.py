@@ -1,4 +1,4 @@
-"""Groups as batched tensors: torch only, one group a file.
+"""Groups as batched tensors: torch alone.
 
 Notation of the paper: rho(g) x is ``g.act(x)``, rho_Y(g) y is ``g.act_equivariant(y)``, xi(y) is
 ``Group.from_equivariant(y)``, y0 is ``Group.reference()``, g h is ``g @ h`` (h acts first).
@@ -7,12 +7,10 @@ Notation of the paper: rho(g) x is ``g.act(x)``, rho_Y(g) y is ``g.act_equivaria
 from typing import Any
 
 from molgiae.groups.base import Group
-from molgiae.groups.euclidean import SE2, SE3, RigidVectors
-from molgiae.groups.product import Product, SE3xSn
-from molgiae.groups.so2 import SO2
-from molgiae.groups.so3 import SO3
-from molgiae.groups.symmetric import Permutation, soft_sort
-from molgiae.groups.translation import Translation
+from molgiae.groups.euclidean import SE2, SE3, RigidVectors, SE3xSn, Translation
+from molgiae.groups.permutation import Permutation, soft_sort
+from molgiae.groups.product import Product
+from molgiae.groups.rotation import SO2, SO3
 
 GROUPS: dict[str, type[Group[Any]]] = {
     "SO2": SO2,

@@ -1,19 +1,74 @@
-"""SE(2) and SE(3), the proper rigid motions of the plane and of space."""
+"""T(d), SE(2) and SE(3), the translations and rigid motions, and SE(3) x S_n, which acts on conformers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self, cast
 
+import torch
 from torch import Tensor
 
 from molgiae.errors import check_shape
-from molgiae.groups.base import Group
-from molgiae.groups.composite import Composite
-from molgiae.groups.rotation import Rotation
-from molgiae.groups.so2 import SO2
-from molgiae.groups.so3 import SO3
-from molgiae.groups.translation import Translation
+from molgiae.groups.base import Group, promoted
+from molgiae.groups.permutation import Permutation
+from molgiae.groups.product import Composite, Product
+from molgiae.groups.rotation import SO2, SO3, Rotation
+
+
+@dataclass(frozen=True, eq=False)
+class Translation(Group[Tensor]):
+    """Translations x -> x + t; Y is the space itself and xi the identity map.
+
+    Attributes:
+        vector: (..., d) t, in the units of the points.
+    """
+
+    vector: Tensor
+
+    element_ndim = 1
+
+    def __post_init__(self) -> None:
+        check_shape("Translation vector", self.vector.shape, ("...", "d"))
+
+    @classmethod
+    def y0(cls, n: int, d: int) -> Tensor:
+        """Return the origin, (d,); n is ignored."""
+        return torch.zeros(d, dtype=torch.float64)
+
+    @classmethod
+    def from_equivariant(cls, y: Tensor) -> Self:
+        """Return xi(y), the translation that takes the origin to y (..., d)."""
+        check_shape("y", y.shape, ("...", "d"))
+        return cls(y.double())
+
+    def __matmul__(self, other: Self) -> Self:
+        """Return the sum of the vectors."""
+        check_shape("Translation vector", other.vector.shape, ("...", self.vector.shape[-1]))
+        return type(self)(self.vector + other.vector)
+
+    def inverse(self) -> Self:
+        """Return the opposite vector."""
+        return type(self)(-self.vector)
+
+    def act(self, x: Tensor) -> Tensor:
+        """Move points: x + t.
+
+        Args:
+            x: (..., n, d).
+        """
+        check_shape("x", x.shape, ("...", "n", self.vector.shape[-1]))
+        points, vector = promoted(x, self.vector)
+        return points + vector[..., None, :]
+
+    def act_equivariant(self, y: Tensor) -> Tensor:
+        """Move single points y (..., d)."""
+        check_shape("y", y.shape, ("...", self.vector.shape[-1]))
+        return y + self.vector
+
+    def distance(self, other: Self) -> Tensor:
+        """Return the Euclidean distance of the vectors, (...,), in the units of the points."""
+        check_shape("Translation vector", other.vector.shape, ("...", self.vector.shape[-1]))
+        return torch.linalg.vector_norm(self.vector - other.vector, dim=-1)
 
 
 class RigidVectors(NamedTuple):
@@ -99,3 +154,34 @@ class SE3(Euclidean):
 
     dimension = 3
     factor_types = (SO3, Translation)
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class SE3xSn(Product):
+    """Rigid motions of space and permutations of points: x -> P (x R^T + t).
+
+    y = ((vectors (..., 2, 3), translation (..., 3)), scores (..., n)).
+    For one conformer x = g.act(c): ``x[g.permutation.index] == c @ R.T + t``.
+    """
+
+    factor_types = (SE3, Permutation)
+
+    @property
+    def motion(self) -> SE3:
+        """The rigid motion."""
+        return cast(SE3, self.factors[0])
+
+    @property
+    def rotation(self) -> Rotation:
+        """R, applied first."""
+        return self.motion.rotation
+
+    @property
+    def translation(self) -> Translation:
+        """t, in the units of the points."""
+        return self.motion.translation
+
+    @property
+    def permutation(self) -> Permutation:
+        """P, from canonical order to the order of the input."""
+        return cast(Permutation, self.factors[1])

@@ -18,8 +18,7 @@ from molgiae.canonical.bond_graph import BondGraph, bond_graph
 from molgiae.canonical.group_action import Diagnosis, complete, well_conditioned
 from molgiae.config import ModelConfig
 from molgiae.errors import ShapeError
-from molgiae.groups import Group, SE3xSn, soft_sort
-from molgiae.groups.euclidean import RigidVectors
+from molgiae.groups import Group, RigidVectors, SE3xSn, soft_sort
 from molgiae.model.cloud import Cloud, as_numpy
 from molgiae.nn.slots import SlotPrediction
 from molgiae.tensors import Embedding, Points, Scores, Vectors
