@@ -14,7 +14,7 @@ from molgiae.config import BATCH_SIZE
 from molgiae.data.blocks import as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock, rows_of
-from molgiae.data.hdf5.schema import SCHEMA
+from molgiae.data.hdf5.schema import CANONICAL_COLUMNS, allocated
 from molgiae.data.result import Columns, Result
 
 MAX_PAIRS = 1 << 20
@@ -111,18 +111,7 @@ class FormColumns:
 
     def __init__(self, block: ConformerBlock) -> None:
         self._block = block
-        conformers, atoms = len(block), len(block.atomic_number)
-        self.columns: Columns = {
-            "rotation": np.empty((conformers, 3, 3)),
-            "translation": np.empty((conformers, 3)),
-            "permutation": np.empty(atoms, dtype=np.int32),
-            "canonical_position": np.empty((atoms, 3)),
-            "pose_defined": np.empty(conformers, dtype="S4"),
-            "order_defined": np.empty(conformers, dtype=np.uint8),
-            "symmetry_number": np.empty(conformers, dtype=np.int32),
-            "point_group": np.empty(conformers, dtype=SCHEMA["point_group"].dtype),
-            "stability": np.empty(conformers),
-        }
+        self.columns: Columns = allocated(CANONICAL_COLUMNS, len(block), len(block.atomic_number))
 
     def fill(
         self,

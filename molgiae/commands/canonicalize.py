@@ -12,15 +12,11 @@ from molgiae.canonical.equivalents import least_table
 from molgiae.canonical.forms import canonical_forms
 from molgiae.commands.run import Options, Summary, output_path, read, run, structured_sink
 from molgiae.data.conformer import Conformer
-from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
+from molgiae.data.hdf5.schema import CANONICAL_COLUMNS
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
 from molgiae.data.result import Result
 from molgiae.data.writers import StructureWriter, sdf_record
-
-CANONICAL_COLUMNS = tuple(
-    name for name in EMBEDDING_COLUMNS if name not in ("embedding", "in_domain", "domain_reason")
-)
 
 
 def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:

@@ -14,6 +14,7 @@ from molgiae.data.blocks import as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
+from molgiae.data.hdf5.schema import allocated
 from molgiae.data.result import Columns, Result
 from molgiae.errors import ConfigError
 from molgiae.model.auto import Watch
@@ -97,7 +98,10 @@ class Embedder:
     @torch.no_grad()
     def _run(self, block: ConformerBlock, *, reconstruct: bool) -> Result:
         forms = FormColumns(block)
-        columns = forms.columns | self._allocate(len(block), len(block.atomic_number), reconstruct)
+        names = ["embedding"]
+        if reconstruct:
+            names += ["reconstructed_position", "reconstructed_atomic_number", "rmsd"]
+        columns = forms.columns | allocated(names, len(block), len(block.atomic_number), self.dimension)
         for chosen in batches_by_size(block.n_atoms, self.batch_size):
             part, rows = block.take(chosen), forms.rows(chosen)
             x = pack(part.atomic_number, part.position, part.offset, part.isotope).to(self.device)
@@ -120,14 +124,6 @@ class Embedder:
                 square = (predicted.pos - x.pos).square().sum(dim=(1, 2)) / x.mask.sum(dim=1)
                 columns["rmsd"][chosen] = as_numpy(square.sqrt())
         return Result(block, columns | domain_columns(self.checkpoint.domain, block))
-
-    def _allocate(self, conformers: int, atoms: int, reconstruct: bool) -> Columns:
-        columns: Columns = {"embedding": np.empty((conformers, self.dimension), dtype=np.float32)}
-        if reconstruct:
-            columns["reconstructed_position"] = np.empty((atoms, 3))
-            columns["reconstructed_atomic_number"] = np.empty(atoms, dtype=np.uint8)
-            columns["rmsd"] = np.empty(conformers)
-        return columns
 
 
 def domain_columns(domain: Domain, block: ConformerBlock) -> Columns:

@@ -7,6 +7,7 @@ everything: no booleans, enums or compound types.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -234,6 +235,10 @@ PROJECTION = Column("projection", "f4", "M P", "of the projection", "command",
 SCHEMA: dict[str, Column] = {column.name: column for column in COLUMNS}
 INPUT_COLUMNS = tuple(c.name for c in COLUMNS if c.origin == "input" and c.per != "rejected")
 EMBEDDING_COLUMNS = tuple(c.name for c in COLUMNS if c.origin == "embedding")
+CANONICAL_COLUMNS = tuple(
+    c for c in EMBEDDING_COLUMNS if c not in ("embedding", "in_domain", "domain_reason")
+)
+"""Those of an embedding that need no model."""
 REJECTED_COLUMNS = tuple(c.name for c in COLUMNS if c.per == "rejected")
 
 OTHER_PROPERTIES = "%other"
@@ -252,6 +257,21 @@ def property_name(key: str) -> str:
     name = key.encode("utf-8", "replace").decode("utf-8").translate(_ESCAPES)
     dots = len(name) - len(name.lstrip("."))
     return "%2E" * dots + name[dots:] or "%"
+
+
+def allocated(
+    names: Iterable[str], conformers: int, atoms: int, dimension: int = 0
+) -> dict[str, NDArray[Any]]:
+    """Return arrays, not yet filled, for some columns of M conformers with N atoms in all.
+
+    Args:
+        names: columns of numbers, or of text of fixed length.
+        conformers: M.
+        atoms: N.
+        dimension: D, the size of the embedding.
+    """
+    columns = (SCHEMA[name] for name in names)
+    return {c.name: np.empty(c.size(conformers, atoms, dimension), c.dtype) for c in columns}
 
 
 def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column, Column]:
