@@ -66,7 +66,7 @@ def selected(conformers: Sequence[Conformer], search: ConformerSearch) -> list[C
 
 
 def _apart_as_numbered(conformers: list[Conformer], reach: float) -> list[Conformer]:
-    """Leave out those that lie on an earlier one atom by atom, which is quick and leaves little to compare."""
+    """Leave out conformers that lie on an earlier one atom by atom, which is quick and leaves little to compare."""
     position = np.stack([conformer.position for conformer in conformers])
     kept: list[int] = []
     for k in range(len(conformers)):
@@ -76,7 +76,7 @@ def _apart_as_numbered(conformers: list[Conformer], reach: float) -> list[Confor
 
 
 def _apart(conformers: list[Conformer], reach: float) -> list[Conformer]:
-    """Leave out those that lie on an earlier one once equivalent atoms have changed places; mirror images stay."""
+    """Leave out conformers that lie on an earlier one once equivalent atoms have changed places; mirror images stay."""
     into = find_duplicates(conformers, Rule(threshold=reach)).into
     return [conformer for conformer, copy_of in zip(conformers, into, strict=True) if copy_of < 0]
 

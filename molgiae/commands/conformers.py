@@ -31,7 +31,7 @@ from molgiae.parallel.processes import NoAnswerError, Workers
 from molgiae.parallel.threads import in_flight
 
 WORKER = "molgiae.commands.conformer_worker"
-AHEAD = 64
+MAX_AHEAD = 64
 """Molecules for each worker that wait behind one that takes long."""
 
 
@@ -171,7 +171,7 @@ def _answers(
             bad = Rejected(molecule.source, molecule.record, molecule.title, molecule.line, answer["reason"])
             return "", {"rejected": asdict(bad), **kind}
 
-        with closing(in_flight(pool, work, molecules, AHEAD * jobs)) as answers:
+        with closing(in_flight(pool, work, molecules, MAX_AHEAD * jobs)) as answers:
             yield from answers
 
 

@@ -32,7 +32,7 @@ class Unfinished:
 
     Raises:
         ConfigError: something is there that may be neither continued nor replaced.
-        MolgiaeError: the disk refuses.
+        MolgiaeError: a file cannot be written.
     """
 
     def __init__(self, final: Path, settings: Plain, *, resume: bool, overwrite: bool) -> None:
@@ -77,7 +77,7 @@ class Unfinished:
         self.notes.append(note)
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Remove text and log."""
         for path in (self.text, self._log):
             path.unlink(missing_ok=True)
 

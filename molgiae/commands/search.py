@@ -30,7 +30,7 @@ Ints = NDArray[np.int64]
 
 ROWS, QUERIES = 1 << 15, 256
 """Embeddings of the file and queries that are compared at once: constant memory, whatever the size of the file."""
-NEIGHBOURS = 10
+HITS = 10
 
 FIELDS = (
     Field("query_source", str, "text", "file of the query"),
@@ -97,7 +97,7 @@ def search(
     file: str | os.PathLike[str],
     options: Options | None = None,
     *,
-    k: int = NEIGHBOURS,
+    k: int = HITS,
     model: str | None = None,
     match: Match = "bonds",
     ignore: Collection[Distinction] = (),
@@ -215,7 +215,7 @@ def _embedded(
     for block in read(listed(queries), options, None):
         result = embedder.embed(block)
         stop_at_rejected(result.block, options)
-        reasons.add(refused.reason for refused in result.block.rejected)
+        reasons.add(bad.reason for bad in result.block.rejected)
         conformers += result.block
         embeddings.append(result["embedding"])
     return conformers, np.concatenate(embeddings)

@@ -38,7 +38,7 @@ class Symmetry:
 
     @property
     def tables(self) -> list[Ints]:
-        """Permutations (k!, k) of each bunch."""
+        """The permutations (k!, k) of each bunch."""
         return [all_permutations(len(atoms)) for atoms in self.bunches]
 
     def exchanged(self) -> Ints:

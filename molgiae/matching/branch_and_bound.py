@@ -49,7 +49,7 @@ TINY = 1e-300
 
 
 class Search:
-    """Search for one molecule.
+    """The search for one molecule.
 
     Args:
         symmetry: of its bond graph.
@@ -175,7 +175,7 @@ class Pairs:
 
 
 def _core_covariances(core: Ints, x: Floats, y: Floats) -> Covariances:
-    """Return those of all core automorphisms (9, P, K); atoms that all of them send to one place are summed once."""
+    """Return the covariances (9, P, K) of core automorphisms; atoms that all send to one place are summed once."""
     moving = np.flatnonzero((core != core[0]).any(axis=0))
     still = np.setdiff1d(np.arange(core.shape[1]), moving)
     c = np.einsum("pni,pnj->ijp", x[:, still], y[:, core[0, still]])[..., None]

@@ -43,17 +43,18 @@ Bools = NDArray[np.bool_]
 
 THRESHOLD = 0.125
 """Angstrom; RTHR of CREGEN (Pracht, Bohle, Grimme, Phys. Chem. Chem. Phys. 2020, 22, 7169)."""
-SLACK = 1e-6
-"""Angstrom of round-off that the bounds are allowed."""
-AXES, SAMPLE = 12, 512
+ROUND_OFF = 1e-6
+"""Angstrom that the bounds are allowed."""
+MAX_AXES, MAX_SAMPLE = 12, 512
 """Principal axes of the distances in which neighbours are searched, and conformers these are taken from."""
-CHUNK, HELD = 1 << 17, 1 << 23
-"""Distances that are sorted at once, and most that are held for all conformers of a molecule."""
+MAX_SORTED, MAX_HELD = 1 << 17, 1 << 23
+"""Distances that are sorted at once, and that are held for all conformers of a molecule."""
 QUERIES = 256
 """Conformers whose neighbours are searched at once."""
-BLOCK = 1024, 16384
-"""Fewest and most conformers that are compared with those kept and with each other in one go."""
+MIN_BLOCK, MAX_BLOCK = 1024, 16384
+"""Conformers that are compared with those kept and with each other in one go."""
 KEPT, UNDECIDED = -1, -2
+"""What stands in place of the conformer that one is merged into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Verdicts:
 
     @property
     def copies(self) -> Ints:
-        """(M,) conformers that were merged into each."""
+        """Number of conformers that were merged into each (M,)."""
         return np.bincount(self.into[self.into >= 0], minlength=len(self.into))
 
 
@@ -216,17 +217,17 @@ class Neighbours:
     """
 
     def __init__(self, molecule: Molecule, reach: float) -> None:
-        self._molecule, self._reach = molecule, reach + SLACK
+        self._molecule, self._reach = molecule, reach + ROUND_OFF
         n = len(molecule.colour)
         first, second = np.triu_indices(n, 1)
         _, kind = np.unique(molecule.colour[first] * n + molecule.colour[second], return_inverse=True)
         by_kind = np.argsort(kind, kind="stable")
         self._pair, self._kind = (first * n + second)[by_kind], kind[by_kind]
         self._span = 1.0 + 4.0 * np.abs(molecule.position).max(initial=0.0)
-        self._at_once = max(CHUNK // max(len(first), 1), 1)
+        self._at_once = max(MAX_SORTED // max(len(first), 1), 1)
         self._radii = radial_bound(molecule.colour, molecule.position)
         self._distances: Floats | None = None
-        if len(molecule) * len(first) <= HELD:
+        if len(molecule) * len(first) <= MAX_HELD:
             self._distances = self.distances(np.arange(len(molecule)))
         self._place = self._projected()
 
@@ -265,15 +266,15 @@ class Neighbours:
         return later[nearest], earlier[nearest], bound[nearest]
 
     def _projected(self) -> Floats:
-        """Return places in space (m, AXES) whose distances are lower bounds of the RMSD."""
+        """Return places in space (m, MAX_AXES) whose distances are lower bounds of the RMSD."""
         size = len(self._molecule)
         if not len(self._pair):
             return np.zeros((size, 1))
-        sample = self.distances(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))
+        sample = self.distances(np.linspace(0, size - 1, min(size, MAX_SAMPLE)).astype(np.int64))
         centre = sample.mean(axis=0)
         sample -= centre
         rank = len(sample)
-        leading = eigh(sample @ sample.T, subset_by_index=(max(rank - AXES, 0), rank - 1))[1]
+        leading = eigh(sample @ sample.T, subset_by_index=(max(rank - MAX_AXES, 0), rank - 1))[1]
         axes = np.linalg.qr(sample.T @ leading)[0]
         chunks = np.array_split(np.arange(size), range(QUERIES, size, QUERIES))
         return np.concatenate([(self.distances(chunk) - centre) @ axes for chunk in chunks])
@@ -323,7 +324,7 @@ class _Walk:
         start = 0
         while start < size:
             kept = np.flatnonzero(self._into[:start] == KEPT)
-            stop = min(start + min(max(BLOCK[0], len(kept) // 4), BLOCK[1]), size)
+            stop = min(start + min(max(MIN_BLOCK, len(kept) // 4), MAX_BLOCK), size)
             later, earlier, _ = neighbours.before(start, stop, kept)
             self._decide(later, earlier, start, stop)
             advance(stop - start)
@@ -369,6 +370,6 @@ class _Walk:
         verdicts.into[merged] = rows[earlier[same]]
         verdicts.rmsd[merged] = matches.rmsd[same]
         verdicts.mirror[merged] = matches.reflected[same]
-        doubtful = ~matches.proven & (self._into[later] == UNDECIDED)
-        verdicts.proven[rows[later[doubtful]]] = False
+        unproven = ~matches.proven & (self._into[later] == UNDECIDED)
+        verdicts.proven[rows[later[unproven]]] = False
         verdicts.proven[merged] = matches.proven[same]

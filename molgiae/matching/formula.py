@@ -50,7 +50,7 @@ def difference(conformer: Conformer, reference: Conformer, ignored: Collection[D
 
 
 def hill(conformer: Conformer) -> str:
-    """Molecular formula in Hill order: carbon, hydrogen, the others by the alphabet."""
+    """Return the molecular formula in Hill order: carbon, hydrogen, the others by the alphabet."""
     count = Counter(SYMBOLS[z] for z in conformer.atomic_number.tolist())
     first = [s for s in ("C", "H") if "C" in count and s in count]
     rest = sorted(set(count) - set(first))

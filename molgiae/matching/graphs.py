@@ -36,7 +36,7 @@ class Graphs:
 
     @property
     def key(self) -> tuple[bytes, bytes, int]:
-        """Of one graph, for look-ups."""
+        """What stands for one graph in look-ups."""
         return self.colour.tobytes(), self.neighbour.tobytes(), self.colour.shape[1]
 
     def marked(self, mark: Colours) -> Graphs:
@@ -209,7 +209,7 @@ def _each_singled_out(graph: Graphs, colour: Colours, atoms: Ints) -> Graphs:
 
 
 def _mixed(colour: Colours) -> Colours:
-    """Scatter 64-bit numbers."""
+    """Scatter 64-bit numbers over their range."""
     with np.errstate(over="ignore"):
         colour = (colour ^ (colour >> _SHIFT)) * _FIRST
         return (colour ^ (colour >> _SHIFT)) * _SECOND

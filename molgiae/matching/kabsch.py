@@ -137,7 +137,7 @@ def _invariants(c: Covariances) -> tuple[Floats, Floats, Covariances, Floats]:
 
 
 def _largest_root(norm: Floats, det: Floats, cofactor: Floats) -> Floats:
-    """Return that of the polynomial in `best_overlap`, from squared norms of C and cof C and the determinant of C.
+    """Return the largest root of the polynomial in `best_overlap`, from the invariants of C in it.
 
     Where roots come together it stops above them.
     """

@@ -1,4 +1,4 @@
-"""Conformers onto a reference: copies exactly, others as well as Kabsch can, strangers refused."""
+"""Conformers onto a reference: copies exactly, others as well as Kabsch can, strangers rejected."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_mirror_image_is_not_taken_for_a_copy():
     assert result["rmsd"][0] > 0.1 > result["rmsd"][1]
 
 
-def test_other_formulas_are_refused_with_both_named():
+def test_other_formulas_are_rejected_with_both_named():
     water = SPECIAL[0]
     result = aligned(water, SPECIAL[1], moved(water, 0))
     assert len(result) == 1
@@ -246,7 +246,7 @@ def test_a_mirror_image_is_reflected_on_request_and_the_motion_leads_to_its_mirr
 
 
 def test_bonds_decide_where_records_have_them(tmp_path, model_path):
-    """Two chains of the same atoms in space, bonded in another order: refused by bonds, matched by atoms."""
+    """Two chains of the same atoms in space, bonded in another order: rejected by bonds, matched by atoms."""
     c = conformer([6, 6, 6, 6, 8], random_conformer(5, 5).position)
     path = tmp_path / "two.sdf"
     path.write_text(

@@ -93,11 +93,12 @@ def mirror_of(c: Conformer) -> Conformer:
 def test_blocks_and_rounds_change_nothing(monkeypatch):
     conformers = ensemble(20, 4, seed=3, spread=0.05)
     expected = brute_force(conformers, Rule())
-    for block in ((1, 1), (7, 7), (1024, 16384)):
-        monkeypatch.setattr(duplicates, "BLOCK", block)
+    for fewest, most in ((1, 1), (7, 7), (1024, 16384)):
+        monkeypatch.setattr(duplicates, "MIN_BLOCK", fewest)
+        monkeypatch.setattr(duplicates, "MAX_BLOCK", most)
         monkeypatch.setattr(duplicates, "QUERIES", 3)
         assert set(np.flatnonzero(find_duplicates(conformers).into < 0)) == expected
-    monkeypatch.setattr(duplicates, "HELD", 0)
+    monkeypatch.setattr(duplicates, "MAX_HELD", 0)
     assert set(np.flatnonzero(find_duplicates(conformers).into < 0)) == expected
 
 

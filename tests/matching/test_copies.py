@@ -51,8 +51,8 @@ def before(group: Molecule, reach: float) -> dict[tuple[int, int], float]:
 @pytest.mark.parametrize("name", ["atom", "hydrogen", "water", "methane", "prismane", "butyne"])
 def test_no_pair_is_passed_over_at_its_own_rmsd(name, match, held, monkeypatch):
     """The reach is the RMSD of the pair to the last digit; axes are few, as for large molecules."""
-    monkeypatch.setattr(duplicates, "HELD", held)
-    monkeypatch.setattr(duplicates, "AXES", 3)
+    monkeypatch.setattr(duplicates, "MAX_HELD", held)
+    monkeypatch.setattr(duplicates, "MAX_AXES", 3)
     if match == "atoms" and name == "butyne":
         pytest.skip("720 x 24 matchings")
     conformers = conformers_of(name, 0)
