@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from molgiae.data.conformer import AtomData
 
 Floats = NDArray[np.float64]
+Moved = TypeVar("Moved")
 
 _VECTORS = """acceleration accelerations dipole dipoles displacement displacements efield force forces grad gradient
 gradients momenta momentum mu vel velo velocities velocity"""
@@ -63,7 +64,7 @@ _NUMBERS = re.compile(rf"{_SEPARATOR}*{_NUMBER.pattern}(?:{_SEPARATOR}+{_NUMBER.
 _ATOM_LIST = re.compile(r"atom\.[a-z]?prop\.", re.IGNORECASE)
 _BOND_LIST = re.compile(r"bond\.[a-z]?prop\.", re.IGNORECASE)
 LIST_WIDTH = 200
-"""Characters in a line of an atom list, as RDKit breaks it."""
+"""Characters in a line of an atom list of RDKit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +91,28 @@ def moved_properties(properties: Mapping[str, str], motion: Motion) -> tuple[dic
     """Return properties as they hold after a motion, and the keys of those left out."""
     if motion.rotation is None and not motion.reorders and not motion.sorts_bonds:
         return dict(properties), []
-    found, dropped = {}, []
-    for key, text in properties.items():
-        value = _moved_text(key, text, motion)
-        if value is None:
-            dropped.append(key)
-        else:
-            found[key] = value
-    return found, dropped
+    return _split({key: _moved_text(key, text, motion) for key, text in properties.items()})
 
 
 def moved_atom_data(data: AtomData, motion: Motion) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """Return data of the atoms as they hold after a motion, and the names of those left out."""
-    found, dropped = {}, []
-    for name, values in data.items():
-        value: NDArray[Any] | None = values[motion.order]
-        if motion.rotation is not None and _is_component(name):
-            value = None
-        elif values.ndim > 1 and values.dtype.kind != "U" and motion.rotation is not None:
-            value = None if values.dtype.kind != "f" else _turned(name, values[motion.order], motion.rotation)
-        if value is None:
-            dropped.append(name)
-        else:
-            found[name] = value
-    return found, dropped
+    return _split({name: _moved_column(name, values[motion.order], motion) for name, values in data.items()})
+
+
+def _split(moved: Mapping[str, Moved | None]) -> tuple[dict[str, Moved], list[str]]:
+    found = {name: value for name, value in moved.items() if value is not None}
+    return found, [name for name in moved if name not in found]
+
+
+def _moved_column(name: str, values: NDArray[Any], motion: Motion) -> NDArray[Any] | None:
+    """Return a column in the new order after the rotation; None to leave it out."""
+    if motion.rotation is None:
+        return values
+    if _is_component(name):
+        return None
+    if values.ndim == 1 or values.dtype.kind == "U":
+        return values
+    return _turned(name, values, motion.rotation) if values.dtype.kind == "f" else None
 
 
 def _words_of(name: str) -> set[str]:
@@ -131,7 +130,7 @@ def _is_component(name: str) -> bool:
 
 
 def _turned(name: str, values: Floats, rotation: Floats) -> Floats | None:
-    """Values (..., w) of a quantity after a rotation; None if it is not known how it turns."""
+    """Return values (..., w) of a quantity after a rotation; None if it is not known how it turns."""
     kind, width = _kind(name), values.shape[-1]
     if kind == "invariant":
         return values
@@ -169,7 +168,7 @@ def _moved_text(key: str, text: str, motion: Motion) -> str | None:
 
 
 def _moved_numbers(key: str, words: list[str], motion: Motion) -> list[str] | None:
-    """The numbers of a value after a motion, those that do not change as they were; None to leave them out."""
+    """Return the numbers of a value after a motion, unchanged ones as written; None to leave them out."""
     n, size, kind = len(motion.order), len(words), _kind(key)
     if kind == "invariant" or (motion.rotation is None and not motion.reorders):
         return words
@@ -195,20 +194,25 @@ def _without_noise(values: Floats) -> Floats:
 
 
 def _reordered_list(text: str, motion: Motion) -> str | None:
-    """Values of all atoms, behind an optional ``[word]`` that stands for a missing one."""
+    """Reorder values of all atoms, behind an optional ``[word]`` that stands for a missing one."""
     words = text.split()
     mark = words[:1] if len(words) == len(motion.order) + 1 and words[0].startswith("[") else []
     values = words[len(mark) :]
-    if len(values) != len(motion.order):
-        return None if motion.reorders else text
     if not motion.reorders:
         return text
-    line = " ".join([*mark, *(values[k] for k in motion.order)])
-    return "\n".join(textwrap.wrap(line, LIST_WIDTH, break_long_words=False, break_on_hyphens=False))
+    if len(values) != len(motion.order):
+        return None
+    return wrapped([*mark, *(values[k] for k in motion.order)])
+
+
+def wrapped(words: Iterable[str]) -> str:
+    """Return words in lines, broken as RDKit breaks atom lists."""
+    lines = textwrap.wrap(" ".join(words), LIST_WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)
 
 
 def _renumbered(text: str, motion: Motion, atoms: Callable[[list[str]], slice]) -> str | None:
-    """Lines that name atoms by number, from 1, behind a line with their count."""
+    """Renumber lines that name atoms by number, from 1, behind a line with their count."""
     if not motion.reorders:
         return text
     number = np.empty(len(motion.order), np.int64)

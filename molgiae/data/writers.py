@@ -1,4 +1,7 @@
-"""SDF and XYZ output, record by record; the file has its name only when it is complete."""
+"""SDF and XYZ output, record by record; the file has its name only when it is complete.
+
+To add a format, write a `Renderer` and give its suffixes rows in `WRITERS`.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ import io
 import os
 import re
 import sys
-import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TextIO
+from typing import Any, Self, TextIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from molgiae.data.attached import LIST_WIDTH, Motion, moved_atom_data, moved_properties
-from molgiae.data.conformer import AtomData, Conformer
+from molgiae.data.attached import Motion, moved_atom_data, moved_properties, wrapped
+from molgiae.data.conformer import Conformer
 from molgiae.data.elements import ISOTOPE, SYMBOLS
 from molgiae.data.partial import PartialFile
 from molgiae.data.sdf.ctab_writer import write_ctab
@@ -55,7 +58,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": " "})
 
 
 def sdf_record(conformer: Conformer, order: Order, text: str) -> str:
-    """One SDF record; coordinates have four decimals in V2000 and six in V3000.
+    """Return one SDF record; coordinates have four decimals in V2000 and six in V3000.
 
     Where no formal charges are known, as from XYZ, a total charge other than 0 becomes a property, and so does a
     multiplicity that the table does not tell.
@@ -66,32 +69,51 @@ def sdf_record(conformer: Conformer, order: Order, text: str) -> str:
         text: record as read, from which bonds, formal charges, isotopes and groups are taken.
     """
     properties = {key: value for key, value in conformer.properties.items() if key.lower() not in STALE_KEYS}
-    title = _sdf_line(conformer.title)
+    title = LINE_END.sub(" ", conformer.title)
+    if title.startswith("$$$$"):
+        title = f" {title}"  # no reader takes it for the end of a record
     table, kept = write_ctab(text, title, conformer, order)
     if not kept:
-        stated = charge_and_multiplicity(properties)
-        if conformer.charge != stated[0]:
+        charge, multiplicity = charge_and_multiplicity(properties)
+        if conformer.charge != charge:
             properties["charge"] = str(conformer.charge)
-        if conformer.multiplicity != stated[1]:
+        if conformer.multiplicity != multiplicity:
             properties["multiplicity"] = str(conformer.multiplicity)
     for name, values in conformer.atom_data.items():
         if values.ndim == 1:
-            properties[f"atom.{ATOM_LISTS[values.dtype.kind]}.{name}"] = _atom_list(values)
+            properties[f"atom.{ATOM_LISTS[values.dtype.kind]}.{name}"] = wrapped(map(_word, values.tolist()))
         else:
             properties[name] = "\n".join(" ".join(map(_word, row)) for row in values.tolist())
     return "".join([table, render_items(properties), "$$$$\n"])
 
 
 def xyz_record(conformer: Conformer, order: Order, text: str) -> str:
-    """One frame of extended XYZ with ten decimals; charge, title and properties stand in the comment line.
+    """Return one frame of extended XYZ with ten decimals; charge, title and properties stand in the comment line.
 
-    Deuterium and tritium are D and T; other isotopes stand in a column of mass numbers.
-
-    Args:
-        conformer: what to write.
-        order: not needed, for there are no bonds.
-        text: not needed.
+    Deuterium and tritium are D and T; other isotopes stand in a column of mass numbers. There are no bonds, so that
+    neither order nor text is needed.
     """
+    symbols, columns = _symbols_and_columns(conformer)
+    layout = "".join(
+        f":{name}:{KINDS[values.dtype.kind]}:{1 if values.ndim == 1 else values.shape[1]}"
+        for name, values in columns.items()
+    )
+    pairs = _comment_pairs(conformer)
+    empty_last = sorted(pairs, key=lambda key: not pairs[key])  # ASE takes the pair behind for an empty value
+    comment = " ".join(
+        [XYZ_COLUMNS + layout, *(f"{_xyz_key(key)}={_xyz_value(pairs[key])}" for key in empty_last)]
+    )
+    atoms = [
+        f"{symbol:<2} {x:18.10f} {y:18.10f} {w:18.10f}".replace("-0.0000000000", " 0.0000000000")
+        for symbol, (x, y, w) in zip(symbols, conformer.position.tolist(), strict=True)
+    ]
+    for values in columns.values():
+        rows = values.reshape(len(conformer), -1).tolist()
+        atoms = [" ".join([atom, *map(_word, row)]) for atom, row in zip(atoms, rows, strict=True)]
+    return "\n".join([str(len(conformer)), comment, *atoms, ""])
+
+
+def _comment_pairs(conformer: Conformer) -> dict[str, str]:
     pairs = {"charge": str(conformer.charge)}
     if conformer.multiplicity:
         pairs["multiplicity"] = str(conformer.multiplicity)
@@ -104,24 +126,7 @@ def xyz_record(conformer: Conformer, order: Order, text: str) -> str:
         pairs[free_name(name or UNNAMED, pairs)] = value
     if not conformer.title and not pairs.keys() & set(TITLE_KEYS[1:]):
         del pairs["title"]
-    items = sorted(
-        pairs.items(), key=lambda item: not item[1]
-    )  # ASE takes the pair behind for an empty value
-    symbols, columns = _symbols_and_columns(conformer)
-    words = [
-        XYZ_COLUMNS + _layout(columns),
-        *(f"{_xyz_key(key)}={_xyz_value(value)}" for key, value in items),
-    ]
-    comment = " ".join(words)
-    atoms = [
-        f"{symbol:<2} {x:18.10f} {y:18.10f} {w:18.10f}"
-        for symbol, (x, y, w) in zip(symbols, conformer.position.tolist(), strict=True)
-    ]
-    atoms = [atom.replace("-0.0000000000", " 0.0000000000") for atom in atoms]
-    for values in columns.values():
-        rows = values.reshape(len(conformer), -1).tolist()
-        atoms = [" ".join([atom, *map(_word, row)]) for atom, row in zip(atoms, rows, strict=True)]
-    return "\n".join([str(len(conformer)), comment, *atoms, ""])
+    return pairs
 
 
 def _symbols_and_columns(conformer: Conformer) -> tuple[list[str], dict[str, NDArray[Any]]]:
@@ -135,19 +140,6 @@ def _symbols_and_columns(conformer: Conformer) -> tuple[list[str], dict[str, NDA
     if named != conformer.isotope.tolist():
         columns[ISOTOPE_COLUMN] = conformer.isotope.astype(np.int64)
     return symbols, columns
-
-
-def _layout(columns: AtomData) -> str:
-    """How the layout of an extended XYZ frame goes on for these columns."""
-    return "".join(
-        f":{name}:{KINDS[values.dtype.kind]}:{1 if values.ndim == 1 else values.shape[1]}"
-        for name, values in columns.items()
-    )
-
-
-def _atom_list(values: NDArray[Any]) -> str:
-    line = " ".join(map(_word, values.tolist()))
-    return "\n".join(textwrap.wrap(line, LIST_WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
 def _word(value: float | int | bool | str) -> str:
@@ -169,38 +161,59 @@ WRITERS: dict[str, Renderer] = {
 
 
 def structure_suffix(path: str | os.PathLike[str]) -> str | None:
-    """The suffix by which a writer is chosen, ``.gz`` left out; None if there is no writer for this name."""
+    """Return the suffix by which a writer is chosen, ``.gz`` left out; None if there is no writer for this name."""
     name = os.fspath(path).lower().removesuffix(".gz")
     return next((suffix for suffix in WRITERS if name.endswith(suffix)), None)
+
+
+def open_writer(
+    path: str | os.PathLike[str], *, overwrite: bool = False, suffix: str | None = None
+) -> StructureWriter:
+    """Return a writer chosen by the suffix of the file name.
+
+    Args:
+        path: a name that ends in a suffix of `WRITERS`, also with ``.gz``; ``-`` is standard output.
+        overwrite: replace an existing file when the new one is complete.
+        suffix: key of `WRITERS` to use whatever the name is; needed for standard output.
+
+    Raises:
+        ConfigError: if there is no writer for this name.
+        MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
+    """
+    chosen = suffix or structure_suffix(path)
+    if chosen not in WRITERS:
+        raise ConfigError(
+            f"{os.fspath(path)}: no writer for this name; use {', '.join(WRITERS)}, also with .gz"
+        )
+    return StructureWriter(path, WRITERS[chosen], overwrite=overwrite)
 
 
 class StructureWriter:
     """Writes conformers to one file; made by `open_writer`, used as a context manager.
 
     Attributes:
-        written: number of records so far.
         dropped: names of properties and columns that could not be turned with the atoms, and how many records had them.
+        keeps_tables: whether bonds, charges and all else that the table of a record says are written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -> None:
-        self.written = 0
+    def __init__(self, path: str | os.PathLike[str], render: Renderer, *, overwrite: bool) -> None:
         self.dropped: Counter[str] = Counter()
-        self._suffix, self._render = suffix, WRITERS[suffix]
+        self.keeps_tables = render is sdf_record
+        self._render = render
         self._compress = os.fspath(path).lower().endswith(".gz")
         self._partial = None if os.fspath(path) == "-" else PartialFile(path, overwrite=overwrite)
         self._stream: TextIO = sys.stdout
         self._closing = contextlib.ExitStack()
 
-    @property
-    def keeps_tables(self) -> bool:
-        """Whether bonds, charges and all else that the table of a record says are written."""
-        return self._render is sdf_record
-
     def __enter__(self) -> Self:
         if self._partial is not None:
             with self._partial.reporting():
-                disk = self._closing.enter_context(open(self._partial.temporary, "wb"))
-                self._stream = self._closing.enter_context(_text_stream(disk, self._compress))
+                disk: Any = self._closing.enter_context(open(self._partial.temporary, "wb"))
+                if self._compress:
+                    # no name and time of day in the header, so that the same records make the same file
+                    disk = gzip.GzipFile("", "wb", 6, disk, mtime=0)
+                text = io.TextIOWrapper(disk, encoding="utf-8", errors="replace", newline="\n")
+                self._stream = self._closing.enter_context(text)
         return self
 
     def __exit__(
@@ -260,24 +273,18 @@ class StructureWriter:
         self.dropped.update([*lost, *lost_data])
         z = conformer.atomic_number[index]
         number = _fitting("atomic_number", atomic_number, z)
-        record = Conformer(
+        record = replace(
+            conformer,
             atomic_number=number,
             position=_fitting("position", position, conformer.position[index]),
             isotope=np.where(number == z, conformer.isotope[index], 0).astype(np.uint16),
             title=conformer.title if title is None else title,
-            charge=conformer.charge,
-            multiplicity=conformer.multiplicity,
             properties={**kept, **(properties or {})},
             atom_data=atom_data,
         )
         if not np.isfinite(record.position).all():
-            raise ConformerError(
-                "a coordinate to be written is not finite",
-                source=conformer.source,
-                record=conformer.record,
-                title=conformer.title,
-                line=conformer.line,
-            )
+            where = {name: getattr(conformer, name) for name in ("source", "record", "title", "line")}
+            raise ConformerError("a coordinate to be written is not finite", **where)
         self._put(self._render(record, None if order is None else index, conformer.text))
 
     def copy(self, conformer: Conformer) -> None:
@@ -286,11 +293,11 @@ class StructureWriter:
         Raises:
             MolgiaeError: if the disk refuses.
         """
-        if not _is_of_format(conformer.text, self._suffix, len(conformer)):
+        text = conformer.text
+        if not self._can_copy(conformer):
             self.write(conformer)
-            return
-        end = "" if conformer.text.endswith("\n") else "\n"
-        self._put(conformer.text + end + ("$$$$\n" if self._render is sdf_record else ""))
+        else:
+            self._put(text + ("" if text.endswith("\n") else "\n") + ("$$$$\n" if self.keeps_tables else ""))
 
     def annotate(self, conformer: Conformer, properties: Mapping[str, str]) -> None:
         """Write one record to the letter as it was read, with further properties behind its own.
@@ -301,78 +308,34 @@ class StructureWriter:
             MolgiaeError: if the disk refuses.
         """
         text = conformer.text
-        if (
-            self._render is not sdf_record
-            or "\r" in text
-            or "\nM  END" not in text
-            or any(item_name(key) in conformer.properties for key in properties)
-            or not _is_of_format(text, self._suffix, len(conformer))
-        ):
+        is_whole = self.keeps_tables and "\r" not in text and "\nM  END" in text and self._can_copy(conformer)
+        if not is_whole or any(item_name(key) in conformer.properties for key in properties):
             self.write(conformer, properties=properties)
             return
         text = text.rstrip()
         end = "\n" if text.endswith("\nM  END") else "\n\n"  # a blank line ends the last item
         self._put(f"{text}{end}{render_items(properties)}$$$$\n")
 
+    def _can_copy(self, conformer: Conformer) -> bool:
+        """Whether the record as it was read is of the format of the file."""
+        lines = conformer.text.split("\n", 4)
+        if len(lines) > 4 and (
+            "\nM  END" in conformer.text or lines[3].rstrip().endswith(("V2000", "V3000"))
+        ):
+            return self.keeps_tables
+        return not self.keeps_tables and lines[0].strip() == str(len(conformer))
+
     def _put(self, text: str) -> None:
-        if self._partial is None:
+        with contextlib.nullcontext() if self._partial is None else self._partial.reporting():
             self._stream.write(text)
-        else:
-            with self._partial.reporting():
-                self._stream.write(text)
-        self.written += 1
-
-
-def _is_of_format(text: str, suffix: str, n_atoms: int) -> bool:
-    """Whether a record as it was read can stand in a file with this suffix."""
-    lines = text.split("\n", 4)
-    if len(lines) > 4 and ("\nM  END" in text or lines[3].rstrip().endswith(("V2000", "V3000"))):
-        return WRITERS[suffix] is sdf_record
-    return WRITERS[suffix] is xyz_record and lines[0].strip() == str(n_atoms)
-
-
-def open_writer(
-    path: str | os.PathLike[str], *, overwrite: bool = False, suffix: str | None = None
-) -> StructureWriter:
-    """A writer chosen by the suffix of the file name.
-
-    Args:
-        path: a name that ends in a suffix of `WRITERS`, also with ``.gz``; ``-`` is standard output.
-        overwrite: replace an existing file when the new one is complete.
-        suffix: key of `WRITERS` to use whatever the name is; needed for standard output.
-
-    Raises:
-        ConfigError: if there is no writer for this name.
-        MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
-    """
-    chosen = suffix or structure_suffix(path)
-    if chosen not in WRITERS:
-        raise ConfigError(
-            f"{os.fspath(path)}: no writer for this name; use {', '.join(WRITERS)}, also with .gz"
-        )
-    return StructureWriter(path, chosen, overwrite=overwrite)
-
-
-def _text_stream(disk: BinaryIO, compress: bool) -> TextIO:
-    # no name and time of day in the header, so that the same records make the same file
-    packed = gzip.GzipFile("", "wb", 6, disk, mtime=0) if compress else disk
-    return io.TextIOWrapper(packed, encoding="utf-8", errors="replace", newline="\n")
 
 
 def _fitting(name: str, given: ArrayLike | None, own: NDArray) -> NDArray:
-    """The array given, in the type of the conformer's own, or that itself."""
-    if given is None:
-        return own
-    array = np.asarray(given)
+    """Return the array given, in the type of the conformer's own, or that itself."""
+    array = own if given is None else np.asarray(given)
     if array.shape != own.shape:
         raise ShapeError(f"{name} has shape {array.shape}, expected {own.shape}")
     return array.astype(own.dtype)
-
-
-def _sdf_line(title: str) -> str:
-    """One line that no reader takes for the end of a record."""
-    line = LINE_END.sub(" ", title)
-    return f" {line}" if line.startswith("$$$$") else line
 
 
 def _xyz_key(key: str) -> str:
