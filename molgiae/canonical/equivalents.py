@@ -12,12 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from molgiae.canonical.point_group import SYMMETRIC, operations
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from molgiae.canonical.bond_graph import Floats, Ints
+from molgiae.canonical.point_group import SYMMETRY_TOLERANCE, operations
 
 Render = Callable[[Ints, Floats], str]
 """Text of a record whose atoms stand in this order (n,) at these positions (n, 3)."""
@@ -53,7 +50,7 @@ def least_table(species: Ints, order: Ints, position: Floats, render: Render) ->
 
 def _rotations(classes: Ints, pos: Floats) -> Iterator[tuple[Floats, Ints]]:
     """Rotations (3, 3) of a canonical form upon itself, and the atom (n,) that each atom falls upon."""
-    if np.linalg.norm(pos[:, 1:], axis=1).max() > SYMMETRIC / 2:
+    if np.linalg.norm(pos[:, 1:], axis=1).max() > SYMMETRY_TOLERANCE / 2:
         found = operations(classes, pos)
         yield from zip(found.matrix[found.proper], found.image[found.proper], strict=True)
         return
@@ -63,5 +60,5 @@ def _rotations(classes: Ints, pos: Floats) -> Iterator[tuple[Floats, Ints]]:
     image = np.empty_like(along)
     image[along] = along[::-1]
     error = np.linalg.norm(pos @ _HALF_TURN - pos[image], axis=1).max()
-    if error <= SYMMETRIC and np.array_equal(classes, classes[image]):
+    if error <= SYMMETRY_TOLERANCE and np.array_equal(classes, classes[image]):
         yield _HALF_TURN, image

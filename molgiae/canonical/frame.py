@@ -11,34 +11,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from molgiae.canonical.bond_graph import Bools, Floats, Ints
 from molgiae.canonical.point_group import Places
 from molgiae.data.gaps import SAME_LENGTH, at_least
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-
-MIN_GAP = 0.50013
+MIN_AXIS_GAP = 0.50013
 """Least difference between the singular values of sums over classes that defines their axes, angstrom.
 
 Not at the round number, which made-up structures meet, by more than coordinates of four decimals move a value.
 """
 
-MIN_LEAN = 0.10013
+MIN_PROJECTION = 0.10013
 """Shortest projection on an axis that defines its sign, angstrom; not round for the same reason."""
 
-REACH = (0.9983, 0.4983, 0.0203, 1e-7)
-"""Distances from the centroid or the axis at which atoms define a direction, angstrom; the first that any does.
+MIN_RADII = (0.9983, 0.4983, 0.0203, 1e-7)
+"""Least distances from the centroid or the axis at which atoms define a direction, angstrom; the first that any has.
 
 Not at round numbers, which made-up structures meet. The last is beyond round-off.
 """
 
-WORK = 100_000_000
+MAX_PLACED_ATOMS = 100_000_000
 """Most atoms placed in candidate frames, some seconds; where there are more, candidates are thinned out first."""
 
-CHUNK = 1 << 19
+PLACED_AT_ONCE = 1 << 19
 """Atoms placed at once, some ten megabytes for each array."""
 
 _WAVES = np.array([[1.31, 0.47, 0.73], [-0.53, 1.17, 0.91], [0.37, -0.83, 1.43]])
@@ -51,8 +47,8 @@ class ClassAxes:
 
     Attributes:
         rotation: (B, 3, 3) with the axes as columns.
-        margin: (B, 2) by how much more than `MIN_GAP` and `MIN_LEAN` define the first and the second, angstrom;
-            negative where they do not.
+        margin: (B, 2) by how much the first and the second axis exceed `MIN_AXIS_GAP` and `MIN_PROJECTION`, angstrom;
+            negative where they are not defined.
         depth: (B,) third singular value, angstrom; 0 if there is a mirror plane.
     """
 
@@ -61,12 +57,12 @@ class ClassAxes:
     depth: Floats
 
     @property
-    def defined(self) -> Mask:
-        """(B,) whether both axes are."""
+    def defined(self) -> Bools:
+        """(B,) bool, whether both axes are."""
         return self.margin.min(axis=1) >= 0
 
 
-def class_axes(classes: Ints, pos: Floats, mask: Mask) -> ClassAxes:
+def class_axes(classes: Ints, pos: Floats, mask: Bools) -> ClassAxes:
     """Return the principal axes of the sums of positions over classes, each divided by the root of its size.
 
     Noise s on every coordinate is noise s on every coordinate of such a sum. Signs are those of the projections
@@ -90,15 +86,15 @@ def class_axes(classes: Ints, pos: Floats, mask: Mask) -> ClassAxes:
     singular, axes = np.sqrt(np.maximum(value, 0.0))[:, ::-1], axes[:, :, ::-1]
     lean = ((weight[:, None] @ sums) @ axes)[:, 0]
     axes = axes * np.where(lean < 0, -1.0, 1.0)[:, None]
-    gap = (singular[:, :2] - singular[:, 1:]) - MIN_GAP
+    gap = (singular[:, :2] - singular[:, 1:]) - MIN_AXIS_GAP
     # the second axis is worth no more than the gap to the first
-    margin = np.minimum(gap / 2**0.5, np.abs(lean[:, :2]) - MIN_LEAN)
+    margin = np.minimum(gap / 2**0.5, np.abs(lean[:, :2]) - MIN_PROJECTION)
     first, second = axes[:, :, 0], axes[:, :, 1]
     return ClassAxes(np.stack([first, second, np.cross(first, second)], axis=2), margin, singular[:, 2])
 
 
 def frame_of_atoms(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Floats, float]:
-    """The best of all frames that the conformer itself singles out.
+    """Return the best of all frames that the conformer itself singles out, and how steady it is.
 
     Args:
         classes: (n,) of the atoms, from 0.
@@ -112,7 +108,10 @@ def frame_of_atoms(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Fl
     """
     frames, steadiness = candidates(classes, pos, first)
     value = np.concatenate(
-        [_waves(classes, pos @ some) for some in np.array_split(frames, len(frames) * len(pos) // CHUNK + 1)]
+        [
+            _waves(classes, pos @ some)
+            for some in np.array_split(frames, len(frames) * len(pos) // PLACED_AT_ONCE + 1)
+        ]
     )
     order = value.argsort()
     best = int(order[0])
@@ -126,9 +125,9 @@ def frame_of_atoms(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Fl
 
 
 def candidates(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Floats, float]:
-    """Rotations with axes towards atoms of one class each, as columns; arguments as of `frame_of_atoms`.
+    """Return rotations with axes towards atoms of one class each, as columns; arguments as of `frame_of_atoms`.
 
-    Where the atoms of one class would give more than `WORK` allows, those of its rarest shell stand for them.
+    Where the atoms of one class would give too many (`MAX_PLACED_ATOMS`), those of its rarest shell stand for them.
 
     Returns:
         (m, 3, 3), and the noise on the atoms that would change what they are, angstrom.
@@ -146,7 +145,7 @@ def candidates(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Floats
             frames.append(_frames(start, seconds))
             number += len(frames[-1])
             steadiness = min(steadiness, steady)
-            if number * len(pos) > WORK:
+            if number * len(pos) > MAX_PLACED_ATOMS:
                 break
         else:
             return np.concatenate(frames), steadiness
@@ -154,9 +153,9 @@ def candidates(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Floats
 
 
 def directions(classes: Ints, offset: Floats, thinned: bool) -> tuple[Floats, float]:
-    """Unit vectors towards the atoms of one class, none if no offset reaches far enough.
+    """Return unit vectors towards the atoms of one class, none if no offset reaches far enough.
 
-    The class is the smallest of those with an atom that reaches, by the first `REACH` that any does; the first
+    The class is the smallest of those with an atom that reaches, by the first `MIN_RADII` that any does; the first
     class of these. Graph and rank decide, so that noise seldom does.
 
     Args:
@@ -169,7 +168,7 @@ def directions(classes: Ints, offset: Floats, thinned: bool) -> tuple[Floats, fl
     """
     length = np.linalg.norm(offset, axis=1)
     size = np.bincount(classes)
-    for reach in REACH:
+    for reach in MIN_RADII:
         # beside the lower limits even SAME_LENGTH is much; half of one bounds what is near it in any case
         step = min(SAME_LENGTH, reach / 10)
         far = at_least(length, reach, step) & (length > reach / 2)
@@ -179,7 +178,7 @@ def directions(classes: Ints, offset: Floats, thinned: bool) -> tuple[Floats, fl
         chosen = found[size[found].argmin()]
         steadiness = np.inf
         # beyond the lower limits other atoms turn the frame, but hardly move one
-        if reach in REACH[:2]:
+        if reach in MIN_RADII[:2]:
             rival = size[classes] <= size[chosen]
             steadiness = float(np.abs(length[rival] - reach).min())
             gap = length[rival & far].min() - length[rival & ~far].max(initial=-np.inf)
@@ -193,8 +192,8 @@ def directions(classes: Ints, offset: Floats, thinned: bool) -> tuple[Floats, fl
     return np.empty((0, 3)), np.inf
 
 
-def rarest_shell(length: Floats) -> tuple[Mask, float]:
-    """The atoms at the distance that fewest share, by steps of `SAME_LENGTH`; of several the most isolated one.
+def rarest_shell(length: Floats) -> tuple[Bools, float]:
+    """Return the atoms at the distance that fewest share, by steps of `SAME_LENGTH`; of several the most isolated one.
 
     Args:
         length: (m,) angstrom.
@@ -216,7 +215,7 @@ def rarest_shell(length: Floats) -> tuple[Mask, float]:
 
 
 def _frames(first: Floats, second: Floats) -> Floats:
-    """(m, 3, 3) rotations with this first axis and these second ones (m, 3), any if there are none."""
+    """Return (m, 3, 3) rotations with this first axis and these second ones (m, 3), any if there are none."""
     if not len(second):
         second = np.eye(3)[np.abs(first).argmin()][None]
     # once more, for offsets as short as round-off
@@ -226,14 +225,14 @@ def _frames(first: Floats, second: Floats) -> Floats:
 
 
 def _waves(classes: Ints, clouds: Floats) -> Floats:
-    """(C,) a continuous function of clouds (C, n, 3) that tells poses apart; the order of atoms does not enter."""
+    """Return (C,) a continuous function of clouds (C, n, 3) that tells poses, but not orders of atoms, apart."""
     weight = _weight(classes)
     phases = (clouds @ wave + phase for wave, phase in zip(_WAVES, _PHASES, strict=True))
     return np.sum([np.cos(phase) @ weight for phase in phases], axis=0)
 
 
 def _slope(classes: Ints, cloud: Floats) -> float:
-    """Length of the gradient of `_waves` at a cloud (n, 3)."""
+    """Return the length of the gradient of `_waves` at a cloud (n, 3)."""
     gradient = _weight(classes)[:, None] * (np.sin(cloud @ _WAVES.T + _PHASES) @ _WAVES)
     return float(np.linalg.norm(gradient)) + 1e-12
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from molgiae.canonical.bond_graph import BondGraph, Bools, Floats, Ints, ranks, refined, refined_by_isotope
 from molgiae.canonical.frame import class_axes, frame_of_atoms
 from molgiae.canonical.order import walk
-from molgiae.canonical.point_group import SYMMETRIC, symmetry_of
+from molgiae.canonical.point_group import SYMMETRY_TOLERANCE, symmetry_of
 
 MIN_FRAME_LENGTH = 0.1
 """Shortest learned vector that defines a direction, angstrom: noise s on the atoms turns it by about s over this."""
@@ -114,7 +114,7 @@ def _diagnosis(classes: Ints, pos: Floats, mask: Bools, depth: Floats, stability
     pose, group = np.full(size, "full"), np.full(size, "C1", dtype="U16")
     ordered, number = np.ones(size, dtype=bool), np.ones(size, dtype=np.int64)
     # every symmetry but the identity leaves sums over classes on a line or in a plane
-    for b in np.flatnonzero(depth <= SYMMETRIC * np.sqrt(mask.sum(axis=1))).tolist():
+    for b in np.flatnonzero(depth <= SYMMETRY_TOLERANCE * np.sqrt(mask.sum(axis=1))).tolist():
         n = int(mask[b].sum())
         found = symmetry_of(classes[b, :n], pos[b, :n])
         pose[b], ordered[b] = found.pose_defined, found.order_defined

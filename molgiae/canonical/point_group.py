@@ -15,20 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from molgiae.canonical.bond_graph import Bools, Floats, Ints
 
 POSES = ("none", "axis", "full")
 """`pose_defined` by the number of directions that every proper symmetry leaves alone: 0, 1, 3."""
 
-SYMMETRIC = 0.0201
+SYMMETRY_TOLERANCE = 0.0201
 """An operation is a symmetry if its best fit puts every atom within this of where one of its class was, angstrom.
 
 A little more than the round number, as distortions may be round, by more than four decimals move an atom.
 """
 
-_APART = 1e4
-"""Between classes in the fourth coordinate of `Places`, angstrom."""
+_CLASS_SPACING = 1e4
+"""Distance between classes in the fourth coordinate of `Places`, angstrom."""
 
 _POLYHEDRAL = {12: "T", 24: "O", 60: "I"}
 """Groups with several axes of the highest order, by their number of rotations."""
@@ -36,7 +35,7 @@ _POLYHEDRAL = {12: "T", 24: "O", 60: "I"}
 
 @dataclass(frozen=True, slots=True)
 class Symmetry:
-    """What leaves a conformer as it is.
+    """The symmetry of a conformer.
 
     Attributes:
         point_group: Schoenflies symbol in plain text, * for infinite axes: C1, Cs, Ci, C2v, S4, D3d, Td, C*v, D*h,
@@ -65,10 +64,10 @@ class Operations:
 
     matrix: Floats
     image: NDArray[np.int32]
-    proper: NDArray[np.bool_]
+    proper: Bools
     error: Floats
 
-    def __getitem__(self, chosen: NDArray[np.bool_] | Ints | slice) -> Operations:
+    def __getitem__(self, chosen: Bools | Ints | slice) -> Operations:
         return Operations(self.matrix[chosen], self.image[chosen], self.proper[chosen], self.error[chosen])
 
     def __len__(self) -> int:
@@ -76,7 +75,7 @@ class Operations:
 
     @property
     def keys(self) -> list[bytes]:
-        """What tells operations of a conformer apart: the permutation, and whether they are rotations."""
+        """Keys that tell operations of a conformer apart: the permutation, and whether they are rotations."""
         return [bytes([bool(p)]) + image.tobytes() for p, image in zip(self.proper, self.image, strict=True)]
 
 
@@ -89,33 +88,33 @@ class Places:
     """
 
     def __init__(self, classes: Ints, pos: Floats) -> None:
-        self.size, self.label = len(pos), (_APART * classes)[:, None]
+        self.size, self.label = len(pos), (_CLASS_SPACING * classes)[:, None]
         self.tree = cKDTree(np.hstack([pos, self.label]))
 
     def nearest(self, cloud: Floats) -> Ints:
-        """(n,) the nearest atom of its class to each atom of a cloud (n, 3) of the same atoms."""
+        """Return (n,) the nearest atom of its class to each atom of a cloud (n, 3) of the same atoms."""
         return np.asarray(self.tree.query(np.hstack([cloud, self.label]))[1], dtype=np.int64)
 
     def image(self, cloud: Floats) -> Ints | None:
-        """(n,) the atom that each of a cloud falls upon, within `SYMMETRIC`; None if the clouds are not the same."""
-        near, image = self.tree.query(np.hstack([cloud, self.label]), distance_upper_bound=SYMMETRIC)
+        """Return (n,) the atom that each of a cloud falls upon, or None if the clouds are not the same."""
+        near, image = self.tree.query(np.hstack([cloud, self.label]), distance_upper_bound=SYMMETRY_TOLERANCE)
         one_to_one = np.isfinite(near).all() and np.bincount(image, minlength=self.size).max() == 1
         return np.asarray(image, dtype=np.int64) if one_to_one else None
 
 
 def symmetry_of(classes: Ints, pos: Floats) -> Symmetry:
-    """Stabilizer and point group, up to `SYMMETRIC`.
+    """Return stabilizer and point group, up to `SYMMETRY_TOLERANCE`.
 
     Args:
         classes: (n,) of the atoms, from 0; no symmetry may exchange atoms of different classes.
         pos: (n, 3) angstrom.
     """
     pos = pos - pos.mean(axis=0)
-    if np.linalg.norm(pos, axis=1).max() <= SYMMETRIC:
+    if np.linalg.norm(pos, axis=1).max() <= SYMMETRY_TOLERANCE:
         return Symmetry("Kh", "none", True, 0)
     axis = np.linalg.svd(pos, full_matrices=False)[2][0]
     height = pos @ axis
-    if np.linalg.norm(pos - height[:, None] * axis, axis=1).max() <= SYMMETRIC / 2:
+    if np.linalg.norm(pos - height[:, None] * axis, axis=1).max() <= SYMMETRY_TOLERANCE / 2:
         line = height[:, None] * np.eye(3)[0]
         turned = Places(classes, line).image(-line) is not None
         return Symmetry(*(("D*h", "none", False) if turned else ("C*v", "axis", True)), 0)
@@ -126,38 +125,30 @@ def symmetry_of(classes: Ints, pos: Floats) -> Symmetry:
 
 
 def operations(classes: Ints, pos: Floats) -> Operations:
-    """All operations that put the atoms upon atoms of their class, up to `SYMMETRIC`; the identity comes first.
+    """Return all operations that put the atoms upon atoms of their class; the identity comes first.
 
     Args:
         classes: (n,) of the atoms, from 0.
         pos: (n, 3) angstrom, from the centroid, not all on a line.
     """
     places = Places(classes, pos)
-    found: dict[bytes, Operations] = {}
     n = len(pos)
-    identity = Operations(np.eye(3)[None], np.arange(n, dtype=np.int32)[None], np.ones(1, bool), np.zeros(1))
-    found[identity.keys[0]] = identity
+    found: dict[tuple[bool, bytes], tuple[Floats, Ints, float]] = {}
+    found[True, np.arange(n).tobytes()] = np.eye(3), np.arange(n), 0.0
     for matrix in _proposed(classes, pos):
         image = places.nearest(pos @ matrix.T)
         if np.bincount(image, minlength=n).max() > 1:
             continue
-        fitted = _fitted(pos, image, proper=bool(np.linalg.det(matrix) > 0))
-        if fitted.error[0] <= SYMMETRIC:
-            found.setdefault(fitted.keys[0], fitted)
-    return _joined(list(found.values()))
-
-
-def _joined(parts: list[Operations]) -> Operations:
-    return Operations(
-        np.concatenate([part.matrix for part in parts]),
-        np.concatenate([part.image for part in parts]),
-        np.concatenate([part.proper for part in parts]),
-        np.concatenate([part.error for part in parts]),
-    )
+        proper = bool(np.linalg.det(matrix) > 0)
+        fitted, error = _fitted(pos, image, proper)
+        if error <= SYMMETRY_TOLERANCE:
+            found.setdefault((proper, image.tobytes()), (fitted, image, error))
+    matrices, images, errors = map(np.array, zip(*found.values(), strict=True))
+    return Operations(matrices, images.astype(np.int32), np.array([proper for proper, _ in found]), errors)
 
 
 def _proposed(classes: Ints, pos: Floats) -> Iterator[Floats]:
-    """Orthogonal matrices, among them one near to every symmetry.
+    """Yield orthogonal matrices, among them one near to every symmetry.
 
     A symmetry puts an atom upon one of its class at the same distance from the centroid, and keeps distances. So
     the images of two atoms say what it is; two that stand far out, so that atoms fall near where they should, and
@@ -169,54 +160,53 @@ def _proposed(classes: Ints, pos: Floats) -> Iterator[Floats]:
     across = np.linalg.norm(np.cross(pos, pos[a] / radius[a]), axis=1)
     b = _fewest(alike, across >= across.max() / 2)
     of_a, of_b = (
-        np.flatnonzero((classes == classes[atom]) & (np.abs(radius - radius[atom]) <= SYMMETRIC))
+        np.flatnonzero((classes == classes[atom]) & (np.abs(radius - radius[atom]) <= SYMMETRY_TOLERANCE))
         for atom in (a, b)
     )
     base = _frame(pos[a], pos[b])
     apart = np.linalg.norm(pos[a] - pos[b])
     for first in of_a:
         distance = np.linalg.norm(pos[of_b] - pos[first], axis=1)
-        for second in of_b[np.abs(distance - apart) <= 2 * SYMMETRIC]:
+        for second in of_b[np.abs(distance - apart) <= 2 * SYMMETRY_TOLERANCE]:
             frame = _frame(pos[first], pos[second])
             yield frame @ base.T
             yield frame * [1.0, 1.0, -1.0] @ base.T
 
 
 def _number_alike(classes: Ints, radius: Floats) -> Ints:
-    """(n,) the number of atoms of the same class at the same distance, up to `SYMMETRIC`."""
+    """Return (n,) the number of atoms of the same class at the same distance, up to `SYMMETRY_TOLERANCE`."""
     number = np.empty_like(classes)
     for one in np.unique(classes):
         own = classes == one
         ordered = np.sort(radius[own])
-        last = np.searchsorted(ordered, radius[own] + SYMMETRIC, side="right")
-        first = np.searchsorted(ordered, radius[own] - SYMMETRIC, side="left")
+        last = np.searchsorted(ordered, radius[own] + SYMMETRY_TOLERANCE, side="right")
+        first = np.searchsorted(ordered, radius[own] - SYMMETRY_TOLERANCE, side="left")
         number[own] = last - first
     return number
 
 
-def _fewest(alike: Ints, allowed: NDArray[np.bool_]) -> int:
+def _fewest(alike: Ints, allowed: Bools) -> int:
     return int(np.where(allowed, alike, len(alike) + 1).argmin())
 
 
 def _frame(first: Floats, second: Floats) -> Floats:
-    """(3, 3) rotation with the first axis along one vector and the second in the plane of both, as columns."""
+    """Return the axes (3, 3), as columns: the first along one vector, the second in the plane of both."""
     x = first / np.linalg.norm(first)
     y = second - (second @ x) * x
     y /= np.linalg.norm(y)
     return np.stack([x, y, np.cross(x, y)], axis=1)
 
 
-def _fitted(pos: Floats, image: Ints, proper: bool) -> Operations:
-    """The operation that puts the atoms nearest to their images (Kabsch, 1976)."""
+def _fitted(pos: Floats, image: Ints, proper: bool) -> tuple[Floats, float]:
+    """Return the operation that puts the atoms nearest to their images (Kabsch, 1976), and its largest error."""
     left, _, right = np.linalg.svd(pos[image].T @ pos)
     sign = (1.0 if proper else -1.0) * np.sign(np.linalg.det(left @ right))
     matrix = left * [1.0, 1.0, sign] @ right
-    error = np.linalg.norm(pos @ matrix.T - pos[image], axis=1).max()
-    return Operations(matrix[None], image.astype(np.int32)[None], np.array([proper]), np.array([error]))
+    return matrix, float(np.linalg.norm(pos @ matrix.T - pos[image], axis=1).max())
 
 
 def point_group_of(found: Operations) -> Operations:
-    """The operations that form a group, the best first: each is kept if what it generates has been found.
+    """Return the operations that form a group, the best first: each is kept if what it generates has been found.
 
     Near-symmetric conformers may show operations whose products are just beyond the tolerance.
 
@@ -234,7 +224,7 @@ def point_group_of(found: Operations) -> Operations:
 
 
 def _generated(found: Operations, index: dict[bytes, int], generators: list[int]) -> set[int] | None:
-    """The group of some operations, or None if one of its elements has not been found."""
+    """Return the group of some operations, or None if one of its elements has not been found."""
     group, fresh = {0}, [0]
     while fresh:
         a = fresh.pop()
@@ -250,7 +240,7 @@ def _generated(found: Operations, index: dict[bytes, int], generators: list[int]
 
 
 def schoenflies(group: Operations) -> tuple[str, bool]:
-    """The symbol of a finite point group, and whether its rotations leave one axis alone.
+    """Return the symbol of a finite point group, and whether its rotations leave one axis alone.
 
     Args:
         group: of operations, the identity first.
@@ -281,7 +271,7 @@ def schoenflies(group: Operations) -> tuple[str, bool]:
 
 
 def _folds(rotations: Floats) -> Ints:
-    """(m,) orders of the rotations (m, 3, 3) of a group: angles are multiples of a whole turn over m."""
+    """Return (m,) orders of the rotations (m, 3, 3) of a group: angles are multiples of a whole turn over m."""
     order = len(rotations)
     cosine = np.clip((np.trace(rotations, axis1=1, axis2=2) - 1) / 2, -1.0, 1.0)
     steps = (np.arccos(cosine) / (2 * np.pi) * order).round().astype(np.int64)
@@ -289,6 +279,6 @@ def _folds(rotations: Floats) -> Ints:
 
 
 def _axis(rotation: Floats) -> Floats:
-    """Unit vector (3,) along the axis of a rotation other than the identity."""
+    """Return the unit vector (3,) along the axis of a rotation other than the identity."""
     value, vectors = np.linalg.eigh((rotation + rotation.T) / 2)
     return vectors[:, value.argmax()]

@@ -35,7 +35,7 @@ def assert_one_form(x: Cloud, tolerance: float = 1e-7) -> None:
         assert float((y.moved(by_graph(y).g.inverse()).pos - expected.pos).abs().max()) < tolerance
 
 
-@pytest.mark.parametrize("limit", frames.REACH[:3])
+@pytest.mark.parametrize("limit", frames.MIN_RADII[:3])
 @pytest.mark.parametrize("decimals", [4, 6, 12])
 def test_equivalent_atoms_about_a_limit_are_taken_together(limit, decimals):
     """Rounding moves the distances of eight atoms to both sides of it."""
@@ -58,7 +58,7 @@ def test_the_rarest_shell_is_whole_and_of_the_rarest_the_most_isolated():
 def test_thinned_candidates_give_one_form_too(monkeypatch, work):
     x = waters(24, seed=1)
     full = x.moved(by_graph(x).g.inverse())
-    monkeypatch.setattr(frames, "WORK", work)
+    monkeypatch.setattr(frames, "MAX_PLACED_ATOMS", work)
     assert_one_form(x)
     assert float(by_graph(x).stability) > 0
     thinned = x.moved(by_graph(x).g.inverse())
@@ -72,7 +72,7 @@ def test_too_many_candidates_say_so():
     assert steadiness > 0
     assert np.linalg.matrix_rank(found) == 2
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frames, "WORK", 10)
+        patch.setattr(frames, "MAX_PLACED_ATOMS", 10)
         found, steadiness = frames.frame_of_atoms(np.zeros(8, dtype=np.int64), cube, None)
     assert steadiness == 0
     assert np.linalg.matrix_rank(found) == 2
