@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from rdkit import Chem, rdBase
@@ -25,12 +26,9 @@ MAX_STEPS = 10_000
 """Steps of a minimisation; those of drug-like molecules take some hundred."""
 CONVERGED = 0
 
-Minimiser = Callable[[Chem.Mol], list[tuple[int, float]]]
-"""Minimises every conformer in place; for each whether it did not converge, and its energy in kcal/mol."""
-
 
 def embed_and_minimise(text: str, is_smiles: bool, title: str, search: ConformerSearch) -> list[Conformer]:
-    """Conformers of one molecule, those that converged, lowest energy first; duplicates are among them.
+    """Make conformers of one molecule: those that converged, lowest energy first; duplicates are among them.
 
     All of them are of one stereoisomer. Stereocentres that the input leaves open are decided by the first
     embedding. Hydrogens that are not written are added.
@@ -39,14 +37,14 @@ def embed_and_minimise(text: str, is_smiles: bool, title: str, search: Conformer
         text: SMILES, or a connection table whose coordinates tell nothing but stereocentres.
         is_smiles: which of them.
         title: of the conformers.
-        search: how.
+        search: number, force field and seed.
 
     Returns:
         Conformers with bonds and formal charges in `text` and the properties ``smiles`` of the stereoisomer and
         ``FORCE-FIELD_energy``, kcal/mol.
 
     Raises:
-        ConformerError: with the reason for which there are none.
+        ConformerError: there are none.
     """
     molecule = Chem.AddHs(read_smiles(text) if is_smiles else read_table(text))
     _check(molecule)
@@ -64,7 +62,7 @@ def be_silent() -> None:
 
 
 def read_smiles(smiles: str) -> Chem.Mol:
-    """The molecule of a SMILES; of a CXSMILES extension coordinates and enhanced stereo groups are left out.
+    """Return the molecule of a SMILES; coordinates and enhanced stereo groups of a CXSMILES extension are left out.
 
     Raises:
         ConformerError: it is no SMILES, or no molecule.
@@ -78,7 +76,7 @@ def read_smiles(smiles: str) -> Chem.Mol:
 
 
 def read_table(text: str) -> Chem.Mol:
-    """The molecule of a connection table.
+    """Return the molecule of a connection table.
 
     Raises:
         ConformerError: it is none, or no molecule.
@@ -106,7 +104,7 @@ def _check(molecule: Chem.Mol) -> None:
 
 
 def _embedded(molecule: Chem.Mol, search: ConformerSearch) -> Chem.Mol:
-    """The molecule with conformers of one stereoisomer."""
+    """Return the molecule with conformers of one stereoisomer."""
     parameters: Any = rdDistGeom.ETKDGv3()
     parameters.randomSeed = search.seed + 1  # RDKit multiplies it by the number of the conformer
     parameters.maxIterations = ATTEMPTS
@@ -130,9 +128,9 @@ def _is_open(molecule: Chem.Mol) -> bool:
 
 
 def _first_isomer(molecule: Chem.Mol, parameters: Any) -> Chem.Mol | None:
-    """The molecule with the stereocentres of its first embedding; None if those cannot be asked for.
+    """Return the molecule with the stereocentres of its first embedding; None if those cannot be asked for.
 
-    RDKit refuses some cages whose stereocentres are named although it made them before.
+    RDKit rejects some cages whose stereocentres are named although it made them before.
     """
     isomer = Chem.Mol(molecule)
     if rdDistGeom.EmbedMolecule(isomer, parameters) < 0:
@@ -156,37 +154,40 @@ def _keep_one_isomer(molecule: Chem.Mol) -> None:
             molecule.RemoveConformer(conf_id)
 
 
-def _mmff94s(molecule: Chem.Mol) -> list[tuple[int, float]]:
-    if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
-        raise ConformerError("MMFF94s has no parameters for some of its atoms; try --force-field uff")
-    return rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(
-        molecule, numThreads=1, maxIters=MAX_STEPS, mmffVariant="MMFF94s"
-    )
-
-
-def _uff(molecule: Chem.Mol) -> list[tuple[int, float]]:
-    if not rdForceFieldHelpers.UFFHasAllMoleculeParams(molecule):
-        raise ConformerError("UFF has no parameters for some of its atoms; try --force-field none")
-    return rdForceFieldHelpers.UFFOptimizeMoleculeConfs(molecule, numThreads=1, maxIters=MAX_STEPS)
-
-
-MINIMISERS: dict[str, Minimiser] = {"mmff94s": _mmff94s, "uff": _uff}
-
-
 def _minimised(molecule: Chem.Mol, force_field: str) -> dict[int, float]:
-    """Energy of each conformer that converged, kcal/mol; 0 without a force field.
+    """Minimise in place; return the energy of each conformer that converged, kcal/mol, 0 without a force field.
 
     Raises:
         ConformerError: the force field does not know an atom, or no conformer converged.
     """
     ids = [conformer.GetId() for conformer in molecule.GetConformers()]
-    if force_field not in MINIMISERS:
+    if force_field not in FORCE_FIELDS:
         return dict.fromkeys(ids, 0.0)
-    done = MINIMISERS[force_field](molecule)
+    name, other, knows, minimise = FORCE_FIELDS[force_field]
+    if not knows(molecule):
+        raise ConformerError(f"{name} has no parameters for some of its atoms; try --force-field {other}")
+    done = minimise(molecule, numThreads=1, maxIters=MAX_STEPS)
     energies = {k: energy for k, (status, energy) in zip(ids, done, strict=True) if status == CONVERGED}
     if not energies:
         raise ConformerError(f"none of {len(ids)} conformers converged in {MAX_STEPS} steps")
     return energies
+
+
+FORCE_FIELDS: dict[str, tuple[str, str, Callable[..., bool], Callable[..., list[tuple[int, float]]]]] = {
+    "mmff94s": (
+        "MMFF94s",
+        "uff",
+        rdForceFieldHelpers.MMFFHasAllMoleculeParams,
+        partial(rdForceFieldHelpers.MMFFOptimizeMoleculeConfs, mmffVariant="MMFF94s"),
+    ),
+    "uff": (
+        "UFF",
+        "none",
+        rdForceFieldHelpers.UFFHasAllMoleculeParams,
+        rdForceFieldHelpers.UFFOptimizeMoleculeConfs,
+    ),
+}
+"""Name of each force field, which to try instead, whether it knows all atoms, and what minimises all conformers."""
 
 
 def _conformers(
@@ -194,15 +195,9 @@ def _conformers(
 ) -> list[Conformer]:
     by_energy = sorted(energies, key=lambda conf_id: energies[conf_id])
     table = Chem.MolToMolBlock(molecule, includeStereo=False, confId=by_energy[0])
-    smiles = _isomeric_smiles(molecule, by_energy[0])
-    named = force_field in MINIMISERS
-    return [
-        replace(
-            from_rdkit(molecule, k),
-            title=title,
-            properties={"smiles": smiles}
-            | ({f"{force_field}_energy": f"{energies[k]:.6f}"} if named else {}),
-            text=table,
-        )
-        for k in by_energy
-    ]
+    smiles = {"smiles": _isomeric_smiles(molecule, by_energy[0])}
+    found = []
+    for k in by_energy:
+        energy = {f"{force_field}_energy": f"{energies[k]:.6f}"} if force_field in FORCE_FIELDS else {}
+        found.append(replace(from_rdkit(molecule, k), title=title, properties=smiles | energy, text=table))
+    return found

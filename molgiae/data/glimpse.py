@@ -26,10 +26,10 @@ ROWS = 32
 def glimpse(
     inputs: Sequence[str], format: str | None = None, *, places: int = PLACES
 ) -> Iterator[ConformerBlock]:
-    """Conformers from places evenly spread over the bytes of the inputs.
+    """Yield conformers from places evenly spread over the bytes of the inputs.
 
     What cannot be read twice, as standard input, is left alone; of a compressed file the start is read. Records
-    that are cut or refused are left out.
+    that are cut or rejected are left out.
 
     Args:
         inputs: files and directories, as `molgiae.data.inputs.read_inputs` has taken them.
@@ -50,7 +50,7 @@ def glimpse(
 
 
 def _spread(sources: Sequence[Source], places: int) -> Iterator[tuple[Source, int]]:
-    """Places as a source and a byte of it; the one byte 0 for all places of a compressed source."""
+    """Yield places as a source and a byte of it; the one byte 0 for all places of a compressed source."""
     files = [(source, os.path.getsize(source.name)) for source in sources if os.path.isfile(source.name)]
     total = sum(size for _, size in files)
     marks = [total * place // places for place in range(places)]
@@ -70,10 +70,10 @@ def _stretch(source: Source, at: int) -> ConformerBlock:
             buffer = file.read(STRETCH)
     else:
         buffer = next(iter(ByteStream(source, STRETCH)), b"")
-    format = source.format or sniff(buffer)
-    if not format:
+    reader = READERS.get(source.format or sniff(buffer))
+    if reader is None:
         return ConformerBlock.of([])
-    block, _ = READERS[format](buffer, False, Cursor(source.name, keep_text=False))
+    block, _ = reader(buffer, False, Cursor(source.name, keep_text=False))
     return reject_faulty(replace(block, rejected=[]))
 
 

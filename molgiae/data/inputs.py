@@ -28,7 +28,7 @@ def read_inputs(
     keep_text: bool = True,
     notes: Notes | None = None,
 ) -> Iterator[ConformerBlock]:
-    """Blocks of conformers from SDF and XYZ, or from HDF5 files.
+    """Read blocks of conformers from SDF and XYZ, or from HDF5 files.
 
     Args:
         inputs: structure files, directories and ``-``, or HDF5 files; one or several.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def from_ase(atoms: Atoms) -> Conformer:
-    """Conformer of an `ase.Atoms`; cell and periodicity are dropped.
+    """Return the conformer of an `ase.Atoms`; cell and periodicity are dropped.
 
     Raises:
         ConformerError: an atom is no element.
@@ -42,7 +42,7 @@ def from_ase(atoms: Atoms) -> Conformer:
 
 
 def to_ase(conformer: Conformer) -> Atoms:
-    """`ase.Atoms` without a cell; title, charge and properties in its `info`."""
+    """Return `ase.Atoms` without a cell; title, charge and properties in its `info`."""
     from ase import Atoms  # noqa: PLC0415
 
     info = {"title": conformer.title, "charge": conformer.charge, **conformer.properties}
@@ -55,7 +55,7 @@ def to_ase(conformer: Conformer) -> Atoms:
 
 
 def from_rdkit(mol: Mol, conf_id: int = -1) -> Conformer:
-    """One conformer of an RDKit molecule; hydrogens that are not atoms of it are not added.
+    """Return one conformer of an RDKit molecule; hydrogens that are not atoms of it are not added.
 
     Args:
         mol: a molecule with at least one conformer.
