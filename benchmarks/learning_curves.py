@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molgiae.commands.finetune import ROWS, learn
+from molgiae.commands.finetune import ROWS
 from molgiae.config import FinetuneConfig, Mode
 from molgiae.data.result import Result
 from molgiae.evaluation.descriptors import soap
@@ -30,6 +30,7 @@ from molgiae.model import checkpoint
 from molgiae.model.embedder import Embedder
 from molgiae.plots import blank, saved
 from molgiae.properties.baselines import baselines
+from molgiae.properties.fitting import learn
 from molgiae.properties.labels import Labelled, read_labelled
 from molgiae.properties.references import fit_references
 from molgiae.properties.scores import score
@@ -136,7 +137,7 @@ def fit(
     folder: Path,
 ) -> None:
     """Learn in one mode, and note what came of it."""
-    parts = [labelled.take(part) for part in split.parts]
+    parts = [labelled.take(part) for part in split]
     shutil.rmtree(folder, ignore_errors=True)
     config = replace(FinetuneConfig(), mode=mode, seed=case.seed)
     learned = learn(parts[0], parts[1], pretrained, config, Run(folder))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from molgiae.config import AUTO_MODEL, FinetuneConfig
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
-from molgiae.errors import CheckpointError, ConfigError
+from molgiae.errors import ConfigError
 from molgiae.model import checkpoint
 from molgiae.model.auto import choose
 from molgiae.model.domain import measure_domain
@@ -27,23 +27,18 @@ from molgiae.model.embedder import Embedder, choose_device
 from molgiae.model.header import sha256_of
 from molgiae.output.sink import RejectedTable
 from molgiae.properties.baselines import baselines
-from molgiae.properties.fitting import fitter, predict, predict_standardized
+from molgiae.properties.fitting import Learned, learn
 from molgiae.properties.labels import Labelled, read_labelled
-from molgiae.properties.model import PropertyModel, Scale
 from molgiae.properties.predictor import FILE, save
-from molgiae.properties.references import Kind, fit_references
+from molgiae.properties.references import Kind
 from molgiae.properties.scores import ScoreTable, compare, parity_plot
 from molgiae.properties.splitting import SHARES, By, Split, make_split
 from molgiae.training.loop import Run
 
 Floats = NDArray[np.float64]
 
-ONE_SIGMA = 0.6827
-"""Share of the values within one standard deviation of a normal distribution."""
 ROWS = {"full": "fine-tuned", "frozen": "frozen, head trained", "scratch": "from scratch"}
 """Name of the model in the table, by the mode in which it learned."""
-MIN_SPREAD = 1e-9
-"""Smallest spread and calibration, so that nothing is divided by zero."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +129,7 @@ def finetune(
     run.directory.mkdir(parents=True, exist_ok=True)
     if unusable := [*labelled.block.rejected, *labelled.missing, *labelled.gaps]:
         RejectedTable(run.directory / "missing.csv").write(unusable)
-    train, validation, _ = (labelled.take(rows) for rows in split.parts)
+    train, validation, _ = (labelled.take(rows) for rows in split)
     identity = _identity(labelled, split, pretrained.sha256)
     learned = learn(train, validation, pretrained, config, run, references, identity, resume)
     if learned is None:
@@ -163,72 +158,6 @@ def finetune(
     return outcome
 
 
-@dataclass(frozen=True, eq=False)
-class Learned:
-    """A model of properties with its scale, and what it took."""
-
-    model: PropertyModel
-    scale: Scale
-    step: int
-    seconds: float
-
-    def predict(self, labelled: Labelled) -> tuple[Floats, Floats]:
-        """Return values and half-widths of uncertainty, both (M, T), in the units of the targets."""
-        return predict(self.model, self.scale, labelled.block)
-
-
-def learn(
-    train: Labelled,
-    validation: Labelled,
-    pretrained: checkpoint.Checkpoint,
-    config: FinetuneConfig,
-    run: Run,
-    references: Kind = "auto",
-    identity: str = "",
-    resume: bool = False,
-) -> Learned | None:
-    """Fit references, weights (chosen on validation) and uncertainty (calibrated on it); None if time ran out before.
-
-    `identity` tells these data from others; with `resume` the run in the directory goes on, if there is one.
-    """
-    reference = fit_references(train.block, train.values, train.targets, references)
-    spread = np.nanstd(train.values - reference.of(train.block), axis=0)
-    scale = Scale(train.targets, reference, np.maximum(spread, MIN_SPREAD), np.ones(len(spread)))
-    torch.manual_seed(config.seed)
-    network = initial(pretrained, scale, config).to(run.device)
-    trainer = fitter(network, scale, train, validation, config, run, identity)
-    if resume and trainer.last.exists():
-        trainer.restore()
-    metrics = trainer.fit()
-    if not metrics["complete"]:
-        return None
-    network.load_state_dict(trainer.best_weights)
-    value, uncertainty = predict_standardized(network.eval(), validation.block)
-    ratio = np.abs(scale.standardized(validation.block, validation.values) - value) / uncertainty
-    factor = np.array([np.quantile(column[np.isfinite(column)], ONE_SIGMA) for column in ratio.T])
-    scale = replace(scale, calibration=np.maximum(factor, MIN_SPREAD))
-    return Learned(network, scale, int(metrics["step"]), trainer.seconds)
-
-
-def initial(pretrained: checkpoint.Checkpoint, scale: Scale, config: FinetuneConfig) -> PropertyModel:
-    """Return the network at the start: pretrained features of atoms, or random ones, and a random head.
-
-    Raises:
-        CheckpointError: the pretrained model has no network of atoms.
-    """
-    sizes = pretrained.model.config
-    if not sizes.atom_width or sizes.architecture != "slots":
-        raise CheckpointError(
-            f"{pretrained.name}: has no network of atoms to start from; "
-            "take another --model or pretrain one with --atom-width"
-        )
-    extensive = [target.extensive for target in scale.targets]
-    network = PropertyModel(sizes.atom_width, sizes.atom_layers, extensive)
-    if config.mode != "scratch":
-        network.atoms.load_state_dict(pretrained.model.encoder.atoms.state_dict())
-    return network
-
-
 def _judged(
     learned: Learned,
     labelled: Labelled,
@@ -243,7 +172,7 @@ def _judged(
     features, notes = _embeddings(pretrained, labelled)
     rows = baselines(labelled, split, references, features, seed=config.seed)
     own, explained = ROWS[config.mode], references.of(test.block)
-    train, validation, _ = map(len, split.parts)
+    train, validation, _ = map(len, split)
     table = compare(
         test.values, {**rows, own: value}, labelled.targets, (train, validation, len(test)), own, explained
     )
@@ -280,7 +209,7 @@ def _identity(labelled: Labelled, split: Split, sha256: str) -> str:
     """Return what tells data, split and start of a run from others."""
     block = labelled.block
     digest = hashlib.sha256(sha256.encode())
-    for part in (block.atomic_number, block.position, labelled.values, *split.parts):
+    for part in (block.atomic_number, block.position, labelled.values, *split):
         digest.update(np.ascontiguousarray(part).tobytes())
     digest.update(json.dumps([target.to_dict() for target in labelled.targets]).encode())
     return digest.hexdigest()

@@ -89,24 +89,21 @@ def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
         raise ConfigError(f"{split[1]}: one npz file at a time brings the split")
     blocks = [block for path in paths if path not in split for block in read_inputs(path, keep_text=False)]
     rejected = tuple(bad for block in blocks for bad in block.rejected)
-    if not split:
-        everything = concatenate(blocks)
-        held = held_out(everything.title, seed)
-        return Data(everything.take(~held), everything.take(held), name, digests, rejected)
-    parts = {part: read_npz(split[0], part) for part in SPLITS}
-    train, validation, left_out = parts["train"], parts["validation"], 0
-    if blocks:
-        titles = {part: set(parts[part].title) - {""} for part in SPLITS}
-        away = titles["validation"] | titles["test"]
-        more = concatenate(blocks)
-        elsewhere = np.array([title in away for title in more.title], dtype=bool)
-        known = np.array([title in titles["train"] for title in more.title], dtype=bool)
-        new = more.take(~elsewhere & ~known)
-        held = held_out(new.title, seed, at_least=0)
-        train = concatenate([train, more.take(known), new.take(~held)])
-        validation = concatenate([validation, new.take(held)])
-        left_out = int(elsewhere.sum())
-    return Data(train, validation, f"{name}, split train", digests, rejected, left_out)
+    parts = {part: read_npz(split[0], part) for part in SPLITS} if split else {}
+    if parts:
+        name += ", split train"
+    if parts and not blocks:
+        return Data(parts["train"], parts["validation"], name, digests, rejected)
+    more = concatenate(blocks)
+    part_of = {title: part for part, block in parts.items() for title in block.title if title}
+    part = np.array([part_of.get(title, "new") for title in more.title], dtype=object)
+    new, known = more.take(part == "new"), more.take(part == "train")
+    held = held_out(new.title, seed, at_least=0 if parts else 1)
+    train, validation = [known, new.take(~held)], [new.take(held)]
+    if parts:
+        train, validation = [parts["train"], *train], [parts["validation"], *validation]
+    left_out = len(more) - len(new) - len(known)
+    return Data(concatenate(train), concatenate(validation), name, digests, rejected, left_out)
 
 
 def held_out(titles: Sequence[str], seed: int, at_least: int = 1) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""Fitting of a model of properties: its stage of the training loop, its loss, and what it says of many conformers."""
+"""Learning of properties: references, the stage of the training loop, its loss, and what a model says of conformers."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,9 +13,12 @@ from torch import Tensor, nn
 from molgiae.canonical.forms import batches_by_size
 from molgiae.config import FinetuneConfig
 from molgiae.data.conformer import ConformerBlock
+from molgiae.errors import CheckpointError
+from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import batches
 from molgiae.properties.labels import Labelled
 from molgiae.properties.model import PropertyModel, Scale
+from molgiae.properties.references import Kind, fit_references
 from molgiae.training.batches import shuffled, trimmed, whole
 from molgiae.training.loop import Metrics, Run, Stage, Trainer
 
@@ -25,12 +29,82 @@ WARMUP = 0.04
 MAX_GRADIENT_NORM = 5.0
 QUADRATIC = 0.1
 """Error, in standard deviations, beyond which the loss of a value grows linearly."""
+ONE_SIGMA = 0.6827
+"""Share of the values within one standard deviation of a normal distribution."""
+MIN_SPREAD = 1e-9
+"""Smallest spread and calibration, so that nothing is divided by zero."""
 UNCERTAINTY_WEIGHT = 0.1
 """Weight of the likelihood beside the loss of the values."""
 SORTED_BATCHES = 8
 """Batches whose conformers are sorted by size among themselves, so that little is padded."""
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A model of properties with its scale, and what it took."""
+
+    model: PropertyModel
+    scale: Scale
+    step: int
+    seconds: float
+
+    def predict(self, labelled: Labelled) -> tuple[Floats, Floats]:
+        """Return values and half-widths of uncertainty, both (M, T), in the units of the targets."""
+        return predict(self.model, self.scale, labelled.block)
+
+
+def learn(
+    train: Labelled,
+    validation: Labelled,
+    pretrained: Checkpoint,
+    config: FinetuneConfig,
+    run: Run,
+    references: Kind = "auto",
+    identity: str = "",
+    resume: bool = False,
+) -> Learned | None:
+    """Fit references, weights (chosen on validation) and uncertainty (calibrated on it); None if time ran out before.
+
+    `identity` tells these data from others; with `resume` the run in the directory goes on, if there is one.
+    """
+    reference = fit_references(train.block, train.values, train.targets, references)
+    spread = np.nanstd(train.values - reference.of(train.block), axis=0)
+    scale = Scale(train.targets, reference, np.maximum(spread, MIN_SPREAD), np.ones(len(spread)))
+    torch.manual_seed(config.seed)
+    network = initial(pretrained, scale, config).to(run.device)
+    trainer = fitter(network, scale, train, validation, config, run, identity)
+    if resume and trainer.last.exists():
+        trainer.restore()
+    metrics = trainer.fit()
+    if not metrics["complete"]:
+        return None
+    network.load_state_dict(trainer.best_weights)
+    value, uncertainty = predict_standardized(network.eval(), validation.block)
+    ratio = np.abs(scale.standardized(validation.block, validation.values) - value) / uncertainty
+    factor = np.array([np.quantile(column[np.isfinite(column)], ONE_SIGMA) for column in ratio.T])
+    scale = replace(scale, calibration=np.maximum(factor, MIN_SPREAD))
+    return Learned(network, scale, int(metrics["step"]), trainer.seconds)
+
+
+def initial(pretrained: Checkpoint, scale: Scale, config: FinetuneConfig) -> PropertyModel:
+    """Return the network at the start: pretrained features of atoms, or random ones, and a random head.
+
+    Raises:
+        CheckpointError: the pretrained model has no network of atoms.
+    """
+    sizes = pretrained.model.config
+    if not sizes.atom_width or sizes.architecture != "slots":
+        raise CheckpointError(
+            f"{pretrained.name}: has no network of atoms to start from; "
+            "take another --model or pretrain one with --atom-width"
+        )
+    extensive = [target.extensive for target in scale.targets]
+    network = PropertyModel(sizes.atom_width, sizes.atom_layers, extensive)
+    if config.mode != "scratch":
+        network.atoms.load_state_dict(pretrained.model.encoder.atoms.state_dict())
+    return network
 
 
 def fitter(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +18,12 @@ SHARES = 0.8, 0.1, 0.1
 PARTS = "training", "validation", "test"
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
+class Split(NamedTuple):
     """Which conformers are for what: places (K,), ascending, of each set."""
 
     train: Ints
     validation: Ints
     test: Ints
-
-    @property
-    def parts(self) -> tuple[Ints, Ints, Ints]:
-        """The three sets."""
-        return self.train, self.validation, self.test
 
 
 def make_split(
@@ -58,7 +51,7 @@ def make_split(
         raise ConfigError("the data says nothing about its split; name a column with --split-column")
     part = labelled.split if by == "column" else _by_groups(labelled, by, shares, seed)
     split = Split(*(np.flatnonzero(part == k) for k in range(len(PARTS))))
-    for name, rows in zip(PARTS, split.parts, strict=True):
+    for name, rows in zip(PARTS, split, strict=True):
         for target, values in zip(labelled.targets, labelled.values[rows].T, strict=True):
             if not np.isfinite(values).any():
                 raise ConfigError(

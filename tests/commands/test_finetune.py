@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from molgiae.commands.finetune import coverage, finetune, initial, learn
+from molgiae.commands.finetune import coverage, finetune
 from molgiae.commands.info import describe
 from molgiae.config import Domain, FinetuneConfig, ModelConfig
 from molgiae.data.conformer import Conformer, ConformerBlock
@@ -20,7 +20,7 @@ from molgiae.errors import CheckpointError, ConfigError
 from molgiae.model import checkpoint
 from molgiae.model.architectures import build
 from molgiae.model.header import sha256_of
-from molgiae.properties.fitting import property_loss
+from molgiae.properties.fitting import initial, learn, property_loss
 from molgiae.properties.labels import Labelled
 from molgiae.properties.predictor import Predictor
 from molgiae.properties.targets import Target

@@ -71,17 +71,17 @@ def many(copies: int = 5) -> list:
 def test_conformers_of_a_molecule_stay_together(seed):
     labelled = labelled_of(many())
     split = make_split(labelled, seed=seed)
-    assert sorted(np.concatenate(split.parts).tolist()) == list(range(len(labelled)))
-    sides = [set(labelled.group[rows].tolist()) for rows in split.parts]
+    assert sorted(np.concatenate(split).tolist()) == list(range(len(labelled)))
+    sides = [set(labelled.group[rows].tolist()) for rows in split]
     assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
-    assert [len(rows) for rows in split.parts] == [120, 15, 15]
+    assert [len(rows) for rows in split] == [120, 15, 15]
 
 
 def test_a_random_split_does_not_keep_them_together():
     labelled = labelled_of(many())
     split = make_split(labelled, "random")
     assert set(labelled.group[split.train].tolist()) & set(labelled.group[split.test].tolist())
-    assert [len(rows) for rows in split.parts] == [120, 15, 15]
+    assert [len(rows) for rows in split] == [120, 15, 15]
 
 
 def test_scaffolds_stay_together_and_common_ones_are_trained_on():
@@ -94,7 +94,7 @@ def test_scaffolds_stay_together_and_common_ones_are_trained_on():
     labelled = labelled_of([*rings, *many(1)])
     split = make_split(labelled, "scaffold", seed=3)
     scaffold = scaffold_numbers(labelled.block)
-    sides = [set(scaffold[rows].tolist()) for rows in split.parts]
+    sides = [set(scaffold[rows].tolist()) for rows in split]
     assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
     assert scaffold[-1] in sides[0] and all(sides)
 
@@ -111,14 +111,14 @@ def test_groups_of_unlike_size_fill_the_shares():
     ]
     labelled = labelled_of(conformers)
     for seed in range(5):
-        shares = np.array([len(rows) for rows in make_split(labelled, seed=seed).parts]) / len(labelled)
+        shares = np.array([len(rows) for rows in make_split(labelled, seed=seed)]) / len(labelled)
         assert np.abs(shares - [0.8, 0.1, 0.1]).max() < 0.06
 
 
 def test_the_split_of_the_data_is_the_default_where_there_is_one():
     labelled = labelled_of(many(1)[:4], split=[2, 0, 1, 0])
     for by in (None, "column"):
-        assert [rows.tolist() for rows in make_split(labelled, by).parts] == [[1, 3], [2], [0]]
+        assert [rows.tolist() for rows in make_split(labelled, by)] == [[1, 3], [2], [0]]
 
 
 def test_splits_that_cannot_be():
