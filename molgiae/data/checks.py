@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from molgiae.data.bonding import Bonding, nearest, remedy, unit_of
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
+from molgiae.data.elements import COVALENT_RADIUS
 
 MAX_COORDINATE = 1e6
 """Angstrom; float32 coordinates beyond it are coarser than 0.06."""
@@ -144,11 +144,7 @@ class _Flat:
 
     def any(self, atoms: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return (M,) whether an atom of each conformer is marked."""
-        return np.bincount(self.owner[atoms], minlength=len(self.block)) > 0
-
-    def name(self, atom: int) -> str:
-        """Return element and number of an atom, as in C3."""
-        return f"{SYMBOLS[self.z[atom]]}{atom - int(self.block.offset[self.owner[atom]]) + 1}"
+        return self.block.count(atoms) > 0
 
 
 def _drawings(block: ConformerBlock) -> dict[int, str]:
@@ -162,7 +158,7 @@ def _drawings(block: ConformerBlock) -> dict[int, str]:
         (lacking, "hydrogen is missing at {}"),
     ):
         for atom in np.flatnonzero(atoms).tolist():
-            found.setdefault(int(x.owner[atom]), what.format(x.name(atom)))
+            found.setdefault(int(x.owner[atom]), what.format(block.name_of(atom)))
     for m in np.flatnonzero(_drawn_alike(x)).tolist():
         found.setdefault(m, "bonds have one length whatever the elements")
     return found

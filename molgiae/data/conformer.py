@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.data.elements import SYMBOLS
 from molgiae.errors import ShapeError
 
 NATURAL: NDArray[np.uint16] = np.empty(0, np.uint16)
@@ -217,6 +218,11 @@ class ConformerBlock:
     def owner(self) -> NDArray[np.int64]:
         """(N,) conformer of each atom."""
         return np.repeat(np.arange(len(self)), self.n_atoms)
+
+    def name_of(self, atom: int) -> str:
+        """Return what the atom of a row is called, as in C3: its element, and its number in the conformer from 1."""
+        m = int(np.searchsorted(self.offset, atom, side="right")) - 1
+        return f"{SYMBOLS[self.atomic_number[atom]]}{atom - int(self.offset[m]) + 1}"
 
     def count(self, atoms: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return (M,) how many of the atoms that a mask (N,) marks each conformer has."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from molgiae import __version__
 from molgiae.data.csv_cells import CsvWriter
+from molgiae.data.hdf5.schema import LIBVER
 from molgiae.data.partial import PartialFile
 from molgiae.errors import ConfigError
 
@@ -38,8 +39,14 @@ class Field:
 
 
 Row = Sequence[Any]
-_MISSING: dict[type, Any] = {str: "", int: -1, bool: 0, float: np.nan}
-_STORED: dict[type, np.dtype[Any]] = {int: np.dtype("i8"), bool: np.dtype("u1"), float: np.dtype("f8")}
+
+_IN_HDF5: dict[type, tuple[Any, Any]] = {
+    str: ("", h5py.string_dtype("utf-8")),
+    int: (-1, "i8"),
+    bool: (0, "u1"),
+    float: (np.nan, "f8"),
+}
+"""What stands for a missing value of each kind, and the type of the dataset."""
 
 
 def write_table(
@@ -63,8 +70,8 @@ def write_table(
         ConfigError: if the name says no format.
         MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
     """
-    suffix = _suffix(path)
-    with PartialFile(path, overwrite=overwrite).writing() as temporary:
+    partial, suffix = _opened(path, overwrite)
+    with partial.writing() as temporary:
         if suffix in (".csv", ".tsv"):
             with open(temporary, "w", newline="", encoding="utf-8") as file:
                 write_csv(file, fields, rows, "\t" if suffix == ".tsv" else ",")
@@ -77,25 +84,20 @@ def write_table(
 
 
 def check_table(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Find out before the work whether a table can be written.
-
-    Raises:
-        ConfigError: as `write_table`.
-        MolgiaeError: as `write_table`.
-    """
-    _suffix(path)
-    PartialFile(path, overwrite=overwrite)
+    """Find out before the work whether a table can be written; raises what `write_table` does."""
+    _opened(path, overwrite)
 
 
-def _suffix(path: str | os.PathLike[str]) -> str:
+def _opened(path: str | os.PathLike[str], overwrite: bool) -> tuple[PartialFile, str]:
+    """Return the file to write to, and its suffix."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ConfigError(f"{os.fspath(path)}: end the name of the table in {', '.join(SUFFIXES)}")
-    return suffix
+    return PartialFile(path, overwrite=overwrite), suffix
 
 
 def write_csv(file: TextIO, fields: Sequence[Field], rows: Sequence[Row], delimiter: str = ",") -> None:
-    """Header and rows; numbers with six decimals at most, truth values as 1 and 0."""
+    """Write header and rows; numbers with six decimals at most, truth values as 1 and 0."""
     writer = CsvWriter(file, delimiter, "\n")
     writer.row(field.name for field in fields)
     writer.rows(map(_shown, row) for row in rows)
@@ -110,16 +112,13 @@ def _shown(value: Any) -> Any:
 def _write_hdf5(
     path: Path, fields: Sequence[Field], rows: Sequence[Row], about: Mapping[str, str | int]
 ) -> None:
-    with h5py.File(path, "w", libver=("earliest", "v108")) as file:
+    with h5py.File(path, "w", libver=LIBVER) as file:
         file.attrs["molgiae_version"] = __version__
-        for key, value in about.items():
-            file.attrs[key] = value
+        file.attrs.update(about)
         for k, field in enumerate(fields):
-            values: list[Any] = [_MISSING[field.kind] if row[k] is None else row[k] for row in rows]
+            missing, dtype = _IN_HDF5[field.kind]
+            values = [missing if row[k] is None else row[k] for row in rows]
             if field.kind is str:
-                data = np.array([value.replace("\0", "\ufffd") for value in values], dtype=object)
-                dataset = file.create_dataset(field.name, data=data, dtype=h5py.string_dtype("utf-8"))
-            else:
-                dataset = file.create_dataset(field.name, data=np.array(values, _STORED[field.kind]))
-            dataset.attrs["unit"] = field.unit
-            dataset.attrs["description"] = field.description
+                values = [value.replace("\0", "\ufffd") for value in values]
+            dataset = file.create_dataset(field.name, data=np.array(values, dtype))
+            dataset.attrs.update(unit=field.unit, description=field.description)

@@ -151,11 +151,6 @@ class Judged:
         """Return the rows of the atoms of a conformer."""
         return np.arange(self.block.offset[m], self.block.offset[m + 1])
 
-    def atom(self, row: int) -> str:
-        """Return what an atom is called, as in C3: its element, and its number in the conformer from 1."""
-        z, m = int(self.block.atomic_number[row]), int(self.bonding.owner[row])
-        return f"{SYMBOLS[z]}{row - int(self.block.offset[m]) + 1}"
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -206,12 +201,12 @@ def _length_detail(x: Judged, m: int) -> str:
     low, high = (bound[z[first], z[second]] for bound in bounds)
     expected = f"expected {low:.2f} to {high:.2f}" if low <= high else "training had no such bond"
     found = float(np.linalg.norm(position[first] - position[second]))
-    return f"{x.atom(first)}-{x.atom(second)} is {found:.3f} A, {expected}"
+    return f"{x.block.name_of(first)}-{x.block.name_of(second)} is {found:.3f} A, {expected}"
 
 
 def _flat_detail(x: Judged, m: int) -> str:
     rows = x.atoms(m)
-    return f"{x.atom(rows[x.flat[rows]][0])} and its neighbours lie in a plane"
+    return f"{x.block.name_of(rows[x.flat[rows]][0])} and its neighbours lie in a plane"
 
 
 COMPOSITION = (

@@ -40,6 +40,9 @@ ATTRIBUTES: dict[str, type] = {
 
 REQUIRED_ATTRIBUTES = ("schema_version", "molgiae_version", "model", "model_sha256")
 
+LIBVER = ("earliest", "v108")
+"""The oldest format of HDF5, so that HDF5 1.8 and everything built on it can read the files."""
+
 STRING = "string"
 
 AXES = {"M": "conformer", "M+1": "boundary", "N": "atom", "B": "bond", "K": "rejected"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -23,6 +23,7 @@ from molgiae.data.hdf5.schema import (
     CONVENTION,
     EMBEDDING_COLUMNS,
     INPUT_COLUMNS,
+    LIBVER,
     OTHER_PROPERTIES,
     PROPERTY,
     REJECTED_COLUMNS,
@@ -45,9 +46,6 @@ MAX_CHUNK_ROWS = 4096
 MAX_PROPERTIES = 256
 """Keys with a dataset of their own; the pairs of later keys go to ``properties/%other`` as JSON."""
 MAX_KEY_LENGTH = 1024
-
-# The oldest format, so that HDF5 1.8 and everything built on it can read the file.
-LIBVER = ("earliest", "v108")
 
 
 class Hdf5Writer:
@@ -73,9 +71,6 @@ class Hdf5Writer:
         MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
         ConfigError: if a column is not in the schema.
     """
-
-    _disk: SteadyFile
-    _file: h5py.File
 
     def __init__(
         self,
@@ -103,27 +98,31 @@ class Hdf5Writer:
         self._partial = PartialFile(path, overwrite=overwrite)
 
     def __enter__(self) -> Self:
-        with self._partial.reporting():
-            self._disk = SteadyFile(self._partial.temporary, "w+")
+        with self._partial.reporting(), contextlib.ExitStack() as closing:
+            closing.callback(self._partial.discard)
+            self._disk = closing.enter_context(SteadyFile(self._partial.temporary, "w+"))
             self._file = h5py.File(self._disk, "w", libver=LIBVER)
-        with self._discarding_on_error(), self._partial.reporting():
+            closing.callback(self._abandon)
             self._create()
             self._disk.check()
+            self._closing = closing.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self._abandon()
-            return
-        with self._discarding_on_error():
-            self.flush()
-            with self._partial.reporting():
-                self._file.close()
-                self._disk.check()
-                self._disk.close()
-            self._partial.publish()
+        with self._closing:
+            if kind is None:
+                self.flush()
+                with self._partial.reporting():
+                    self._file.close()
+                    self._disk.check()
+                    self._disk.close()
+                self._partial.publish()
+
+    def _abandon(self) -> None:
+        with contextlib.suppress(OSError, RuntimeError):
+            self._file.close()
 
     def append(self, block: ConformerBlock, columns: Mapping[str, ArrayLike] | None = None) -> None:
         """Add M conformers with N atoms, and the rejected records of the block.
@@ -203,20 +202,6 @@ class Hdf5Writer:
         self._file.create_group("properties")
         self._properties = _Properties(self._file, "properties")
         self._atom_data = _AtomData(self._file, "atom_data")
-
-    @contextlib.contextmanager
-    def _discarding_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._abandon()
-            raise
-
-    def _abandon(self) -> None:
-        with contextlib.suppress(OSError, RuntimeError):
-            self._file.close()
-        self._disk.close()
-        self._partial.discard()
 
 
 class _OpenGroup:
