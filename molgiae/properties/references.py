@@ -111,8 +111,7 @@ def fit_references(
     if kind not in get_args(Kind):
         raise ConfigError(f"references '{kind}': expected one of {', '.join(get_args(Kind))}")
     seen = np.unique(block.atomic_number).tolist()
-    tables = [target.references or {} for target in targets]
-    elements = tuple(sorted({*seen, *(z for table in tables for z in table)}))
+    elements = tuple(sorted({*seen, *(z for target in targets for z in target.references or {})}))
     counts = composition(block, elements)
     by_growth = {True: "composition", False: "mean"}
     own = ("atoms" if t.references is not None else by_growth[t.extensive] for t in targets)

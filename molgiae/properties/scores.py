@@ -91,8 +91,7 @@ class ScoreTable:
             label = f"{target.name}{unit}, {self.counts[t]} test values"
             lines += ["", label, f"{'':{width}}  {'MAE':>10}  {'RMSE':>10}  {'R2':>8}  {'R2 rest':>8}"]
             lines += [
-                f"{name:{width}}  {_shown(s.mae[t]):>10}  {_shown(s.rmse[t]):>10}  "
-                f"{s.r2[t]:>8.4f}  {s.r2_rest[t]:>8.4f}"
+                f"{name:{width}}  {s.mae[t]:>10.4g}  {s.rmse[t]:>10.4g}  {s.r2[t]:>8.4f}  {s.r2_rest[t]:>8.4f}"
                 for name, s in self.rows.items()
             ]
         note = "R2 rest: of the values less what composition explains in the training set"
@@ -129,32 +128,29 @@ class ScoreTable:
         return [self._sentence(t, target) for t, target in enumerate(self.targets)]
 
     def _sentence(self, t: int, target: Target) -> str:
-        beaten = self.beaten(t)
-        missed = [name for name in self.worse if name not in beaten]
-        trivial = [name for name in missed if name in TRIVIAL]
         if not self.worse:
             return f"{target.name}: there is nothing to compare with."
-        if trivial:
-            best = min(trivial, key=lambda name: self.rows[name].mae[t])
-            how = "not clearly better" if self.worse[best][0][t] > 0 else "NOT better"
-            return f"{target.name}: {self.model} is {how} than {self._against(best, t)}; that row serves as well."
+        own, by_error = (
+            f"{target.name}: {self.model}",
+            sorted(self.worse, key=lambda name: self.rows[name].mae[t]),
+        )
+        missed = [name for name in by_error if name not in self.beaten(t)]
+        if trivial := [name for name in missed if name in TRIVIAL]:
+            how = "not clearly better" if self.worse[trivial[0]][0][t] > 0 else "NOT better"
+            return f"{own} is {how} than {self._against(trivial[0], t)}; that row serves as well."
         if missed:
-            best = min(missed, key=lambda name: self.rows[name].mae[t])
-            return f"{target.name}: {self.model} beats the trivial rows, but not {self._against(best, t)}."
-        nearest = min(self.worse, key=lambda name: self.rows[name].mae[t])
-        ratio = self.rows[nearest].mae[t] / max(self.rows[self.model].mae[t], 1e-300)
-        return f"{target.name}: {self.model} beats every row; its MAE is {ratio:.1f} times less than that of {nearest}."
+            return f"{own} beats the trivial rows, but not {self._against(missed[0], t)}."
+        ratio = self.rows[by_error[0]].mae[t] / max(self.rows[self.model].mae[t], 1e-300)
+        return f"{own} beats every row; its MAE is {ratio:.1f} times less than that of {by_error[0]}."
 
     def _against(self, name: str, t: int) -> str:
         gain, error = self.worse[name]
         own, other = self.rows[self.model].mae[t], self.rows[name].mae[t]
         unit = "" if self.targets[t].unit == "1" else f" {self.targets[t].unit}"
-        unclear = (
-            f", a difference within {MIN_STANDARD_ERRORS:g} standard errors"
-            if abs(gain[t]) <= MIN_STANDARD_ERRORS * error[t]
-            else ""
-        )
-        return f"{name} (MAE {_shown(own)} against {_shown(other)}{unit}{unclear})"
+        what = f"{name} (MAE {own:.4g} against {other:.4g}{unit}"
+        if abs(gain[t]) <= MIN_STANDARD_ERRORS * error[t]:
+            what += f", a difference within {MIN_STANDARD_ERRORS:g} standard errors"
+        return f"{what})"
 
 
 def compare(
@@ -171,11 +167,8 @@ def compare(
     """
     rows = {name: score(prediction, truth, explained) for name, prediction in predictions.items()}
     own = np.abs(predictions[model] - truth)
-    worse = {
-        name: _paired(np.abs(prediction - truth) - own)
-        for name, prediction in predictions.items()
-        if name != model
-    }
+    others = {name: prediction for name, prediction in predictions.items() if name != model}
+    worse = {name: _paired(np.abs(prediction - truth) - own) for name, prediction in others.items()}
     counts = tuple(np.isfinite(truth).sum(axis=0).tolist())
     return ScoreTable(tuple(targets), rows, counts, sizes, model, worse)
 
@@ -219,10 +212,6 @@ def parity_plot(
         s = score(prediction[:, t : t + 1], truth[:, t : t + 1], shift[:, t : t + 1])
         name = target.heading if explained is None else f"{target.heading} less composition"
         axes.set(xlabel=f"{name}, given", ylabel=f"{name}, predicted", aspect="equal")
-        axes.set_title(f"{target.name}: MAE {_shown(s.mae[0])}, R² {s.r2_rest[0]:.4f}", fontsize=10)
+        axes.set_title(f"{target.name}: MAE {s.mae[0]:.4g}, R² {s.r2_rest[0]:.4f}", fontsize=10)
         axes.grid(alpha=0.3)
     return saved(figure, Path(path))
-
-
-def _shown(value: float) -> str:
-    return f"{value:.4g}"

@@ -15,7 +15,7 @@ from molgiae.training.batches import displacements
 MIN_FRAME_LENGTH = 0.5
 """Length of pooled vectors, in angstrom, beyond which a frame is defined well enough."""
 DISTORTION = 0.3
-"""Largest standard deviation of displacements, angstrom, from which distances of shape parts are learnt."""
+"""Largest standard deviation of displacements, angstrom, from which distances of shape parts are learned."""
 QUADRATIC = 0.1
 """Error of a distance, in angstrom, beyond which the loss grows linearly."""
 
