@@ -9,7 +9,7 @@ from typer import Context, Option
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 
 from .options import BatchSize, Device, Inputs, Json, Model, OnError, Output, Overwrite, Quiet, run_options
-from .printing import finish_run, tell
+from .printing import finish_run
 
 Projection = Literal["norms", "angles", "norms-angles", "gram", "max-filter", "voronoi"]
 
@@ -54,6 +54,6 @@ def embed(
     from molgiae.commands.embed import embed as run
 
     npz = format == "npz"
-    options = run_options(context, format=None if npz else format, tell=None if quiet else tell)
+    options = run_options(context, format=None if npz else format)
     summary = run(inputs, options, npz=npz, drop_rejected=drop_rejected, projection=projection)
     finish_run(context, summary, "embedded")

@@ -12,6 +12,8 @@ from typer import Argument, BadParameter, Context, Option
 from molgiae.config import parse_ignored
 from molgiae.errors import ConfigError
 
+from .printing import tell
+
 if TYPE_CHECKING:
     from molgiae.commands.run import Options
 
@@ -35,7 +37,9 @@ def run_options(context: Context, **others: Any) -> Options:
     """Return what the options of a command say to `molgiae.commands.run`; arguments are those of `given`."""
     from molgiae.commands.run import Options
 
-    return given(Options, context, progress=not context.params["quiet"], command=command_line(), **others)
+    quiet = context.params["quiet"]
+    ours = {"progress": not quiet, "tell": None if quiet else tell, "command": command_line()}
+    return given(Options, context, **ours, **others)
 
 
 def command_line() -> str:

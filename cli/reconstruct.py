@@ -19,7 +19,7 @@ from .options import (
     Quiet,
     run_options,
 )
-from .printing import finish_run, tell
+from .printing import finish_run
 
 
 def reconstruct(
@@ -43,5 +43,4 @@ def reconstruct(
     """
     from molgiae.commands.reconstruct import reconstruct as run
 
-    options = run_options(context, tell=None if quiet else tell)
-    finish_run(context, run(inputs, options), "reconstructed")
+    finish_run(context, run(inputs, run_options(context)), "reconstructed")

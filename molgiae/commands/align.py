@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from molgiae.canonical.forms import canonical_forms
-from molgiae.commands.run import Options, Summary, output_path, read, run, structured_sink
+from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
 from molgiae.config import Distinction
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
@@ -25,8 +24,6 @@ from molgiae.errors import ConfigError, ConformerError
 from molgiae.matching import rmsd, superpose_pairs
 from molgiae.matching.formula import difference, ignoring
 from molgiae.matching.pairs import Match
-from molgiae.output.sink import Sink
-from molgiae.output.table import TableSink, is_table
 
 To = Literal["first", "title"]
 
@@ -125,7 +122,9 @@ def align(
         tally["proven"] += int(result["proven"].sum())
         return result
 
-    summary = run(blocks, compute, _sink(output, options), None, options, verb="align")
+    table = (TABLE_COLUMNS, _table_row)
+    sink = sink_for(output, options, ALIGNED_COLUMNS, _aligned_record, table=table)
+    summary = run(blocks, compute, sink, options, "align")
     if after:
         summary.metrics = {"rmsd_before_mean": float(np.mean(before)), "rmsd_mean": float(np.mean(after))}
         kinds = ", ".join(f"{tally[kind]} by {kind}" for kind in ("bonds", "atoms") if tally[kind])
@@ -150,12 +149,6 @@ def _references(
     for block in read_inputs(others, on_error="stop", notes=options.notes):
         references.add(block)
     return references, blocks
-
-
-def _sink(output: Path, options: Options) -> Sink:
-    if is_table(output):
-        return TableSink(output, TABLE_COLUMNS, _table_row, overwrite=options.overwrite)
-    return structured_sink(output, options, ALIGNED_COLUMNS, _aligned_record, None)
 
 
 def first_conformer(

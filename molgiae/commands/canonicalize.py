@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from molgiae.canonical.equivalents import least_table
 from molgiae.canonical.forms import canonical_forms
-from molgiae.commands.run import Options, Summary, output_path, read, run, structured_sink
+from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
 from molgiae.data.conformer import Conformer
 from molgiae.data.hdf5.schema import CANONICAL_COLUMNS
 from molgiae.data.inputs import listed
@@ -31,9 +31,9 @@ def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any)
     options = (options or Options()).for_a_run(**changes)
     names = listed(inputs)
     output = output_path(names, options, "_canonical.h5")
-    sink = structured_sink(output, options, CANONICAL_COLUMNS, _record)
+    sink = sink_for(output, options, CANONICAL_COLUMNS, _record)
     compute = partial(canonical_forms, batch_size=options.batch_size)
-    return run(read(names, options, output), compute, sink, None, options, "canonicalize")
+    return run(read(names, options, output), compute, sink, options, "canonicalize")
 
 
 def _record(writer: StructureWriter, result: Result, m: int) -> None:

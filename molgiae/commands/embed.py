@@ -60,9 +60,7 @@ def embed(
     else:
         predictions = () if projecting is None else (projecting.column,)
         sink = Hdf5Sink(output, EMBEDDING_COLUMNS, embedder, predictions=predictions, **written)
-    summary = run(blocks, (projecting or embedder).embed, sink, embedder, options, "embed")
-    summary.notes += held_better(embedder)
-    return summary
+    return run(blocks, (projecting or embedder).embed, sink, options, "embed", embedder)
 
 
 def open_model(
@@ -87,8 +85,3 @@ def open_model(
     embedder = Embedder(watch.choice.model, device=options.device, batch_size=options.batch_size)
     embedder.watch = watch
     return embedder, blocks
-
-
-def held_better(embedder: Embedder) -> list[str]:
-    """Say which conformers another model would hold better, where the model was chosen automatically."""
-    return embedder.watch.choice.elsewhere() if embedder.watch is not None else []

@@ -12,19 +12,18 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from molgiae.commands.run import Options, Summary, output_path, read, run, stem_of
+from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for, stem_of
 from molgiae.config import TEMPERATURE
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.fields import shown
 from molgiae.data.hdf5.schema import Column, prediction_columns
-from molgiae.data.inputs import is_hdf5, listed
+from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
 from molgiae.data.result import Result
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
-from molgiae.output.files import Hdf5Sink, Named, StructureSink
+from molgiae.output.files import Named
 from molgiae.output.sink import Sink
-from molgiae.output.table import TableSink, is_table
 from molgiae.properties.averaging import Energies, MoleculeSink
 from molgiae.properties.columns import ENERGY, is_energy_alone
 from molgiae.properties.predictor import Predictor
@@ -124,7 +123,7 @@ def predict(
         if energies is not None:
             about |= {"energy": energies.name, "temperature": f"{temperature:g} K"}
         sink = MoleculeSink(output, targets, energies, temperature, about, overwrite=options.overwrite)
-    return run(blocks, compute, sink, in_use, options, verb="predict")
+    return run(blocks, compute, sink, options, "predict", in_use)
 
 
 def _check(average: str, temperature: float, energy: str | None, energy_unit: str | None) -> None:
@@ -194,7 +193,6 @@ def _of_molecules(blocks: Iterable[ConformerBlock], energies: Energies | None) -
 def _sink(output: Path, targets: Sequence[Target], in_use: _InUse, options: Options) -> Sink:
     """Return where predictions of conformers go, by the name of the output."""
     columns = _columns(targets)
-    overwrite = options.overwrite
 
     def texts(result: Result, m: int) -> list[tuple[Target, str, str]]:
         """Values with ten significant digits: total energies of thousands of eV differ in the meV."""
@@ -221,15 +219,10 @@ def _sink(output: Path, targets: Sequence[Target], in_use: _InUse, options: Opti
             found["molgiae_domain_reason"] = result["domain_reason"][m]
         writer.annotate(result.block[m], found)
 
-    if is_hdf5(output):
-        own = ("in_domain", "domain_reason")
-        command = options.command
-        return Hdf5Sink(output, own, in_use, command=command, overwrite=overwrite, predictions=columns)
-    if is_table(output):
-        headings = [heading for target in targets for heading in (target.heading, _std_heading(target))]
-        names = ("source", "record", "title", *headings, "in_domain", "domain_reason")
-        return TableSink(output, names, cells, overwrite=overwrite)
-    return StructureSink(output, record, overwrite=overwrite)
+    own = ("in_domain", "domain_reason")
+    headings = [heading for target in targets for heading in (target.heading, _std_heading(target))]
+    table = (("source", "record", "title", *headings, *own), cells)
+    return sink_for(output, options, own, record, table=table, predictions=columns, model=in_use)
 
 
 def _columns(targets: Sequence[Target]) -> list[Column]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from molgiae.commands.embed import held_better, open_model
-from molgiae.commands.run import Options, Summary, output_path, read, run, structured_sink
+from molgiae.commands.embed import open_model
+from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
 from molgiae.data.inputs import listed
@@ -27,7 +27,7 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
     names = listed(inputs)
     output = output_path(names, options, "_reconstructed.h5")
     embedder, blocks = open_model(names, options, read(names, options, output))
-    sink = structured_sink(output, options, RECONSTRUCTION_COLUMNS, _record, embedder)
+    sink = sink_for(output, options, RECONSTRUCTION_COLUMNS, _record, model=embedder)
     errors: list[float] = []
 
     def compute(block: ConformerBlock) -> Result:
@@ -35,8 +35,7 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
         errors.extend(result["rmsd"].tolist())
         return result
 
-    summary = run(blocks, compute, sink, embedder, options, "reconstruct")
-    summary.notes += held_better(embedder)
+    summary = run(blocks, compute, sink, options, "reconstruct", embedder)
     if errors:
         summary.metrics = {"rmsd_mean": float(np.mean(errors)), "rmsd_median": float(np.median(errors))}
     return summary

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm import tqdm
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 from molgiae.data.conformer import ConformerBlock, kind_of
+from molgiae.data.hdf5.schema import Column
 from molgiae.data.inputs import is_hdf5, read_inputs
 from molgiae.data.readers import Inputs, OnError
+from molgiae.data.result import Result
 from molgiae.data.sources import STDIN, Notes
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError, ConformerError
@@ -23,11 +25,8 @@ from molgiae.model.domain import rule_of
 from molgiae.output.files import Hdf5Sink, ModelInUse, StructureSink
 from molgiae.output.npz import is_matrix
 from molgiae.output.sink import Sink
-from molgiae.output.table import is_table
+from molgiae.output.table import Row, TableSink, is_table
 from molgiae.parallel.threads import cores, ordered_map
-
-if TYPE_CHECKING:
-    from molgiae.data.result import Result
 
 MAX_REASONS, OTHER_REASONS = 1000, "other reasons"
 """Kinds of reasons that are told apart, and what all others count as."""
@@ -158,11 +157,11 @@ def run(
     blocks: Iterable[ConformerBlock],
     compute: Callable[[ConformerBlock], Result],
     sink: Sink,
-    model: ModelInUse | None,
     options: Options,
     verb: str,
+    model: ModelInUse | None = None,
 ) -> Summary:
-    """Read, compute, write, count; without a model where none is needed.
+    """Read, compute, write, count; without a model where none takes part.
 
     Where every record is rejected the output is written all the same, empty but for the list of these.
 
@@ -171,9 +170,6 @@ def run(
     """
     started = time.monotonic()
     summary = Summary(str(sink.path))
-    if model is not None:
-        summary.model, summary.model_sha256 = model.checkpoint.name, model.checkpoint.sha256
-    advice: list[str] = []
     reasons, outside = Reasons(), Reasons(rule_of)
     with sink, options.bar(verb) as bar:
         for result in ordered_map(compute, blocks, cores() if model is None else model.workers):
@@ -188,9 +184,12 @@ def run(
     summary.out_of_domain, summary.domain_reasons = outside.total, outside.most_common()
     summary.read = summary.written + summary.rejected
     summary.rejected_in = sink.rejected_in() if summary.rejected else ""
-    if model is not None and model.watch is not None:
-        summary.model_choice, advice = model.watch.choice.to_dict(), model.watch.advice()
-    summary.notes = [*options.notes.lines(), *advice, *sink.notes()]
+    summary.notes = [*options.notes.lines(), *sink.notes()]
+    if model is not None:
+        summary.model, summary.model_sha256 = model.checkpoint.name, model.checkpoint.sha256
+        if watch := model.watch:
+            summary.model_choice = watch.choice.to_dict()
+            summary.notes += [*watch.advice(), *watch.choice.elsewhere()]
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -212,25 +211,33 @@ def stop_at_rejected(block: ConformerBlock, options: Options) -> None:
         raise ConformerError(bad.reason, source=bad.source, record=bad.record, title=bad.title, line=bad.line)
 
 
-def structured_sink(
+def sink_for(
     output: Path,
     options: Options,
     columns: tuple[str, ...],
     record: Callable[[StructureWriter, Result, int], None],
+    *,
+    table: tuple[tuple[str, ...], Row] | None = None,
+    predictions: Sequence[Column] = (),
     model: ModelInUse | None = None,
-) -> Hdf5Sink | StructureSink:
-    """Return where results go by the name of the output: HDF5 with these columns, or records of SDF or XYZ.
+) -> Hdf5Sink | TableSink | StructureSink:
+    """Return where results go, by the name of the output.
 
     Args:
-        output: ends in .h5, .sdf or .xyz.
+        output: ends in .h5, .sdf or .xyz, or if there is a table in .csv or .tsv.
         options: options of the command.
         columns: columns of the HDF5 schema that results bring.
         record: writes conformer m of a result to SDF or XYZ.
+        table: headings of a table, and what makes the cells of conformer m of a result.
+        predictions: further columns of HDF5, which are not in the schema.
         model: the model, for provenance; None where none takes part.
     """
+    overwrite, command = options.overwrite, options.command
     if is_hdf5(output):
-        return Hdf5Sink(output, columns, model, command=options.command, overwrite=options.overwrite)
-    return StructureSink(output, record, overwrite=options.overwrite)
+        return Hdf5Sink(output, columns, model, command=command, overwrite=overwrite, predictions=predictions)
+    if table is not None and is_table(output):
+        return TableSink(output, *table, overwrite=overwrite)
+    return StructureSink(output, record, overwrite=overwrite)
 
 
 def output_path(

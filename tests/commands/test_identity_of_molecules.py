@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
 import molgiae
+from molgiae.canonical.forms import canonical_forms
 from molgiae.cli import app
 from molgiae.commands.conformer_worker import selected
 from molgiae.commands.dedup import deduplicate
@@ -85,7 +86,7 @@ def test_mirror_images_that_differ_by_an_isotope_alone_are_distinct():
 def test_copies_with_isotopes_have_one_canonical_form(smiles, isotope):
     c = of_smiles(smiles)
     block = ConformerBlock.of([scrambled(c, k) for k in range(8)])
-    result = molgiae.Embedder("qm9").canonicalize(block)
+    result = canonical_forms(block)
     positions = result["canonical_position"].reshape(8, -1, 3)
     heavy = block.isotope[result["permutation"] + np.repeat(block.offset[:-1], len(c))].reshape(8, -1)
     assert_allclose(positions, positions[:1].repeat(8, 0), atol=1e-6)
@@ -97,7 +98,7 @@ def test_symmetry_is_that_of_the_isotopologue():
     z = np.array([6, 1, 1, 1, 1], np.uint8)
     masses = ([0, 0, 0, 0, 0], [0, 2, 0, 0, 0], [0, 2, 2, 0, 0], [0, 2, 3, 0, 0], [13, 0, 0, 0, 0])
     block = ConformerBlock.of([Conformer(z, ideal, isotope=np.array(m, np.uint16)) for m in masses])
-    result = molgiae.Embedder("qm9").canonicalize(block)
+    result = canonical_forms(block)
     assert [group.decode() for group in result["point_group"]] == ["Td", "C3v", "C2v", "Cs", "Td"]
     assert result["symmetry_number"].tolist() == [12, 3, 2, 1, 12]
 
