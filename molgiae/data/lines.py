@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,6 +58,16 @@ class Lines:
             among = among[self.view[self.start[among] + column] == mark[0]]
         rows, long = self.columns(among, len(mark), column)
         return among[(rows == np.frombuffer(mark, np.uint8)).all(axis=1) & long]
+
+
+def two_byte_table(values: Mapping[str, int]) -> Bytes:
+    """Return a table (65536,) of the values of words by their two bytes, 0 for no word; longer ones are left out."""
+    table = np.zeros(1 << 16, np.uint8)
+    for word, value in values.items():
+        if len(word) <= 2:
+            first, second = word.ljust(2).encode()
+            table[first | second << 8] = value
+    return table
 
 
 def split_lines(text: str) -> list[str]:

@@ -6,14 +6,14 @@ others are left to `molgiae.data.sdf.ctab`, which gives the same result for thos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.conformer import Bonds, ConformerBlock, offset_of, rows_of
 from molgiae.data.elements import ATOMIC_NUMBER, ISOTOPE
-from molgiae.data.lines import Bytes, Index, Lines, Mask, split_lines
+from molgiae.data.lines import Bytes, Index, Lines, Mask, split_lines, two_byte_table
 from molgiae.data.sdf.ctab import HEADER_LINES, LISTED, OLD_CHARGE, Lists, read_list, with_lists
 from molgiae.errors import ConformerError
 
@@ -26,22 +26,12 @@ CHARGE_WIDTH = 39
 BOND_WIDTH = 9
 
 
-def _symbol_table(values: dict[str, int]) -> Bytes:
-    """(65536,) value of the two bytes of a symbol; 0 for none."""
-    table = np.zeros(1 << 16, np.uint8)
-    for symbol, value in values.items():
-        first, second = symbol.ljust(2).encode()
-        table[first | second << 8] = value
-    return table
-
-
-_SYMBOL, _ISOTOPE = _symbol_table(ATOMIC_NUMBER), _symbol_table(ISOTOPE)
+_SYMBOL, _ISOTOPE = two_byte_table(ATOMIC_NUMBER), two_byte_table(ISOTOPE)
 _CHARGE = np.array(OLD_CHARGE, np.int64)
 _LISTS = tuple(name.encode() for name in LISTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(NamedTuple):
     """Tables that were clean.
 
     Attributes:

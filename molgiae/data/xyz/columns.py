@@ -9,11 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.data.lines import Bytes, Index, Mask, two_byte_table
 from molgiae.data.xyz.comment import Columns
 from molgiae.data.xyz.species import SPECIES
-
-Index = NDArray[np.int64]
-Words = NDArray[np.uint64]
 
 _MARGIN = 16
 _MAX_DIGITS = 15
@@ -23,25 +21,11 @@ _POWER = 10 ** np.arange(_MAX_FRACTION + 1, dtype=np.int64)
 _ZEROS = np.uint64(0x3030303030303030)
 _TAIL = np.array([(2 ** (8 * n) - 1) << (8 * (8 - n)) for n in range(9)], np.uint64)
 """Mask of the last n bytes of eight, as they lie in memory read as a little-endian integer."""
+_SPECIES = two_byte_table(SPECIES)
 
 
-def _species_table() -> NDArray[np.uint8]:
-    """(65536,) atomic number of the two bytes of a symbol or a number; 0 for none."""
-    table = np.zeros(1 << 16, np.uint8)
-    for name, number in SPECIES.items():
-        if len(name) <= 2:
-            first, second = name.ljust(2).encode()
-            table[first | second << 8] = number
-    return table
-
-
-_SPECIES = _species_table()
-
-
-def decode_lines(
-    body: bytes, n_atoms: int, columns: Columns
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]] | None:
-    """Elements and coordinates of atom lines.
+def decode_lines(body: bytes, n_atoms: int, columns: Columns) -> tuple[Bytes, NDArray[np.float64]] | None:
+    """Decode elements and coordinates of atom lines.
 
     Args:
         body: atom lines, nothing between them, each with its line feed.
@@ -70,15 +54,15 @@ def decode_lines(
     return None if value is None else (number, value.reshape(n_atoms, 3))
 
 
-def _words(view: NDArray[np.uint8]) -> tuple[Index, Index]:
-    """Start of each word, and the byte after it."""
+def _words(view: Bytes) -> tuple[Index, Index]:
+    """Return the start of each word, and the byte after it."""
     blank = (view == ord(" ")) | (view == ord("\n")) | (view == ord("\t")) | (view == ord("\r"))
     edge = np.flatnonzero(blank[1:] != blank[:-1]) + 1
     return edge[::2], edge[1::2]
 
 
-def _decimals(view: NDArray[np.uint8], start: Index, end: Index) -> NDArray[np.float64] | None:
-    """Numbers such as ``-12.345678``; None if one is not written so."""
+def _decimals(view: Bytes, start: Index, end: Index) -> NDArray[np.float64] | None:
+    """Read numbers such as ``-12.345678``; None if one is not written so."""
     minus = view[start] == ord("-")
     dot = np.flatnonzero(view == ord("."))
     if len(dot) != len(start):  # there are more columns
@@ -105,13 +89,13 @@ def _decimals(view: NDArray[np.uint8], start: Index, end: Index) -> NDArray[np.f
     return value / _POWER[fraction]
 
 
-def _integers(windows: NDArray[np.void], end: Index, n_digits: Index) -> tuple[Index, NDArray[np.bool_]]:
-    """Integers of `n_digits` (at most 8) digits in front of `end`, and which of them are all digits.
+def _integers(windows: NDArray[np.void], end: Index, n_digits: Index) -> tuple[Index, Mask]:
+    """Return integers of `n_digits` (at most 8) digits in front of `end`, and which of them are all digits.
 
     Neighbouring digits, then pairs, then fours are put together by one multiplication for all eight.
     """
     mask = _TAIL[n_digits]
-    word: Words = windows[end - 8].view("<u8")
+    word: NDArray[np.uint64] = windows[end - 8].view("<u8")
     word = (word & mask) | (_ZEROS & ~mask)
     high_nibbles = np.uint64(0xF0F0F0F0F0F0F0F0)
     above_nine = ((word + np.uint64(0x0606060606060606)) & high_nibbles) >> np.uint64(4)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -58,15 +59,14 @@ class Columns:
         return max(self.species + 1, self.position + 3, *(one.start + one.width for one in self.further))
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
+class Comment(NamedTuple):
     """What a comment line says."""
 
     title: str = ""
     charge: int = 0
     multiplicity: int = 0
     columns: Columns = Columns()
-    properties: dict[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = {}
 
 
 def parse_comment(line: str) -> Comment:

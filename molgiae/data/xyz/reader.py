@@ -105,8 +105,8 @@ def _in_one_go(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlo
     body = "".join(lines.texts(body_start, end)).encode("latin-1")
     try:
         comments = [parse_comment(line.rstrip("\n")) for line in lines.texts(first + 1, body_start)]
-        columns = comments[0].columns
-        if any(comment.columns != columns for comment in comments):
+        title, charge, multiplicity, (columns, *others), properties = map(list, zip(*comments, strict=True))
+        if any(other != columns for other in others):
             return None
         atoms = decode_lines(body, int(n_atoms.sum()), columns)
         offset = offset_of(n_atoms)
@@ -121,13 +121,13 @@ def _in_one_go(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlo
         offset,
         isotope=isotope,
         atom_data=[{name: values[atoms] for name, values in further.items()} for atoms in stretches],
-        multiplicity=np.array([comment.multiplicity for comment in comments], np.int64),
-        charge=np.array([comment.charge for comment in comments], np.int64),
-        title=[comment.title for comment in comments],
+        multiplicity=np.array(multiplicity, np.int64),
+        charge=np.array(charge, np.int64),
+        title=title,
         source=[cursor.source] * len(first),
         record=cursor.record + 1 + np.arange(len(first)),
         line=cursor.line + first,
-        properties=[comment.properties for comment in comments],
+        properties=properties,
         text=lines.records(first, end, keep=cursor.keep_text),
     ), int(lines.start[taken])
 
