@@ -64,7 +64,10 @@ def graphs_of(species: Ints, bonds: list[Ints]) -> Graphs:
 
 
 def refine(graphs: Graphs) -> Colours:
-    """Return colours (M, n) that no further look at the neighbours would tell apart; comparable among graphs."""
+    """Return colours (M, n) that no further look at the neighbours would tell apart; comparable among graphs.
+
+    They are hashes, in no order that means anything; `canonical.bond_graph.refined` ranks classes, as an order needs.
+    """
     refined = graphs.colour.copy()
     rows, n = np.arange(len(refined)), refined.shape[1]
     colour, neighbour, classes = refined, graphs.neighbour, np.zeros(len(refined), np.int64)
