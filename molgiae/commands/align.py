@@ -175,13 +175,7 @@ def first_conformer(
     first = next((bad for block in seen for bad in block.rejected), None)
     if first is None:
         raise ConformerError("no conformer that could serve as the reference", source=", ".join(names))
-    raise ConformerError(
-        f"cannot serve as the reference: {first.reason}",
-        source=first.source,
-        record=first.record,
-        title=first.title,
-        line=first.line,
-    )
+    raise first.error(f"cannot serve as the reference: {first.reason}")
 
 
 def align_block(

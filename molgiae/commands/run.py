@@ -20,7 +20,7 @@ from molgiae.data.readers import Inputs, OnError
 from molgiae.data.result import Result
 from molgiae.data.sources import STDIN, Notes
 from molgiae.data.writers import StructureWriter, structure_suffix
-from molgiae.errors import ConfigError, ConformerError
+from molgiae.errors import ConfigError
 from molgiae.model.domain import rule_of
 from molgiae.output.files import Hdf5Sink, ModelInUse, StructureSink
 from molgiae.output.npz import is_matrix
@@ -207,8 +207,7 @@ def read(
 def stop_at_rejected(block: ConformerBlock, options: Options) -> None:
     """Raise a ConformerError for the first rejected record, if that is what the user wants."""
     if options.on_error == "stop" and block.rejected:
-        bad = block.rejected[0]
-        raise ConformerError(bad.reason, source=bad.source, record=bad.record, title=bad.title, line=bad.line)
+        raise block.rejected[0].error()
 
 
 def sink_for(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.elements import SYMBOLS
-from molgiae.errors import ShapeError
+from molgiae.errors import ConformerError, ShapeError
 
 NATURAL: NDArray[np.uint16] = np.empty(0, np.uint16)
 """Stands for natural isotopes of all atoms where a conformer is made."""
@@ -116,6 +116,13 @@ class Rejected:
     def kind(self) -> str:
         """The reason with ``#`` for every number, by which rejected records are counted together."""
         return kind_of(self.reason)
+
+    def error(self, message: str = "") -> ConformerError:
+        """Return the error that names the record, for its reason or with another message."""
+        line = self.line if self.record else 0
+        return ConformerError(
+            message or self.reason, source=self.source, record=self.record, title=self.title, line=line
+        )
 
 
 def kind_of(reason: str) -> str:

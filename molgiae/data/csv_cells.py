@@ -19,17 +19,17 @@ _LIVE = re.compile(r"'*[=+\-@\t\r].", re.DOTALL)
 
 
 def inert(cell: object) -> object:
-    """The cell as it is written: text that a spreadsheet would evaluate stands behind an apostrophe."""
+    """Return the cell as it is written: text that a spreadsheet would evaluate stands behind an apostrophe."""
     return f"'{cell}" if isinstance(cell, str) and _LIVE.match(cell) and not _is_numbers(cell) else cell
 
 
 def as_given(cell: str) -> str:
-    """The text of which `inert` made this cell."""
+    """Return the text of which `inert` made this cell."""
     return cell[1:] if cell.startswith("'") and _LIVE.match(cell) else cell
 
 
 def _is_numbers(cell: str) -> bool:
-    """Whether there is a number, or several with blanks between them, as of a rotation."""
+    """Return whether a cell is a number, or several with blanks between them, as of a rotation."""
     try:
         return bool([float(word) for word in cell.split()])
     except ValueError:

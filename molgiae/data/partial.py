@@ -142,7 +142,7 @@ def _clear(final: Path) -> None:
 
 
 def _is_alive(process: int) -> bool:
-    """Whether there is such a process, whoever owns it; always, where asking would end it."""
+    """Return whether there is such a process, whoever owns it; true where asking would end it."""
     if os.name != "posix":
         return True
     try:

@@ -23,7 +23,7 @@ from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.sdf.reader import read_sdf
 from molgiae.data.sources import ByteStream, Cursor, Inputs, Notes, Source, find_sources, sniff
 from molgiae.data.xyz.reader import read_xyz
-from molgiae.errors import ConfigError, ConformerError
+from molgiae.errors import ConfigError
 
 Reader = Callable[[bytes, bool, Cursor], tuple[ConformerBlock, int]]
 """From bytes at a record, whether they are the last, and where they stand, to conformers and bytes used.
@@ -181,15 +181,9 @@ def _watched(blocks: Iterable[ConformerBlock], on_error: OnError) -> Iterator[Co
         turn = {name: k for k, name in enumerate(dict.fromkeys(bad.source for bad in block.rejected))}
         rejected = sorted(block.rejected, key=lambda bad: (turn[bad.source], bad.record))
         if rejected and on_error == "stop":
-            raise _as_error(rejected[0])
+            raise rejected[0].error()
         any_record |= len(block) > 0 or any(bad.record for bad in rejected)
         empty += [bad for bad in rejected if not bad.record]
         yield replace(block, rejected=rejected)
     if empty and not any_record:
-        raise _as_error(empty[0])
-
-
-def _as_error(bad: Rejected) -> ConformerError:
-    return ConformerError(
-        bad.reason, source=bad.source, record=bad.record, title=bad.title, line=bad.line if bad.record else 0
-    )
+        raise empty[0].error()

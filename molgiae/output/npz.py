@@ -22,7 +22,6 @@ import numpy as np
 from molgiae import __version__
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.partial import PartialFile
-from molgiae.errors import ConformerError
 from molgiae.output.sink import SinkWithTable
 
 if TYPE_CHECKING:
@@ -96,13 +95,9 @@ class MatrixSink(SinkWithTable):
         block = result.block
         if block.rejected and not self._drop:
             bad = block.rejected[0]
-            raise ConformerError(
+            raise bad.error(
                 f"{bad.reason}; without its row all that follow in {self.path} would stand against the wrong "
-                "molecules: take the record out of the input, or leave rejected ones out with --drop-rejected",
-                source=bad.source,
-                record=bad.record,
-                title=bad.title,
-                line=bad.line,
+                "molecules: take the record out of the input, or leave rejected ones out with --drop-rejected"
             )
         with self._partial.reporting():
             self._matrix.write(np.ascontiguousarray(result["embedding"], dtype="<f4").tobytes())
