@@ -194,16 +194,12 @@ def nearest(
 
 def _nearest_of(part: Floats, targets: Floats, k: int) -> Ints:
     """Return rows (Q, k) of a part, in any order."""
-    try:
-        from sklearn.neighbors import NearestNeighbors  # noqa: PLC0415 (not required, and slow to import)
-    except ImportError:
-        square = np.square(part).sum(axis=1)
-        found = [
-            np.argpartition(square - 2 * targets[q : q + QUERIES] @ part.T, k - 1, axis=1)[:, :k]
-            for q in range(0, len(targets), QUERIES)
-        ]
-        return np.concatenate(found) if found else np.empty((0, k), np.int64)
-    return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(part).kneighbors(targets)[1]
+    square = np.square(part).sum(axis=1)
+    found = [
+        np.argpartition(square - 2 * targets[q : q + QUERIES] @ part.T, k - 1, axis=1)[:, :k]
+        for q in range(0, len(targets), QUERIES)
+    ]
+    return np.concatenate(found) if found else np.empty((0, k), np.int64)
 
 
 def _embedded(

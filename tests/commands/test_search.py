@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import h5py
@@ -54,17 +53,8 @@ def query(tmp_path) -> Path:
     return path
 
 
-def without_sklearn(monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.neighbors", None)
-
-
 @pytest.mark.parametrize("chunk", [7, 1 << 15])
-@pytest.mark.parametrize("sklearn", [True, False])
-def test_nearest_is_what_brute_force_finds(stored, monkeypatch, chunk, sklearn):
-    if sklearn:
-        pytest.importorskip("sklearn")
-    else:
-        without_sklearn(monkeypatch)
+def test_nearest_is_what_brute_force_finds(stored, monkeypatch, chunk):
     monkeypatch.setattr(search, "ROWS", chunk)
     monkeypatch.setattr(search, "QUERIES", 2)
     with EmbeddingFile(stored) as file:

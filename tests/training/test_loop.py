@@ -1,4 +1,4 @@
-"""Pretraining: it learns, it is resumed to the step, it keeps molecules apart, it runs without rdkit."""
+"""Pretraining: it learns, it is resumed to the step, it keeps molecules apart, it runs without rdkit and ase."""
 
 from __future__ import annotations
 
@@ -537,9 +537,9 @@ def test_a_run_is_not_overwritten_and_can_be_resumed(tmp_path):
     }
 
 
-WITHOUT_RDKIT = """
+WITHOUT_TOOLKITS = """
 import sys
-sys.modules["rdkit"] = None  # importing it fails
+sys.modules["rdkit"] = sys.modules["ase"] = None  # importing them fails
 import json, molgiae, molgiae.training
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.commands.pretrain import pretrain
@@ -547,23 +547,25 @@ npz, xyz, out = sys.argv[1:]
 model = ModelConfig(max_atoms=9, embedding_dim=4, width=8, layers=1, shape_dim=2)
 config = TrainConfig(batch_size=4, steps=2, shape_steps=2, atom_steps=2)
 print(json.dumps([pretrain([f], f"{out}/{k}", model, config)["complete"] for k, f in enumerate((npz, xyz))]))
-try:
-    import rdkit
-except ImportError:
-    print("there is no rdkit")
+print(len(molgiae.Embedder(f"{out}/0/model.safetensors").embed(molgiae.read_conformers(xyz))))
+for name in ("rdkit", "ase"):
+    try:
+        __import__(name)
+    except ImportError:
+        print("there is no", name)
 """
 
 
-def test_pretraining_needs_no_rdkit(tmp_path):
+def test_pretraining_and_embedding_need_neither_rdkit_nor_ase(tmp_path):
     """Training machines may lack it."""
     write_npz(tmp_path / "qm9.npz", [0, 0, 0, 1])
     xyz = write_xyz(tmp_path / "a.xyz", *"abcd")
-    command = [sys.executable, "-c", WITHOUT_RDKIT, str(tmp_path / "qm9.npz"), str(xyz), str(tmp_path)]
+    command = [sys.executable, "-c", WITHOUT_TOOLKITS, str(tmp_path / "qm9.npz"), str(xyz), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    first, second = done.stdout.splitlines()
+    first, *rest = done.stdout.splitlines()
     assert json.loads(first) == [1.0, 1.0]
-    assert second == "there is no rdkit"
+    assert rest == ["4", "there is no rdkit", "there is no ase"]
 
 
 def test_the_linear_start_reconstructs_with_all_components():
