@@ -108,7 +108,7 @@ def align(
     names, others = listed(inputs), [] if reference is None else listed(reference)
     if STDIN in names and STDIN in others:
         raise ConfigError("standard input (-) can be read only once; give the reference as a file")
-    output = output_path([*names, *others], options, "_aligned.sdf", tables=True)
+    output = output_path([*names, *others], options, "_aligned.sdf", ("HDF5", "tables", "structures"))
     references, blocks = _references(names, others, to, options)
     tally = Counter[str]()
     before: list[float] = []

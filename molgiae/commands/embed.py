@@ -16,7 +16,7 @@ from molgiae.model.auto import choose_by_look
 from molgiae.model.embedder import Embedder
 from molgiae.model.projections import ProjectingEmbedder
 from molgiae.output.files import Hdf5Sink
-from molgiae.output.npz import MatrixSink, is_matrix
+from molgiae.output.npz import NpzSink, is_npz
 from molgiae.output.sink import Sink
 
 
@@ -44,19 +44,18 @@ def embed(
     """
     options = (options or Options()).for_a_run(**changes)
     names = listed(inputs)
-    output = output_path(names, options, ".npz" if npz else ".h5", structures=False, matrices=True)
-    matrix = is_matrix(output)
-    if npz and not matrix:
+    output = output_path(names, options, ".npz" if npz else ".h5", ("HDF5", "npz"))
+    if npz and not is_npz(output):
         raise ConfigError(f"{output}: npz was asked for; end the name of the output in .npz")
-    if drop_rejected and not matrix:
+    if drop_rejected and not is_npz(output):
         raise ConfigError(f"{output}: HDF5 lists rejected records by itself; --drop-rejected is for npz")
-    if projection is not None and matrix:
+    if projection is not None and is_npz(output):
         raise ConfigError(f"{output}: npz holds the embeddings alone; write HDF5 for a projection")
     embedder, blocks = open_model(names, options, read(names, options, output))
     projecting = None if projection is None else ProjectingEmbedder(embedder, projection)
     written: dict[str, Any] = {"command": options.command, "overwrite": options.overwrite}
-    if matrix:
-        sink: Sink = MatrixSink(output, embedder, drop_rejected=drop_rejected, **written)
+    if is_npz(output):
+        sink: Sink = NpzSink(output, embedder, drop_rejected=drop_rejected, **written)
     else:
         predictions = () if projecting is None else (projecting.column,)
         sink = Hdf5Sink(output, EMBEDDING_COLUMNS, embedder, predictions=predictions, **written)

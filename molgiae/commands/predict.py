@@ -139,10 +139,10 @@ def _check(average: str, temperature: float, energy: str | None, energy_unit: st
 
 def _output(names: list[str], options: Options, average: str) -> Path:
     if average == "none":
-        return output_path(names, options, ENDING, tables=True)
+        return output_path(names, options, ENDING, ("HDF5", "tables", "structures"))
     if options.output is not None and Path(options.output).suffix.lower() == ".json":
         return Path(options.output)
-    return output_path(names, options, ENDING, structures=False, tables=True)
+    return output_path(names, options, ENDING, ("HDF5", "tables"))
 
 
 def _opened(model: str | os.PathLike[str] | Predictor, options: Options) -> tuple[Predictor, int]:

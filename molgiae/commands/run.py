@@ -23,13 +23,21 @@ from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError
 from molgiae.model.domain import rule_of
 from molgiae.output.files import Hdf5Sink, ModelInUse, StructureSink
-from molgiae.output.npz import is_matrix
+from molgiae.output.npz import is_npz
 from molgiae.output.sink import Sink
 from molgiae.output.table import Row, TableSink, is_table
 from molgiae.parallel.threads import cores, ordered_map
 
 MAX_REASONS, OTHER_REASONS = 1000, "other reasons"
 """Kinds of reasons that are told apart, and what all others count as."""
+
+FORMATS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "HDF5": (is_hdf5, ".h5"),
+    "tables": (is_table, ".csv or .tsv"),
+    "structures": (structure_suffix, ".sdf or .xyz"),
+    "npz": (is_npz, ".npz"),
+}
+"""Formats of outputs: what tells them from the name of a file, and what such names end in."""
 
 
 @dataclass
@@ -240,12 +248,7 @@ def sink_for(
 
 
 def output_path(
-    inputs: list[str],
-    options: Options,
-    ending: str,
-    structures: bool = True,
-    tables: bool = False,
-    matrices: bool = False,
+    inputs: list[str], options: Options, ending: str, formats: Sequence[str] = ("HDF5", "structures")
 ) -> Path:
     """Return the output asked for, or one in the current directory named after the first input.
 
@@ -253,22 +256,14 @@ def output_path(
         inputs: names of the inputs.
         options: options of the command.
         ending: end of the name that is derived.
-        structures: whether SDF and XYZ can be written, too.
-        tables: whether CSV and TSV can be written, too.
-        matrices: whether npz can be written, too.
+        formats: names in `FORMATS` of what can be written.
 
     Raises:
         ConfigError: if the name says no format that can be written, or the output is an input.
     """
     path = Path(options.output) if options.output is not None else Path(stem_of(inputs) + ending)
-    formats: tuple[tuple[bool, Callable[[Path], object], str], ...] = (
-        (True, is_hdf5, ".h5"),
-        (tables, is_table, ".csv or .tsv"),
-        (structures, structure_suffix, ".sdf or .xyz"),
-        (matrices, is_matrix, ".npz"),
-    )
-    if not any(allowed and fits(path) for allowed, fits, _ in formats):
-        endings = " or ".join(suffixes for allowed, _, suffixes in formats if allowed)
+    if not any(FORMATS[name][0](path) for name in formats):
+        endings = " or ".join(FORMATS[name][1] for name in formats)
         raise ConfigError(f"{path}: end the name of the output in {endings}")
     if path.exists() and any(os.path.exists(name) and path.samefile(name) for name in inputs):
         raise ConfigError(f"{path}: is an input, too; name another output with --output")

@@ -33,12 +33,12 @@ ROWS_ENDING = ".rows.csv"
 ROW_FIELDS = ("source", "record", "title", "in_domain", "domain_reason")
 
 
-def is_matrix(path: str | os.PathLike[str]) -> bool:
+def is_npz(path: str | os.PathLike[str]) -> bool:
     """Return whether the name says npz."""
     return Path(path).suffix.lower() == SUFFIX
 
 
-class MatrixSink(SinkWithTable):
+class NpzSink(SinkWithTable):
     """Embeddings to an npz file, and a table of its rows; memory does not grow with them.
 
     The npz holds ``arr_0`` (M, D) float32, and as texts model, model_sha256, command and molgiae_version. The table

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import molgiae
 from molgiae.cli import app
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
-from molgiae.output.npz import is_matrix
+from molgiae.output.npz import is_npz
 from tests.data.molfiles import molecule, sdf_record, xyz_frame
 
 STRANGER = sdf_record([("Si", 0, 0, 0), ("H", 0, 0, 1.5)], "silane")
@@ -149,6 +149,6 @@ def test_neither_file_is_replaced_unasked(sdf, tmp_path, model_path):
 
 
 def test_only_embeddings_are_matrices(sdf, tmp_path, model_path):
-    assert is_matrix("a.NPZ") and not is_matrix("npz") and not is_matrix("a.h5")
+    assert is_npz("a.NPZ") and not is_npz("npz") and not is_npz("a.h5")
     with pytest.raises(ConfigError, match=r"\.h5 or \.sdf or \.xyz"):
         molgiae.canonicalize(sdf, output=tmp_path / "x.npz", model=model_path)
