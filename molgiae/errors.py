@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+_LINE_ENDS = {ord(end): " " for end in "\n\r"}
+
 
 class MolgiaeError(Exception):
-    """The root of all errors raised on purpose; the command line prints it as one line."""
+    """The root of all errors raised on purpose, whose messages are one line, whatever a file put into them."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.translate(_LINE_ENDS))
 
 
 class ConfigError(MolgiaeError):
@@ -46,7 +51,7 @@ class ConformerError(MolgiaeError):
             where += f", line {self.line}"
         if self.title:
             where += f" ({self.title})"
-        return f"{where}: {self.reason}"
+        return f"{where}: {self.reason}".translate(_LINE_ENDS)
 
 
 def check_shape(name: str, shape: Sequence[int], expected: Sequence[int | str]) -> None:
