@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from molgiae.commands.evaluate import read_data
+from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.result import Result
 from molgiae.evaluation.descriptors import Panel, embedding, sample
 from molgiae.evaluation.invariance import (
     MAX_ROUND_OFF,

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from molgiae.commands.finetune import ROWS
 from molgiae.config import FinetuneConfig, Mode
-from molgiae.data.result import Result
+from molgiae.data.blocks import Result
 from molgiae.evaluation.descriptors import soap
 from molgiae.model import checkpoint
 from molgiae.model.embedder import Embedder

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from molgiae.canonical.bond_graph import Bools, Floats, Ints, bond_graph
 from molgiae.canonical.group_action import Diagnosis, complete
 from molgiae.config import BATCH_SIZE
-from molgiae.data.blocks import as_block
+from molgiae.data.blocks import Columns, Result, as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock, rows_of
 from molgiae.data.hdf5.schema import CANONICAL_COLUMNS, allocated
-from molgiae.data.result import Columns, Result
 
 MAX_PAIRS = 1 << 20
 """Pairs of atoms in a batch, whose distances are held at once; large conformers go in smaller batches."""

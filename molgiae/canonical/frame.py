@@ -14,7 +14,7 @@ import numpy as np
 
 from molgiae.canonical.bond_graph import Bools, Floats, Ints
 from molgiae.canonical.point_group import Places
-from molgiae.data.gaps import SAME_LENGTH, at_least
+from molgiae.data.bonds import SAME_LENGTH, at_least
 
 MIN_AXIS_GAP = 0.50013
 """Least difference between the singular values of sums over classes that defines their axes, angstrom.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.canonical.bond_graph import Bools, Floats, Ints
-from molgiae.data.gaps import SAME_LENGTH
+from molgiae.data.bonds import SAME_LENGTH
 
 FIRST_TORSION = -0.58
 """Torsion that comes first, radian: about as far as can be from multiples of 60 degrees, and none of 6 or 10."""

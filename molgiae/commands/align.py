@@ -13,11 +13,11 @@ import numpy as np
 from molgiae.canonical.forms import canonical_forms
 from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
 from molgiae.config import Distinction
+from molgiae.data.blocks import Result
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.inputs import listed, read_inputs
 from molgiae.data.readers import Inputs
-from molgiae.data.result import Result
 from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from molgiae.canonical.equivalents import least_table
 from molgiae.canonical.forms import canonical_forms
 from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
+from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer
 from molgiae.data.hdf5.schema import CANONICAL_COLUMNS
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
-from molgiae.data.result import Result
 from molgiae.data.writers import StructureWriter, sdf_record
 
 

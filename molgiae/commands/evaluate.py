@@ -20,11 +20,10 @@ from tqdm import tqdm
 from molgiae import __version__
 from molgiae.canonical.forms import canonical_forms
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
-from molgiae.data.blocks import concatenate
+from molgiae.data.blocks import Result, concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.inputs import read_inputs
 from molgiae.data.npz import has_splits, read_npz
-from molgiae.data.result import Result
 from molgiae.errors import ConfigError
 from molgiae.evaluation.descriptors import (
     CANONICAL_COORDINATES,

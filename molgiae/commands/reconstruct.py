@@ -8,11 +8,11 @@ import numpy as np
 
 from molgiae.commands.embed import open_model
 from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
+from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
-from molgiae.data.result import Result
 from molgiae.data.writers import StructureWriter
 
 RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")

@@ -13,11 +13,11 @@ from typing import Any
 from tqdm import tqdm
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
+from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock, kind_of
 from molgiae.data.hdf5.schema import Column
 from molgiae.data.inputs import is_hdf5, read_inputs
 from molgiae.data.readers import Inputs, OnError
-from molgiae.data.result import Result
 from molgiae.data.sources import STDIN, Notes
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError

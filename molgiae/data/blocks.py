@@ -1,12 +1,13 @@
-"""Joining and cutting blocks of conformers."""
+"""Blocks of conformers joined and cut, and what was computed of one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from molgiae.data.conformer import NUMBERS, OBJECTS, PER_ATOM, Conformer, ConformerBlock, offset_of
 
@@ -51,3 +52,26 @@ def rebatch(blocks: Iterable[ConformerBlock], size: int) -> Iterator[ConformerBl
 def as_block(conformers: ConformerBlock | Iterable[Conformer]) -> ConformerBlock:
     """Return a block as it is, anything else packed into one."""
     return conformers if isinstance(conformers, ConformerBlock) else ConformerBlock.of(conformers)
+
+
+Columns = dict[str, NDArray[Any]]
+"""Name in the HDF5 schema to values: rows per conformer or per atom of a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Conformers and what was computed of them.
+
+    Attributes:
+        block: the conformers that were taken; the others are in ``block.rejected``.
+        columns: one array for each computed column of the HDF5 schema.
+    """
+
+    block: ConformerBlock
+    columns: Columns
+
+    def __len__(self) -> int:
+        return len(self.block)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name]

@@ -1,6 +1,9 @@
 """Which atoms are bonded: as the record says, or perceived from distances where it says nothing.
 
-`perceived_bonds_of_block` has the rule, the only one; what bonds say of a geometry stands in `molgiae.data.bonding`.
+Equivalent atoms share bond lengths, distances and heights up to round-off and to the decimals of a file. A cut decided
+value by value would part them where it meets such a value. Two habits prevent this, here and in `canonical`: no cut
+stands at a round number, which made-up structures meet, and values that follow each other in small steps fall on one
+side (`at_least`).
 """
 
 from __future__ import annotations
@@ -11,7 +14,13 @@ from scipy.spatial import cKDTree
 
 from molgiae.data.conformer import Bonds, Conformer
 from molgiae.data.elements import COVALENT_RADIUS
-from molgiae.data.gaps import at_least
+
+SAME_LENGTH = 0.0037
+"""Lengths that follow each other by no more stay together, angstrom.
+
+Coordinates of three decimals, as in many files, move a distance by up to 0.0009 angstrom and part two equal ones
+by up to twice that.
+"""
 
 BOND_LENGTH_FACTOR = 1.3003
 """Atoms are bonded if nearer than this times the sum of their covalent radii.
@@ -65,7 +74,7 @@ def perceived_bonds_of_block(
     """Return the bonds that distances show in many conformers, and how far each conformer is from other bonds.
 
     Atoms are bonded by `BOND_LENGTH_FACTOR` and the exceptions to it above. Lengths that are nearly the same are
-    judged together (`molgiae.data.gaps`), so that bonds which a symmetry exchanges are all there or none is.
+    judged together (`at_least`), so that bonds which a symmetry exchanges are all there or none is.
 
     Args:
         z: (N,) atomic numbers of all conformers.
@@ -162,3 +171,31 @@ def _margin_of_all(pos: NDArray[np.floating], radius: NDArray[np.float64], full:
     factor = np.where(full[first] | full[second], SURE_FACTOR, BOND_LENGTH_FACTOR)
     excess = np.linalg.norm(pos[first] - pos[second], axis=1) - factor * (radius[first] + radius[second])
     return float(np.abs(excess).min())
+
+
+def at_least(
+    values: NDArray[np.float64],
+    cut: float,
+    step: float = SAME_LENGTH,
+    group: NDArray[np.int64] | None = None,
+) -> NDArray[np.bool_]:
+    """Tell which values reach a cut, or follow downwards, in small steps, one that does.
+
+    Args:
+        values: (n,) finite, angstrom.
+        cut: angstrom.
+        step: the largest that is small, angstrom.
+        group: (n,) which values belong together; others do not follow each other. None if all do.
+    """
+    reaches = values >= cut
+    near = ~reaches & (values >= cut - 2 * step)
+    if not near.any():
+        return reaches
+    group = np.zeros(len(values), np.int64) if group is None else group
+    rows = np.flatnonzero(np.isin(group, group[near]))
+    rows = rows[np.lexsort((-values[rows], group[rows]))]
+    downwards = values[rows]
+    starts = np.append(True, (np.diff(group[rows]) != 0) | (-np.diff(downwards) > step))
+    highest = downwards[starts][np.cumsum(starts) - 1]
+    reaches[rows] = highest >= cut
+    return reaches

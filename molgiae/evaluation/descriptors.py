@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import SYMBOLS
-from molgiae.data.result import Result
 from molgiae.data.toolkits import to_ase
 from molgiae.model.architectures import build
 from molgiae.model.checkpoint import Checkpoint

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.result import Result
 from molgiae.evaluation.descriptors import Floats, Panel, typical_distance, with_atoms
 from molgiae.evaluation.report import Figures, Track
 from molgiae.matching import principal_starts, superpose

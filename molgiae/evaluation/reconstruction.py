@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import SYMBOLS
-from molgiae.data.result import Result
 from molgiae.evaluation.descriptors import with_atoms
 from molgiae.evaluation.report import Figures, Track
 from molgiae.matching import superpose

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.result import Result
 from molgiae.evaluation.descriptors import Floats, Panel, typical_distance, with_atoms
 from molgiae.evaluation.report import Figures, Track
 

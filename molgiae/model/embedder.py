@@ -10,12 +10,11 @@ import torch
 
 from molgiae.canonical.forms import FormColumns, batches_by_size
 from molgiae.config import BATCH_SIZE, Domain, ModelConfig
-from molgiae.data.blocks import as_block
+from molgiae.data.blocks import Columns, Result, as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.hdf5.schema import allocated
-from molgiae.data.result import Columns, Result
 from molgiae.errors import ConfigError
 from molgiae.model.auto import Watch
 from molgiae.model.checkpoint import Checkpoint, load

@@ -1,4 +1,4 @@
-"""The shape part of an embedding: smooth in the coordinates, and its distances are symmetry-corrected RMSDs in angstrom.
+"""The shape part of an embedding: smooth in the coordinates; its distances are symmetry-corrected RMSDs, angstrom.
 
 Every atom gets a code by element and by its class in the bond graph, which motion of atoms does not change. The
 code weighs sums over pairs of functions of distance, and sums of positions whose scalar and triple products are

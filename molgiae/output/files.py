@@ -13,8 +13,8 @@ from molgiae.data.writers import StructureWriter, open_writer
 from molgiae.output.sink import Sink, SinkWithTable
 
 if TYPE_CHECKING:
+    from molgiae.data.blocks import Result
     from molgiae.data.hdf5.schema import Column
-    from molgiae.data.result import Result
     from molgiae.model.auto import Watch
 
 MAX_SHOWN = 5

@@ -25,7 +25,7 @@ from molgiae.data.partial import PartialFile
 from molgiae.output.sink import SinkWithTable
 
 if TYPE_CHECKING:
-    from molgiae.data.result import Result
+    from molgiae.data.blocks import Result
     from molgiae.model.embedder import Embedder
 
 SUFFIX = ".npz"

@@ -12,7 +12,7 @@ from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.partial import PartialFile
 
 if TYPE_CHECKING:
-    from molgiae.data.result import Result
+    from molgiae.data.blocks import Result
 
 REJECTED_FIELDS = ("source", "record", "title", "line", "reason")
 

@@ -15,7 +15,7 @@ from molgiae.data.partial import PartialFile
 from molgiae.output.sink import SinkWithTable
 
 if TYPE_CHECKING:
-    from molgiae.data.result import Result
+    from molgiae.data.blocks import Result
 
 Row = Callable[["Result", int], dict[str, object]]
 """From a result and the number of a conformer in it to the cells of its row, the same columns for every row."""

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.hdf5.schema import property_name
-from molgiae.data.result import Result
 from molgiae.data.tables import Field, check_table, write_table
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.output.sink import SinkWithTable

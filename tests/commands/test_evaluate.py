@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from molgiae.canonical.forms import canonical_forms
 from molgiae.commands.evaluate import SECTIONS, Settings, evaluate, read_data
 from molgiae.config import Domain, ModelConfig
+from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.npz import has_splits, read_npz
-from molgiae.data.result import Result
 from molgiae.errors import ConfigError, MolgiaeError
 from molgiae.evaluation.descriptors import (
     CANONICAL_COORDINATES,

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from molgiae.canonical import forms
 from molgiae.canonical.forms import batches_by_size, canonical_forms
+from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, ConformerBlock
-from molgiae.data.result import Result
 from molgiae.errors import ConfigError, ShapeError
 from molgiae.model.embedder import Embedder
 from molgiae.model.shipped import shipped_names
