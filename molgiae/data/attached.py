@@ -12,7 +12,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from molgiae.data.conformer import AtomData
 
 Floats = NDArray[np.float64]
-Moved = TypeVar("Moved")
 
 _VECTORS = """acceleration accelerations dipole dipoles displacement displacements efield force forces grad gradient
 gradients momenta momentum mu vel velo velocities velocity"""
@@ -99,7 +98,7 @@ def moved_atom_data(data: AtomData, motion: Motion) -> tuple[dict[str, NDArray[A
     return _split({name: _moved_column(name, values[motion.order], motion) for name, values in data.items()})
 
 
-def _split(moved: Mapping[str, Moved | None]) -> tuple[dict[str, Moved], list[str]]:
+def _split(moved: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     found = {name: value for name, value in moved.items() if value is not None}
     return found, [name for name in moved if name not in found]
 

@@ -29,12 +29,7 @@ def glimpse(
     """Yield conformers from places evenly spread over the bytes of the inputs.
 
     What cannot be read twice, as standard input, is left alone; of a compressed file the start is read. Records
-    that are cut or rejected are left out.
-
-    Args:
-        inputs: files and directories, as `molgiae.data.inputs.read_inputs` has taken them.
-        format: of structure files, None to go by name and content.
-        places: how many.
+    that are cut or rejected are left out. Inputs and format are those of `molgiae.data.inputs.read_inputs`.
     """
     if any(is_hdf5(name) and not os.path.isdir(name) for name in inputs) and format is None:
         sources = [Source(name) for name in inputs]

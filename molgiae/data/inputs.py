@@ -30,12 +30,8 @@ def read_inputs(
 ) -> Iterator[ConformerBlock]:
     """Read blocks of conformers from SDF and XYZ, or from HDF5 files.
 
-    Args:
-        inputs: structure files, directories and ``-``, or HDF5 files; one or several.
-        format: of structure files, "sdf" or "xyz"; None to go by name and content.
-        on_error: as in `molgiae.data.readers.read_blocks`.
-        keep_text: keep each record as it was read; HDF5 has none.
-        notes: gets what the readers had to decide or to leave out.
+    Inputs are structure files, directories and ``-``, or HDF5 files, which keep no text; one or several. The other
+    arguments are those of `molgiae.data.readers.read_blocks`.
 
     Raises:
         ConfigError: an input is missing, or HDF5 is mixed with other formats.

@@ -26,9 +26,11 @@ from molgiae.data.xyz.reader import read_xyz
 from molgiae.errors import ConfigError
 
 Reader = Callable[[bytes, bool, Cursor], tuple[ConformerBlock, int]]
-"""From bytes at a record, whether they are the last, and where they stand, to conformers and bytes used.
+"""What reads the complete records of a buffer.
 
-A reader takes the complete records of the bytes, all of them if they are the last, and leaves the cursor as it is.
+Its arguments are bytes from the start of a record on, whether they are the last of their source, so that the last
+record is complete, too, and where they stand in it, which is left as it is. It returns conformers and rejected
+records, with their numbers and lines, and how many bytes they took.
 """
 
 READERS: dict[str, Reader] = {
@@ -102,18 +104,10 @@ def read_conformers(
     limit: int | None = None,
     rejected: list[Rejected] | None = None,
 ) -> Iterator[Conformer]:
-    """Read conformers one by one; as `read_blocks`, but the first bad record is raised.
+    """Read conformers one by one.
 
-    Args:
-        inputs: as `read_blocks`.
-        format: as `read_blocks`.
-        on_error: as `read_blocks`.
-        limit: as `read_blocks`.
-        rejected: list to which rejected records are added.
-
-    Raises:
-        ConfigError: as `read_blocks`.
-        ConformerError: as `read_blocks`.
+    Arguments and errors are those of `read_blocks`, but the first bad record is raised unless `on_error` says other.
+    Rejected records are added to the list `rejected`.
     """
     for block in read_blocks(inputs, format=format, on_error=on_error, limit=limit):
         if rejected is not None:

@@ -74,15 +74,7 @@ class Notes:
 
 @dataclass(slots=True)
 class Cursor:
-    """Where the reading of a source stands.
-
-    Attributes:
-        source: name of the source.
-        record: records seen so far.
-        line: number of the next line, from 1.
-        keep_text: whether records keep their text.
-        notes: where the reader says what it had to decide or to leave out.
-    """
+    """Where the reading of a source stands: records seen so far, and number of the next line, from 1."""
 
     source: str
     record: int = 0

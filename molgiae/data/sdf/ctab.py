@@ -38,7 +38,6 @@ _PROPERTY_MARKS = ("M  ", "A  ", "V  ", "G  ", "S  ")
 Lists = dict[str, dict[int, int]]
 """Values that lines of `LISTED` give to atoms, by number of the atom from 1; radicals are 1 singlet, 2 doublet..."""
 
-
 Atom = tuple[int, list[float], int, int, int]
 """Atomic number, coordinates in angstrom, charge, mass number of the symbol (as D) and by the mass column, or 0."""
 Parsed = TypeVar("Parsed")
@@ -103,13 +102,10 @@ def _may_be_listed(name: str, value: int) -> bool:
 def with_lists(
     lists: Lists, charge: NDArray[np.int64], symbol_mass: NDArray[np.integer], mass: NDArray[np.integer]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint16], int]:
-    """Return charges (n,), mass numbers (n,) and the multiplicity of a table: lists override columns, symbols both.
+    """Return charges (n,), mass numbers (n,) and the multiplicity of a table.
 
-    Args:
-        lists: of the property block; charges or radicals override all charges.
-        charge: (n,) by the charge column.
-        symbol_mass: (n,) mass numbers by the symbols, 0 for none.
-        mass: (n,) mass numbers by the mass column.
+    Listed charges or radicals override all of the charge column, listed isotopes all of the mass column, and mass
+    numbers of symbols, as of D, override both; 0 is none.
     """
     if "CHG" in lists or "RAD" in lists:
         charge = _scattered(lists.get("CHG", {}), len(charge))
@@ -177,10 +173,7 @@ def _read_v2000(lines: Sequence[str], first_line: int) -> Ctab:
 
 
 def _counts(line: str) -> tuple[int, int]:
-    try:
-        n_atoms, n_bonds, _ = two_integers(line)
-    except ValueError as error:
-        raise ConformerError(f"expected a counts line, found {shown(line)}") from error
+    n_atoms, n_bonds, _ = two_integers(line, "a counts line")
     if n_atoms == 0:
         raise ConformerError("the record has no atoms")
     return n_atoms, n_bonds
@@ -222,10 +215,7 @@ def _old_mass(field: str, number: int) -> int:
 
 
 def _bond_v2000(line: str, n_atoms: int) -> tuple[int, int]:
-    try:
-        first, second, _ = two_integers(line)
-    except ValueError as error:
-        raise ConformerError(f"expected a bond, found {shown(line)}") from error
+    first, second, _ = two_integers(line, "a bond")
     for atom in (first, second):
         if not 1 <= atom <= n_atoms:
             raise ConformerError(f"bond to atom {atom}, the record has {n_atoms} atoms")
@@ -312,16 +302,16 @@ def _bond_v3000(line: str, place: Mapping[str, int]) -> tuple[int, int]:
 # Lines of the two formats, as the writer needs them, too
 
 
-def two_integers(line: str) -> tuple[int, int, str]:
+def two_integers(line: str, expected: str) -> tuple[int, int, str]:
     """Return the numbers that a counts or bond line starts with, and the rest of it in columns of three.
 
     Raises:
-        ValueError: there are none, neither in three columns each, as specified, nor as words.
+        ConformerError: there are none, neither in three columns each, as specified, nor as words.
     """
-    for left, right, *rest in ([line[:3].strip(), line[3:6].strip(), line[6:]], line.split()):
-        if left.isdecimal() and right.isdecimal():
-            return int(left), int(right), "".join(f"{word:>3}" for word in rest)
-    raise ValueError("no two numbers")
+    for words in ([line[:3].strip(), line[3:6].strip(), line[6:]], line.split()):
+        if len(words) > 1 and words[0].isdecimal() and words[1].isdecimal():
+            return int(words[0]), int(words[1]), "".join(f"{word:>3}" for word in words[2:])
+    raise ConformerError(f"expected {expected}, found {shown(line)}")
 
 
 def property_lines(lines: Sequence[str], start: int) -> Iterator[slice]:

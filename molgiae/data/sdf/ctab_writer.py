@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from molgiae.data.conformer import Conformer
 from molgiae.data.elements import ATOMIC_NUMBER, SYMBOLS
 from molgiae.data.sdf.ctab import HEADER_LINES, V30, property_lines, two_integers, v30_lines
+from molgiae.errors import ConformerError
 
 V2000_LIMIT = 999
 """Atoms that three columns can count."""
@@ -69,7 +70,7 @@ def write_ctab(text: str, title: str, conformer: Conformer, order: Order) -> tup
         edit = _edited_v3000 if lines[HEADER_LINES].rstrip().endswith("V3000") else _edited_v2000
         body = edit(lines, conformer, order)
         comment, kept = lines[2].rstrip(), True
-    except (ValueError, KeyError, IndexError):  # it is no connection table of these atoms
+    except (ConformerError, ValueError, KeyError, IndexError):  # it is no connection table of these atoms
         body, comment, kept = _without_bonds(conformer), "", False
     return "\n".join([title, PROGRAM_LINE, comment, *body, "M  END", ""]), kept
 
@@ -134,7 +135,7 @@ def _renumbering(
 def _edited_v2000(lines: Sequence[str], conformer: Conformer, order: Order) -> list[str]:
     """Return the counts line to the last line before ``M  END``."""
     counts, first_atom = lines[HEADER_LINES], HEADER_LINES + 1
-    n_atoms, n_bonds, _ = two_integers(counts)
+    n_atoms, n_bonds, _ = two_integers(counts, "a counts line")
     first_bond = first_atom + n_atoms
     after = first_bond + n_bonds
     old, numbers = _renumbering([str(k) for k in range(1, n_atoms + 1)], conformer, order)
@@ -173,7 +174,7 @@ def _bond_v2000(line: str, numbers: Mapping[str, int]) -> Bond:
     try:
         first, second, tail = numbers[line[:3]], numbers[line[3:6]], line[6:]
     except KeyError:
-        first, second, tail = two_integers(line)
+        first, second, tail = two_integers(line, "a bond")
         first, second = numbers[str(first)], numbers[str(second)]
     if tail[3:6].strip() in WEDGES_V2000:
         tail = f"{tail[:3]}  0{tail[6:]}"

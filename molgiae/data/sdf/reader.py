@@ -30,16 +30,7 @@ _STAMPED_COUNTS = re.compile(r"[ \d]{2}\d[ \d]{2}\d.*V[23]000\s*$", re.ASCII)
 
 
 def read_sdf(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int]:
-    """Read the complete records of a buffer.
-
-    Args:
-        buffer: bytes from the start of a record on.
-        final: no more bytes follow; a last record need not end with ``$$$$``.
-        cursor: where the buffer starts in its source; left as it is.
-
-    Returns:
-        Conformers and rejected records, and how many bytes they took.
-    """
+    """Read the records of a buffer, as a `molgiae.data.readers.Reader`; the last one need not end with ``$$$$``."""
     if final:
         buffer = _completed(buffer)
     lines = Lines(buffer)
@@ -123,10 +114,7 @@ def split_glued(lines: Sequence[str]) -> list[tuple[int, int]]:
     """Cut a stretch between two ``$$$$`` where another record starts inside it.
 
     Every counts line starts a record three lines above itself, unless the header line above that names a
-    data item whose value the table is.
-
-    Returns:
-        First line of each part, and the line after its last.
+    data item whose value the table is. A part is its first line and the line after its last.
     """
     stamps = [i for i, line in enumerate(lines) if _STAMPED_COUNTS.match(line)]
     starts = [0]
@@ -170,12 +158,6 @@ def _state(properties: Mapping[str, str], charge: int, multiplicity: int, n_char
     """Return charge and multiplicity of a record, from its table or, where that has none, its data items.
 
     XYZ knows no formal charges, so that molgiae writes the total charge as an item when it turns XYZ into SDF.
-
-    Args:
-        properties: the data items.
-        charge: sum of the formal charges in the table.
-        multiplicity: by the radicals in the table; 0 for unknown.
-        n_charged: number of atoms with a formal charge.
     """
     if not properties:
         return charge, multiplicity

@@ -28,8 +28,8 @@ def decode_lines(body: bytes, n_atoms: int, columns: Columns) -> tuple[Bytes, ND
     """Decode elements and coordinates of atom lines.
 
     Args:
-        body: atom lines, nothing between them, each with its line feed.
-        n_atoms: number of lines.
+        body: so many atom lines, nothing between them, each with its line feed.
+        n_atoms: their number.
         columns: where the element and the coordinates stand.
 
     Returns:

@@ -91,12 +91,7 @@ def parse_comment(line: str) -> Comment:
 
 
 def plain_pairs(line: str, *, colons: bool = True) -> dict[str, str]:
-    """Read the pairs ``key=value`` of words of any kind; what stands in quotation marks holds none.
-
-    Args:
-        line: words.
-        colons: whether ``key: value`` is a pair, too.
-    """
+    """Read the pairs ``key=value``, and ``key: value`` with `colons`, among words; quotations hold none."""
     found = PLAIN_PAIR.findall(line)
     return {
         clean(key): unquoted(value or other) for key, value, other in found if value or (colons and other)

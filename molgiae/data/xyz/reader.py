@@ -41,16 +41,7 @@ _BOUNDARY = re.compile(r"\s*(?:\d{1,9}\s*)?")
 
 
 def read_xyz(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock, int]:
-    """Read the complete frames of a buffer.
-
-    Args:
-        buffer: bytes from the start of a frame on.
-        final: no more bytes follow.
-        cursor: where the buffer starts in its source; left as it is.
-
-    Returns:
-        Conformers and rejected frames, and how many bytes they took.
-    """
+    """Read the frames of a buffer, as a `molgiae.data.readers.Reader`."""
     if final and not buffer.endswith(b"\n"):
         # Without its last line the frame misses an atom, and is rejected for it.
         buffer = buffer[: buffer.rfind(b"\n") + 1] if _ends_in_a_number(buffer) else buffer + b"\n"

@@ -122,23 +122,12 @@ def _least_ratio(number: NDArray[np.integer], position: Positions, atoms: NDArra
 
 
 def any_may_be_types(number: Numbers, offset: NDArray[np.integer]) -> bool:
-    """Whether atomic numbers of a frame may be types, at a glance: there is helium, or hydrogen alone.
-
-    Args:
-        number: (N,) of all frames.
-        offset: (M + 1,) first atom of each frame.
-    """
+    """Whether numbers (N,) of a frame, which starts at offset (M + 1,), may be types: helium, or hydrogen alone."""
     return bool((number == 2).any() or (np.maximum.reduceat(number, offset[:-1]) == 1).any())
 
 
 def types_fault(words: Sequence[str], number: Numbers, position: Positions) -> str:
-    """Say why the species of a frame look like LAMMPS types; empty if they do not.
-
-    Args:
-        words: n words that stand for elements.
-        number: (n,) what they were read as.
-        position: (n, 3) angstrom.
-    """
+    """Say why n words, read as these numbers (n,), look like LAMMPS types at (n, 3) angstrom; empty if not."""
     if len(number) < 2 or not (number.max() == 1 or (number == 2).any()):
         return ""
     kinds = sorted(set(number.tolist()))
