@@ -2,9 +2,9 @@
 
 All train and measure `molgiae.model.autoencoder.GroupInvariantAutoencoder` with a group of `molgiae.groups`.
 
-To add one: a row in `EXPERIMENTS`, and a file of its name with the contents of `contract.Module`: a dataclass of sizes,
-``CONFIG, FAST = both(Config)``, and ``run(config, setting)``, which returns `contract.Findings`. Parts to share are
-`autoencoders`, `labelled` (data with classes), `fitting`, `measures` and `pictures`.
+To add one: a row in `EXPERIMENTS`, and a file of its name with a frozen dataclass of sizes, ``CONFIG, FAST =
+both(Config)``, and ``run(config, setting)``, which returns `Findings`. Parts to share are `autoencoders`, `labelled`
+(data with classes) and `pictures`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, TypeVar, cast
 
 from molgiae import __version__
 from molgiae.errors import ConfigError, MolgiaeError
 
-if TYPE_CHECKING:
-    from molgiae.experiments.contract import Module
+T = TypeVar("T")
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,53 @@ EXPERIMENTS = {row.name: row for row in _ROWS}
 """Name to experiment; the modules are imported when they are run."""
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What the user decides about a run, beside its configuration."""
+
+    folder: Path  # where pictures go; exists
+    seed: int = 0  # of everything random
+    data: Path = Path()  # the file that an experiment asks for
+    device: str = "cpu"  # or "cuda", for networks that take long
+    progress: bool = False  # show bars on stderr
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A claim of the paper, or a limit set for this implementation, beside what was found."""
+
+    what: str  # is compared
+    value: float  # found
+    limit: float  # to reach
+    at_least: bool = True  # whether larger is better
+
+    @property
+    def met(self) -> bool:
+        """The value is on the right side of the limit, or on it."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an experiment found."""
+
+    figures: Mapping[str, Any]  # of merit, plain data
+    bars: tuple[Bar, ...]  # of a full run; those of a fast one say little
+    pictures: tuple[str, ...]  # PNG files written, names inside the folder
+
+
+def sized(full: T, fast: T) -> T:
+    """Return the default of an option of a configuration, with another value for the small one."""
+    return field(default=full, metadata={"fast": fast})
+
+
+def both(configuration: type[C]) -> tuple[C, C]:
+    """Return the full and the small configuration of a dataclass, see `sized`."""
+    options = fields(cast(Any, configuration))
+    small = {option.name: option.metadata["fast"] for option in options if option.metadata}
+    return configuration(), configuration(**small)
+
+
 def run(
     name: str,
     directory: str | os.PathLike[str],
@@ -75,7 +123,7 @@ def run(
 
     Returns:
         The report: the experiment, the version of molgiae, fast, seed and configuration, which repeat it, seconds of
-        wall time, and what `contract.Findings.to_dict` gives. All but the seconds is the same on every machine.
+        wall time, and the `Findings`. All but the seconds is the same on every machine.
 
     Raises:
         ConfigError: the experiment is unknown, a data file is missing or superfluous, or matplotlib is not there.
@@ -84,7 +132,6 @@ def run(
     experiment, source = _found(name, data)
     # heavy imports only once the arguments are known to be right
     from molgiae.data.partial import PartialFile  # noqa: PLC0415
-    from molgiae.experiments.contract import Setting  # noqa: PLC0415
     from molgiae.model.embedder import choose_device  # noqa: PLC0415
     from molgiae.plots import blank  # noqa: PLC0415
 
@@ -95,10 +142,10 @@ def run(
     except OSError as error:
         raise MolgiaeError(f"{folder}: cannot be made: {error.strerror}; name another directory") from error
     file = PartialFile(folder / "report.json", overwrite=overwrite)
-    module = cast("Module", import_module(f"molgiae.experiments.{name}"))
+    module = import_module(f"molgiae.experiments.{name}")
     config = module.FAST if fast else module.CONFIG
     started = time.monotonic()
-    findings = module.run(config, Setting(folder, seed, source, choose_device(device), progress))
+    findings: Findings = module.run(config, Setting(folder, seed, source, choose_device(device), progress))
     report = {
         "experiment": asdict(experiment),
         "molgiae": __version__,
@@ -106,15 +153,17 @@ def run(
         "seed": seed,
         "config": asdict(config),
         "seconds": round(time.monotonic() - started, 1),
-        **findings.to_dict(),
+        "figures": findings.figures,
+        "bars": [asdict(bar) | {"met": bar.met} for bar in findings.bars],
+        "pictures": findings.pictures,
     }
     with file.writing() as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report
 
 
-def _found(name: str, data: str | os.PathLike[str] | None) -> tuple[Experiment, Path | None]:
-    """Return the experiment of a name, and its data, if it needs some."""
+def _found(name: str, data: str | os.PathLike[str] | None) -> tuple[Experiment, Path]:
+    """Return the experiment of a name, and its data; an empty path if it generates them."""
     if name not in EXPERIMENTS:
         raise ConfigError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
     needs = EXPERIMENTS[name].data
@@ -124,4 +173,4 @@ def _found(name: str, data: str | os.PathLike[str] | None) -> tuple[Experiment, 
         raise ConfigError(f"{name} generates its data; leave out --data {os.fspath(data)}")
     if data is not None and not Path(data).exists():
         raise ConfigError(f"{os.fspath(data)}: there is no such file; {name} needs {needs}")
-    return EXPERIMENTS[name], None if data is None else Path(data)
+    return EXPERIMENTS[name], Path(data or "")

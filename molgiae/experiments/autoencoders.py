@@ -1,11 +1,13 @@
-"""Parts of the autoencoders of the experiments: any action on the data, and the classical autoencoder."""
+"""Parts of the autoencoders of the experiments: any action on the data, the classical one, training, measures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from molgiae.groups import Group
 from molgiae.model.autoencoder import GroupInvariantAutoencoder
@@ -13,16 +15,12 @@ from molgiae.tensors import Embedding
 
 G = TypeVar("G", bound=Group[Any])
 
+WARM_UP = 0.1
+"""Share of the steps in which the learning rate rises."""
+
 
 class ActingAutoencoder(GroupInvariantAutoencoder[Tensor, Tensor, G]):
-    """An autoencoder of tensors on which the group acts otherwise than on sets of points.
-
-    Args:
-        encoder: with the methods of `molgiae.model.autoencoder.Encoder`.
-        decoder: delta.
-        group: which brings xi.
-        rho: the action, g and x (B, ...) to rho(g) x.
-    """
+    """An autoencoder of tensors on which the group acts by `rho`, g and x (B, ...) to rho(g) x."""
 
     def __init__(
         self, encoder: nn.Module, decoder: nn.Module, group: type[G], rho: Callable[[G, Tensor], Tensor]
@@ -34,18 +32,9 @@ class ActingAutoencoder(GroupInvariantAutoencoder[Tensor, Tensor, G]):
         """Return rho(g) x."""
         return self.rho(action, x)
 
-    def undo(self, action: G, x: Tensor) -> Tensor:
-        """Return rho(g)^-1 x."""
-        return self.rho(action.inverse(), x)
-
 
 class SeparateEncoder(nn.Module):
-    """Mu and eta as two networks that share nothing: one of the input, one of its canonical form.
-
-    Args:
-        frame: mu, x (B, ...) to y.
-        network: eta, canonical forms (B, ...) to embeddings.
-    """
+    """Mu and eta as two networks that share nothing: `frame` of the input, `network` of its canonical form."""
 
     def __init__(self, frame: Callable[[Tensor], Any], network: nn.Module) -> None:
         super().__init__()
@@ -63,14 +52,60 @@ class SeparateEncoder(nn.Module):
 def classical(network: nn.Module, group: type[Group[Any]]) -> SeparateEncoder:
     """Return the encoder of a classical autoencoder: the framework with a mu that does not look at its input.
 
-    Mu is the constant y0, so psi is the identity and eta sees the input as it is: nothing is invariant.
-
-    Args:
-        network: eta, of x (B, n, ...).
-        group: whose y0 is taken.
+    Mu of x (B, n, ...) is the constant y0 of the group, so psi is the identity and eta, the network, sees the input as
+    it is: nothing is invariant.
     """
 
     def y0(x: Tensor) -> Any:
         return group.reference(len(x), n=x.shape[1], dtype=x.dtype, device=x.device)
 
     return SeparateEncoder(y0, network)
+
+
+def parameters(model: nn.Module) -> int:
+    """Count the numbers that are trained."""
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def fit(
+    model: nn.Module,
+    loss: Callable[[], Tensor],
+    steps: int,
+    learning_rate: float,
+    *,
+    name: str,
+    progress: bool,
+) -> None:
+    """Train by Adam under one cycle of the learning rate (Smith and Topin 2019); leave the model in evaluation mode.
+
+    The loss is that of the next batch, the learning rate its peak; the name stands beside a bar on stderr.
+    """
+    weights = list(model.parameters())
+    optimizer = torch.optim.Adam(weights, learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=steps, pct_start=WARM_UP
+    )
+    model.train()
+    for _ in tqdm(range(steps), desc=name, disable=not progress, leave=False):
+        optimizer.zero_grad(set_to_none=True)
+        loss().backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        schedule.step()
+    model.eval()
+
+
+def different_pairs(number: int, size: int, generator: torch.Generator) -> Tensor:
+    """Draw at most `size` pairs of two different ones of a number of things, (2, P) int64."""
+    pair = torch.randint(number, (2, size), generator=generator)
+    return pair[:, pair[0] != pair[1]]
+
+
+def distances(s: Tensor, pair: Tensor) -> Tensor:
+    """Return the Euclidean distances (P,) of pairs (2, P) of embeddings (M, D)."""
+    return (s[pair[0]] - s[pair[1]]).norm(dim=1)
+
+
+def relative_change(after: Tensor, before: Tensor) -> Tensor:
+    """Return the length of the change of embeddings (B, D) over their length, (B,)."""
+    return (after - before).norm(dim=1) / before.norm(dim=1)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from bisect import bisect
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations_with_replacement, product
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from molgiae.errors import ConfigError
-from molgiae.experiments import pictures
-from molgiae.experiments.autoencoders import classical
-from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
+from molgiae.experiments import Bar, Findings, Setting, both, pictures, sized
+from molgiae.experiments.autoencoders import classical, fit, parameters, relative_change
 from molgiae.experiments.deep_sets import DeepSets, PositionDecoder, bottleneck
-from molgiae.experiments.fitting import fit
-from molgiae.experiments.measures import parameters, relative_change
 from molgiae.groups import Permutation, soft_sort
 from molgiae.model.autoencoder import GroupInvariantAutoencoder
 from molgiae.plots import blank, saved
@@ -124,11 +121,8 @@ def composition(labels: Digits, classes: int) -> NDArray[np.int64]:
 
 def all_compositions(n: int, classes: int, generator: np.random.Generator) -> Digits:
     """Return one set of n digits for every composition, in a random order of its elements."""
-    # digits in a row with a wall before each next kind of digit
-    place = np.arange(n + classes - 1)
-    walls = np.array(list(combinations(place, classes - 1)))[:, :, None]
-    digit, is_wall = (walls < place).sum(axis=1), (walls == place).any(axis=1)
-    return generator.permuted(digit[~is_wall].reshape(-1, n), axis=1).astype(np.uint8)
+    labels = np.array(list(combinations_with_replacement(range(classes), n)), dtype=np.uint8)
+    return generator.permuted(labels[::-1], axis=1)
 
 
 def build(kind: str, n: int, classes: int, dim: int, width: int) -> Model:
@@ -203,25 +197,21 @@ def run(config: Config, setting: Setting) -> Findings:
     """Sweep over set and embedding sizes, look at the canonical order and at the plane of compositions."""
     generator = np.random.default_rng(setting.seed)
     rows: list[dict[str, Any]] = []
-    models: dict[int, Model] = {}
-    tests: dict[int, Digits] = {}
     runs = len(config.sizes) * len(config.dims) * len(KINDS)
     for n in config.sizes:
-        train_sets, tests[n] = draw(config, n, generator)
+        train_sets, test_sets = draw(config, n, generator)
         for dim, kind in product(config.dims, KINDS):
             torch.manual_seed(setting.seed * 1_000_003 + len(rows))
             model = build(kind, n, config.classes, dim, config.width).to(setting.device)
             name = f"{len(rows) + 1}/{runs} {kind}, n = {n}, D = {dim}"
             train(model, train_sets, config.classes, config.steps, config, setting, name)
             row = {"model": kind, "n": n, "dim": dim, "weights": parameters(model)}
-            row["accuracy"] = accuracy(model, tests[n], config.classes, setting.device)
+            row["accuracy"] = accuracy(model, test_sets, config.classes, setting.device)
             if kind == "invariant":
                 row["order"] = learned_order(model, config.classes, setting.device)
-                if dim == config.sufficient:
-                    models[n] = model
+                if (n, dim) == (config.sizes[0], config.sufficient):
+                    canonical, canonical_picture = canonical_order(model, test_sets, config, setting)
             rows.append(row)
-    n = config.sizes[0]
-    canonical, canonical_picture = canonical_order(models[n], tests[n], config, setting)
     plane, plane_picture = composition_plane(config, setting, generator)
     figures = {
         "sweep": rows,
@@ -279,7 +269,10 @@ def canonical_order(
     rising = (rank[decoded].diff(dim=1) >= 0).all(dim=1)
     g = Permutation.random(len(x), n=x.shape[1], generator=torch.Generator().manual_seed(setting.seed))
     shuffled = model.encode(g.to(setting.device).act(x)).embedding
-    figures = {
+    picture = draw_canonical(
+        setting.folder, labels[0], decoded[0].cpu(), encoding.action[0].matrix.cpu(), config.classes
+    )
+    return {
         "n": x.shape[1],
         "dim": config.sufficient,
         "learned_order": order,
@@ -288,10 +281,7 @@ def canonical_order(
         "set": labels[0].tolist(),
         "decoded": decoded[0].tolist(),
         "permutation": encoding.action.index[0].tolist(),
-    }
-    return figures, draw_canonical(
-        setting.folder, labels[0], decoded[0].cpu(), encoding.action[0].matrix.cpu(), config.classes
-    )
+    }, picture
 
 
 def draw_canonical(folder: Path, digits: Digits, decoded: Tensor, permutation: Tensor, classes: int) -> str:

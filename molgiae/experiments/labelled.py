@@ -1,4 +1,4 @@
-"""Training and test data with classes, in one npz file."""
+"""Data with classes: training and test data of one npz file, and how well neighbours tell the class."""
 
 from __future__ import annotations
 
@@ -19,15 +19,10 @@ Labels = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Pictures, or grids of voxels, and their classes.
+    """Pictures, grids of voxels or embeddings, and their classes."""
 
-    Attributes:
-        x: (M, ...) float32, 0 to 1.
-        label: (M,) number of the class.
-    """
-
-    x: Tensor
-    label: Labels
+    x: Tensor  # (M, ...) float32; pictures and voxels are 0 to 1
+    label: Labels  # (M,) number of the class
 
     def __len__(self) -> int:
         return len(self.label)
@@ -43,7 +38,7 @@ class Labelled:
 
 def read(
     path: Path, shape: tuple[int, ...], name: str, decoded: Callable[[Labels], Tensor]
-) -> tuple[Labelled, Labelled]:
+) -> list[Labelled]:
     """Read training and test data.
 
     Args:
@@ -65,4 +60,30 @@ def read(
                     f"with a label for each; give {name}"
                 )
             parts.append(Labelled(decoded(x), label.astype(np.uint8)))
-    return parts[0], parts[1]
+    return parts
+
+
+def knn_accuracy(known: Labelled, asked: Labelled, neighbours: int) -> float:
+    """Return the share of embeddings (M, D) whose nearest known ones (K, D), by vote, have their label.
+
+    Of labels with as many votes the lowest wins.
+    """
+    nearest = torch.cdist(asked.x, known.x).topk(neighbours, dim=1, largest=False).indices
+    votes = torch.from_numpy(known.label).long()[nearest.cpu()].mode(dim=1).values
+    return float((votes.numpy() == asked.label).mean())
+
+
+def accuracies(
+    known: Labelled, asked: Labelled | None, number: int, neighbours: int, repeats: int, seed: int
+) -> list[float]:
+    """Measure a classifier that is shown a number of the known embeddings, other ones every time.
+
+    It is asked for those given, or for all that it was not shown. The draws are the same for every embedding.
+    """
+    generator = np.random.default_rng(seed)
+    found = []
+    for _ in range(repeats):
+        order = torch.from_numpy(generator.permutation(len(known)))
+        others = known[order[number:]] if asked is None else asked
+        found.append(knn_accuracy(known[order[:number]], others, neighbours))
+    return found

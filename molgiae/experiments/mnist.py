@@ -31,13 +31,19 @@ from torch import Tensor, nn
 
 from molgiae.errors import MolgiaeError
 from molgiae.evaluation.embedding_map import tsne
-from molgiae.experiments import labelled, pictures
-from molgiae.experiments.autoencoders import ActingAutoencoder, SeparateEncoder, classical
-from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
+from molgiae.experiments import Bar, Findings, Setting, both, labelled, pictures, sized
+from molgiae.experiments.autoencoders import (
+    ActingAutoencoder,
+    SeparateEncoder,
+    classical,
+    different_pairs,
+    distances,
+    fit,
+    parameters,
+    relative_change,
+)
 from molgiae.experiments.deep_sets import bottleneck
-from molgiae.experiments.fitting import fit
-from molgiae.experiments.labelled import Labelled, Labels
-from molgiae.experiments.measures import different_pairs, distances, knn_accuracy, parameters, relative_change
+from molgiae.experiments.labelled import Labelled, Labels, accuracies
 from molgiae.experiments.steerable2d import (
     DiscHarmonics,
     SteerableDecoder,
@@ -131,7 +137,7 @@ def read(setting: Setting, config: Config, generator: torch.Generator) -> tuple[
     def decoded(stored: Labels) -> Tensor:
         return torch.from_numpy(stored).float() / 255
 
-    parts = labelled.read(setting.file, (PIXELS, PIXELS), "MNIST as npz", decoded)
+    parts = labelled.read(setting.data, (PIXELS, PIXELS), "MNIST as npz", decoded)
     digits, test = (
         part[torch.randperm(len(part), generator=generator)[:number]]
         for part, number in zip(parts, (config.train_digits, config.test_digits), strict=True)
@@ -232,16 +238,8 @@ def measured(
 
 
 def accuracy(embedded: Labelled, config: Config, seed: int) -> dict[str, float]:
-    """Measure a classifier that is shown some of the embeddings and asked for the others; other ones every time.
-
-    The draws are the same for every embedding.
-    """
-    generator = np.random.default_rng(seed)
-    found = []
-    for _ in range(config.repeats):
-        order = torch.from_numpy(generator.permutation(len(embedded)))
-        known, asked = embedded[order[: config.known]], embedded[order[config.known :]]
-        found.append(knn_accuracy(known, asked, config.neighbours))
+    """Measure a classifier that is shown some of the embeddings and asked for the others."""
+    found = accuracies(embedded, None, config.known, config.neighbours, config.repeats, seed)
     return {"accuracy": float(np.mean(found)), "accuracy_sd": float(np.std(found))}
 
 
@@ -293,11 +291,8 @@ def study(
     rows = []
     for name, s in compared.items():
         distance = distances(s, pair)
-        row: dict[str, Any] = {
-            "embedding": name,
-            "numbers": s.shape[1],
-            **accuracy(Labelled(s, label), config, seed),
-        }
+        row: dict[str, Any] = {"embedding": name, "numbers": s.shape[1]}
+        row |= accuracy(Labelled(s, label), config, seed)
         row["paper_accuracy"] = PAPER_PROJECTED.get(name)
         if name != "learned invariant":  # lives in another space
             row["spearman_with_orbits_of_vectors"] = float(spearmanr(distance, orbits).statistic)

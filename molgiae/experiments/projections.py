@@ -27,8 +27,8 @@ from molgiae.evaluation.distance_fidelity import (
     rank_correlation,
     symmetry_corrected_rmsd,
 )
-from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
-from molgiae.experiments.measures import different_pairs, distances, relative_change
+from molgiae.experiments import Bar, Findings, Setting, both, sized
+from molgiae.experiments.autoencoders import different_pairs, distances, relative_change
 from molgiae.groups import SO3
 from molgiae.model.embedder import Embedder
 from molgiae.model.projections import PROJECTIONS, ProjectingEmbedder, orbit_distance, project
@@ -67,9 +67,7 @@ class Config:
     """Sizes of the study."""
 
     model: str = "qm9"  # shipped, with a shape part
-    molecules: int = sized(
-        1466, fast=600
-    )  # of the test split, unseen by the model; as many have all properties
+    molecules: int = sized(1466, fast=600)  # of the test split, unseen by the model; all with all properties
     known: int = sized(1100, fast=450)  # from which properties are learned; the others are asked
     neighbours: int = 5  # whose mean is predicted
     pairs: int = sized(5000, fast=400)  # of molecules whose distances are compared
@@ -130,7 +128,7 @@ def neighbour_probe(features: Tensor, targets: Tensor, known: int, neighbours: i
 
 def run(config: Config, setting: Setting) -> Findings:
     """Compare latents in random poses, their projections and learned embeddings by probes, distances, mirror images."""
-    block, properties = read(setting.file, config.molecules, setting.seed)
+    block, properties = read(setting.data, config.molecules, setting.seed)
     if len(block) <= config.known:
         raise MolgiaeError(
             f"{setting.data}: {len(block)} test molecules with properties, more than {config.known} are needed"

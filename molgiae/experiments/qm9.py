@@ -22,8 +22,7 @@ from molgiae.commands.pretrain import read_data
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.evaluation.descriptors import sample
 from molgiae.evaluation.report import Report
-from molgiae.experiments import pictures
-from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
+from molgiae.experiments import Bar, Findings, Setting, both, pictures, sized
 from molgiae.training import Data, Run, train
 
 PAPER_DIM, PAPER_RMSD = 256, 0.15
@@ -38,12 +37,8 @@ class Config:
 
     dims: tuple[int, ...] = sized((PAPER_DIM, 64, 32), fast=(PAPER_DIM,))  # sizes of the embedding, D
     width: int = sized(384, fast=128)  # hidden features of a layer
-    train_molecules: int | None = sized(
-        40_000, fast=3000
-    )  # most to learn from; None for all of the training split
-    test_molecules: int | None = sized(
-        None, fast=300
-    )  # most to measure on; None for all, as many as in the paper
+    train_molecules: int | None = sized(40_000, fast=3000)  # most to learn from; None for all of the split
+    test_molecules: int | None = sized(None, fast=300)  # most to measure on; None for all, as in the paper
     steps: int = sized(1500, fast=150)
     batch_size: int = sized(512, fast=128)  # conformers in a step
     learning_rate: float = 1e-3  # its peak
@@ -65,12 +60,7 @@ def learn(dim: int, config: Config, data: Data, setting: Setting) -> Path:
         seed=setting.seed,
     )
     folder = setting.folder / f"dim-{dim}"
-    run = Run(
-        folder,
-        device=setting.device,
-        evaluate_every=config.steps,
-        progress=setting.progress,
-    )
+    run = Run(folder, device=setting.device, evaluate_every=config.steps, progress=setting.progress)
     train(data, model, recipe, run, resume=False)
     return folder / "model.safetensors"
 
@@ -86,7 +76,7 @@ def measure(checkpoint: Path, config: Config, setting: Setting) -> Report:
         seed=setting.seed,
     )
     return evaluate(
-        setting.file,
+        setting.data,
         str(checkpoint),
         sections=SECTIONS,
         settings=settings,
@@ -111,7 +101,7 @@ def row(report: Report, dim: int) -> dict[str, Any]:
 
 def run(config: Config, setting: Setting) -> Findings:
     """Train and measure an autoencoder for every size of the embedding."""
-    data = read_data([setting.file], setting.seed)
+    data = read_data([setting.data], setting.seed)
     data = replace(data, train=sample(data.train, config.train_molecules, setting.seed))
     rows, series = [], {}
     for dim in config.dims:

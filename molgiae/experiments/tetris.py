@@ -21,9 +21,8 @@ from torch import Tensor, nn
 
 from molgiae.canonical.point_group import POSES
 from molgiae.config import ModelConfig
-from molgiae.experiments import pictures
-from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
-from molgiae.experiments.fitting import fit
+from molgiae.experiments import Bar, Findings, Setting, both, pictures, sized
+from molgiae.experiments.autoencoders import fit
 from molgiae.groups import SE3, Permutation, SE3xSn, Translation
 from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant
 from molgiae.model.cloud import Cloud
@@ -62,9 +61,7 @@ class Config:
     width: int = sized(128, fast=32)  # features of a hidden layer
     layers: int = 2  # residual blocks of eta, as many of delta
     train_copies: int = sized(1500, fast=40)  # of each shape, noisy; canonical forms need no pose
-    test_copies: int = sized(
-        100, fast=2
-    )  # of each shape; each in all 24 orders, in a pose of its own in each
+    test_copies: int = sized(100, fast=2)  # of each shape; each in all 24 orders, each time in another pose
     batch_size: int = sized(512, fast=64)  # copies in a step
     steps: int = sized(6000, fast=300)
     learning_rate: float = 2e-3  # its peak
@@ -93,18 +90,12 @@ class PointEncoder(nn.Module):
 
 def build(config: Config) -> ConformerAutoencoder:
     """Return an untrained model."""
+    width, layers, dim = config.width, config.layers, config.embedding_dim
     model = ModelConfig(
-        elements=(CARBON,),
-        max_atoms=4,
-        embedding_dim=config.embedding_dim,
-        width=config.width,
-        layers=config.layers,
-        shape_dim=0,
+        elements=(CARBON,), max_atoms=4, embedding_dim=dim, width=width, layers=layers, shape_dim=0
     )
-    sizes = (model.elements, model.max_atoms, model.width, model.layers, model.embedding_dim)
-    return ConformerAutoencoder(
-        model, PointEncoder(SlotEncoder(*sizes)), SlotDecoder(*sizes, model.shape_dim)
-    )
+    sizes = (model.elements, model.max_atoms, width, layers, dim)
+    return ConformerAutoencoder(model, PointEncoder(SlotEncoder(*sizes)), SlotDecoder(*sizes, 0))
 
 
 def noisy(copies: int, noise: float, generator: torch.Generator) -> Cloud:

@@ -21,13 +21,10 @@ from torch import Tensor, nn
 
 from molgiae.errors import MolgiaeError
 from molgiae.evaluation.embedding_map import tsne
-from molgiae.experiments import labelled, pictures
-from molgiae.experiments.autoencoders import ActingAutoencoder, classical
-from molgiae.experiments.contract import Bar, Findings, Setting, both, sized
+from molgiae.experiments import Bar, Findings, Setting, both, labelled, pictures, sized
+from molgiae.experiments.autoencoders import ActingAutoencoder, classical, fit, parameters, relative_change
 from molgiae.experiments.deep_sets import bottleneck
-from molgiae.experiments.fitting import fit
-from molgiae.experiments.labelled import Labelled, Labels
-from molgiae.experiments.measures import knn_accuracy, parameters, relative_change
+from molgiae.experiments.labelled import Labelled, Labels, accuracies
 from molgiae.experiments.steerable3d import GridDecoder, SteerableEncoder
 from molgiae.groups import SO3
 
@@ -208,16 +205,6 @@ def mean_error(model: Model, grid: Tensor, device: str) -> float:
     return torch.cat(errors).mean().item()
 
 
-def accuracy(train: Labelled, test: Labelled, config: Config, seed: int) -> dict[str, float]:
-    """Measure a classifier that is shown some training shapes, every time other ones, the same for all embeddings."""
-    generator = np.random.default_rng(seed)
-    found = torch.empty(config.repeats)
-    for k in range(config.repeats):
-        shown = torch.from_numpy(generator.permutation(len(train))[: config.known])
-        found[k] = knn_accuracy(train[shown], test, config.neighbours)
-    return {"accuracy": found.mean().item(), "accuracy_sd": found.std().item()}
-
-
 @torch.no_grad()
 def symmetry(model: Model, grid: Tensor, device: str) -> dict[str, float]:
     """Measure how embedding and canonical form bear the 24 rotations of a cube, and the embedding any rotation.
@@ -245,7 +232,7 @@ def symmetry(model: Model, grid: Tensor, device: str) -> dict[str, float]:
 
 def run(config: Config, setting: Setting) -> Findings:
     """Train both autoencoders on the same turned shapes, embed the same turned shapes, classify, draw."""
-    shapes, test = read(setting.file)
+    shapes, test = read(setting.data)
     generator = torch.Generator().manual_seed(setting.seed)
     shapes = shapes[torch.randperm(len(shapes), generator=generator)[: config.train_shapes]]
     orders = voxel_orders(quarter_turns())
@@ -256,7 +243,9 @@ def run(config: Config, setting: Setting) -> Findings:
 
     def of_classifier(known: Tensor, asked: Tensor) -> dict[str, float]:
         embedded = Labelled(known, shapes.label), Labelled(asked, test.label)
-        return accuracy(*embedded, config, setting.seed)
+        sizes = (config.known, config.neighbours, config.repeats)
+        found = torch.tensor(accuracies(*embedded, *sizes, setting.seed))
+        return {"accuracy": found.mean().item(), "accuracy_sd": found.std().item()}
 
     def embedded(model: Model) -> tuple[Tensor, Tensor]:
         return embed(model, known, setting.device), embed(model, asked, setting.device)

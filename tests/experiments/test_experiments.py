@@ -16,12 +16,9 @@ from typer.testing import CliRunner
 from molgiae import __version__, experiments
 from molgiae.cli import app
 from molgiae.errors import ConfigError
-from molgiae.experiments import EXPERIMENTS, digits, tetris
-from molgiae.experiments.autoencoders import classical
-from molgiae.experiments.contract import Bar, Setting
+from molgiae.experiments import EXPERIMENTS, Bar, Setting, digits, tetris
+from molgiae.experiments.autoencoders import classical, fit, parameters
 from molgiae.experiments.deep_sets import DeepSets, PositionDecoder
-from molgiae.experiments.fitting import fit
-from molgiae.experiments.measures import parameters
 from molgiae.groups import Permutation
 from molgiae.model.autoencoder import GroupInvariantAutoencoder
 from molgiae.model.cloud import Cloud
@@ -117,10 +114,9 @@ class TestTheCommand:
         assert result.output.count("\n") == 1
 
     @pytest.mark.parametrize("name", [row.name for row in EXPERIMENTS.values() if row.data])
-    def test_every_experiment_asks_for_its_file(self, name, setting):
-        module = import_module(f"molgiae.experiments.{name}")
+    def test_every_experiment_asks_for_its_file(self, name, tmp_path):
         with pytest.raises(ConfigError, match="name it with --data"):
-            module.run(module.FAST, setting)
+            experiments.run(name, tmp_path, fast=True)
 
     def test_without_matplotlib_nothing_is_trained(self, small, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from molgiae.errors import MolgiaeError
-from molgiae.experiments import mnist
-from molgiae.experiments.contract import Setting
+from molgiae.experiments import Setting, mnist
 from molgiae.experiments.labelled import Labelled
 from molgiae.experiments.mnist import KINDS, OURS, PROJECTED, reconstructed
 from molgiae.experiments.steerable2d import DiscHarmonics, turned

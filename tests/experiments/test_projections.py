@@ -11,8 +11,7 @@ import torch
 
 from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import MolgiaeError
-from molgiae.experiments import projections
-from molgiae.experiments.contract import Setting
+from molgiae.experiments import Setting, projections
 from molgiae.experiments.projections import ALL, COMPLETE, LEARNED, RAW
 from tests.conformers import random_conformer
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from molgiae.experiments import qm9
-from molgiae.experiments.contract import Setting
+from molgiae.experiments import Setting, qm9
 from molgiae.model.embedder import Embedder
 from tests.conformers import random_conformer
 

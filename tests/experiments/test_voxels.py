@@ -12,10 +12,8 @@ import torch
 from torch.testing import assert_close
 
 from molgiae.errors import MolgiaeError
-from molgiae.experiments import voxels
-from molgiae.experiments.contract import Setting
-from molgiae.experiments.labelled import Labelled
-from molgiae.experiments.measures import knn_accuracy
+from molgiae.experiments import Setting, voxels
+from molgiae.experiments.labelled import Labelled, knn_accuracy
 from molgiae.experiments.voxels import SIZE, quarter_turns, rotated, turned, voxel_orders
 from molgiae.groups import SO3
 
