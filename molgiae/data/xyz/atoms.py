@@ -81,10 +81,10 @@ def further_columns(words: Sequence[Sequence[str]], columns: Columns) -> tuple[N
     if not ISOTOPE.keys().isdisjoint(species):
         named = np.array([ISOTOPE.get(symbol, 0) for symbol in species], np.int64)
         found[ISOTOPE_COLUMN] = np.where(named > 0, named, found.get(ISOTOPE_COLUMN, 0))
-    mass = found.get(ISOTOPE_COLUMN, np.zeros(len(species), np.int64))
-    if mass.ndim != 1 or mass.dtype.kind != "i" or not ((mass >= 0) & (mass < 1000)).all():
+    mass = found.get(ISOTOPE_COLUMN)
+    if mass is None or mass.ndim != 1 or mass.dtype.kind != "i" or not ((mass >= 0) & (mass < 1000)).all():
         return np.zeros(len(species), np.uint16), found
-    found.pop(ISOTOPE_COLUMN, None)
+    del found[ISOTOPE_COLUMN]
     return mass.astype(np.uint16), found
 
 
