@@ -10,7 +10,7 @@ import torch
 from ase.build import molecule
 from torch import Tensor, nn
 
-from molgiae.canonical.group_action import Diagnosis, complete
+from molgiae.canonical.completion import Diagnosis, complete
 from molgiae.canonical.point_group import POSES
 from molgiae.groups import SE3, Permutation, RigidVectors, SE3xSn
 from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant

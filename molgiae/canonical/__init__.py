@@ -1,1 +1,1 @@
-"""Canonical frame and order of conformers, from elements, bonds and positions alone; no weights."""
+"""Canonical frame and order of conformers, from elements, isotopes and positions; no weights."""

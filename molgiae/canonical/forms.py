@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.canonical.bond_graph import Bools, Floats, Ints, bond_graph
-from molgiae.canonical.group_action import Diagnosis, complete
+from molgiae.canonical.completion import Diagnosis, complete
 from molgiae.config import BATCH_SIZE
 from molgiae.data.blocks import Columns, Result, as_block
 from molgiae.data.checks import reject_meaningless
@@ -67,7 +67,7 @@ def padded(
 
 
 def batches_by_size(sizes: Ints, batch_size: int) -> Iterator[Ints]:
-    """Yield indices of conformers in batches of similar size, none of several with more than `MAX_PAIRS` pairs.
+    """Yield indices of conformers of similar size; no batch of two or more has more than `MAX_PAIRS` pairs of atoms.
 
     Args:
         sizes: (M,) atoms of each conformer.
@@ -84,7 +84,10 @@ def batches_by_size(sizes: Ints, batch_size: int) -> Iterator[Ints]:
 
 
 def canonical_forms(conformers: ConformerBlock | Iterable[Conformer], batch_size: int = BATCH_SIZE) -> Result:
-    """Return group action and canonical form of every conformer, of any elements and size."""
+    """Return group action and canonical form of every conformer, of any elements and size.
+
+    They are those of a shipped model (`molgiae.model.autoencoder`), found without one.
+    """
     block = reject_meaningless(as_block(conformers))
     forms = FormColumns(block)
     for chosen in batches_by_size(block.n_atoms, batch_size):

@@ -98,7 +98,7 @@ def frame_of_atoms(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Fl
 
     Args:
         classes: (n,) of the atoms, from 0.
-        pos: (n, 3) angstrom, from the point that translations are measured from.
+        pos: (n, 3) angstrom, relative to mu's translation.
         first: (3,) first axis, or None if that has to come from the atoms too.
 
     Returns:

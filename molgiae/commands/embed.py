@@ -29,12 +29,12 @@ def embed(
     projection: str | None = None,
     **changes: Any,
 ) -> Summary:
-    """Embed every conformer and write HDF5 (schema version 1), or one matrix as npz, see `molgiae.output.npz`.
+    """Embed every conformer and write HDF5, or one matrix as npz, see `molgiae.output.npz`.
 
     Args:
         inputs: files, directories, ``-`` for standard input; one or several.
         options: options of the command.
-        npz: write npz, whose name is derived where none is given.
+        npz: write npz; without an output its name is made from the first input.
         drop_rejected: leave rejected records out of an npz; otherwise they are an error, as its rows would shift.
         projection: projection of the equivariant latent to add, see `molgiae.model.projections`; None for none.
         **changes: fields of `Options` by name, as in ``embed("a.sdf", output="a.h5")``.

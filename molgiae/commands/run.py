@@ -143,7 +143,7 @@ class Reasons:
         self._first: dict[str, str] = {}
 
     def add(self, reasons: Iterable[str]) -> None:
-        """Count the reasons of so many records."""
+        """Count one reason for each record."""
         for reason in reasons:
             kind = self._kind_of(reason)
             known = kind in self._first or len(self._first) < MAX_REASONS
@@ -231,7 +231,7 @@ def sink_for(
     """Return where results go, by the name of the output.
 
     Args:
-        output: ends in .h5, .sdf or .xyz, or if there is a table in .csv or .tsv.
+        output: ends in .h5, .sdf or .xyz, or, if `table` is given, in .csv or .tsv.
         options: options of the command.
         columns: columns of the HDF5 schema that results bring.
         record: writes conformer m of a result to SDF or XYZ.

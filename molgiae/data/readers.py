@@ -1,12 +1,12 @@
-"""Every reader behind one door: blocks of conformers from files, directories and standard input.
+"""Structure files, SDF and XYZ, as blocks of conformers; HDF5 is in `hdf5`, SMILES in `molecule_files`.
 
 To add a format, write a function with the signature of `Reader`, in a file of this folder, and give it a row in
-`READERS` and one for each suffix in `molgiae.data.sources.SUFFIXES`. It tells bad records from good ones itself and
-never loses the good neighbour of a bad record.
+`READERS` and one for each suffix in `molgiae.data.sources.SUFFIXES`; `sources.sniff` knows files by their content. A
+reader tells bad records from good ones itself and never loses the good neighbour of a bad record.
 
 A bad record is skipped where its error becomes a `Rejected`: for SDF in `sdf.reader._one_by_one`, for XYZ in
 `xyz.reader._Frames.read`, for impossible geometry in `checks.reject_faulty`. With ``on_error="stop"`` the first one
-is raised here, in `_watched`.
+is raised here, in `_checked_for_errors`, or by `commands.run` for what a command rejects.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from molgiae.errors import ConfigError
 Reader = Callable[[bytes, bool, Cursor], tuple[ConformerBlock, int]]
 """What reads the complete records of a buffer.
 
-Its arguments are bytes from the start of a record on, whether they are the last of their source, so that the last
-record is complete, too, and where they stand in it, which is left as it is. It returns conformers and rejected
+Its arguments are bytes, normally from the start of a record on; whether the source ends with them, so that the last
+record counts as complete; and where they stand in it, which is left as it is. It returns conformers and rejected
 records, with their numbers and lines, and how many bytes they took.
 """
 
@@ -71,7 +71,7 @@ def read_blocks(
         inputs: files, directories, ``-`` for standard input; one or several.
         format: a row of READERS; by suffix or content if None.
         on_error: ``skip`` lists bad records as rejected, ``stop`` raises at the first.
-        block_size: records in a block that were not rejected before their geometry was looked at.
+        block_size: records in a block, counted before their geometry is checked.
         limit: read at most this many records, good or bad.
         keep_text: keep each record as it was read.
         check_geometry: reject impossible geometry, see `molgiae.data.checks`.
@@ -93,7 +93,7 @@ def read_blocks(
     blocks = chain.from_iterable(_read_source(source, keep_text, chunk_size, notes) for source in sources)
     batched = rebatch(_limited(blocks, limit), block_size)
     checked = (reject_faulty(block) if check_geometry else block for block in batched)
-    return _watched(checked, on_error)
+    return _checked_for_errors(checked, on_error)
 
 
 def read_conformers(
@@ -165,8 +165,8 @@ def _first_records(block: ConformerBlock, n: int) -> ConformerBlock:
     return replace(block.take(block.record < beyond), rejected=kept)
 
 
-def _watched(blocks: Iterable[ConformerBlock], on_error: OnError) -> Iterator[ConformerBlock]:
-    """Yield the blocks, with what was rejected in order; raise what has to be raised."""
+def _checked_for_errors(blocks: Iterable[ConformerBlock], on_error: OnError) -> Iterator[ConformerBlock]:
+    """Yield the blocks, what was rejected in order; raise the first bad record if asked to, or if nothing was read."""
     any_record = False
     empty: list[Rejected] = []
     for block in blocks:

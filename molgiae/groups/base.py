@@ -28,8 +28,8 @@ class Group(ABC, Generic[Y]):
     """A batch of elements of one group; immutable, any batch shape ``(...,)``.
 
     To add a group: one file with a frozen dataclass whose field is a tensor ``(..., element axes)``, or a subclass of
-    `composite.Composite` for one that is made of other groups; seven methods, the abstract ones below; a row in
-    ``groups.GROUPS`` and one in ``tests/groups/laws.py``. `identity`, `random` and `reference` then follow.
+    `molgiae.groups.product.Composite` for one that is made of other groups; seven methods, the abstract ones below;
+    a row in ``groups.GROUPS`` and one in ``tests/groups/laws.py``. `identity`, `random` and `reference` then follow.
 
     Batch shapes broadcast, in ``g @ h`` and between g and what it acts on: for channels of vectors (B, n, V, 3) take
     ``g[:, None]``. Elements are float64 unless asked otherwise: xi always computes in float64 and an action returns

@@ -1,9 +1,10 @@
 """The group-invariant autoencoder (Winter et al., NeurIPS 2022, Section 2) for any group, and for conformers.
 
 eta: X -> Z and mu: X -> Y are the two outputs of the encoder, xi: Y -> G belongs to the group, delta: Z -> X is the
-decoder, and rho is the action of the group on X. With psi = xi . mu, rho(psi(x)) delta(eta(x)) reconstructs x (Eq. 3).
+decoder, and rho is the action of the group on X. rho(psi(x)) delta(eta(x)) reconstructs x (Eq. 3).
 
-What mu leaves open, as it must for a symmetric x, is completed before xi: psi = xi . complete . mu.
+In the paper psi = xi . mu. What mu leaves open, as it must for a symmetric x, is completed here before xi takes it:
+psi = xi . complete . mu.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from molgiae.canonical.bond_graph import BondGraph, bond_graph
-from molgiae.canonical.group_action import Diagnosis, complete, well_conditioned
+from molgiae.canonical.completion import Diagnosis, complete, well_conditioned
 from molgiae.config import ModelConfig
 from molgiae.errors import ShapeError
 from molgiae.groups import Group, RigidVectors, SE3xSn, soft_sort
@@ -34,7 +35,7 @@ class Encoding(Generic[X, G]):
 
     Attributes:
         embedding: (B, D) eta(x), invariant.
-        action: psi(x), equivariant.
+        action: the group element psi(x), equivariant.
         canonical: rho(psi(x))^-1 x, the representative of the orbit of x; invariant without any training.
         diagnosis: how far x defines psi(x), from `GroupInvariantAutoencoder.complete`; None where that says nothing.
     """
@@ -48,8 +49,8 @@ class Encoding(Generic[X, G]):
 class GroupInvariantAutoencoder(nn.Module, Generic[X, Y, G]):
     """An autoencoder whose embedding is invariant under a group; keeps no state between calls.
 
-    For data that are tensors the group acts on nothing has to be added; otherwise a subclass says what the
-    action on its data is (`act`), and may complete what mu leaves open (`complete`).
+    Tensors on which the group acts directly need nothing more. For other data a subclass says what the action is
+    (`act`), and it may settle what mu leaves open (`complete`).
 
     Args:
         encoder: a module with two methods. ``equivariant(x)`` returns mu(x), with mu(rho(g) x) = rho_Y(g) mu(x), and
@@ -67,7 +68,7 @@ class GroupInvariantAutoencoder(nn.Module, Generic[X, Y, G]):
         self.encoder, self.decoder, self.group = encoder, decoder, group
 
     def complete(self, x: X, y: Y) -> tuple[Any, Any]:
-        """Return y without what it left open, as xi takes it, and a diagnosis of x; here y itself and None."""
+        """Return y with what it left open settled, as xi takes it, and a diagnosis of x; here y as it is and None."""
         return y, None
 
     def act(self, g: G, x: X) -> X:
@@ -127,7 +128,7 @@ class Equivariant(NamedTuple):
 
 
 class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, SE3xSn]):
-    """The same for conformers and SE(3) x S_n.
+    """The autoencoder of conformers under SE(3) x S_n.
 
     Group arithmetic, mu's vectors and canonical forms are float64; eta and delta run in the type of their
     weights.
@@ -151,7 +152,7 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, SE3xSn]
         """Return vectors that span a frame, the translation, and scores without ties; and how far x defines them.
 
         Gradients pass through vectors of mu that define a frame and through translations. Other frames are
-        constants: short vectors would have gradients as large as they are short.
+        constants: the shorter the vectors, the larger their gradients.
         """
         z, vectors = as_numpy(x.z), None if y.vectors is None else as_numpy(y.vectors.double())
         centered = (x.pos.detach() - y.translation.detach()[:, None]) * x.mask[..., None]
@@ -217,7 +218,7 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, SE3xSn]
             tau: temperature of SoftSort, in the units of the scores.
 
         Returns:
-            prediction, target in the same order, and the pooled vectors for `losses.conditioning_loss`.
+            prediction, target in the same order, and the pooled vectors for the `conditioning_loss` of training.
         """
         y, shared = self.encoder.equivariant(x)
         action = self.xi(self.complete(x, y)[0])

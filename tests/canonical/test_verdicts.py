@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import molgiae
-from molgiae.canonical import group_action
+from molgiae.canonical import completion
 from molgiae.commands.search import search
 from molgiae.data.readers import read_conformers
 from molgiae.data.writers import open_writer
@@ -142,7 +142,7 @@ def test_stability_is_no_more_than_the_margin_of_any_decision(decision, monkeypa
         else random_cloud([9, 12], 4)
     )
     tiny = 1e-9
-    real = {name: getattr(group_action, name) for name in ("walk", "class_axes", "frame_of_atoms")}
+    real = {name: getattr(completion, name) for name in ("walk", "class_axes", "frame_of_atoms")}
 
     def walk(*arguments):
         return replace(real["walk"](*arguments), margin=np.full(len(x), tiny))
@@ -167,7 +167,7 @@ def test_stability_is_no_more_than_the_margin_of_any_decision(decision, monkeypa
     if name is None:
         monkeypatch.setattr(Cloud, "graph", property(doubtful))
     else:
-        monkeypatch.setattr(group_action, name, doubtful)
+        monkeypatch.setattr(completion, name, doubtful)
     concerned = slice(2, 3) if decision == "completion" else slice(None)
     assert (by_graph(x).stability[concerned] <= tiny).all()
     assert (honest[concerned] > tiny).all()

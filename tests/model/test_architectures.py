@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 import torch
 
-from molgiae.canonical.group_action import well_conditioned
+from molgiae.canonical.completion import well_conditioned
 from molgiae.canonical.point_group import POSES
 from molgiae.config import ModelConfig
 from molgiae.errors import ConfigError, ShapeError

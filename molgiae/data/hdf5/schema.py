@@ -1,8 +1,11 @@
 """HDF5 schema, version 1: every dataset of an output file, stated once, as a row of `COLUMNS`.
 
-Files are allocated, written, read and checked by these rows, and the table in the README is made of them: a new
-column is a new row. Only integers, floats and strings occur, so that stock R (rhdf5, hdf5r) and MATLAB read
-everything: no booleans, enums or compound types.
+Files are allocated, written, read and checked by these rows. A new column is a new row, and the code that fills it:
+`canonical.forms.FormColumns.fill` for what needs no model, `model.embedder`, or the list of columns of a command. The
+table in the README is `schema_table()`, which a test compares.
+
+Only integers, floats and strings occur, so that stock R (rhdf5, hdf5r) and MATLAB read everything: no booleans, enums
+or compound types.
 """
 
 from __future__ import annotations
@@ -71,7 +74,7 @@ class Column:
         origin: copied from the input, computed by every embedding, or added by one command.
         description: one sentence.
         values: the only values allowed; empty for any.
-        required: whether files without it are damaged; otherwise molgiae 0.1 did not write it.
+        required: for columns of the input: whether files without it are damaged; false for those that came later.
         finite: whether a float must be a finite number.
         limits: least and greatest whole number; None for those of the type.
         numbers_atoms: whether its values are atoms, from 0 within their conformer.
@@ -265,7 +268,7 @@ def property_name(key: str) -> str:
 def allocated(
     names: Iterable[str], conformers: int, atoms: int, dimension: int = 0
 ) -> dict[str, NDArray[Any]]:
-    """Return arrays, not yet filled, for some columns of M conformers with N atoms in all.
+    """Return arrays to be filled for some columns of M conformers with N atoms in all; floats are NaN, the rest 0.
 
     Args:
         names: columns of numbers, or of text of fixed length.
@@ -274,7 +277,11 @@ def allocated(
         dimension: D, the size of the embedding.
     """
     columns = (SCHEMA[name] for name in names)
-    return {c.name: np.empty(c.size(conformers, atoms, dimension), c.dtype) for c in columns}
+    arrays = {c.name: np.zeros(c.size(conformers, atoms, dimension), c.dtype) for c in columns}
+    for array in arrays.values():
+        if array.dtype.kind == "f":
+            array.fill(np.nan)  # which a reader does not take: a column that nobody fills is found
+    return arrays
 
 
 def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column, Column]:

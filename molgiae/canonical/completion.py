@@ -8,7 +8,7 @@ to decide rarely and by wide margins:
 * the frame is spanned by principal axes of the classes, or by atoms where these vanish (`frame`);
 * atoms of one class are ordered in the frame by a walk over the bond graph (`order`), so that pose and order agree.
 
-For an exactly symmetric conformer several frames give the same cloud; they are its stabilizer (`point_group`).
+For an exactly symmetric conformer several frames give the same cloud; they differ by its stabilizer (`point_group`).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def complete(
 
     Args:
         z: (B, n) atomic numbers, 0 where padded.
-        pos: (B, n, 3) angstrom, from the point that translations are measured from, 0 where padded.
+        pos: (B, n, 3) angstrom, relative to mu's translation, 0 where padded.
         graph: of the same conformers.
         isotope: (B, n) mass numbers, 0 for natural atoms; None if all are.
         scores: (B, n) of mu, ranked up to `SAME_SCORE` and then by the graph; +inf where padded. None for the classes

@@ -9,7 +9,7 @@ import torch
 from ase.collections import g2 as g2_names
 from torch import Tensor, nn
 
-from molgiae.canonical.group_action import MIN_FRAME_LENGTH, well_conditioned
+from molgiae.canonical.completion import MIN_FRAME_LENGTH, well_conditioned
 from molgiae.canonical.point_group import POSES
 from molgiae.config import ModelConfig
 from molgiae.model.architectures import build
