@@ -16,10 +16,10 @@ from molgiae.commands.run import Options, Summary, output_path, read, run, sink_
 from molgiae.config import TEMPERATURE
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, ConformerBlock
-from molgiae.data.fields import shown
 from molgiae.data.hdf5.schema import Column, prediction_columns
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
+from molgiae.data.text import shown
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
 from molgiae.output.files import Named

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from molgiae.data.conformer import Rejected
 from molgiae.data.csv_cells import as_given
-from molgiae.data.fields import clean, nul_fault
 from molgiae.data.readers import CHUNK_SIZE, read_blocks
 from molgiae.data.sources import STDIN, ByteStream, Source, checked_names, format_of
+from molgiae.data.text import clean, nul_fault
 from molgiae.errors import ConfigError
 
 SUFFIXES = {

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.csv_cells import as_given
-from molgiae.data.fields import clean, parse_number, shown
 from molgiae.data.npz import open_npz
 from molgiae.data.readers import CHUNK_SIZE
 from molgiae.data.sources import ByteStream, Source
+from molgiae.data.text import clean, parse_number, shown
 from molgiae.data.xyz.comment import PLAIN_PAIR, plain_pairs
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.properties.units import canonical_unit, dimension_of

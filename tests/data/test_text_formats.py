@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import ATOMIC_NUMBER
-from molgiae.data.lines import Lines
 from molgiae.data.sdf import reader as sdf
 from molgiae.data.sdf.columns import read_tables
 from molgiae.data.sdf.ctab import read_ctab
 from molgiae.data.sources import Cursor
+from molgiae.data.text import Lines
 from molgiae.data.xyz import reader as xyz
 from molgiae.data.xyz.atoms import decode
 from molgiae.data.xyz.columns import decode_lines

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from molgiae.data.conformer import Bonds, ConformerBlock, offset_of, rows_of
 from molgiae.data.elements import ATOMIC_NUMBER, ISOTOPE
-from molgiae.data.lines import Bytes, Index, Lines, Mask, split_lines, two_byte_table
 from molgiae.data.sdf.ctab import HEADER_LINES, LISTED, OLD_CHARGE, Lists, read_list, with_lists
+from molgiae.data.text import Bytes, Index, Lines, Mask, split_lines, two_byte_table
 from molgiae.errors import ConformerError
 
 SPACE, MINUS, DOT, ZERO = b" -.0"

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer, normalised
 from molgiae.data.elements import ISOTOPE, atomic_number, most_common_isotope
-from molgiae.data.fields import parse_number, shown
 from molgiae.data.state import multiplicity_of
+from molgiae.data.text import parse_number, shown
 from molgiae.errors import ConformerError
 
 HEADER_LINES = 3

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Mapping, Sequence
 
-from molgiae.data.fields import clean, verbatim
+from molgiae.data.text import clean, verbatim
 from molgiae.errors import ConformerError
 
 UNNAMED = "unnamed"

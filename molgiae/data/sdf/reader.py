@@ -13,13 +13,12 @@ import numpy as np
 
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.fields import MAX_TITLE, clean, nul_fault
-from molgiae.data.lines import Index, Lines, split_lines
 from molgiae.data.sdf.columns import read_tables
 from molgiae.data.sdf.ctab import HEADER_LINES, read_ctab
 from molgiae.data.sdf.data_items import parse_items
 from molgiae.data.sources import Cursor
 from molgiae.data.state import charge_and_multiplicity
+from molgiae.data.text import MAX_TITLE, Index, Lines, clean, nul_fault, split_lines
 from molgiae.errors import ConformerError
 
 DELIMITER = b"$$$$"

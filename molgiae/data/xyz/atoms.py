@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.elements import ISOTOPE
-from molgiae.data.fields import parse_number, shown
+from molgiae.data.text import parse_number, shown
 from molgiae.data.xyz.comment import Columns
 from molgiae.data.xyz.species import SPECIES, elements_of, meanings, types_fault
 from molgiae.errors import ConformerError

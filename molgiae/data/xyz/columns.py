@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.lines import Bytes, Index, Mask, two_byte_table
+from molgiae.data.text import Bytes, Index, Mask, two_byte_table
 from molgiae.data.xyz.comment import Columns
 from molgiae.data.xyz.species import SPECIES
 

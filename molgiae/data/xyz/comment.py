@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from molgiae.data.fields import clean, shown
 from molgiae.data.state import charge_and_multiplicity
+from molgiae.data.text import clean, shown
 from molgiae.errors import ConformerError
 
 _QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""

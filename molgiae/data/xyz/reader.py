@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected, offset_of
 from molgiae.data.elements import ISOTOPE
-from molgiae.data.fields import MAX_TITLE, clean, nul_fault, repair, shown
-from molgiae.data.lines import Index, Lines
 from molgiae.data.sources import Cursor
+from molgiae.data.text import MAX_TITLE, Index, Lines, clean, nul_fault, repair, shown
 from molgiae.data.xyz.atoms import Data, decode, further_columns, is_atom, may_be_atom
 from molgiae.data.xyz.columns import decode_lines
 from molgiae.data.xyz.comment import Columns, Comment, parse_comment
