@@ -86,9 +86,8 @@ def measure(path: str, options: argparse.Namespace, pairs: int) -> dict[str, Any
     figures |= batch_effect(
         lambda b: embedding(embedder.embed(b)), lambda b: embedding(otherwise.embed(b)), block, options.seed
     )
-    figures["mirror"] = mirror_images(Panel(embedder.embed, {"model": embedding}), few, seed=options.seed)[
-        "model"
-    ]
+    panel = Panel(embedder.embed, {"model": embedding}, options.seed)
+    figures["mirror"] = mirror_images(panel, few)["model"]
     return {"file": Path(path).name, "conformers": len(block), "refused": len(block.rejected), **figures}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,20 @@ def blank(width: float = 6, height: float = 4) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def canvas(width: float = 6, height: float = 4) -> tuple[Any, Any]:
-    """Return an empty figure and its axes with a faint grid; sizes in inches."""
+@contextmanager
+def axes(
+    path: Path, width: float = 6, height: float = 4, grid: bool = True, **settings: Any
+) -> Iterator[Any]:
+    """Give axes to draw into, written as PNG afterwards, with a legend of what has a label; sizes in inches."""
     figure = blank(width, height)
-    axes = figure.subplots()
-    axes.grid(alpha=0.3)
-    return figure, axes
+    drawn = figure.subplots()
+    if grid:
+        drawn.grid(alpha=0.3)
+    yield drawn
+    drawn.set(**settings)
+    if any(drawn.get_legend_handles_labels()):
+        drawn.legend()
+    saved(figure, path)
 
 
 def saved(figure: Any, path: Path) -> Path:
@@ -37,20 +47,12 @@ def saved(figure: Any, path: Path) -> Path:
 
 
 def training_curve(table: Path, picture: Path) -> None:
-    """Draw the validation error of a run against its steps.
-
-    Args:
-        table: ``metrics.csv`` of a run.
-        picture: PNG to write.
-    """
+    """Draw the validation error of a run, from its ``metrics.csv``, against its steps, to a PNG."""
     with table.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["stage"] == "autoencoder" and row.get("rmsd_mean")]
-    figure, axes = canvas(7, 4)
     steps = [int(row["step"]) for row in rows]
-    for key, label in (("rmsd_mean", "mean RMSD"), ("rmsd_p99", "99th percentile of RMSD")):
-        axes.plot(steps, [float(row[key]) for row in rows], label=f"{label}, validation (Å)")
-    wrong = [max(1 - float(row["type_accuracy"]), 1e-6) for row in rows]
-    axes.plot(steps, wrong, label="share of atom types wrong, validation")
-    axes.set(xlabel="step", yscale="log")
-    axes.legend()
-    saved(figure, picture)
+    with axes(picture, 7, 4, xlabel="step", yscale="log") as drawn:
+        for key, label in (("rmsd_mean", "mean RMSD"), ("rmsd_p99", "99th percentile of RMSD")):
+            drawn.plot(steps, [float(row[key]) for row in rows], label=f"{label}, validation (Å)")
+        wrong = [max(1 - float(row["type_accuracy"]), 1e-6) for row in rows]
+        drawn.plot(steps, wrong, label="share of atom types wrong, validation")

@@ -56,64 +56,36 @@ Sections = dict[str, Figures]
 
 @dataclass(frozen=True)
 class Settings:
-    """How much is measured.
+    """How much is measured."""
 
-    Attributes:
-        conformers: most conformers of the data to use, drawn at random; None for all.
-        invariance_conformers: of these, how many for invariance; None for all.
-        invariance_pairs: group elements for each of them.
-        translation: longest translation, angstrom.
-        mirror_conformers: how many for mirror images.
-        smoothness_conformers: how many for smoothness.
-        noise: standard deviations of the displacements, angstrom.
-        pairs: pairs of conformers for each of the two fidelities.
-        throughput_conformers: how many to time.
-        linear_train: training conformers for the linear baseline.
-        linear_dimensions: sizes of its code, beside that of the model.
-        mapped: conformers in the map of embeddings.
-        dummies: whether to measure the baselines too.
-        seed: of everything random.
-    """
-
-    conformers: int | None = None
-    invariance_conformers: int | None = None
-    invariance_pairs: int = 2
-    translation: float = 1000.0
-    mirror_conformers: int = 1000
-    smoothness_conformers: int = 2000
-    noise: tuple[float, ...] = (0.001, 0.01, 0.05)
-    pairs: int = 1000
-    throughput_conformers: int = 4096
-    linear_train: int = 50_000
-    linear_dimensions: tuple[int, ...] = (64, 32, 16)
-    mapped: int = 2000
-    dummies: bool = True
-    seed: int = 0
+    conformers: int | None = None  # most of the data to use, drawn at random; None for all
+    invariance_conformers: int | None = None  # of these, how many for invariance; None for all
+    invariance_pairs: int = 2  # group elements for each of them
+    translation: float = 1000.0  # the longest, angstrom
+    mirror_conformers: int = 1000  # how many for mirror images
+    smoothness_conformers: int = 2000  # how many for smoothness
+    noise: tuple[float, ...] = (0.001, 0.01, 0.05)  # standard deviations of the displacements, angstrom
+    pairs: int = 1000  # of conformers, for each of the two fidelities
+    throughput_conformers: int = 4096  # how many to time
+    linear_train: int = 50_000  # training conformers for the linear baseline
+    linear_dimensions: tuple[int, ...] = (64, 32, 16)  # sizes of its code, beside that of the model
+    mapped: int = 2000  # conformers in the map of embeddings
+    dummies: bool = True  # whether to measure the baselines too
+    seed: int = 0  # of everything random
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a section works with.
-
-    Attributes:
-        embedder: the model.
-        untrained: the same network with random weights.
-        block: conformers of the data that the model accepts.
-        train: conformers the linear baseline may learn from, if there are any.
-        conformers: several conformers of each title, if there are any.
-        settings: how much.
-        track: progress.
-        colour: of the map of embeddings, if the data have any.
-    """
+    """What a section works with."""
 
     embedder: Embedder
-    untrained: Embedder
-    block: ConformerBlock
-    train: ConformerBlock | None
-    conformers: ConformerBlock | None
+    untrained: Embedder  # the same network with random weights
+    block: ConformerBlock  # conformers of the data that the model accepts
+    train: ConformerBlock | None  # what the linear baseline may learn from, if there are any
+    conformers: ConformerBlock | None  # several of each title, if there are any
     settings: Settings
     track: Track
-    colour: Colour | None
+    colour: Colour | None  # of the map of embeddings, if the data have any
 
     @property
     def name(self) -> str:
@@ -125,7 +97,8 @@ class Study:
     def panel(self) -> Panel:
         """The model's embedding first, then its parts, then the baselines."""
         others = baselines(self.untrained) if self.settings.dummies else {}
-        return Panel(self.embedder.embed, {self.name: embedding, **self.parts, **others})
+        descriptors = {self.name: embedding, **self.parts, **others}
+        return Panel(self.embedder.embed, descriptors, self.settings.seed, self.track)
 
     @functools.cached_property
     def parts(self) -> dict[str, Descriptor]:
@@ -162,14 +135,7 @@ def _linear_baseline(study: Study) -> Sections:
 def _invariance(study: Study) -> Sections:
     settings, embedder = study.settings, study.embedder
     block = study.sample(settings.invariance_conformers)
-    figures = invariance(
-        study.panel,
-        block,
-        pairs=settings.invariance_pairs,
-        reach=settings.translation,
-        seed=settings.seed,
-        track=study.track,
-    )
+    figures = invariance(study.panel, block, settings.invariance_pairs, settings.translation)
     otherwise = Embedder(embedder.checkpoint, device=embedder.device, batch_size=embedder.batch_size // 7 + 1)
     figures[study.name] |= batch_effect(
         lambda b: embedding(embedder.embed(b)), lambda b: embedding(otherwise.embed(b)), block, settings.seed
@@ -177,35 +143,22 @@ def _invariance(study: Study) -> Sections:
     return figures
 
 
-def _mirror(study: Study) -> Sections:
-    settings = study.settings
-    block = study.sample(settings.mirror_conformers)
-    return mirror_images(study.panel, block, seed=settings.seed, track=study.track)
-
-
 def _smoothness(study: Study) -> Sections:
-    settings = study.settings
-    block = study.sample(settings.smoothness_conformers)
     framed = (study.name, *study.parts, CANONICAL_COORDINATES)
-    return smoothness(
-        study.panel, block, settings.noise, framed=framed, seed=settings.seed, track=study.track
-    )
+    block = study.sample(study.settings.smoothness_conformers)
+    return smoothness(study.panel, block, study.settings.noise, framed)
 
 
 def _conformers(study: Study) -> Sections:
     if study.conformers is None:
         return {}
     pairs = pairs_of_one_molecule(study.conformers, study.settings.pairs, study.settings.seed)
-    return fidelity(study.panel, study.conformers, pairs, match="bonds", track=study.track)
+    return fidelity(study.panel, study.conformers, pairs, match="bonds")
 
 
 def _isomers(study: Study) -> Sections:
     pairs = pairs_of_one_formula(study.block, study.settings.pairs, study.settings.seed)
-    return fidelity(study.panel, study.block, pairs, match="atoms", track=study.track) if len(pairs) else {}
-
-
-def _neighbours(study: Study) -> Sections:
-    return {} if study.conformers is None else neighbours(study.panel, study.conformers)
+    return fidelity(study.panel, study.block, pairs, match="atoms") if len(pairs) else {}
 
 
 def _map(study: Study) -> Sections:
@@ -223,11 +176,11 @@ SECTIONS: dict[str, Callable[[Study], Sections]] = {
     "reconstruction": _reconstruction,
     "linear_baseline": _linear_baseline,
     "invariance": _invariance,
-    "mirror": _mirror,
+    "mirror": lambda study: mirror_images(study.panel, study.sample(study.settings.mirror_conformers)),
     "smoothness": _smoothness,
     "conformers": _conformers,
     "isomers": _isomers,
-    "neighbours": _neighbours,
+    "neighbours": lambda study: neighbours(study.panel, study.conformers) if study.conformers else {},
     "map": _map,
     "throughput": _throughput,
 }
@@ -297,7 +250,9 @@ def evaluate(
         conformers=ensembles,
         settings=settings,
         track=functools.partial(tqdm, leave=False, disable=quiet),
-        colour=_colour(inputs, colour) if "map" in chosen else None,
+        colour=None
+        if isinstance(inputs, ConformerBlock) or "map" not in chosen
+        else read_colour(inputs, colour),
     )
     figures: dict[str, Sections] = {}
     seconds: dict[str, float] = {}
@@ -335,14 +290,9 @@ def read_data(data: Data, split: str | None = None) -> ConformerBlock:
     """
     if isinstance(data, ConformerBlock):
         return data
-    path = Path(data)
-    if path.suffix == ".npz":
-        return read_npz(path, split if _has_splits(path) else None)
-    return concatenate(list(read_inputs(path, keep_text=False)))
-
-
-def _colour(data: Data, name: str | None) -> Colour | None:
-    return None if isinstance(data, ConformerBlock) else read_colour(data, name)
+    if Path(data).suffix == ".npz":
+        return read_npz(Path(data), split if _has_splits(data) else None)
+    return concatenate(list(read_inputs(Path(data), keep_text=False)))
 
 
 def _has_splits(data: Data) -> bool:

@@ -19,6 +19,7 @@ from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.toolkits import to_ase
+from molgiae.evaluation.report import Track
 from molgiae.model.architectures import build
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud, pack
@@ -37,13 +38,12 @@ BOHR = 0.529177210903
 
 @dataclass(frozen=True)
 class Panel:
-    """Descriptors of the same conformers, by name.
+    """Descriptors of the same conformers, by name, and how they are compared."""
 
-    `embed` is what the model says of a block; it must accept every conformer.
-    """
-
-    embed: Callable[[ConformerBlock], Result]
+    embed: Callable[[ConformerBlock], Result]  # what the model says; must accept every conformer
     descriptors: Mapping[str, Descriptor]
+    seed: int = 0  # of what is drawn at random
+    track: Track = iter  # progress
 
     def __call__(self, block: ConformerBlock) -> tuple[Result, dict[str, Floats]]:
         """Return what the model says, and name to (M, D) descriptors."""

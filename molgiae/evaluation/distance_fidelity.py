@@ -88,16 +88,14 @@ def symmetry_corrected_rmsd(
     return rmsd
 
 
-def fidelity(
-    panel: Panel, block: ConformerBlock, pairs: Pairs, *, match: str, track: Track = iter
-) -> dict[str, Figures]:
+def fidelity(panel: Panel, block: ConformerBlock, pairs: Pairs, match: str) -> dict[str, Figures]:
     """Return the rank correlation of distances of embeddings with symmetry-corrected RMSD.
 
     Pairs (K, 2) without an RMSD are left out. For each descriptor `pairs`, their `rmsd_median`, `spearman` over all,
     and `spearman_each`, the mean over molecules with at least `MIN_PAIRS_OF_MOLECULE` pairs of their own; None where
     undefined.
     """
-    rmsd = symmetry_corrected_rmsd(block, pairs, match=match, track=track)
+    rmsd = symmetry_corrected_rmsd(block, pairs, match=match, track=panel.track)
     pairs, rmsd = pairs[np.isfinite(rmsd)], rmsd[np.isfinite(rmsd)]
     values = panel(block)[1]
     names = names_of(block)

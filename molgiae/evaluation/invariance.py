@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.evaluation.descriptors import Floats, Panel, typical_distance, with_atoms
-from molgiae.evaluation.report import Figures, Track
+from molgiae.evaluation.report import Figures
 from molgiae.matching import principal_starts, superpose
 
 MAX_ROUND_OFF = 1e-5
@@ -51,18 +51,16 @@ def random_copies(block: ConformerBlock, reach: float, rng: np.random.Generator)
     return with_atoms(block, moved, block.atomic_number[order])
 
 
-def invariance(
-    panel: Panel, block: ConformerBlock, *, pairs: int, reach: float, seed: int, track: Track = iter
-) -> dict[str, Figures]:
+def invariance(panel: Panel, block: ConformerBlock, pairs: int, reach: float) -> dict[str, Figures]:
     """Return the relative change of embeddings under `pairs` random g for each of M conformers, as of `random_copies`.
 
     For each descriptor `pairs`, `change_max`, `change_median`, `exact_share` (changes up to `MAX_ROUND_OFF`) and
     `worst`, the title of the conformer that changes most.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(panel.seed)
     _, reference = panel(block)
     change: dict[str, list[Floats]] = {name: [] for name in reference}
-    for _ in track(range(pairs)):
+    for _ in panel.track(range(pairs)):
         _, moved = panel(random_copies(block, reach, rng))
         for name, before in reference.items():
             change[name].append(relative_change(before, moved[name]))
@@ -100,9 +98,7 @@ def batch_effect(
     }
 
 
-def mirror_images(
-    panel: Panel, block: ConformerBlock, *, seed: int, track: Track = iter
-) -> dict[str, Figures]:
+def mirror_images(panel: Panel, block: ConformerBlock) -> dict[str, Figures]:
     """Return whether mirror images of chiral conformers are told apart, and achiral ones equal theirs.
 
     Chirality is decided by superposing a conformer on its mirror image, independently of the embedding. As every
@@ -118,11 +114,12 @@ def mirror_images(
     mirrored = with_atoms(block, block.position * np.array([1.0, 1.0, -1.0]))
     result, values = panel(block)
     mirror_result, mirror_values = panel(mirrored)
-    rmsd = np.fromiter(track(_mirror_rmsd(result, mirror_result, seed)), dtype=np.float64, count=len(block))
+    found = _mirror_rmsd(result, mirror_result, panel.seed)
+    rmsd = np.fromiter(panel.track(found), dtype=np.float64, count=len(block))
     chiral, achiral = rmsd > MIN_CHIRAL_RMSD, rmsd < MAX_ACHIRAL_RMSD
     figures: dict[str, Figures] = {}
     for name, value in values.items():
-        distance = np.linalg.norm(value - mirror_values[name], axis=1) / typical_distance(value, seed)
+        distance = np.linalg.norm(value - mirror_values[name], axis=1) / typical_distance(value, panel.seed)
         figures[name] = {
             "chiral": int(chiral.sum()),
             "achiral": int(achiral.sum()),

@@ -12,7 +12,7 @@ import numpy as np
 from molgiae.data.bonds import perceived_bonds
 from molgiae.data.elements import SYMBOLS
 from molgiae.evaluation.report import Report
-from molgiae.plots import blank, canvas, saved
+from molgiae.plots import axes, blank, saved
 from molgiae.training.metrics import RMSD_LIMITS
 
 DRAWN, PANELS_IN_A_ROW = 6, 3
@@ -47,39 +47,35 @@ def plots(report: Report, directory: str | os.PathLike[str]) -> list[Path]:
 
 def _rmsd_distribution(model: str, series: dict[str, list[float]], folder: Path) -> Path:
     """Draw the share of conformers up to each RMSD."""
-    figure, axes = canvas()
-    for key, label in (("rmsd", "as predicted"), ("solved_rmsd", "solved")):
-        values = np.sort(np.maximum(series[key], 1e-6))
-        axes.plot(values, np.arange(1, len(values) + 1) / len(values), label=label)
-    for limit in RMSD_LIMITS:
-        axes.axvline(limit, color="grey", linewidth=0.8, linestyle=":")
-    axes.set(xscale="log", xlabel="all-atom RMSD (Å)", ylabel="share of conformers up to it", title=model)
-    axes.legend()
-    return saved(figure, folder / "rmsd.png")
+    x, y, path = "all-atom RMSD (Å)", "share of conformers up to it", folder / "rmsd.png"
+    with axes(path, xscale="log", xlabel=x, ylabel=y, title=model) as drawn:
+        for key, label in (("rmsd", "as predicted"), ("solved_rmsd", "solved")):
+            values = np.sort(np.maximum(series[key], 1e-6))
+            drawn.plot(values, np.arange(1, len(values) + 1) / len(values), label=label)
+        for limit in RMSD_LIMITS:
+            drawn.axvline(limit, color="grey", linewidth=0.8, linestyle=":")
+    return path
 
 
 def _rmsd_by_size(model: str, series: dict[str, list[float]], folder: Path) -> Path:
     """Draw the RMSD against the number of atoms: every conformer, and the median of each size."""
-    figure, axes = canvas()
     n_atoms, rmsd = np.array(series["n_atoms"]), np.maximum(series["rmsd"], 1e-6)
-    sizes = np.unique(n_atoms)
-    axes.plot(n_atoms, rmsd, ".", markersize=2, alpha=0.3, label="conformers")
-    axes.plot(sizes, [np.median(rmsd[n_atoms == n]) for n in sizes], "o-", markersize=4, label="median")
-    axes.set(yscale="log", xlabel="atoms", ylabel="all-atom RMSD as predicted (Å)", title=model)
-    axes.legend()
-    return saved(figure, folder / "rmsd_by_size.png")
+    sizes, y, path = np.unique(n_atoms), "all-atom RMSD as predicted (Å)", folder / "rmsd_by_size.png"
+    with axes(path, yscale="log", xlabel="atoms", ylabel=y, title=model) as drawn:
+        drawn.plot(n_atoms, rmsd, ".", markersize=2, alpha=0.3, label="conformers")
+        drawn.plot(sizes, [np.median(rmsd[n_atoms == n]) for n in sizes], "o-", markersize=4, label="median")
+    return path
 
 
 def _jumps(smoothness: dict[str, dict[str, Any]], folder: Path) -> Path:
     """Draw the share of jumps against noise, a line for each descriptor."""
-    figure, axes = canvas()
-    for name, figures in smoothness.items():
-        sigmas = sorted(figures, key=float)
-        jumps = [100 * figures[sigma]["jumps"] for sigma in sigmas]
-        axes.plot([float(sigma) for sigma in sigmas], jumps, "o-", label=name)
-    axes.set(xscale="log", xlabel="noise on every coordinate (Å)", ylabel="embeddings that jump (%)")
-    axes.legend()
-    return saved(figure, folder / "jumps.png")
+    x, y, path = "noise on every coordinate (Å)", "embeddings that jump (%)", folder / "jumps.png"
+    with axes(path, xscale="log", xlabel=x, ylabel=y) as drawn:
+        for name, figures in smoothness.items():
+            sigmas = sorted(figures, key=float)
+            jumps = [100 * figures[sigma]["jumps"] for sigma in sigmas]
+            drawn.plot([float(sigma) for sigma in sigmas], jumps, "o-", label=name)
+    return path
 
 
 def _worst(worst: list[dict[str, Any]], folder: Path) -> Path:
@@ -87,9 +83,9 @@ def _worst(worst: list[dict[str, Any]], folder: Path) -> Path:
     rows, columns = math.ceil(len(worst) / PANELS_IN_A_ROW), min(len(worst), PANELS_IN_A_ROW)
     figure = blank(3.2 * columns, 3.4 * rows)
     panels = np.atleast_1d(figure.subplots(rows, columns)).flatten()
-    for axes in panels:
-        axes.set_axis_off()
-    for axes, one in zip(panels, worst, strict=False):
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, one in zip(panels, worst, strict=False):
         z, x, decoded = (
             np.array(one[key]) for key in ("atomic_number", "position", "reconstructed_position")
         )
@@ -97,19 +93,19 @@ def _worst(worst: list[dict[str, Any]], folder: Path) -> Path:
         flat = np.linalg.svd(x - middle, full_matrices=True)[2][:2].T
         given, found = (x - middle) @ flat, (decoded - middle) @ flat
         for a, b in perceived_bonds(z, x).tolist():
-            axes.plot(*given[[a, b]].T, color="grey", linewidth=1.5, zorder=1)
+            panel.plot(*given[[a, b]].T, color="grey", linewidth=1.5, zorder=1)
         for start, end in zip(given, found, strict=True):
-            axes.plot(*np.stack([start, end]).T, color="crimson", linewidth=1, zorder=2)
+            panel.plot(*np.stack([start, end]).T, color="crimson", linewidth=1, zorder=2)
         wrong = z != np.array(one["reconstructed_atomic_number"])
         for element in np.unique(z).tolist():
             of_it = z == element
-            axes.scatter(
+            panel.scatter(
                 *given[of_it].T, s=20 if element == 1 else 60, color=COLOURS.get(element, "orchid"),
                 edgecolor="black", linewidth=0.5, zorder=3, label=SYMBOLS[element],
             )  # fmt: skip
-        axes.scatter(*found[wrong].T, s=40, marker="x", color="crimson", zorder=4)
-        axes.set(title=f"{one['title']}: {one['rmsd']:.4f} Å", aspect="equal")
-        axes.legend(fontsize=7, loc="lower right", frameon=False)
+        panel.scatter(*found[wrong].T, s=40, marker="x", color="crimson", zorder=4)
+        panel.set(title=f"{one['title']}: {one['rmsd']:.4f} Å", aspect="equal")
+        panel.legend(fontsize=7, loc="lower right", frameon=False)
     return saved(figure, folder / "worst.png")
 
 
@@ -119,12 +115,12 @@ def _map(model: str, figures: dict[str, Any], folder: Path) -> Path:
     if "colour" in figures:
         kinds["colour"] = figures["colour_label"]
     figure = blank(5.5 * len(kinds), 4.6)
-    for axes, (key, label) in zip(np.atleast_1d(figure.subplots(1, len(kinds))), kinds.items(), strict=True):
+    for panel, (key, label) in zip(np.atleast_1d(figure.subplots(1, len(kinds))), kinds.items(), strict=True):
         colour = np.array(figures[key], dtype=float)
         known = np.isfinite(colour)
         x, y = np.array(figures["x"]), np.array(figures["y"])
-        axes.scatter(x[~known], y[~known], s=3, color="lightgrey")
-        points = axes.scatter(x[known], y[known], s=4, c=colour[known], cmap="viridis")
-        figure.colorbar(points, ax=axes, label=label)
-        axes.set(title=f"{model}, {figures['method']}", xticks=[], yticks=[])
+        panel.scatter(x[~known], y[~known], s=3, color="lightgrey")
+        points = panel.scatter(x[known], y[known], s=4, c=colour[known], cmap="viridis")
+        figure.colorbar(points, ax=panel, label=label)
+        panel.set(title=f"{model}, {figures['method']}", xticks=[], yticks=[])
     return saved(figure, folder / "map.png")

@@ -51,66 +51,55 @@ def yes_no(value: bool) -> str:
     return "yes" if value else "no"
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row of the table: section, keys that lead to the figure of a subject, text of the first column, format."""
-
-    section: str
-    path: tuple[str, ...]
-    label: str
-    format: Format
-
-
-def _row(section: str, path: str, label: str, form: Format) -> Row:
-    return Row(section, tuple(path.split("/")), label, form)
-
-
-ROWS = (
-    _row("reconstruction", "rmsd_mean", "RMSD as predicted, mean (Å)", angstrom),
-    _row("reconstruction", "rmsd_p50", "... median", angstrom),
-    _row("reconstruction", "rmsd_p95", "... 95th percentile", angstrom),
-    _row("reconstruction", "rmsd_p99", "... 99th percentile", angstrom),
-    _row("reconstruction", "rmsd_p100", "... worst", angstrom),
-    _row("reconstruction", "rmsd_below_0.05", "... below 0.05 Å", percent),
-    _row("reconstruction", "rmsd_below_0.1", "... below 0.1 Å", percent),
-    _row("reconstruction", "rmsd_below_0.25", "... below 0.25 Å", percent),
-    _row("reconstruction", "solved_rmsd_mean", "RMSD solved, mean (Å)", angstrom),
-    _row("reconstruction", "solved_rmsd_p50", "... median", angstrom),
-    _row("reconstruction", "solved_rmsd_p95", "... 95th percentile", angstrom),
-    _row("reconstruction", "solved_rmsd_p99", "... 99th percentile", angstrom),
-    _row("reconstruction", "solved_rmsd_p100", "... worst", angstrom),
-    _row("reconstruction", "type_accuracy", "Atom types right", percent),
-    _row("reconstruction", "formula_accuracy", "Formula exact from the embedding alone", percent),
-    _row("invariance", "change_max", "Invariance: largest relative change under random g", small),
-    _row("invariance", "exact_share", "... changes up to 1e-5", percent),
-    _row("invariance", "batch_change_max", "... with other batch size and mates", small),
-    _row("invariance", "repeat_is_bitwise_equal", "... same input twice bitwise equal", yes_no),
-    _row("mirror", "different_share", "Mirror images with another embedding", percent),
-    _row("mirror", "chiral_differ", "... chiral conformers that differ beyond round-off", percent),
-    _row("mirror", "chiral_told_apart", "... chiral conformers told apart", percent),
-    _row("mirror", "achiral_equal", "... achiral conformers equal to theirs", percent),
-    _row("mirror", "rounded_equal", "...... of those that equal it up to 0.001 Å", percent),
-    _row("mirror", "chiral_median", "... median distance, chiral", ratio),
-    _row("mirror", "achiral_median", "... median distance, achiral", ratio),
-    *(
-        row
+ROWS: dict[str, tuple[str, Format]] = {
+    "reconstruction/rmsd_mean": ("RMSD as predicted, mean (Å)", angstrom),
+    "reconstruction/rmsd_p50": ("... median", angstrom),
+    "reconstruction/rmsd_p95": ("... 95th percentile", angstrom),
+    "reconstruction/rmsd_p99": ("... 99th percentile", angstrom),
+    "reconstruction/rmsd_p100": ("... worst", angstrom),
+    "reconstruction/rmsd_below_0.05": ("... below 0.05 Å", percent),
+    "reconstruction/rmsd_below_0.1": ("... below 0.1 Å", percent),
+    "reconstruction/rmsd_below_0.25": ("... below 0.25 Å", percent),
+    "reconstruction/solved_rmsd_mean": ("RMSD solved, mean (Å)", angstrom),
+    "reconstruction/solved_rmsd_p50": ("... median", angstrom),
+    "reconstruction/solved_rmsd_p95": ("... 95th percentile", angstrom),
+    "reconstruction/solved_rmsd_p99": ("... 99th percentile", angstrom),
+    "reconstruction/solved_rmsd_p100": ("... worst", angstrom),
+    "reconstruction/type_accuracy": ("Atom types right", percent),
+    "reconstruction/formula_accuracy": ("Formula exact from the embedding alone", percent),
+    "invariance/change_max": ("Invariance: largest relative change under random g", small),
+    "invariance/exact_share": ("... changes up to 1e-5", percent),
+    "invariance/batch_change_max": ("... with other batch size and mates", small),
+    "invariance/repeat_is_bitwise_equal": ("... same input twice bitwise equal", yes_no),
+    "mirror/different_share": ("Mirror images with another embedding", percent),
+    "mirror/chiral_differ": ("... chiral conformers that differ beyond round-off", percent),
+    "mirror/chiral_told_apart": ("... chiral conformers told apart", percent),
+    "mirror/achiral_equal": ("... achiral conformers equal to theirs", percent),
+    "mirror/rounded_equal": ("...... of those that equal it up to 0.001 Å", percent),
+    "mirror/chiral_median": ("... median distance, chiral", ratio),
+    "mirror/achiral_median": ("... median distance, achiral", ratio),
+    **{
+        f"smoothness/{sigma}/{key}": (label.format(sigma), percent)
         for sigma in ("0.001", "0.01", "0.05")
-        for row in (
-            _row("smoothness", f"{sigma}/change_median", f"Change under {sigma} Å of noise, median", percent),
-            _row("smoothness", f"{sigma}/change_p99", "... 99th percentile", percent),
-            _row("smoothness", f"{sigma}/jumps", "... jumps", percent),
-            _row("smoothness", f"{sigma}/jumps_frame", "...... the frame turned", percent),
-            _row("smoothness", f"{sigma}/jumps_order", "...... the order changed", percent),
-            _row("smoothness", f"{sigma}/jumps_other", "...... neither", percent),
+        for key, label in (
+            ("change_median", "Change under {} Å of noise, median"),
+            ("change_p99", "... 99th percentile"),
+            ("jumps", "... jumps"),
+            ("jumps_frame", "...... the frame turned"),
+            ("jumps_order", "...... the order changed"),
+            ("jumps_other", "...... neither"),
         )
-    ),
-    _row("conformers", "spearman", "Spearman with RMSD, conformers of one molecule", ratio),
-    _row("conformers", "spearman_each", "... mean over molecules", ratio),
-    _row("isomers", "spearman", "Spearman with RMSD, molecules of one formula", ratio),
-    _row("neighbours", "same", "Nearest neighbour is of the same molecule", percent),
-    _row("throughput", "conformers_per_second", "Conformers per second, model alone", count),
-)
-"""The table. Another row is one more line here, for a figure that a section returns."""
+    },
+    "conformers/spearman": ("Spearman with RMSD, conformers of one molecule", ratio),
+    "conformers/spearman_each": ("... mean over molecules", ratio),
+    "isomers/spearman": ("Spearman with RMSD, molecules of one formula", ratio),
+    "neighbours/same": ("Nearest neighbour is of the same molecule", percent),
+    "throughput/conformers_per_second": ("Conformers per second, model alone", count),
+}
+"""The table: section and keys that lead to the figure of a subject, text of the first column, format.
+
+Another row is one more line here, for a figure that a section returns.
+"""
 
 NOTES = {
     "reconstruction": "RMSD is over all atoms, hydrogens too, of every conformer. As predicted: hard permutation, "
@@ -130,19 +119,12 @@ NOTES = {
 
 @dataclass(frozen=True)
 class Breakdown:
-    """A table of its own, a row for each kind of conformers or atoms.
+    """A table of its own, a row for each kind of conformers or atoms."""
 
-    Attributes:
-        path: keys that lead to its rows in a report: a mapping, or a list whose items have a `title`.
-        title: what stands above; ``{rows}`` stands for their number.
-        first: head of the first column.
-        columns: key, head and format of the others.
-    """
-
-    path: tuple[str, ...]
-    title: str
-    first: str
-    columns: tuple[tuple[str, str, Format], ...]
+    path: tuple[str, ...]  # leads to its rows in a report: a mapping, or a list whose items have a `title`
+    title: str  # stands above; ``{rows}`` stands for their number
+    first: str  # head of the first column
+    columns: tuple[tuple[str, str, Format], ...]  # key, head and format of the others
 
 
 MODEL = "MODEL"
@@ -202,16 +184,16 @@ BREAKDOWNS = (
 )
 
 
-COUNTS = (
-    (("invariance", "pairs"), "pairs of conformer and g"),
-    (("mirror", "chiral"), "chiral"),
-    (("mirror", "achiral"), "achiral"),
-    (("mirror", "borderline"), "borderline conformers"),
-    (("conformers", "pairs"), "pairs of conformers of one molecule"),
-    (("isomers", "pairs"), "pairs of molecules of one formula"),
-    (("neighbours", "queries"), "conformers whose neighbours were looked up"),
-)
-"""What shares and correlations are taken over: section and key of the model's figure, and what it counts."""
+COUNTS = {
+    "invariance/pairs": "pairs of conformer and g",
+    "mirror/chiral": "chiral",
+    "mirror/achiral": "achiral",
+    "mirror/borderline": "borderline conformers",
+    "conformers/pairs": "pairs of conformers of one molecule",
+    "isomers/pairs": "pairs of molecules of one formula",
+    "neighbours/queries": "conformers whose neighbours were looked up",
+}
+"""What shares and correlations are taken over: path of the model's figure, and what it counts."""
 
 
 @dataclass(frozen=True)
@@ -240,18 +222,18 @@ class Report:
         """The name of the model, the first subject of every section."""
         return str(self.about["model"])
 
+    def figure(self, path: str, subject: str | None = None) -> Any:
+        """Return the figure of a subject, the model by default, at a path as of `ROWS`; None if there is none."""
+        section, *keys = path.split("/")
+        return look_up(self.sections, (section, subject or self.model, *keys))
+
     def measured(self) -> Figures:
-        """Return what is shown of a shipped model: its figures as text, each by section and path joined by slashes."""
-        about = self.about
-        figures = {
-            "/".join((row.section, *row.path)): row.format(value)
-            for row in ROWS
-            if (value := look_up(self.sections, (row.section, self.model, *row.path))) is not None
-        }
+        """Return what is shown of a shipped model: its figures as text by path, and what they were measured on."""
+        found = {path: self.figure(path) for path in ROWS}
         return {
-            "sha256": about["model_sha256"][:SHOWN_DIGITS],
-            **{key: about[key] for key in ("data", "conformers", "refused", "out_of_domain")},
-            "figures": figures,
+            "sha256": self.about["model_sha256"][:SHOWN_DIGITS],
+            **{key: self.about[key] for key in ("data", "conformers", "refused", "out_of_domain")},
+            "figures": {path: ROWS[path][1](value) for path, value in found.items() if value is not None},
         }
 
     def table(self) -> str:
@@ -269,17 +251,19 @@ class Report:
 
     def _figures(self) -> str:
         """Return the main table, subjects as columns; rows and columns without any figure are left out."""
-        present = [
-            (row, {name: look_up(figures, row.path) for name, figures in self.sections[row.section].items()})
-            for row in ROWS
-            if row.section in self.sections
-        ]
-        found = [(row, {k: v for k, v in values.items() if v is not None}) for row, values in present]
-        subjects = list(dict.fromkeys(name for _, values in found for name in values))
+        found = {
+            path: {
+                name: form(value)
+                for name in self.sections.get(path.split("/")[0], {})
+                if (value := self.figure(path, name)) is not None
+            }
+            for path, (_, form) in ROWS.items()
+        }
+        subjects = list(dict.fromkeys(name for cells in found.values() for name in cells))
         lines = [
-            [row.label, *(row.format(values[name]) if name in values else "" for name in subjects)]
-            for row, values in found
-            if values
+            [ROWS[path][0], *(cells.get(name, "") for name in subjects)]
+            for path, cells in found.items()
+            if cells
         ]
         return markdown(["", *subjects], lines) if lines else ""
 
@@ -293,7 +277,7 @@ class Report:
         return f"{breakdown.title.format(rows=len(rows))}\n\n{markdown(head, lines)}"
 
     def _notes(self) -> str:
-        found = [(look_up(self.sections, (path[0], self.model, path[1])), what) for path, what in COUNTS]
+        found = [(self.figure(path), what) for path, what in COUNTS.items()]
         counts = ", ".join(f"{count(value)} {what}" for value, what in found if value is not None)
         notes = [note for section, note in NOTES.items() if section in self.sections]
         return "\n".join(f"- {note}" for note in ([f"Taken over {counts}."] if counts else []) + notes)

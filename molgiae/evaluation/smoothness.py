@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.evaluation.descriptors import Floats, Panel, typical_distance, with_atoms
-from molgiae.evaluation.report import Figures, Track
+from molgiae.evaluation.report import Figures
 
 MIN_JUMP = 0.1
 """Change of an embedding that counts as a jump, in units of the typical distance of two conformers."""
@@ -20,13 +20,7 @@ MIN_TURN = 30.0
 
 
 def smoothness(
-    panel: Panel,
-    block: ConformerBlock,
-    sigmas: Iterable[float],
-    *,
-    framed: Collection[str],
-    seed: int,
-    track: Track = iter,
+    panel: Panel, block: ConformerBlock, sigmas: Iterable[float], framed: Collection[str]
 ) -> dict[str, Figures]:
     """Return the change of embeddings when every coordinate of every atom gets Gaussian noise of `sigmas`, angstrom.
 
@@ -35,11 +29,11 @@ def smoothness(
     canonical form of the panel, this is the sum of `jumps_frame`, where the canonical frame turned by more than
     `MIN_TURN`, else `jumps_order`, where the canonical order changed, and `jumps_other`.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(panel.seed)
     result, reference = panel(block)
-    unit = {name: typical_distance(values, seed) for name, values in reference.items()}
+    unit = {name: typical_distance(values, panel.seed) for name, values in reference.items()}
     figures: dict[str, Figures] = {name: {} for name in reference}
-    for sigma in track(list(sigmas)):
+    for sigma in panel.track(list(sigmas)):
         noise = sigma * rng.standard_normal(block.position.shape)
         moved_result, moved = panel(with_atoms(block, block.position + noise))
         turned = angle(result["rotation"], moved_result["rotation"]) > MIN_TURN

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from molgiae.errors import ConfigError
-from molgiae.experiments import Bar, Findings, Setting, both, pictures, sized
+from molgiae.experiments import Bar, Findings, Setting, both, sized
 from molgiae.experiments.autoencoders import classical, fit, parameters, relative_change
 from molgiae.experiments.deep_sets import DeepSets, PositionDecoder, bottleneck
 from molgiae.groups import Permutation, soft_sort
 from molgiae.model.autoencoder import GroupInvariantAutoencoder
-from molgiae.plots import blank, saved
+from molgiae.plots import axes, blank, saved
 
 Digits = NDArray[np.uint8]
 """(M, n) the digits of M sets."""
@@ -247,12 +247,11 @@ def draw_accuracy(folder: Path, rows: list[dict[str, Any]]) -> str:
     """Draw Figure 4a: elements right against the size of the embedding, a line for each model and size of sets."""
     path = folder / "accuracy.png"
     sizes = sorted({row["n"] for row in rows})
-    with pictures.axes(path, 7, 4.5, xlabel="size of the embedding", ylabel="elements right (%)") as axes:
-        axes.grid(alpha=0.3)
+    with axes(path, 7, 4.5, xlabel="size of the embedding", ylabel="elements right (%)") as drawn:
         for kind, (k, n) in product(KINDS, enumerate(sizes)):
             line = [row for row in rows if row["model"] == kind and row["n"] == n]
             dims, right = [row["dim"] for row in line], [100 * row["accuracy"] for row in line]
-            axes.plot(dims, right, LINES[kind], color=f"C{k}", label=f"{kind}, n = {n}")
+            drawn.plot(dims, right, LINES[kind], color=f"C{k}", label=f"{kind}, n = {n}")
     return path.name
 
 
@@ -290,11 +289,11 @@ def draw_canonical(folder: Path, digits: Digits, decoded: Tensor, permutation: T
     first, middle, last = figure.subplots(1, 3, width_ratios=[1, 2, 1])
     middle.imshow(permutation.numpy(), cmap="Greys")
     middle.set(title="permutation", xlabel="canonical place", ylabel="place in the input")
-    for axes, column, title in ((first, digits, "set"), (last, decoded.numpy(), "canonical element")):
-        axes.imshow(column[:, None], cmap="tab10", vmin=0, vmax=classes - 1, aspect="auto")
+    for panel, column, title in ((first, digits, "set"), (last, decoded.numpy(), "canonical element")):
+        panel.imshow(column[:, None], cmap="tab10", vmin=0, vmax=classes - 1, aspect="auto")
         for k, digit in enumerate(column.tolist()):
-            axes.text(0, k, str(digit), ha="center", va="center", fontsize=7)
-        axes.set(title=title, xticks=[], yticks=[])
+            panel.text(0, k, str(digit), ha="center", va="center", fontsize=7)
+        panel.set(title=title, xticks=[], yticks=[])
     return saved(figure, folder / "canonical.png").name
 
 
@@ -325,7 +324,7 @@ def composition_plane(
     }
     path = setting.folder / "plane.png"
     words = {"xlabel": "embedding 1", "ylabel": "embedding 2", "title": "coloured by composition"}
-    with pictures.axes(path, 5, 4.5, **words) as axes:
+    with axes(path, 5, 4.5, grid=False, **words) as drawn:
         # red, green and blue are the shares of the three digits
-        axes.scatter(embedding[:, 0].tolist(), embedding[:, 1].tolist(), c=(counts / n).numpy(), s=16)
+        drawn.scatter(embedding[:, 0].tolist(), embedding[:, 1].tolist(), c=(counts / n).numpy(), s=16)
     return figures, path.name

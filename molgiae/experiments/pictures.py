@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +13,10 @@ from molgiae.experiments.labelled import Labels
 from molgiae.plots import blank, saved
 
 
-@contextmanager
-def axes(path: Path, width: float = 6, height: float = 4, **settings: Any) -> Iterator[Any]:
-    """Give axes to draw into, written as PNG afterwards, with a legend of what has a label; sizes in inches."""
-    figure = blank(width, height)
-    drawn = figure.subplots()
-    yield drawn
-    drawn.set(**settings)
-    if any(drawn.get_legend_handles_labels()):
-        drawn.legend()
-    saved(figure, path)
-
-
 def maps(
     path: Path, points: Mapping[str, NDArray[np.float32]], label: Labels, classes: Mapping[int, str]
 ) -> str:
-    """Draw embeddings in the plane, a colour for each class, a panel for each model.
-
-    Args:
-        path: of the picture.
-        points: (M, 2) by model.
-        label: (M,).
-        classes: label to name.
-    """
+    """Draw embeddings (M, 2) in the plane, a panel for each model, a colour for each label (M,), classes by name."""
     figure = blank(3.4 * len(points) + 1, 3.8)
     panels = figure.subplots(1, len(points))
     for panel, (model, place) in zip(panels, points.items(), strict=True):
@@ -54,13 +33,7 @@ def reconstructions(
 ) -> str:
     """Draw inputs, their canonical elements as decoded, and these after the group action, one under another.
 
-    Args:
-        path: of the picture.
-        given: (k, n, n) inputs.
-        decoded: (k, n, n) canonical elements.
-        output: (k, n, n) reconstructions.
-        names: of the columns.
-        darkest: what is drawn black; 0 is white.
+    Each are pictures (k, n, n), with names of the columns; 0 is white, and the darkest black.
     """
     width = 1.1 if names else 0.6
     figure = blank(width * len(given), 3 * width + 0.4)

@@ -22,7 +22,8 @@ from molgiae.commands.pretrain import read_data
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.evaluation.descriptors import sample
 from molgiae.evaluation.report import Report
-from molgiae.experiments import Bar, Findings, Setting, both, pictures, sized
+from molgiae.experiments import Bar, Findings, Setting, both, sized
+from molgiae.plots import axes
 from molgiae.training import Data, Run, train
 
 PAPER_DIM, PAPER_RMSD = 256, 0.15
@@ -120,10 +121,9 @@ def run(config: Config, setting: Setting) -> Findings:
     }
     path = setting.folder / "rmsd.png"
     x, y = "RMSD as predicted (Å)", "test molecules within (%)"
-    with pictures.axes(path, xlabel=x, ylabel=y, xscale="log") as axes:
-        axes.grid(alpha=0.3)
+    with axes(path, xlabel=x, ylabel=y, xscale="log") as drawn:
         for dim, found in series.items():
             share = np.arange(1, len(found) + 1) / len(found)
-            axes.plot(np.sort(found), 100 * share, label=f"{dim} numbers")
-        axes.axvline(PAPER_RMSD, color="grey", linestyle="--", label="mean of the paper, 256 numbers")
+            drawn.plot(np.sort(found), 100 * share, label=f"{dim} numbers")
+        drawn.axvline(PAPER_RMSD, color="grey", linestyle="--", label="mean of the paper, 256 numbers")
     return Findings(figures, bars, (path.name,))

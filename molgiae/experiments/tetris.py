@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from molgiae.canonical.point_group import POSES
 from molgiae.config import ModelConfig
-from molgiae.experiments import Bar, Findings, Setting, both, pictures, sized
+from molgiae.experiments import Bar, Findings, Setting, both, sized
 from molgiae.experiments.autoencoders import fit
 from molgiae.groups import SE3, Permutation, SE3xSn, Translation
 from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant
 from molgiae.model.cloud import Cloud
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
-from molgiae.plots import blank, saved
+from molgiae.plots import axes, blank, saved
 from molgiae.tensors import Embedding
 from molgiae.training.losses import reconstruction_loss
 
@@ -206,19 +206,19 @@ def draw_reconstructions(folder: Path, given: Tensor, decoded: Tensor, output: T
         before.set_title(name)
         after.scatter(*(given - middle)[k].T.tolist(), s=120, color="tab:blue", alpha=0.4, label="input")
         after.scatter(*(output - middle)[k].T.tolist(), s=25, color="tab:orange", label="output")
-    for axes in panels.flat:
-        axes.set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), zlim=(-2.5, 2.5), xticks=[], yticks=[], zticks=[])
-        axes.set_box_aspect((1, 1, 1))
-    for axes in panels[:, 0]:
-        axes.legend(loc="lower left", fontsize="small")
+    for panel in panels.flat:
+        panel.set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), zlim=(-2.5, 2.5), xticks=[], yticks=[], zticks=[])
+        panel.set_box_aspect((1, 1, 1))
+    for panel in panels[:, 0]:
+        panel.legend(loc="lower left", fontsize="small")
     return saved(figure, folder / "reconstructions.png").name
 
 
 def draw_embedding(folder: Path, points: Tensor) -> str:
     """Draw Figure 5b: the first two numbers of embeddings (8, M, D), a colour for each shape."""
     path = folder / "embedding.png"
-    with pictures.axes(path, 6, 5, xlabel="embedding 1", ylabel="embedding 2") as axes:
+    with axes(path, 6, 5, grid=False, xlabel="embedding 1", ylabel="embedding 2") as drawn:
         for name, cluster in zip(SHAPES, points, strict=True):
             marker = "^" if name.startswith("chiral") else "o"
-            axes.scatter(cluster[:, 0].tolist(), cluster[:, 1].tolist(), s=12, marker=marker, label=name)
+            drawn.scatter(cluster[:, 0].tolist(), cluster[:, 1].tolist(), s=12, marker=marker, label=name)
     return path.name
