@@ -45,19 +45,14 @@ class References:
         self._one, self._names = one, names
         self._of_title: dict[str, Conformer] = {}
 
-    def add(self, block: ConformerBlock) -> None:
-        """Remember the conformers of titles that are new, as copies that do not keep the block alive."""
-        for m, title in enumerate(block.title):
-            if title not in self._of_title:
-                c = block[m]
-                self._of_title[title] = replace(
-                    c, atomic_number=c.atomic_number.copy(), position=c.position.copy()
-                )
-
     def adding(self, blocks: Iterator[ConformerBlock]) -> Iterator[ConformerBlock]:
-        """Pass the blocks on, and remember those that are taken."""
+        """Pass blocks on, and remember conformers of titles that are new, as copies that keep no block alive."""
         for block in blocks:
-            self.add(block)
+            for m, title in enumerate(block.title):
+                if title not in self._of_title:
+                    c = block[m]
+                    z, x = c.atomic_number.copy(), c.position.copy()
+                    self._of_title[title] = replace(c, atomic_number=z, position=x)
             yield block
 
     def of(self, conformer: Conformer) -> Conformer | None:
@@ -138,28 +133,25 @@ def _references(
     """Return the references, and the blocks of all inputs: standard input can be read only once."""
     blocks = read(names, options, None, keep_text=True)
     if to == "first" and others:
-        one, _ = first_conformer(read_inputs(others, notes=options.notes), others, skip=False)
+        one, _ = _first_conformer(read_inputs(others, notes=options.notes), others, skip=False)
         return References(one), blocks
     if to == "first":
-        one, blocks = first_conformer(blocks, names)
+        one, blocks = _first_conformer(blocks, names)
         return References(one), blocks
     references = References(names=others or names)
     if not others:
         return references, references.adding(blocks)
-    for block in read_inputs(others, on_error="stop", notes=options.notes):
-        references.add(block)
+    for _ in references.adding(read_inputs(others, on_error="stop", notes=options.notes)):
+        pass  # what is passed on is remembered
     return references, blocks
 
 
-def first_conformer(
+def _first_conformer(
     blocks: Iterator[ConformerBlock], names: list[str], *, skip: bool = True
 ) -> tuple[Conformer, Iterator[ConformerBlock]]:
     """Return the first good conformer, and all of the blocks again.
 
-    Args:
-        blocks: of conformers.
-        names: where they come from, for the message.
-        skip: whether rejected records may come before it.
+    The names of the inputs are for the message. With `skip` rejected records may come before it.
 
     Raises:
         ConformerError: if there is none.
@@ -188,12 +180,7 @@ def align_block(
 ) -> Result:
     """Align a block; what has no reference, or one that it cannot be matched with, is rejected.
 
-    Args:
-        references: of each conformer.
-        block: conformers.
-        match: as of `align`.
-        allow_reflection: whether a conformer may be mirrored.
-        ignore: as of `align`.
+    Options are those of `align`.
     """
     block = reject_meaningless(block)
     named = [references.of(c) for c in block]
@@ -209,7 +196,10 @@ def align_block(
     which = np.array([row[id(target)] for target in targets], dtype=np.int64)
     targets = [compared[id(target)] for target in targets]
     starts = actions[0]["rotation"][which] @ np.swapaxes(actions[1]["rotation"], 1, 2)
-    kinds: list[Match] = [match or _by_default(c, target) for c, target in zip(probes, targets, strict=True)]
+    kinds: list[Match] = [
+        match or ("bonds" if c.has_bonds and target.has_bonds else "atoms")
+        for c, target in zip(probes, targets, strict=True)
+    ]
     found = superpose_pairs(targets, probes, match=kinds, allow_reflection=allow_reflection, starts=starts)
     matched = np.flatnonzero([not reason for reason in found.reason])
     motions, before, by_action = [], [], []
@@ -235,11 +225,6 @@ def align_block(
         "reflected": found.reflected[matched].astype(np.uint8),
     }
     return Result(_without(block, targets, found.reason)[0], columns)
-
-
-def _by_default(conformer: Conformer, target: Conformer) -> Match:
-    """Match by bonds where both records have them."""
-    return "bonds" if conformer.has_bonds and target.has_bonds else "atoms"
 
 
 def _without(

@@ -61,7 +61,10 @@ def selected(conformers: Sequence[Conformer], search: ConformerSearch) -> list[C
         energy = [float(c.properties[f"{search.force_field}_energy"]) for c in kept]
         kept = [c for c, e in zip(kept, energy, strict=True) if e <= energy[0] + search.energy_window]
     if search.prune > 0:
-        kept = _apart(_apart_as_numbered(kept, search.prune), search.prune)
+        # mirror images stay
+        near = _apart_as_numbered(kept, search.prune)
+        into = find_duplicates(near, Rule(threshold=search.prune)).into
+        kept = [conformer for conformer, copy_of in zip(near, into, strict=True) if copy_of < 0]
     return kept[: search.keep]
 
 
@@ -73,12 +76,6 @@ def _apart_as_numbered(conformers: list[Conformer], reach: float) -> list[Confor
         if not kept or kabsch(position[kept], position[k : k + 1].repeat(len(kept), 0))[2].min() > reach:
             kept.append(k)
     return [conformers[k] for k in kept]
-
-
-def _apart(conformers: list[Conformer], reach: float) -> list[Conformer]:
-    """Leave out conformers that lie on an earlier one once equivalent atoms have changed places; mirror images stay."""
-    into = find_duplicates(conformers, Rule(threshold=reach)).into
-    return [conformer for conformer, copy_of in zip(conformers, into, strict=True) if copy_of < 0]
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from molgiae.commands.resume import Unfinished
-from molgiae.commands.run import Reasons
+from molgiae.commands.run import Options, Reasons, output_path
 from molgiae.config import ConformerSearch
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.hdf5.writer import Hdf5Writer
@@ -24,9 +24,9 @@ from molgiae.data.molecule_files import Columns, Molecule, read_molecules
 from molgiae.data.partial import PartialFile
 from molgiae.data.readers import Inputs, read_blocks
 from molgiae.data.sources import STDIN
-from molgiae.data.writers import open_writer, structure_suffix
-from molgiae.errors import ConfigError, ConformerError, MolgiaeError
-from molgiae.output.sink import RejectedTable
+from molgiae.data.writers import open_writer
+from molgiae.errors import ConformerError, MolgiaeError
+from molgiae.output.files import rejected_table, write_rejected
 from molgiae.parallel.processes import NoAnswerError, Workers
 from molgiae.parallel.threads import in_flight
 
@@ -110,18 +110,16 @@ def generate_conformers(
     """
     started = time.monotonic()
     search = replace(search or ConformerSearch(), **changes)
-    names, path = listed(inputs), Path(output)
-    if not is_hdf5(path) and not structure_suffix(path):
-        raise ConfigError(f"{path}: end the name of the output in .sdf, .xyz or .h5")
-    if path.exists() and any(os.path.exists(name) and path.samefile(name) for name in names):
-        raise ConfigError(f"{path}: is an input, too; name another output with --output")
+    names = listed(inputs)
+    path = output_path(names, Options(output=output), "")
     final = PartialFile(path, overwrite=overwrite).final
 
     def molecules() -> Iterator[Molecule | Rejected]:
         return read_molecules(names, format=format, columns=columns)
 
     total = sum(1 for _ in molecules()) if progress and STDIN not in names else None
-    settings = {**search.to_dict(), "inputs": [[name, _size(name)] for name in names]}
+    sizes = [os.path.getsize(name) if os.path.exists(name) else 0 for name in names]
+    settings = {**search.to_dict(), "inputs": list(zip(names, sizes, strict=True))}
     unfinished = Unfinished(final, settings, resume=resume, overwrite=overwrite)
     summary = GenerationSummary(str(path), resumed=len(unfinished.notes))
     for note in unfinished.notes:
@@ -183,8 +181,8 @@ def _publish(text: Path, path: Path, rejected: list[Rejected], *, overwrite: boo
                 file.append(block)
             file.append(ConformerBlock.of([], rejected))
         return f"{path}: group rejected" if rejected else ""
-    table = RejectedTable.beside(path)
-    table.write(rejected)
+    table = rejected_table(path)
+    write_rejected(table, rejected)
     if path.suffix.lower() in (".sdf", ".sd"):
         try:
             os.replace(text, path)
@@ -194,7 +192,7 @@ def _publish(text: Path, path: Path, rejected: list[Rejected], *, overwrite: boo
         with open_writer(path, overwrite=overwrite) as writer:
             for conformer in (c for block in _read_back(text, path) for c in block):
                 writer.write(conformer)
-    return str(table.path) if rejected else ""
+    return str(table) if rejected else ""
 
 
 def _read_back(text: Path, path: Path) -> Iterator[ConformerBlock]:
@@ -202,10 +200,6 @@ def _read_back(text: Path, path: Path) -> Iterator[ConformerBlock]:
     if text.stat().st_size:
         for block in read_blocks(text, format="sdf", check_geometry=False):
             yield replace(block, source=[str(path)] * len(block))
-
-
-def _size(name: str) -> int:
-    return os.path.getsize(name) if os.path.exists(name) else 0
 
 
 def _cores() -> int:

@@ -164,12 +164,9 @@ class Records:
 
     Args:
         spool: temporary file, open for writing and reading.
-        energy: property that must hold a number; None if none does.
+        energy: property that must hold a number, whose values the attribute of this name lists; None if none does.
         match: "atoms" leaves the bonds out.
         ignore: as of `deduplicate`.
-
-    Attributes:
-        energy: values of that property.
     """
 
     def __init__(
@@ -194,7 +191,7 @@ class Records:
             for block in blocks:
                 if self._key is not None and len(keys) < MAX_KEYS:
                     keys.update(key for conformer in block for key in properties_of(conformer))
-                taken = block if self._key is None else self._with_energy(block, self._key)
+                taken = self._with_energy(block)
                 stop_at_rejected(taken, options)
                 self._add(taken)
                 bar.update(len(block) + len(block.rejected))
@@ -217,8 +214,11 @@ class Records:
         number = bisect_right(self._starts, row) - 1
         return ignoring(self._parts[number][row - self._starts[number]], self._ignore)
 
-    def _with_energy(self, block: ConformerBlock, key: str) -> ConformerBlock:
-        """Return the conformers whose energy is a number; the others are rejected."""
+    def _with_energy(self, block: ConformerBlock) -> ConformerBlock:
+        """Return the conformers whose energy, if one is needed, is a number; the others are rejected."""
+        key = self._key
+        if key is None:
+            return block
         reasons: dict[int, str] = {}
         for m, conformer in enumerate(block):
             try:
@@ -261,16 +261,13 @@ def _check(threshold: float, energy: str | None, energy_window: float | None, ke
         raise ConfigError("name the property that holds the energy with --energy")
 
 
-Writer = Hdf5Writer | StructureWriter
-
-
-def _writer(output: Path, options: Options) -> Writer:
+def _writer(output: Path, options: Options) -> Hdf5Writer | StructureWriter:
     if is_hdf5(output):
         return Hdf5Writer(output, columns=(), command=options.command, overwrite=options.overwrite)
     return open_writer(output, overwrite=options.overwrite)
 
 
-def _write(writer: Writer, block: ConformerBlock, kept: NDArray[np.bool_]) -> None:
+def _write(writer: Hdf5Writer | StructureWriter, block: ConformerBlock, kept: NDArray[np.bool_]) -> None:
     if isinstance(writer, Hdf5Writer):
         writer.append(block.take(kept))
         return

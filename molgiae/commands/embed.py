@@ -15,9 +15,8 @@ from molgiae.errors import ConfigError
 from molgiae.model.auto import choose_by_look
 from molgiae.model.embedder import Embedder
 from molgiae.model.projections import ProjectingEmbedder
-from molgiae.output.files import Hdf5Sink
+from molgiae.output.files import Hdf5Sink, ModelInUse, Sink
 from molgiae.output.npz import NpzSink, is_npz
-from molgiae.output.sink import Sink
 
 
 def embed(
@@ -52,14 +51,15 @@ def embed(
     if projection is not None and is_npz(output):
         raise ConfigError(f"{output}: npz holds the embeddings alone; write HDF5 for a projection")
     embedder, blocks = open_model(names, options, read(names, options, output))
+    model = ModelInUse.of(embedder)
     projecting = None if projection is None else ProjectingEmbedder(embedder, projection)
     written: dict[str, Any] = {"command": options.command, "overwrite": options.overwrite}
     if is_npz(output):
-        sink: Sink = NpzSink(output, embedder, drop_rejected=drop_rejected, **written)
+        sink: Sink = NpzSink(output, model, drop_rejected=drop_rejected, **written)
     else:
         predictions = () if projecting is None else (projecting.column,)
-        sink = Hdf5Sink(output, EMBEDDING_COLUMNS, embedder, predictions=predictions, **written)
-    return run(blocks, (projecting or embedder).embed, sink, options, "embed", embedder)
+        sink = Hdf5Sink(output, EMBEDDING_COLUMNS, model, predictions=predictions, **written)
+    return run(blocks, (projecting or embedder).embed, sink, options, "embed", model)
 
 
 def open_model(

@@ -25,7 +25,7 @@ from molgiae.model.auto import choose
 from molgiae.model.domain import measure_domain
 from molgiae.model.embedder import Embedder, choose_device
 from molgiae.model.header import sha256_of
-from molgiae.output.sink import RejectedTable
+from molgiae.output.files import write_rejected
 from molgiae.properties.baselines import baselines
 from molgiae.properties.fitting import Learned, learn
 from molgiae.properties.labels import Labelled, read_labelled
@@ -128,7 +128,7 @@ def finetune(
     split = make_split(labelled, by, shares, config.seed)
     run.directory.mkdir(parents=True, exist_ok=True)
     if unusable := [*labelled.block.rejected, *labelled.missing, *labelled.gaps]:
-        RejectedTable(run.directory / "missing.csv").write(unusable)
+        write_rejected(run.directory / "missing.csv", unusable)
     train, validation, _ = (labelled.take(rows) for rows in split)
     identity = _identity(labelled, split, pretrained.sha256)
     learned = learn(train, validation, pretrained, config, run, references, identity, resume)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,8 +22,7 @@ from molgiae.data.readers import Inputs
 from molgiae.data.text import shown
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
-from molgiae.output.files import Named
-from molgiae.output.sink import Sink
+from molgiae.output.files import ModelInUse, Sink
 from molgiae.properties.averaging import Energies, MoleculeSink
 from molgiae.properties.columns import ENERGY, is_energy_alone
 from molgiae.properties.predictor import Predictor
@@ -34,17 +33,6 @@ Average = Literal["none", "mean", "boltzmann"]
 
 ENDING = "_predicted.csv"
 """End of the name that is derived from that of the input."""
-
-
-@dataclass(frozen=True)
-class _InUse:
-    """A model of properties, as `molgiae.commands.run.run` sees it."""
-
-    checkpoint: Named
-    workers: int = 1
-    watch: None = None
-    dimension: int = 0
-    shape_dimension: int = 0
 
 
 def predict(
@@ -110,13 +98,13 @@ def predict(
             columns["energy"] = energies.of(found.block, found.value)
         return Result(found.block, columns)
 
-    in_use = _InUse(predictor.checkpoint, workers)
+    in_use = ModelInUse(predictor.checkpoint.name, predictor.checkpoint.sha256, workers=workers)
     if average == "none":
         sink = _sink(output, targets, in_use, options)
     else:
         about = {
-            "model": in_use.checkpoint.name,
-            "model_sha256": in_use.checkpoint.sha256,
+            "model": in_use.name,
+            "model_sha256": in_use.sha256,
             "command": options.command,
             "average": average,
         }
@@ -190,7 +178,7 @@ def _of_molecules(blocks: Iterable[ConformerBlock], energies: Energies | None) -
         yield named.reject({m: reason for m, reason in faults.items() if reason})
 
 
-def _sink(output: Path, targets: Sequence[Target], in_use: _InUse, options: Options) -> Sink:
+def _sink(output: Path, targets: Sequence[Target], in_use: ModelInUse, options: Options) -> Sink:
     """Return where predictions of conformers go, by the name of the output."""
     columns = _columns(targets)
 

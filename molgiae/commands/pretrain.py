@@ -16,7 +16,7 @@ from molgiae.data.npz import SPLITS, read_npz
 from molgiae.errors import ConfigError
 from molgiae.model.embedder import choose_device
 from molgiae.model.header import sha256_of
-from molgiae.output.sink import RejectedTable
+from molgiae.output.files import write_rejected
 from molgiae.plots import training_curve
 from molgiae.training import Data, Metrics, Run, train
 
@@ -65,7 +65,7 @@ def pretrain(
     data = read_data(inputs, config.seed)
     metrics = train(data, model, config, run, resume)
     if data.rejected:
-        RejectedTable(run.directory / "rejected.csv").write(data.rejected)
+        write_rejected(run.directory / "rejected.csv", data.rejected)
     table = run.directory / "metrics.csv"
     if table.exists() and find_spec("matplotlib"):
         training_curve(table, run.directory / "curve.png")

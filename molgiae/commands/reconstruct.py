@@ -14,6 +14,7 @@ from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter
+from molgiae.output.files import ModelInUse
 
 RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")
 
@@ -27,7 +28,8 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
     names = listed(inputs)
     output = output_path(names, options, "_reconstructed.h5")
     embedder, blocks = open_model(names, options, read(names, options, output))
-    sink = sink_for(output, options, RECONSTRUCTION_COLUMNS, _record, model=embedder)
+    model = ModelInUse.of(embedder)
+    sink = sink_for(output, options, RECONSTRUCTION_COLUMNS, _record, model=model)
     errors: list[float] = []
 
     def compute(block: ConformerBlock) -> Result:
@@ -35,7 +37,7 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
         errors.extend(result["rmsd"].tolist())
         return result
 
-    summary = run(blocks, compute, sink, options, "reconstruct", embedder)
+    summary = run(blocks, compute, sink, options, "reconstruct", model)
     if errors:
         summary.metrics = {"rmsd_mean": float(np.mean(errors)), "rmsd_median": float(np.median(errors))}
     return summary

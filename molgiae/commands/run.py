@@ -22,10 +22,8 @@ from molgiae.data.sources import STDIN, Notes
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError
 from molgiae.model.domain import rule_of
-from molgiae.output.files import Hdf5Sink, ModelInUse, StructureSink
+from molgiae.output.files import Hdf5Sink, ModelInUse, Row, Sink, StructureSink, TableSink, is_table
 from molgiae.output.npz import is_npz
-from molgiae.output.sink import Sink
-from molgiae.output.table import Row, TableSink, is_table
 from molgiae.parallel.threads import cores, ordered_map
 
 MAX_REASONS, OTHER_REASONS = 1000, "other reasons"
@@ -191,10 +189,10 @@ def run(
     summary.rejected, summary.reasons = reasons.total, reasons.most_common()
     summary.out_of_domain, summary.domain_reasons = outside.total, outside.most_common()
     summary.read = summary.written + summary.rejected
-    summary.rejected_in = sink.rejected_in() if summary.rejected else ""
+    summary.rejected_in = sink.rejected_in if summary.rejected else ""
     summary.notes = [*options.notes.lines(), *sink.notes()]
     if model is not None:
-        summary.model, summary.model_sha256 = model.checkpoint.name, model.checkpoint.sha256
+        summary.model, summary.model_sha256 = model.name, model.sha256
         if watch := model.watch:
             summary.model_choice = watch.choice.to_dict()
             summary.notes += [*watch.advice(), *watch.choice.elsewhere()]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
-from dataclasses import astuple, dataclass, field
-from typing import Any
+from dataclasses import astuple, dataclass, field, fields
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from molgiae.matching import superpose_pairs
 from molgiae.matching.formula import difference, ignoring
 from molgiae.matching.pairs import Match
 from molgiae.model.embedder import Embedder
-from molgiae.model.identity import model_of
+from molgiae.model.shipped import model_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,43 +32,35 @@ ROWS, QUERIES = 1 << 15, 256
 """Embeddings of the file and queries that are compared at once: constant memory, whatever the size of the file."""
 HITS = 10
 
-FIELDS = (
-    Field("query_source", str, "text", "file of the query"),
-    Field("query_record", int, "1", "number of the query in its source, from 1"),
-    Field("query_title", str, "text", "title of the query"),
-    Field("rank", int, "1", "1 for the nearest"),
-    Field("row", int, "1", "conformer of the embedding file, from 0"),
-    Field("source", str, "text", "file the hit was read from"),
-    Field("record", int, "1", "number of the hit in its source, from 1"),
-    Field("title", str, "text", "title of the hit"),
-    Field("distance", float, "1", "Euclidean distance of the embeddings"),
-    Field("relation", str, "text", "of hit and query: same molecule, same formula, or other"),
-    Field(
-        "rmsd",
-        float,
-        "angstrom",
-        "symmetry-corrected RMSD of all atoms, where hit and query can be superposed",
-    ),
-    Field("proven", bool, "1", "1: no matching of the atoms has a lesser RMSD"),
-)
+
+def _column(unit: str, description: str) -> Any:
+    return field(metadata={"unit": unit, "description": description})
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One row of the result: fields in the order of `FIELDS`, rmsd and proven None where there is no RMSD."""
+    """One row of the result, a column of the table for each field; None where there is no RMSD."""
 
-    query_source: str
-    query_record: int
-    query_title: str
-    rank: int
-    row: int
-    source: str
-    record: int
-    title: str
-    distance: float
-    relation: str
-    rmsd: float | None
-    proven: bool | None
+    query_source: str = _column("text", "file of the query")
+    query_record: int = _column("1", "number of the query in its source, from 1")
+    query_title: str = _column("text", "title of the query")
+    rank: int = _column("1", "1 for the nearest")
+    row: int = _column("1", "conformer of the embedding file, from 0")
+    source: str = _column("text", "file the hit was read from")
+    record: int = _column("1", "number of the hit in its source, from 1")
+    title: str = _column("text", "title of the hit")
+    distance: float = _column("1", "Euclidean distance of the embeddings")
+    relation: str = _column("text", "of hit and query: same molecule, same formula, or other")
+    rmsd: float | None = _column(
+        "angstrom", "symmetry-corrected RMSD of all atoms, where hit and query can be superposed"
+    )
+    proven: bool | None = _column("1", "1: no matching of the atoms has a lesser RMSD")
+
+
+FIELDS = tuple(
+    Field(column.name, next(iter(get_args(kind)), kind), **column.metadata)
+    for column, kind in zip(fields(Hit), get_type_hints(Hit).values(), strict=True)
+)
 
 
 @dataclass
@@ -238,23 +230,11 @@ def _hits(
     hits = []
     for p, (query, hit) in enumerate(pairs):
         q, rank = divmod(p, rows.shape[1])
-        rmsd, proven = superposed.get(p, (None, None))
-        hits.append(
-            Hit(
-                query_source=query.source,
-                query_record=query.record,
-                query_title=query.title,
-                rank=rank + 1,
-                row=int(rows[q, rank]),
-                source=hit.source,
-                record=hit.record,
-                title=hit.title,
-                distance=float(distances[q, rank]),
-                relation=_relation(query, hit, p in superposed, match),
-                rmsd=rmsd,
-                proven=proven,
-            )
-        )
+        row, distance = int(rows[q, rank]), float(distances[q, rank])
+        of_query, of_hit = ((c.source, c.record, c.title) for c in (query, hit))
+        relation = _relation(query, hit, p in superposed, match)
+        measured = superposed.get(p, (None, None))
+        hits.append(Hit(*of_query, rank + 1, row, *of_hit, distance, relation, *measured))
     return hits
 
 

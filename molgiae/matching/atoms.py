@@ -216,21 +216,14 @@ def _merits(blocks: list[slice], x: Floats, y: Floats, rotations: Floats) -> Flo
 
 def _squares(x: Floats, y: Floats) -> Floats:
     """Return the squared distances (S, m, m) of points (m, 3) from points (S, m, 3)."""
-    x = x[None]
-    return (
-        np.square(x).sum(axis=-1)[:, :, None]
-        + np.square(y).sum(axis=-1)[:, None]
-        - 2 * x @ np.swapaxes(y, 1, 2)
-    )
+    square_x, square_y = np.square(x).sum(axis=-1), np.square(y).sum(axis=-1)
+    return square_x[:, None] + square_y[:, None] - 2 * x @ np.swapaxes(y, 1, 2)
 
 
 def assigned(blocks: list[slice], x: Floats, y: Floats) -> Ints:
-    """Return the matchings (S, n) within blocks of the least sum of squared distances (Hungarian method).
+    """Return the matchings (S, n) of probes (S, n, 3) with a reference (n, 3), within blocks, of least squares.
 
-    Args:
-        blocks: of one element each.
-        x: (n, 3) reference, angstrom.
-        y: (S, n, 3) probes, angstrom.
+    They are found by the Hungarian method.
     """
     found = np.empty(y.shape[:2], np.int64)
     for block in blocks:
@@ -244,12 +237,8 @@ def _refined(
 ) -> tuple[Ints, float]:
     """Return the order (n,) with the least RMSD that assignment and Kabsch in turn lead to, and this RMSD.
 
-    Args:
-        blocks: of one element each.
-        x: (n, 3) reference, centroid at the origin, angstrom.
-        y: (n, 3) probe, the same.
-        rotations: (S, 3, 3) of the probe to start from; changed.
-        shifts: (S, 1, 3) of the probe to start from.
+    Reference and probe (n, 3) have their centroids at the origin. The rotations (S, 3, 3), which are changed, and
+    shifts (S, 1, 3) of the probe are those to start from.
     """
     orders = np.full((len(rotations), len(x)), -1)
     distance = np.full(len(rotations), np.inf)

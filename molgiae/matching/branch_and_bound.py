@@ -109,12 +109,10 @@ class Search:
 
 
 def sufficient(overlap: Floats, square: Floats | float, n: int) -> Floats:
-    """Return overlaps that lower the RMSD of n atoms by more than `TOLERANCE`, from that of the best known solution.
+    """Return overlaps that lower the RMSD of n atoms by more than `TOLERANCE`.
 
-    Args:
-        overlap: of the solution, angstrom squared.
-        square: sum of the squared positions of both, angstrom squared.
-        n: number of atoms.
+    They follow from the overlap of the best known solution and the sum of the squared positions of both conformers,
+    all in angstrom squared.
     """
     left = np.maximum(square - 2 * overlap, 0)
     return overlap + np.sqrt(left * n) * TOLERANCE + n * TOLERANCE**2 / 2
@@ -184,29 +182,31 @@ def _core_covariances(core: Ints, x: Floats, y: Floats) -> Covariances:
     return c.reshape(9, len(x), -1)
 
 
-@dataclass
 class View:
     """N nodes as they are seen from their best rotations, and what can be excluded from there.
 
-    Attributes:
-        start: (G,) first permutation of each bunch.
-        bunch: (T,) of each permutation.
-        radius: (N, G) the largest overlap of a bunch at any rotation, angstrom squared.
-        value: (N, T) overlap of each permutation at the rotation of the node, angstrom squared.
-        worst: (N, T) least cosine of the angle that an exchange of two leaves would turn round.
+    Args:
+        search: that they are of.
+        row: (N,) of the nodes.
         alive: (N, T) permutations not excluded.
         is_open: (N, G) bunches not decided.
+        rotation: (9, N) best rotations.
+
+    Attributes:
+        value: (N, T) overlap of each permutation at the rotation of the node, angstrom squared.
         bound: (N, G) the most that an open bunch can give, angstrom squared; 0 for others.
     """
 
-    start: Ints
-    bunch: Ints
-    radius: Floats
-    value: Floats
-    worst: Floats
-    alive: Mask
-    is_open: Mask
-    bound: Floats
+    def __init__(
+        self, search: BranchAndBound, row: Ints, alive: Mask, is_open: Mask, rotation: Covariances
+    ) -> None:
+        self.start, self.bunch, self.radius = search.start, search.bunch, search.radius[row]
+        self.alive, self.is_open = alive, is_open
+        self.value = (search.options[row] @ rotation.T[:, :, None])[..., 0]
+        gain = self.value[..., None] - self.value[:, search.exchanged]
+        # least cosine (N, T) of the angle that an exchange of two leaves would turn round
+        self.worst = (gain / np.maximum(search.apart[row], TINY)).min(axis=-1)
+        self.bound = np.where(is_open, self.radius, 0.0)
 
     def contract(self, excess: Floats, turn: Floats) -> None:
         """Exclude permutations that cannot be the best within a turn of the rotation of the node.
@@ -273,7 +273,7 @@ class BranchAndBound:
         decided = alive & ~is_open[:, self.bunch]
         c = self.core[row] + (decided[:, None].astype(float) @ self.options[row])[:, 0]
         overlap, rotation, fall = best_rotations(c.T)
-        view = self.view(row, alive, is_open, rotation)
+        view = View(self, row, alive, is_open, rotation)
         self.offer(row, alive, view.value)
         limit, most = self.sufficient(pair), self.square[pair] / 2
 
@@ -297,15 +297,6 @@ class BranchAndBound:
         branches = alive[node] & ~chosen[node]
         branches[np.arange(len(node)), option] = True
         return node, branches
-
-    def view(self, row: Ints, alive: Mask, is_open: Mask, rotation: Covariances) -> View:
-        """Look at nodes from rotations (9, N)."""
-        value = (self.options[row] @ rotation.T[:, :, None])[..., 0]
-        gain = value[..., None] - value[:, self.exchanged]
-        worst = (gain / np.maximum(self.apart[row], TINY)).min(axis=-1)
-        radius = self.radius[row]
-        bound = np.where(is_open, radius, 0.0)
-        return View(self.start, self.bunch, radius, value, worst, alive, is_open, bound)
 
     def left(self, alive: Mask) -> Ints:
         """Return how many permutations of each bunch are not excluded (N, G)."""

@@ -22,7 +22,7 @@ from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.glimpse import glimpse
 from molgiae.errors import CheckpointError, MolgiaeError
-from molgiae.model.domain import accepted, composition_in_domain, in_domain
+from molgiae.model.domain import COMPOSITION, accepted, in_domain
 from molgiae.model.shipped import ShippedModel, by_default, catalogue
 
 CONFORMERS_LOOKED_AT = 4096
@@ -107,7 +107,8 @@ class Watch:
             if not self.choice.complete:
                 self._passed += len(block)
                 for model in self._candidates:
-                    self._covered[model.name] += int(composition_in_domain(model.domain, block).sum())
+                    inside = in_domain(model.domain, block, rules=COMPOSITION)
+                    self._covered[model.name] += int(inside.sum())
             yield block
 
     def advice(self) -> list[str]:

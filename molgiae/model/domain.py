@@ -121,7 +121,8 @@ class Judged:
     @cached_property
     def odd_lengths(self) -> Mask:
         """(M,) conformers with `odd_bonds` or `lone` atoms."""
-        return self.marked(self.bonding.owner[np.append(self.bonding.pair[self.odd_bonds, 0], self.lone)])
+        atoms = np.append(self.bonding.pair[self.odd_bonds, 0], self.lone)
+        return np.isin(np.arange(len(self.block)), self.bonding.owner[atoms])
 
     @cached_property
     def units(self) -> dict[int, str]:
@@ -141,16 +142,6 @@ class Judged:
         none = np.zeros(len(self.block.atomic_number), bool)
         return none if self.domain.flat_centres else self.bonding.flat_centres
 
-    def marked(self, conformers: Sequence[int] | NDArray[np.int64]) -> Mask:
-        """Return (M,) whether a conformer is among those numbered."""
-        found = np.zeros(len(self.block), bool)
-        found[conformers] = True
-        return found
-
-    def atoms(self, m: int) -> NDArray[np.int64]:
-        """Return the rows of the atoms of a conformer."""
-        return np.arange(self.block.offset[m], self.block.offset[m + 1])
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -167,9 +158,20 @@ class Rule:
     detail: Callable[[Judged, int], str]
 
 
+def _bounded(
+    name: str, found: Callable[[Judged], NDArray[np.int64]], bounds: Callable[[Domain], tuple[int, int]]
+) -> Rule:
+    """Return the rule that whole numbers (M,) lie within bounds."""
+    return Rule(
+        name,
+        lambda x: (found(x) < bounds(x.domain)[0]) | (found(x) > bounds(x.domain)[1]),
+        lambda x, m: f"{found(x)[m]}, training had {_range(bounds(x.domain))}",
+    )
+
+
 def _element_detail(x: Judged, m: int) -> str:
-    rows = x.atoms(m)
-    strange = np.unique(x.block.atomic_number[rows[x.strange[rows]]])
+    atoms = x.block.atoms_of(m)
+    strange = np.unique(x.block.atomic_number[atoms][x.strange[atoms]])
     known = " ".join(SYMBOLS[z] for z in x.domain.elements)
     return f"{', '.join(SYMBOLS[z] for z in strange)} is not among {known}"
 
@@ -180,7 +182,8 @@ def _range(bounds: tuple[int, int]) -> str:
 
 def _share_detail(x: Judged, m: int) -> str:
     z = int(x.excess[m].argmax())
-    count, largest = (x.block.atomic_number[x.atoms(m)] == z).sum(), _largest_shares(x.domain.shares)[z]
+    count = (x.block.atomic_number[x.block.atoms_of(m)] == z).sum()
+    largest = _largest_shares(x.domain.shares)[z]
     return f"{count} of {x.heavy[m]} heavy atoms are {SYMBOLS[z]}, training had up to {largest:.0%}"
 
 
@@ -195,7 +198,7 @@ def _length_detail(x: Judged, m: int) -> str:
         first, second = pair[mine[worst]].tolist()
     else:
         first = int(x.lone[x.bonding.owner[x.lone] == m][0])
-        others = x.atoms(m)[x.atoms(m) != first]
+        others = np.setdiff1d(np.flatnonzero(x.bonding.owner == m), first)
         apart = np.linalg.norm(position[others] - position[first], axis=1)
         second = int(others[(apart / (_RADIUS[z[first]] + _RADIUS[z[others]])).argmin()])
     low, high = (bound[z[first], z[second]] for bound in bounds)
@@ -205,32 +208,23 @@ def _length_detail(x: Judged, m: int) -> str:
 
 
 def _flat_detail(x: Judged, m: int) -> str:
-    rows = x.atoms(m)
-    return f"{x.block.name_of(rows[x.flat[rows]][0])} and its neighbours lie in a plane"
+    atoms = x.block.atoms_of(m)
+    centre = atoms.start + int(x.flat[atoms].argmax())
+    return f"{x.block.name_of(centre)} and its neighbours lie in a plane"
 
 
 COMPOSITION = (
     Rule("element", lambda x: x.block.count(x.strange) > 0, _element_detail),
-    Rule(
-        "charge",
-        lambda x: ~_between(x.block.charge, x.domain.charge),
-        lambda x, m: f"{x.block.charge[m]}, training had {_range(x.domain.charge)}",
-    ),
-    Rule(
-        "atoms",
-        lambda x: ~_between(x.block.n_atoms, x.domain.n_atoms),
-        lambda x, m: f"{x.block.n_atoms[m]}, training had {_range(x.domain.n_atoms)}",
-    ),
-    Rule(
-        "heavy atoms",
-        lambda x: ~_between(x.heavy, x.domain.n_heavy),
-        lambda x, m: f"{x.heavy[m]}, training had {_range(x.domain.n_heavy)}",
-    ),
+    _bounded("charge", lambda x: x.block.charge, lambda domain: domain.charge),
+    _bounded("atoms", lambda x: x.block.n_atoms, lambda domain: domain.n_atoms),
+    _bounded("heavy atoms", lambda x: x.heavy, lambda domain: domain.n_heavy),
     Rule("composition", lambda x: np.asarray(x.excess.any(axis=1)), _share_detail),
 )
 """What needs no coordinates and costs next to nothing."""
 
-UNITS = Rule("units", lambda x: x.marked(list(x.units)), lambda x, m: remedy(x.units[m]))
+UNITS = Rule(
+    "units", lambda x: np.isin(np.arange(len(x.block)), list(x.units)), lambda x, m: remedy(x.units[m])
+)
 """A better reason than any other; conformers that break it have odd bond lengths."""
 
 GEOMETRY = (
@@ -242,11 +236,7 @@ GEOMETRY = (
             f"{x.bonding.pieces[m]} that no bond connects, training had {_range((1, x.domain.fragments))}"
         ),
     ),
-    Rule(
-        "flat centre",
-        lambda x: x.block.count(x.flat) > 0,
-        _flat_detail,
-    ),
+    Rule("flat centre", lambda x: x.block.count(x.flat) > 0, _flat_detail),
     Rule(
         "radius",
         lambda x: x.radii > x.domain.radius + ROUNDING,
@@ -279,29 +269,21 @@ def rule_of(reason: str) -> str:
     return reason.partition(":")[0]
 
 
-def in_domain(domain: Domain, block: ConformerBlock, bonding: Bonding | None = None) -> Mask:
-    """Return (M,) whether elements, size, charge, bonds and extent are within those of the training data.
-
-    The bonds are given where they are known already.
-    """
-    return _none_broken((*COMPOSITION, *GEOMETRY), Judged(domain, block, bonding))
-
-
-def composition_in_domain(domain: Domain, block: ConformerBlock) -> Mask:
-    """Return (M,) whether elements, size and charge are within: the part of `in_domain` that costs next to nothing."""
-    return _none_broken(COMPOSITION, Judged(domain, block))
+def in_domain(
+    domain: Domain,
+    block: ConformerBlock,
+    bonding: Bonding | None = None,
+    rules: Sequence[Rule] = (*COMPOSITION, *GEOMETRY),
+) -> Mask:
+    """Return (M,) whether conformers break none of the rules; their bonds are given where they are known already."""
+    x = Judged(domain, block, bonding)
+    return ~np.any([rule.broken(x) for rule in rules], axis=0) if len(block) else np.zeros(0, bool)
 
 
 def accepted(config: ModelConfig, block: ConformerBlock) -> Mask:
     """Return (M,) whether a network takes the conformers at all: knows their elements and has room for their atoms."""
     strange = ~_is_one_of(config.elements)[block.atomic_number]
     return (block.count(strange) == 0) & (block.n_atoms <= config.max_atoms)
-
-
-def _none_broken(rules: Sequence[Rule], x: Judged) -> Mask:
-    if not len(x.block):
-        return np.zeros(0, bool)
-    return ~np.any([rule.broken(x) for rule in rules], axis=0)
 
 
 @lru_cache(maxsize=64)
@@ -316,7 +298,3 @@ def _largest_shares(larger: tuple[tuple[int, float], ...]) -> NDArray[np.float64
 def _is_one_of(elements: Sequence[int]) -> Mask:
     """Return (256,) whether an atomic number is among the elements."""
     return np.isin(np.arange(256), elements)
-
-
-def _between(values: NDArray[np.int64], bounds: tuple[int, int]) -> Mask:
-    return (values >= bounds[0]) & (values <= bounds[1])

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from molgiae.canonical.forms import FormColumns, batches_by_size
-from molgiae.config import BATCH_SIZE, Domain, ModelConfig
-from molgiae.data.blocks import Columns, Result, as_block
+from molgiae.config import BATCH_SIZE, ModelConfig
+from molgiae.data.blocks import Result, as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
@@ -74,25 +74,20 @@ class Embedder:
         return torch.get_num_threads() if self.device == "cpu" else 1
 
     def embed(self, conformers: ConformerBlock | Iterable[Conformer], *, reconstruct: bool = False) -> Result:
-        """Embedding, group action and canonical form of each conformer, and if asked its reconstruction.
+        """Return embedding, group action and canonical form of each conformer, and if asked its reconstruction.
 
-        Conformers with elements the model does not know or with too many atoms are refused by name.
+        Conformers with elements the model does not know or with too many atoms are rejected by name.
 
         Args:
             conformers: a block, or any iterable of conformers.
             reconstruct: whether to add the columns of the reconstruction and its RMSD.
         """
         block = reject_meaningless(as_block(conformers))
-        return self._run(self._accept(block), reconstruct=reconstruct)
-
-    def _accept(self, block: ConformerBlock) -> ConformerBlock:
-        """The conformers within the elements and slots of the model; the others are rejected."""
         config = self.model.config
-        refused = ~accepted(config, block)
-        if not refused.any():
-            return block
-        shipped = by_default(catalogue())
-        return block.reject({m: _limit(block[m], config, shipped) for m in np.flatnonzero(refused).tolist()})
+        beyond = np.flatnonzero(~accepted(config, block)).tolist()
+        shipped = by_default(catalogue()) if beyond else []
+        block = block.reject({m: _limit(block[m], config, shipped) for m in beyond})
+        return self._run(block, reconstruct=reconstruct)
 
     @torch.no_grad()
     def _run(self, block: ConformerBlock, *, reconstruct: bool) -> Result:
@@ -122,17 +117,13 @@ class Embedder:
                 columns["reconstructed_atomic_number"][rows] = as_numpy(predicted.z)[mask]
                 square = (predicted.pos - x.pos).square().sum(dim=(1, 2)) / x.mask.sum(dim=1)
                 columns["rmsd"][chosen] = as_numpy(square.sqrt())
-        return Result(block, columns | domain_columns(self.checkpoint.domain, block))
-
-
-def domain_columns(domain: Domain, block: ConformerBlock) -> Columns:
-    """Return the columns that say whether conformers are within a domain, and if not, why."""
-    reasons = domain_reasons(domain, block)
-    return {"in_domain": (reasons == "").astype(np.uint8), "domain_reason": reasons}
+        reasons = domain_reasons(self.checkpoint.domain, block)
+        columns |= {"in_domain": (reasons == "").astype(np.uint8), "domain_reason": reasons}
+        return Result(block, columns)
 
 
 def choose_device(name: str) -> str:
-    """The device to use.
+    """Return the device to use.
 
     Raises:
         ConfigError: if it is unknown or not there.

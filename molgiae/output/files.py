@@ -1,60 +1,89 @@
-"""Results to HDF5, and to SDF and XYZ."""
+"""Results to HDF5, SDF, XYZ, CSV and TSV; rejected records to the HDF5 file or to a table beside the others."""
 
 from __future__ import annotations
 
-from collections import Counter
+import gzip
+import io
+import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from molgiae.data.conformer import Rejected
+from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.hdf5.writer import Hdf5Writer
+from molgiae.data.partial import PartialFile
 from molgiae.data.writers import StructureWriter, open_writer
-from molgiae.output.sink import Sink, SinkWithTable
 
 if TYPE_CHECKING:
     from molgiae.data.blocks import Result
     from molgiae.data.hdf5.schema import Column
     from molgiae.model.auto import Watch
+    from molgiae.model.embedder import Embedder
+
+Row = Callable[["Result", int], dict[str, object]]
+"""From a result and the number of a conformer in it to the cells of its row, the same columns for every row."""
+
+REJECTED_FIELDS = ("source", "record", "title", "line", "reason")
 
 MAX_SHOWN = 5
 """Names in a note."""
 
 
-class Named(Protocol):
-    """The name of a model and the digest of its weights."""
+@dataclass(frozen=True)
+class ModelInUse:
+    """What a command and its output say of the model, whatever that computes.
 
-    @property
-    def name(self) -> str:
-        """Return the name by which it was asked for."""
+    Attributes:
+        name: by which it was asked for.
+        sha256: digest of its file.
+        dimension: size of the embedding.
+        shape_dimension: size of its shape part.
+        workers: blocks worth computing at a time.
+        watch: over its choice, where it was chosen automatically.
+    """
 
-    @property
-    def sha256(self) -> str:
-        """Return the digest of its file."""
+    name: str
+    sha256: str
+    dimension: int = 0
+    shape_dimension: int = 0
+    workers: int = 1
+    watch: Watch | None = None
+
+    @classmethod
+    def of(cls, embedder: Embedder) -> Self:
+        """Describe a model of embeddings."""
+        origin, sizes = embedder.checkpoint, (embedder.dimension, embedder.shape_dimension)
+        return cls(origin.name, origin.sha256, *sizes, embedder.workers, embedder.watch)
 
 
-class ModelInUse(Protocol):
-    """What a command has to know of its model, whatever that computes."""
+class Sink(ABC):
+    """An output of results; as a context manager it gives the file its name on a clean exit only.
 
-    @property
-    def checkpoint(self) -> Named:
-        """Return where it comes from."""
+    Attributes:
+        path: the file.
+        rejected_in: where rejected records are listed.
+    """
 
-    @property
-    def watch(self) -> Watch | None:
-        """Return the watch over its choice, where it was chosen automatically."""
+    path: Path
+    rejected_in: str
 
-    @property
-    def dimension(self) -> int:
-        """Return the size of the embedding."""
+    def __enter__(self) -> Self:
+        return self
 
-    @property
-    def shape_dimension(self) -> int:
-        """Return the size of its shape part."""
+    @abstractmethod
+    def __exit__(self, *exception: Any) -> None: ...
 
-    @property
-    def workers(self) -> int:
-        """Return how many blocks are worth computing at a time."""
+    @abstractmethod
+    def write(self, result: Result) -> None:
+        """Append the conformers of a result, and its rejected records."""
+
+    def notes(self) -> list[str]:
+        """Return what the user should know of the output, a line each."""
+        return []
 
 
 class Hdf5Sink(Sink):
@@ -63,7 +92,7 @@ class Hdf5Sink(Sink):
     Args:
         path: name of the file.
         columns: columns of the schema that results bring.
-        embedder: the model, for provenance; None where none takes part.
+        model: for provenance; None where none takes part.
         command: the command line, for provenance.
         overwrite: replace an existing file.
         predictions: columns of predicted properties or of a projection, which results bring, too.
@@ -73,25 +102,21 @@ class Hdf5Sink(Sink):
         self,
         path: Path,
         columns: tuple[str, ...],
-        embedder: ModelInUse | None,
+        model: ModelInUse | None,
         *,
         command: str,
         overwrite: bool,
         predictions: Sequence[Column] = (),
     ) -> None:
-        self.path = path
-        embeds = embedder is not None and "embedding" in columns
+        self.path, self.rejected_in = path, f"{path}: group rejected"
+        about: dict[str, Any] = {"command": command}
+        if model is not None:
+            choice = model.watch.choice.reason if model.watch else ""
+            about |= {"model": model.name, "model_sha256": model.sha256, "model_choice": choice}
+            if "embedding" in columns:
+                about |= {"dimension": model.dimension, "shape_dimension": model.shape_dimension}
         self._writer = Hdf5Writer(
-            path,
-            dimension=embedder.dimension if embedder and embeds else 0,
-            shape_dimension=embedder.shape_dimension if embedder and embeds else 0,
-            columns=columns,
-            predictions=predictions,
-            model=embedder.checkpoint.name if embedder else "",
-            model_sha256=embedder.checkpoint.sha256 if embedder else "",
-            model_choice=embedder.watch.choice.reason if embedder and embedder.watch else "",
-            command=command,
-            overwrite=overwrite,
+            path, columns=columns, predictions=predictions, overwrite=overwrite, **about
         )
 
     def __enter__(self) -> Self:
@@ -105,9 +130,41 @@ class Hdf5Sink(Sink):
         """Append the conformers of a result, and its rejected records."""
         self._writer.append(result.block, result.columns)
 
-    def rejected_in(self) -> str:
-        """Return the group of the file."""
-        return f"{self.path}: group rejected"
+
+def rejected_table(output: Path) -> Path:
+    """Return the table of rejected records that belongs to an output."""
+    return output.with_name(f"{output.name}.rejected.csv")
+
+
+def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
+    """Write rejected records to a CSV table, in place of an earlier one; where there are none, remove that."""
+    if not rejected:
+        path.unlink(missing_ok=True)
+        return
+    partial = PartialFile(path, overwrite=True)
+    with partial.writing() as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = CsvWriter(file)
+        writer.row(REJECTED_FIELDS)
+        writer.rows([getattr(record, name) for name in REJECTED_FIELDS] for record in rejected)
+
+
+class SinkWithTable(Sink):
+    """An output that lists rejected records in a table beside it.
+
+    Args:
+        path: the file.
+        overwrite: replace existing files.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
+        self.path, self._table = path, rejected_table(path)
+        self.rejected_in = str(self._table)
+        PartialFile(self._table, overwrite=overwrite)  # finds out before the work whether it can be written
+        self.rejected: list[Rejected] = []
+
+    def write_rejected(self) -> None:
+        """Write the table, if any record was rejected."""
+        write_rejected(self._table, self.rejected)
 
 
 class StructureSink(SinkWithTable):
@@ -122,31 +179,82 @@ class StructureSink(SinkWithTable):
     def __init__(
         self, path: Path, record: Callable[[StructureWriter, Result, int], None], *, overwrite: bool
     ) -> None:
-        self._writer: AbstractContextManager[StructureWriter] = open_writer(path, overwrite=overwrite)
+        self._writer = open_writer(path, overwrite=overwrite)
         super().__init__(path, overwrite=overwrite)
         self._record = record
 
     def __enter__(self) -> Self:
-        self._open = self._writer.__enter__()
-        self._dropped: Counter[str] = self._open.dropped
+        self._writer.__enter__()
         return self
 
     def __exit__(self, *exception: Any) -> None:
         if exception[0] is None:
-            self.table.write(self.rejected)
+            self.write_rejected()
         self._writer.__exit__(*exception)
 
     def write(self, result: Result) -> None:
         """Append the conformers of a result, and its rejected records."""
         for m in range(len(result)):
-            self._record(self._open, result, m)
+            self._record(self._writer, result, m)
         self.rejected += result.block.rejected
 
     def notes(self) -> list[str]:
         """Name the data that could not follow the atoms."""
-        if not self._dropped:
+        dropped = self._writer.dropped
+        if not dropped:
             return []
-        shown = ", ".join(f"{name} ({count})" for name, count in self._dropped.most_common(MAX_SHOWN))
-        more = len(self._dropped) - MAX_SHOWN
-        rest = f" and {more} more" if more > 0 else ""
+        shown = ", ".join(f"{name} ({count})" for name, count in dropped.most_common(MAX_SHOWN))
+        rest = f" and {len(dropped) - MAX_SHOWN} more" if len(dropped) > MAX_SHOWN else ""
         return [f"left out, for it is not known how to turn or reorder them with the atoms: {shown}{rest}"]
+
+
+def is_table(path: str | os.PathLike[str]) -> bool:
+    """Return whether the name says CSV or TSV."""
+    return os.fspath(path).lower().removesuffix(".gz").endswith((".csv", ".tsv"))
+
+
+class TableSink(SinkWithTable):
+    """Results to a CSV or TSV file, a row for each conformer.
+
+    Args:
+        path: name that ends in ``.csv`` or ``.tsv``, also with ``.gz``.
+        columns: names of the columns.
+        row: makes the cells of one conformer.
+        overwrite: replace an existing file.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...], row: Row, *, overwrite: bool) -> None:
+        self._partial = PartialFile(path, overwrite=overwrite)
+        super().__init__(path, overwrite=overwrite)
+        self._columns, self._row = columns, row
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        name = self.path.name.lower()
+        with self._partial.reporting():
+            disk: Any = self._closing.enter_context(open(self._partial.temporary, "wb"))
+            if name.endswith(".gz"):
+                disk = gzip.GzipFile("", "wb", 6, disk, mtime=0)
+            text = io.TextIOWrapper(disk, encoding="utf-8", errors="replace", newline="")
+            tabs = name.removesuffix(".gz").endswith(".tsv")
+            self._writer = CsvWriter(self._closing.enter_context(text), "\t" if tabs else ",")
+            self._writer.row(self._columns)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        try:
+            with self._partial.reporting():
+                self._closing.close()
+            if exception[0] is None:
+                self.write_rejected()
+                self._partial.publish()
+        finally:
+            self._partial.discard()
+
+    def write(self, result: Result) -> None:
+        """Append the conformers of a result, and its rejected records."""
+        with self._partial.reporting():
+            for m in range(len(result)):
+                cells = self._row(result, m)
+                self._writer.row(cells.get(name, "") for name in self._columns)
+        self.rejected += result.block.rejected

@@ -22,11 +22,10 @@ import numpy as np
 from molgiae import __version__
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.partial import PartialFile
-from molgiae.output.sink import SinkWithTable
+from molgiae.output.files import ModelInUse, SinkWithTable
 
 if TYPE_CHECKING:
     from molgiae.data.blocks import Result
-    from molgiae.model.embedder import Embedder
 
 SUFFIX = ".npz"
 ROWS_ENDING = ".rows.csv"
@@ -48,23 +47,23 @@ class NpzSink(SinkWithTable):
 
     Args:
         path: name that ends in ``.npz``.
-        embedder: gives dimension and provenance.
+        model: gives dimension and provenance.
         command: the command line, for provenance.
         drop_rejected: leave rejected records out of matrix and table; otherwise the first one is an error.
         overwrite: replace existing files.
     """
 
     def __init__(
-        self, path: Path, embedder: Embedder, *, command: str, drop_rejected: bool, overwrite: bool
+        self, path: Path, model: ModelInUse, *, command: str, drop_rejected: bool, overwrite: bool
     ) -> None:
         self.rows_table = path.with_name(path.name + ROWS_ENDING)
         self._partial = PartialFile(path, overwrite=overwrite)
         self._partial_rows = PartialFile(self.rows_table, overwrite=overwrite)
         super().__init__(path, overwrite=overwrite)
-        self._dimension, self._drop = embedder.dimension, drop_rejected
+        self._dimension, self._drop = model.dimension, drop_rejected
         self._about = {
-            "model": embedder.checkpoint.name,
-            "model_sha256": embedder.checkpoint.sha256,
+            "model": model.name,
+            "model_sha256": model.sha256,
             "command": command,
             "molgiae_version": __version__,
         }
@@ -123,7 +122,7 @@ class NpzSink(SinkWithTable):
             self._write_rows()
         with self._partial.reporting():
             self._write_matrix()
-        self.table.write(self.rejected)
+        self.write_rejected()
         self._partial_rows.publish()
         self._partial.publish()
 

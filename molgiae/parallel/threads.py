@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from molgiae.errors import MolgiaeError
 
@@ -37,31 +37,21 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) ->
     if workers <= 1:
         yield from map(function, items)
         return
-    torch = sys.modules.get("torch")
-    if torch is None:  # then no function can use it
-        with ThreadPoolExecutor(workers, "molgiae") as pool:
-            yield from in_flight(pool, function, items, workers + 1)
-        return
-    before = torch.get_num_threads()
+    torch = sys.modules.get("torch")  # where it is not loaded, no function can use it
+    before = torch.get_num_threads() if torch else 0
+    single: dict[str, Any] = {"initializer": torch.set_num_threads, "initargs": (1,)} if torch else {}
     try:
-        with ThreadPoolExecutor(workers, "molgiae", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(workers, "molgiae", **single) as pool:
             yield from in_flight(pool, function, items, workers + 1)
     finally:
-        torch.set_num_threads(before)  # the initializer also changes what all threads share
+        if torch:
+            torch.set_num_threads(before)  # the initializer also changes what all threads share
 
 
 def in_flight(
     pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
 ) -> Generator[R, None, None]:
-    """Yield results in the order of the items, of which at most so many are ahead of the results.
-
-    Args:
-        pool: where the function is called.
-        function: of one item.
-        items: taken in the thread of the caller; if taking one raises a `MolgiaeError`, the results of those before
-            it come first.
-        ahead: items that wait or are worked on.
-    """
+    """Yield what `ordered_map` does, from a pool of threads, with at most so many items ahead of the results."""
     waiting: deque[Future[R]] = deque()
     failure: MolgiaeError | None = None
     source = iter(items)

@@ -19,7 +19,7 @@ from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.hdf5.schema import property_name
 from molgiae.data.tables import Field, check_table, write_table
 from molgiae.errors import ConfigError, ConformerError
-from molgiae.output.sink import SinkWithTable
+from molgiae.output.files import SinkWithTable
 from molgiae.properties.columns import energy_of
 from molgiae.properties.targets import KNOWN, Target
 from molgiae.properties.units import canonical_unit, conversion, split_heading
@@ -187,7 +187,7 @@ class MoleculeSink(SinkWithTable):
         if exception[0] is not None:
             return
         write_table(self.path, self._fields(), self._rows(), self._about, overwrite=self._overwrite)
-        self.table.write(self.rejected)
+        self.write_rejected()
 
     def write(self, result: Result) -> None:
         """Append the conformers of a block."""

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from molgiae.matching import automorphisms as automorphisms_module
 from molgiae.matching import branch_and_bound as search_module
 from molgiae.matching.automorphisms import Symmetry, symmetry_of
-from molgiae.matching.branch_and_bound import BranchAndBound, Pairs, Search, largest_turn
+from molgiae.matching.branch_and_bound import BranchAndBound, Pairs, Search, View, largest_turn
 from molgiae.matching.chain import _bounds as chain_bounds
 from molgiae.matching.chain import promising
 from molgiae.matching.graphs import Graphs, graphs_of, isomorphism, products, transversals
@@ -222,8 +222,8 @@ def test_no_permutation_is_excluded_that_is_best_within_the_turn(name, geometry)
         n_bunches, table = len(symmetry.bunches), symmetry.tables[0]
         alive, is_open = np.ones((1, pairs.options.shape[3]), bool), np.ones((1, n_bunches), bool)
         rotation = Rotation.random(random_state=7)
-        view = BranchAndBound(pairs).view(
-            np.zeros(1, int), alive, is_open, rotation.as_matrix().reshape(9, 1)
+        view = View(
+            BranchAndBound(pairs), np.zeros(1, int), alive, is_open, rotation.as_matrix().reshape(9, 1)
         )
         before = view.bound.copy()
         view.contract(np.array([excess]), np.array([angle]))

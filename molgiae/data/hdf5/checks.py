@@ -109,10 +109,8 @@ class Stored:
             return np.asarray(stored, dtype=object)
         with np.errstate(over="ignore"):
             found = np.asarray(stored).astype(str if text else self.column.dtype, copy=False)
-        whole = (
-            found.dtype.kind in "iu"
-        )  # whole numbers that do not fit are another number in the narrower type
-        right, expected = self.column.allowed(stored if whole else found)
+        # whole numbers that do not fit are another number in the narrower type
+        right, expected = self.column.allowed(stored if found.dtype.kind in "iu" else found)
         self._check(stored, right, expected, start)
         if self.column.numbers_atoms and boundaries is not None:
             self._check_atoms(found, start, *boundaries)
@@ -271,15 +269,14 @@ def _check_dataset(stored: Stored) -> None:
     if len(shape) != 1 + len(column.shape) or list(shape[1:]) != wanted or 0 in wanted:
         expected = ", ".join(map(str, ("rows", *column.shape)))
         raise DamagedError(name, f"has shape {dataset.shape}", f"({expected})")
-    if not _may_stand_for(dataset.dtype, column):
-        raise DamagedError(name, f"is of type {dataset.dtype}", column.type_name)
+    kind, found = column.stored_dtype().kind, dataset.dtype
+    if kind in "SO":
+        fits = h5py.check_string_dtype(found) is not None
+    else:
+        fits = found.kind in KINDS[kind] and found.itemsize <= 8
+    if not fits:
+        raise DamagedError(name, f"is of type {found}", column.type_name)
     _check_storage(name, dataset)
-
-
-def _may_stand_for(found: np.dtype[Any], column: Column) -> bool:
-    if column.stored_dtype().kind in "SO":
-        return h5py.check_string_dtype(found) is not None
-    return found.kind in KINDS[np.dtype(column.dtype).kind] and found.itemsize <= 8
 
 
 def _check_storage(name: str, dataset: h5py.Dataset) -> None:

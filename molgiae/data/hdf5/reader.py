@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import h5py
@@ -71,9 +70,7 @@ class EmbeddingFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def __len__(self) -> int:
@@ -115,10 +112,8 @@ class EmbeddingFile:
         known = {name: self.column(name, start, stop) for name in INPUT_COLUMNS if name in self.columns}
         offset = known.pop("atom_offset")
         for name, values in known.items():
-            if values.dtype == object:
-                known[name] = values.tolist()
-            elif name not in PER_ATOM:
-                known[name] = values.astype(np.int64)
+            if name not in PER_ATOM:
+                known[name] = values.tolist() if values.dtype == object else values.astype(np.int64)
         if "bond_offset" in known:
             known["bond_offset"] -= known["bond_offset"][:1]
         return ConformerBlock.from_arrays(
@@ -235,18 +230,7 @@ class EmbeddingFile:
 
 
 def read_hdf5_blocks(path: str | os.PathLike[str], block_size: int = BLOCK_ROWS) -> Iterator[ConformerBlock]:
-    """Yield the conformers of a molgiae HDF5 file, in the order and pose they were first read in.
-
-    Args:
-        path: a file of schema version 1.
-        block_size: conformers in a block; the last one may be smaller.
-
-    Yields:
-        Blocks whose `source` and `record` are those of the original file.
-
-    Raises:
-        MolgiaeError: as `EmbeddingFile`.
-    """
+    """Yield the conformers of an `EmbeddingFile` as they were first read, at most `block_size` at a time."""
     with EmbeddingFile(path) as file:
         yield from file.blocks(block_size)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, Self
 
 import h5py
@@ -63,10 +62,6 @@ class Hdf5Writer:
         overwrite: replace an existing file when the new one is complete.
         **about: provenance by name, of `ATTRIBUTES`: model, model_sha256, model_choice, command.
 
-    Attributes:
-        rows: conformers appended.
-        rejected: rejected records appended.
-
     Raises:
         MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
         ConfigError: if a column is not in the schema.
@@ -90,11 +85,11 @@ class Hdf5Writer:
             raise ConfigError(f"dimension of the embedding is {dimension}, expected at least 1")
         self._schema = {**SCHEMA, **{column.name: column for column in predictions}}
         self.columns = (*columns, *(column.name for column in predictions))
-        self.rows = self.rejected = self._atoms = self._bonds = self._pending_rows = self._pending_atoms = 0
+        self._atoms = self._bonds = self._pending_rows = self._pending_atoms = 0
         self._pending: list[tuple[ConformerBlock, dict[str, NDArray[Any]]]] = []
         self._dimension, self._shape_dimension = dimension, shape_dimension
-        known = {name: text for name, text in about.items() if text}
-        self._about = {"model": "none", "model_sha256": "none", "command": "none"} | known
+        self._about = dict.fromkeys(("model", "model_sha256", "command"), "none")
+        self._about |= {name: text for name, text in about.items() if text}
         self._partial = PartialFile(path, overwrite=overwrite)
 
     def __enter__(self) -> Self:
@@ -108,11 +103,9 @@ class Hdf5Writer:
             self._closing = closing.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: Any) -> None:
         with self._closing:
-            if kind is None:
+            if exception[0] is None:
                 self.flush()
                 with self._partial.reporting():
                     self._file.close()
@@ -143,8 +136,6 @@ class Hdf5Writer:
         schema = ((name, self._schema[name]) for name in self.columns)
         arrays = {name: _checked(column, given[name], column.size(*size)) for name, column in schema}
         self._pending.append((block, arrays))
-        self.rows += len(block)
-        self.rejected += len(block.rejected)
         self._pending_rows += max(len(block), len(block.rejected))
         self._pending_atoms += len(block.atomic_number)
         if self._pending_rows >= FLUSH_ROWS or self._pending_atoms >= FLUSH_ATOMS:
@@ -163,8 +154,9 @@ class Hdf5Writer:
         with self._partial.reporting():
             for name, array in arrays.items():
                 _extend(self._file[name], array)
-            self._properties.write(block.properties)
-            self._atom_data.write(block)
+            cells = _property_cells(self._properties, block.properties)
+            self._properties.write(cells, len(block))
+            self._atom_data.write(_atom_cells(self._atom_data, block), len(block.atomic_number))
             self._disk.check()
         self._pending, self._pending_rows, self._pending_atoms = [], 0, 0
         self._atoms += len(block.atomic_number)
@@ -180,28 +172,25 @@ class Hdf5Writer:
             values[name] = [getattr(record, name.removeprefix("rejected/")) for record in block.rejected]
         for name in (*INPUT_COLUMNS, *REJECTED_COLUMNS):
             found = values[name] if name in values else getattr(block, name)
-            values[name] = _strings(found) if SCHEMA[name].dtype == STRING else np.asarray(found)
+            is_text = SCHEMA[name].dtype == STRING
+            values[name] = np.array([_clean(one) for one in found], object) if is_text else np.asarray(found)
         return values
 
     def _create(self) -> None:
-        attributes = self._file.attrs
-        attributes["schema_version"] = SCHEMA_VERSION
-        attributes["molgiae_version"] = __version__
-        for name, value in self._about.items():
-            attributes[name] = _clean(value)
-        attributes["created"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        attributes["convention"] = CONVENTION
+        created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._file.attrs.update(schema_version=SCHEMA_VERSION, molgiae_version=__version__)
+        self._file.attrs.update({name: _clean(value) for name, value in self._about.items()})
+        self._file.attrs.update(created=created, convention=CONVENTION)
         if self._shape_dimension:
-            attributes["shape_dimension"] = self._shape_dimension
-        wanted = {*self.columns, *INPUT_COLUMNS, *REJECTED_COLUMNS}
+            self._file.attrs["shape_dimension"] = self._shape_dimension
         for name, column in self._schema.items():
-            if name in wanted:
+            if name in (*self.columns, *INPUT_COLUMNS, *REJECTED_COLUMNS):
                 _create_dataset(self._file, name, column, column.trailing(self._dimension))
         for name in ("atom_offset", "bond_offset"):
             _extend(self._file[name], np.zeros(1, np.int64))
         self._file.create_group("properties")
-        self._properties = _Properties(self._file, "properties")
-        self._atom_data = _AtomData(self._file, "atom_data")
+        self._properties = _OpenGroup(self._file, "properties")
+        self._atom_data = _OpenGroup(self._file, "atom_data")
 
 
 class _OpenGroup:
@@ -216,79 +205,67 @@ class _OpenGroup:
 
     def __init__(self, file: h5py.File, group: str) -> None:
         self._file, self._group = file, group
-        self._datasets: dict[str, h5py.Dataset] = {}
+        self.datasets: dict[str, h5py.Dataset] = {}
         self._rows = 0
 
-    def _has_room_for(self, name: str) -> bool:
-        return len(self._datasets) < MAX_PROPERTIES and len(name) <= MAX_KEY_LENGTH
+    def has_room_for(self, name: str) -> bool:
+        """Return whether there is a dataset of this name, or may be one."""
+        if name in self.datasets:
+            return True
+        own = len(self.datasets) - (OTHER_PROPERTIES in self.datasets)
+        return own < MAX_PROPERTIES and len(name) <= MAX_KEY_LENGTH
 
-    def _make(self, name: str, column: Column, trailing: tuple[int, ...], **attributes: str) -> None:
-        dataset = _create_dataset(self._file, f"{self._group}/{name}", column, trailing)
-        dataset.attrs.update(attributes)
-        for start in range(0, self._rows, FLUSH_ATOMS):
-            _extend(dataset, _missing(dataset, min(FLUSH_ATOMS, self._rows - start)))
-        self._datasets[name] = dataset
+    def require(self, name: str, column: Column, trailing: tuple[int, ...], **attributes: str) -> None:
+        """Make a dataset unless there is one of this name."""
+        if name not in self.datasets:
+            dataset = _create_dataset(self._file, f"{self._group}/{name}", column, trailing)
+            dataset.attrs.update(attributes)
+            for start in range(0, self._rows, FLUSH_ATOMS):
+                _extend(dataset, _missing(dataset, min(FLUSH_ATOMS, self._rows - start)))
+            self.datasets[name] = dataset
 
-    def _extend(self, values: Mapping[str, NDArray[Any]], rows: int) -> None:
-        """Add rows to every dataset, those of `values` where it has some."""
-        for name, dataset in self._datasets.items():
+    def write(self, cells: Iterable[tuple[str, int | slice, Any]], rows: int) -> None:
+        """Add rows to every dataset: values of cells by dataset and place among these rows, the others missing."""
+        values: dict[str, NDArray[Any]] = {}
+        for name, place, value in cells:
+            if name not in values:
+                values[name] = _missing(self.datasets[name], rows)
+            values[name][place] = value
+        for name, dataset in self.datasets.items():
             _extend(dataset, values[name] if name in values else _missing(dataset, rows))
         self._rows += rows
 
 
-class _Properties(_OpenGroup):
-    """One dataset of strings for each property key."""
-
-    def write(self, mappings: Sequence[Mapping[str, str]]) -> None:
-        """Add one row for each mapping."""
-        values: dict[str, NDArray[np.object_]] = {}
-        for row, mapping in enumerate(mappings):
-            other: dict[str, str] = {}
-            for key, value in mapping.items():
-                name = property_name(key)
-                if name not in self._datasets:
-                    if not self._has_room_for(name):
-                        other[key] = str(value)
-                        continue
-                    self._make(name, PROPERTY, (), key=_clean(key))
-                if name not in values:
-                    values[name] = _empty_strings(len(mappings))
-                values[name][row] = _clean(str(value))
-            if other:
-                values.setdefault(OTHER_PROPERTIES, _empty_strings(len(mappings)))[row] = json.dumps(other)
-        if OTHER_PROPERTIES in values and OTHER_PROPERTIES not in self._datasets:
-            self._make(OTHER_PROPERTIES, PROPERTY, (), key="")
-        self._extend(values, len(mappings))
+def _property_cells(
+    group: _OpenGroup, mappings: Sequence[Mapping[str, str]]
+) -> Iterator[tuple[str, int, str]]:
+    """Yield the cells of properties, a dataset for each key."""
+    for row, mapping in enumerate(mappings):
+        other: dict[str, str] = {}
+        for key, value in mapping.items():
+            name = property_name(key)
+            if group.has_room_for(name):
+                group.require(name, PROPERTY, (), key=_clean(key))
+                yield name, row, _clean(str(value))
+            else:
+                other[key] = str(value)
+        if other:
+            group.require(OTHER_PROPERTIES, PROPERTY, (), key="")
+            yield OTHER_PROPERTIES, row, json.dumps(other)
 
 
-class _AtomData(_OpenGroup):
-    """One dataset for each further column of the atoms."""
-
-    def write(self, block: ConformerBlock) -> None:
-        """Add the rows of conformers."""
-        size, values = len(block.atomic_number), dict[str, NDArray[Any]]()
-        for m, data in enumerate(block.atom_data):
-            for key, column in data.items():
-                name = self._name(key, column)
-                if name is not None:
-                    if name not in values:
-                        values[name] = _missing(self._datasets[name], size)
-                    values[name][block.atoms_of(m)] = column
-        self._extend(values, size)
-
-    def _name(self, key: str, column: NDArray[Any]) -> str | None:
-        """Return the name of the dataset of a column; None if there are too many."""
-        kind, trailing = KINDS[column.dtype.kind], column.shape[1:]
-        name = property_name(key)
-        found = self._datasets.get(name)
-        if found is not None and (found.attrs["kind"], found.shape[1:]) != (kind, trailing):
-            name = f"{name}%{kind}{'x'.join(map(str, trailing))}"  # as no escaped name ends
-        if name not in self._datasets:
-            if not self._has_room_for(name):
-                return None
-            dtype = STRING if kind == "S" else ATOM_DATA.dtype
-            self._make(name, replace(ATOM_DATA, dtype=dtype), trailing, key=_clean(key), kind=kind)
-        return name
+def _atom_cells(group: _OpenGroup, block: ConformerBlock) -> Iterator[tuple[str, slice, NDArray[Any]]]:
+    """Yield the cells of further columns of the atoms, a dataset for each key, kind and width."""
+    for m, data in enumerate(block.atom_data):
+        for key, values in data.items():
+            kind, trailing, name = KINDS[values.dtype.kind], values.shape[1:], property_name(key)
+            found = group.datasets.get(name)
+            if found is not None and (found.attrs["kind"], found.shape[1:]) != (kind, trailing):
+                name = f"{name}%{kind}{'x'.join(map(str, trailing))}"  # as no escaped name ends
+            if group.has_room_for(name):
+                column = replace(ATOM_DATA, dtype=STRING if kind == "S" else ATOM_DATA.dtype)
+                group.require(name, column, trailing, key=_clean(key), kind=kind)
+                yield name, block.atoms_of(m), values
 
 
 def _create_dataset(group: h5py.Group, name: str, column: Column, trailing: tuple[int, ...]) -> h5py.Dataset:
@@ -331,16 +308,6 @@ def _checked(column: Column, values: ArrayLike, shape: tuple[int, ...]) -> NDArr
             found = set(array.tolist())
             raise ConfigError(f"column {column.name} has values {found}, expected {expected}")
     return array.astype(column.stored_dtype())
-
-
-def _strings(values: Sequence[str]) -> NDArray[np.object_]:
-    array = _empty_strings(len(values))
-    array[:] = [_clean(value) for value in values]
-    return array
-
-
-def _empty_strings(count: int) -> NDArray[np.object_]:
-    return np.full(count, "", dtype=object)
 
 
 def _clean(text: str) -> str:
