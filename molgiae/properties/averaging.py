@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,13 +89,13 @@ class Energies:
 
     def _read(self, conformer: Conformer) -> float:
         """Return the energy that a record says, eV."""
-        energy = energy_of(conformer, self.name)
-        if energy.unit and self.unit and energy.unit != self.unit:
-            raise ConformerError(f"units disagree: its {self.name} is in {energy.unit}, not in {self.unit}")
-        unit = energy.unit or self.unit or energy.default_unit or DEFAULT_ENERGY_UNIT
+        value, own, default = energy_of(conformer, self.name)
+        if own and self.unit and own != self.unit:
+            raise ConformerError(f"units disagree: its {self.name} is in {own}, not in {self.unit}")
+        unit = own or self.unit or default or DEFAULT_ENERGY_UNIT
         factor = conversion(unit, "eV")
         self.taken.add(unit)
-        return energy.value * factor
+        return value * factor
 
     def of(self, block: ConformerBlock, value: Floats) -> Floats:
         """Return (M,) energies, eV, of conformers without a fault; value (M, T) is what the model predicts of them."""
@@ -108,15 +108,13 @@ class Energies:
         return " in ".join(filter(None, [self.name, ", ".join(sorted(self.taken))]))
 
 
-@dataclass(frozen=True, eq=False)
-class Averages:
+class Averages(NamedTuple):
     """Averages over the conformers of K molecules.
 
     Attributes:
         conformers: (K,) how many.
         value: (K, T) mean.
-        std: (K, T) mean of the uncertainties: errors of conformers of one molecule are much the same, and do not
-            cancel.
+        std: (K, T) mean of the uncertainties: errors of conformers of one molecule are alike and do not cancel.
         spread: (K, T) standard deviation over the conformers.
         largest_weight: (K,) share of the conformer that counts most.
     """
@@ -150,8 +148,7 @@ def average_over(
         return np.stack(columns, axis=1) if columns else np.empty((len(count), 0))
 
     center = mean(value)
-    spread = np.sqrt(mean(np.square(value - center[molecule])))
-    return Averages(count, center, mean(std), spread, largest)
+    return Averages(count, center, mean(std), np.sqrt(mean((value - center[molecule]) ** 2)), largest)
 
 
 class MoleculeSink(SinkWithTable):
@@ -203,7 +200,7 @@ class MoleculeSink(SinkWithTable):
         found = [f"averaged over the conformers of {len(self._number)} molecules, {how}"]
         if self._energies is not None and self._energies.target is not None and self._number:
             target = self._targets[self._energies.target]
-            std = float(np.median(self._column(f"{_dataset(target)}_std"))) * conversion(target.unit, "eV")
+            std = float(np.median(self._predicted(target, "_std"))) * conversion(target.unit, "eV")
             kt = BOLTZMANN * self._temperature
             if std > kt:
                 found.append(
@@ -215,6 +212,9 @@ class MoleculeSink(SinkWithTable):
     def _column(self, name: str) -> NDArray[Any]:
         return np.concatenate([part[name] for part in self._parts])
 
+    def _predicted(self, target: Target, ending: str = "") -> Floats:
+        return self._column(f"predictions/{property_name(target.symbol)}{ending}")
+
     def _fields(self) -> list[Field]:
         in_hdf5 = self.path.suffix.lower() in (".h5", ".hdf5")
         fields = [
@@ -224,28 +224,24 @@ class MoleculeSink(SinkWithTable):
         for target in self._targets:
             unit = "" if target.unit == "1" or in_hdf5 else f" [{target.unit}]"
             symbol = property_name(target.symbol) if in_hdf5 else target.symbol
-            meanings = {
-                "": f"{target.description}, predicted, averaged over the conformers",
-                "_std": "its uncertainty, averaged over the conformers",
-                "_spread": "standard deviation over the conformers",
-            }
-            fields += [
-                Field(f"{symbol}{end}{unit}", float, target.unit, text) for end, text in meanings.items()
-            ]
+            for ending, meaning in (
+                ("", f"{target.description}, predicted, averaged over the conformers"),
+                ("_std", "its uncertainty, averaged over the conformers"),
+                ("_spread", "standard deviation over the conformers"),
+            ):
+                fields.append(Field(f"{symbol}{ending}{unit}", float, target.unit, meaning))
         if self._energies is not None:
             fields.append(Field("largest_weight", float, "1", "share of the conformer that counts most"))
-        return [
-            *fields,
-            Field("in_domain", bool, "1", "1: all conformers are within what was trained on"),
-            Field("domain_reason", str, "text", "why the first one that is not within is not"),
-        ]
+        fields.append(Field("in_domain", bool, "1", "1: all conformers are within what was trained on"))
+        fields.append(Field("domain_reason", str, "text", "why the first one that is not within is not"))
+        return fields
 
     def _rows(self) -> list[list[Any]]:
         if not self._number:
             return []
         molecule = self._column("molecule")
         value, std = (
-            np.stack([self._column(_dataset(target) + ending) for target in self._targets], axis=1)
+            np.stack([self._predicted(target, ending) for target in self._targets], axis=1)
             for ending in ("", "_std")
         )
         energy = None if self._energies is None else self._column("energy")
@@ -254,16 +250,10 @@ class MoleculeSink(SinkWithTable):
         for k, reason in zip(molecule.tolist(), self._column("domain_reason").tolist(), strict=True):
             if reason:
                 outside.setdefault(k, reason)
-        count = len(self._number)
-        numbers = np.stack([found.value, found.std, found.spread], axis=2).reshape(count, -1)
+        numbers = np.stack([found.value, found.std, found.spread], axis=2).reshape(len(self._number), -1)
         if energy is not None:
             numbers = np.column_stack([numbers, found.largest_weight])
-        heads = zip(self._number, found.conformers.tolist(), numbers.tolist(), strict=True)
         return [
-            [title, conformers, *row, k not in outside, outside.get(k, "")]
-            for k, (title, conformers, row) in enumerate(heads)
+            [title, int(found.conformers[k]), *numbers[k].tolist(), k not in outside, outside.get(k, "")]
+            for title, k in self._number.items()
         ]
-
-
-def _dataset(target: Target) -> str:
-    return f"predictions/{property_name(target.symbol)}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,13 +103,14 @@ class Columns:
 def property_columns(block: ConformerBlock, where: str) -> Columns:
     """SD data, properties of extended XYZ and HDF5; ``key=value`` or a bare number in the comments of XYZ."""
     rows = [properties_of(conformer) for conformer in block]
-
-    def absent(heading: str) -> str:
-        what = "number alone in its comment line" if heading == COMMENT else f"property {heading}"
-        return f"has no {what}"
-
     headings = tuple(dict.fromkeys(key for row in rows for key in row))
-    return Columns(where, headings, lambda heading: [row.get(heading) for row in rows], absent)
+    called = {COMMENT: "number alone in its comment line"}
+    return Columns(
+        where,
+        headings,
+        lambda heading: [row.get(heading) for row in rows],
+        lambda heading: f"has no {called.get(heading, f'property {heading}')}",
+    )
 
 
 def array_columns(path: str | os.PathLike[str], size: int) -> Columns:
@@ -121,9 +124,7 @@ def array_columns(path: str | os.PathLike[str], size: int) -> Columns:
     }
 
     def words(heading: str) -> Words:
-        array = fitting[heading]
-        pairs = zip(array.tolist(), np.isfinite(array).tolist(), strict=True)
-        return [str(value) if finite else None for value, finite in pairs]
+        return [str(value) if math.isfinite(value) else None for value in fitting[heading].tolist()]
 
     return Columns(os.fspath(path), tuple(fitting), words, lambda heading: f"has no {heading}")
 
@@ -148,9 +149,10 @@ def table_columns(
     wanted = [_key(title) for title in titles]
     shared = lines.keys() & set(wanted)
     if titles and not shared:
+        theirs, ours = (", ".join(map(shown, list(dict.fromkeys(keys))[:2])) for keys in (lines, wanted))
         raise ConfigError(
             f"{where}: column {headings[at]} has none of the titles of the structures: it starts with "
-            f"{_some(lines)}, these with {_some(wanted)}"
+            f"{theirs}, these with {ours}"
         )
 
     def words(heading: str) -> Words:
@@ -186,10 +188,6 @@ def _title_at(headings: tuple[str, ...], wanted: str | None, where: str) -> int:
 
 def _key(title: str) -> str:
     return " ".join(clean(title).split())
-
-
-def _some(titles: Iterable[str]) -> str:
-    return ", ".join(shown(title) for title in list(dict.fromkeys(titles))[:2])
 
 
 def _read_rows(name: str) -> tuple[dict[int, list[str]], tuple[str, ...]]:
@@ -264,19 +262,12 @@ def is_energy_alone(conformer: Conformer, name: str = ENERGY) -> bool:
     return bool(row.keys() & {name, ENERGY}) and not _beside_pairs(comment)
 
 
-@dataclass(frozen=True, slots=True)
-class Energy:
-    """Energy of one record.
-
-    Attributes:
-        value: as it stands.
-        unit: that stands with it; empty if none does.
-        default_unit: what programs that write such a line mean; empty if that is open.
-    """
+class Energy(NamedTuple):
+    """An energy as it stands in a record, the unit there, and that which programs mean that write such a line."""
 
     value: float
-    unit: str = ""
-    default_unit: str = ""
+    unit: str
+    default_unit: str
 
 
 def energy_of(conformer: Conformer, name: str) -> Energy:
@@ -307,11 +298,7 @@ def _is_number(text: str) -> bool:
 
 
 def _quantity(word: str) -> tuple[float, str]:
-    """Return a number and the unit behind it, empty if there is none.
-
-    Raises:
-        ConformerError: it is no finite number, or something else stands behind it.
-    """
+    """Return a number and the unit behind it, empty if there is none; a ConformerError for anything else."""
     number, _, unit = word.strip().partition(" ")
     if unit and dimension_of(unit) is None:
         raise ConformerError("words behind the number")

@@ -10,19 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from molgiae.canonical.forms import batches_by_size
 from molgiae.config import FinetuneConfig
-from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import CheckpointError
 from molgiae.model.checkpoint import Checkpoint
-from molgiae.model.cloud import batches
 from molgiae.properties.labels import Labelled
-from molgiae.properties.model import PropertyModel, Scale
+from molgiae.properties.predictor import PropertyModel, Scale, predict, predict_standardized
 from molgiae.properties.references import Kind, fit_references
 from molgiae.training.batches import shuffled, trimmed, whole
 from molgiae.training.loop import Metrics, Run, Stage, Trainer
 
-EVALUATE_BATCH = 256
 VALIDATIONS = 25
 WARMUP = 0.04
 """Share of the steps."""
@@ -74,7 +70,7 @@ def learn(
     scale = Scale(train.targets, reference, np.maximum(spread, MIN_SPREAD), np.ones(len(spread)))
     torch.manual_seed(config.seed)
     network = initial(pretrained, scale, config).to(run.device)
-    trainer = fitter(network, scale, train, validation, config, run, identity)
+    trainer = _fitter(network, scale, train, validation, config, run, identity)
     if resume and trainer.last.exists():
         trainer.restore()
     metrics = trainer.fit()
@@ -107,7 +103,7 @@ def initial(pretrained: Checkpoint, scale: Scale, config: FinetuneConfig) -> Pro
     return network
 
 
-def fitter(
+def _fitter(
     model: PropertyModel,
     scale: Scale,
     train: Labelled,
@@ -116,10 +112,7 @@ def fitter(
     run: Run,
     identity: str,
 ) -> Trainer:
-    """Return the run that fits a model, which is on its device; `identity` tells its data from others.
-
-    The best weights are those of the least mean absolute error on the validation set.
-    """
+    """Return the run that fits a model; its best weights have the least mean absolute error on validation."""
     model.atoms.requires_grad_(config.mode != "frozen")
     ratio = config.learning_rate_ratio if config.mode == "full" else 1.0
     atoms = [p for p in model.atoms.parameters() if p.requires_grad]
@@ -130,7 +123,7 @@ def fitter(
     steps = math.ceil(len(sizes) / config.batch_size) * config.passes(len(sizes))
 
     def loss(step: int) -> Tensor:
-        index = draw(sizes, step, config).to(run.device)
+        index = _drawn(sizes, step, config).to(run.device)
         value, uncertainty = model(trimmed(conformers[index]))
         return property_loss(value, uncertainty, target[index])
 
@@ -155,7 +148,7 @@ def fitter(
     return Trainer(model, [stage], config, run, {"training": config.to_dict(), "identity": identity})
 
 
-def draw(sizes: Tensor, step: int, config: FinetuneConfig) -> Tensor:
+def _drawn(sizes: Tensor, step: int, config: FinetuneConfig) -> Tensor:
     """Return the places of the batch of a step, a function of seed and step alone; sizes (M,) are numbers of atoms."""
     batch = config.batch_size
     epoch, place = divmod(step, math.ceil(len(sizes) / batch))
@@ -176,22 +169,3 @@ def property_loss(value: Tensor, uncertainty: Tensor, target: Tensor) -> Tensor:
     value, uncertainty, target = value[there], uncertainty[there], target[there]
     unlikely = (value - target).detach().abs() / uncertainty + uncertainty.log()
     return nn.functional.smooth_l1_loss(value, target, beta=QUADRATIC) + UNCERTAINTY_WEIGHT * unlikely.mean()
-
-
-@torch.no_grad()
-def predict_standardized(model: PropertyModel, block: ConformerBlock) -> tuple[Floats, Floats]:
-    """Return standardized values and uncertainties of all conformers, both (M, T), in batches of similar size."""
-    weight = next(model.parameters())
-    found = np.empty((2, len(block), len(model.head.extensive)))
-    for chosen in batches_by_size(block.n_atoms, EVALUATE_BATCH):
-        part = block.take(chosen)
-        (x,) = batches(part.atomic_number, part.position, part.offset, len(part))
-        pair = model(x.centered().to(weight.device, weight.dtype))
-        found[:, chosen] = torch.stack(pair).double().cpu().numpy()
-    return found[0], found[1]
-
-
-def predict(model: PropertyModel, scale: Scale, block: ConformerBlock) -> tuple[Floats, Floats]:
-    """Return values and half-widths of uncertainty, both (M, T), in the units of the targets."""
-    value, uncertainty = predict_standardized(model, block)
-    return scale.value(block, value), scale.std(uncertainty)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +25,7 @@ from molgiae.properties.columns import (
     property_columns,
     table_columns,
 )
-from molgiae.properties.molecules import molecule_numbers
-from molgiae.properties.targets import ENERGY_UNIT, KNOWN, Target, find, names_of, normalized
+from molgiae.properties.targets import BY_NAME, ENERGY_UNIT, KNOWN, Target, find, names_of, normalized
 from molgiae.properties.units import UNITS, canonical_unit, conversion, split_heading
 
 Floats = NDArray[np.float64]
@@ -72,11 +70,6 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.block)
 
-    @cached_property
-    def group(self) -> Ints:
-        """(M,) number of the molecule of each conformer, see `molgiae.properties.molecules`."""
-        return molecule_numbers(self.block)
-
     def take(self, index: Ints) -> Labelled:
         """Return some of the conformers, in the order given."""
         split = None if self.split is None else self.split[index]
@@ -89,8 +82,8 @@ class _Wanted:
 
     target: Target
     column: str
-    unit: str = ""
-    result_unit: str = ""
+    unit: str
+    result_unit: str
 
 
 def read_labelled(
@@ -165,27 +158,23 @@ def _wanted(
     result_unit: str | Sequence[str] | None,
     extensive: bool,
 ) -> list[_Wanted]:
-    wanted = {target.name: _Wanted(target, "") for target in map(find, targets)}
-    by_name = {normalized(name): target for target in KNOWN.values() for name in names_of(target)}
+    wanted = {target.name: (target, "") for target in map(find, targets)}
     for text in columns:
         name, _, column = text.rpartition("=")
-        known = by_name.get(normalized(name)) if name else None
+        known = BY_NAME.get(normalized(name)) if name else None
         target = known or Target.of(name.strip() or split_heading(column)[0], extensive=extensive)
-        wanted[target.name] = _Wanted(target, column.strip())
+        wanted[target.name] = target, column.strip()
     if not wanted:
         raise ConfigError(
             f"name a target to learn: one of {', '.join(KNOWN)}, or a column with --target-column"
         )
-    units, results = (_by_target(texts, list(wanted.values())) for texts in (unit, result_unit))
-    return [
-        replace(one, unit=units.get(name, ""), result_unit=results.get(name, ""))
-        for name, one in wanted.items()
-    ]
+    names = {normalized(n): t.name for t, column in wanted.values() for n in (*names_of(t), column)}
+    units, results = (_by_target(texts, names) for texts in (unit, result_unit))
+    return [_Wanted(*pair, units.get(name, ""), results.get(name, "")) for name, pair in wanted.items()]
 
 
-def _by_target(units: str | Sequence[str] | None, wanted: list[_Wanted]) -> dict[str, str]:
-    """Return the unit of each target, from texts ``UNIT`` and ``TARGET=UNIT``."""
-    names = {normalized(n): one.target.name for one in wanted for n in (*names_of(one.target), one.column)}
+def _by_target(units: str | Sequence[str] | None, names: Mapping[str, str]) -> dict[str, str]:
+    """Return the unit of each target, from texts ``UNIT`` and ``TARGET=UNIT``; names (normalized) are of targets."""
     targets = dict.fromkeys(names.values())
     found: dict[str, str] = {}
     for text in [units] if isinstance(units, str) else (units or ()):
@@ -365,6 +354,5 @@ def _ratio_to_atoms(block: ConformerBlock, values: Floats, atoms: Mapping[int, f
     """Return values over the sums of free atoms, where all of these are known."""
     energy = np.full(256, np.nan)
     energy[list(atoms)] = list(atoms.values())
-    owner = np.repeat(np.arange(len(block)), block.n_atoms)
-    ratio = values / np.bincount(owner, energy[block.atomic_number], len(block))
+    ratio = values / np.bincount(block.owner, energy[block.atomic_number], len(block))
     return ratio[np.isfinite(ratio)]

@@ -28,13 +28,10 @@ MIN_SINGULAR_VALUE = 1e-10
 
 def composition(block: ConformerBlock, elements: Sequence[int]) -> Floats:
     """Return (M, E) atoms of each element in each conformer."""
-    place = np.full(256, -1)
-    place[list(elements)] = np.arange(len(elements))
-    column = place[block.atomic_number]
-    owner = np.repeat(np.arange(len(block)), block.n_atoms)
-    known = column >= 0
-    counts = np.bincount(owner[known] * len(elements) + column[known], minlength=len(block) * len(elements))
-    return counts.reshape(len(block), len(elements)).astype(np.float64)
+    counts = np.empty((len(block), len(elements)))
+    for column, z in enumerate(elements):
+        counts[:, column] = block.count(block.atomic_number == z)
+    return counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +110,7 @@ def fit_references(
     seen = np.unique(block.atomic_number).tolist()
     elements = tuple(sorted({*seen, *(z for target in targets for z in target.references or {})}))
     counts = composition(block, elements)
-    by_growth = {True: "composition", False: "mean"}
-    own = ("atoms" if t.references is not None else by_growth[t.extensive] for t in targets)
-    kinds = tuple(own) if kind == "auto" else (kind,) * len(targets)
+    kinds = tuple(_kind_of(target) if kind == "auto" else kind for target in targets)
     coefficient, offset = np.zeros((len(elements), len(targets))), np.zeros(len(targets))
     for t, (target, chosen) in enumerate(zip(targets, kinds, strict=True)):
         if chosen == "atoms" or (chosen == "mean" and set(seen) <= set(target.references or {})):
@@ -125,16 +120,19 @@ def fit_references(
         if chosen == "mean":
             offset[t] = rest.mean() if len(rest) else 0.0
         elif chosen == "composition" or (chosen == "atoms" and kind == "auto"):
-            slope, offset[t] = least_squares(counts[known], rest)
+            slope, offset[t] = _least_squares(counts[known], rest)
             coefficient[:, t] += slope
     return References(kinds, elements, coefficient, offset, tuple(seen))
 
 
-def least_squares(counts: Floats, values: Floats) -> tuple[Floats, float]:
-    """Return coefficients (E,) and constant of the least squares of minimum norm about the mean composition.
+def _kind_of(target: Target) -> str:
+    if target.references is not None:
+        return "atoms"
+    return "composition" if target.extensive else "mean"
 
-    Counts are (M, E), atoms of each element; values are (M,).
-    """
+
+def _least_squares(counts: Floats, values: Floats) -> tuple[Floats, float]:
+    """Return coefficients (E,) and constant of the least squares of minimum norm about the mean composition."""
     if not len(values):
         return np.zeros(counts.shape[1]), 0.0
     middle, mean = counts.mean(axis=0), values.mean()

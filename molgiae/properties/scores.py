@@ -125,23 +125,20 @@ class ScoreTable:
 
     def verdict(self) -> list[str]:
         """Return a sentence for each target."""
-        return [self._sentence(t, target) for t, target in enumerate(self.targets)]
+        return [f"{target.name}: {self._sentence(t)}" for t, target in enumerate(self.targets)]
 
-    def _sentence(self, t: int, target: Target) -> str:
+    def _sentence(self, t: int) -> str:
         if not self.worse:
-            return f"{target.name}: there is nothing to compare with."
-        own, by_error = (
-            f"{target.name}: {self.model}",
-            sorted(self.worse, key=lambda name: self.rows[name].mae[t]),
-        )
+            return "there is nothing to compare with."
+        by_error = sorted(self.worse, key=lambda name: self.rows[name].mae[t])
         missed = [name for name in by_error if name not in self.beaten(t)]
         if trivial := [name for name in missed if name in TRIVIAL]:
             how = "not clearly better" if self.worse[trivial[0]][0][t] > 0 else "NOT better"
-            return f"{own} is {how} than {self._against(trivial[0], t)}; that row serves as well."
+            return f"{self.model} is {how} than {self._against(trivial[0], t)}; that row serves as well."
         if missed:
-            return f"{own} beats the trivial rows, but not {self._against(missed[0], t)}."
+            return f"{self.model} beats the trivial rows, but not {self._against(missed[0], t)}."
         ratio = self.rows[by_error[0]].mae[t] / max(self.rows[self.model].mae[t], 1e-300)
-        return f"{own} beats every row; its MAE is {ratio:.1f} times less than that of {by_error[0]}."
+        return f"{self.model} beats every row; its MAE is {ratio:.1f} times less than that of {by_error[0]}."
 
     def _against(self, name: str, t: int) -> str:
         gain, error = self.worse[name]

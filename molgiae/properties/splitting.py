@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from molgiae.data.bonds import known_bonds
+from molgiae.data.conformer import Bonds, ConformerBlock, offset_of
 from molgiae.errors import ConfigError
+from molgiae.matching.graphs import graphs_of, refine
 from molgiae.properties.labels import Labelled
-from molgiae.properties.molecules import scaffold_numbers
 
 Ints = NDArray[np.int64]
 By = Literal["molecule", "random", "scaffold", "column"]
 SHARES = 0.8, 0.1, 0.1
 PARTS = "training", "validation", "test"
+BATCH = 2048
+"""Graphs refined at once."""
 
 
 class Split(NamedTuple):
@@ -61,13 +67,10 @@ def make_split(
 
 
 def _by_groups(labelled: Labelled, by: By, shares: Sequence[float], seed: int) -> Ints:
-    if by == "random":
-        groups = np.arange(len(labelled))
-    else:
-        groups = labelled.group
-        if by == "scaffold":
-            _, first = np.unique(groups, return_index=True)
-            groups = scaffold_numbers(labelled.block)[first][groups]
+    groups = np.arange(len(labelled)) if by == "random" else molecule_numbers(labelled.block)
+    if by == "scaffold":
+        _, first = np.unique(groups, return_index=True)
+        groups = scaffold_numbers(labelled.block)[first][groups]
     n_groups = len(np.unique(groups))
     if n_groups < len(PARTS):
         what = "record" if by == "random" else by
@@ -100,3 +103,71 @@ def _divided(groups: Ints, shares: Sequence[float], rng: np.random.Generator, la
         part[group] = int(np.argmax((goal - filled) / goal))
         filled[part[group]] += sizes[group]
     return part[groups]
+
+
+def molecule_numbers(block: ConformerBlock) -> Ints:
+    """Return (M,) the number of the molecule of each conformer, from 0 in the order of their first conformers.
+
+    Conformers of one bond graph are of one molecule, stereoisomers with them, and so are those of one title. A title
+    under which molecules of unlike formula stand names nothing, and neither does an empty one.
+    """
+    conformers = list(block)
+    bonds = [known_bonds(conformer) for conformer in conformers]
+    graph = _numbered(_graph_keys(block.atomic_number, block.offset, bonds))
+    titles = _numbered(block.title)
+    formula = _numbered(np.sort(conformer.atomic_number).tobytes() for conformer in conformers)
+    pairs = np.unique(np.stack([titles, formula]), axis=1)
+    names_one = np.bincount(pairs[0], minlength=len(block)) == 1
+    titled = names_one[titles] & np.array([bool(title) for title in block.title], bool)
+    size, own = len(block), np.flatnonzero(titled)
+    # conformers, then graphs, then titles are the nodes of a graph whose components are the molecules
+    ends = np.concatenate([np.arange(size), own]), np.concatenate([graph + size, titles[own] + 2 * size])
+    links = coo_array((np.ones(len(ends[0]), np.int8), ends), shape=(3 * size, 3 * size))
+    return _numbered(connected_components(links, directed=False)[1][:size].tolist())
+
+
+def scaffold_numbers(block: ConformerBlock) -> Ints:
+    """Return (M,) the number of the scaffold of each conformer: its rings and what links them (Bemis and Murcko 1996).
+
+    Orders of bonds are not told apart, so that atoms at double bonds outside of rings fall away, too. All molecules
+    without rings share a scaffold.
+    """
+    numbers, bonds = [], []
+    for conformer in block:
+        pairs = known_bonds(conformer)
+        kept = _core(pairs, len(conformer))
+        place = np.cumsum(kept) - 1
+        numbers.append(conformer.atomic_number[kept])
+        bonds.append(place[pairs[kept[pairs].all(axis=1)]])
+    offset = offset_of([len(number) for number in numbers])
+    return _numbered(_graph_keys(np.concatenate([np.empty(0, np.uint8), *numbers]), offset, bonds))
+
+
+def _core(pairs: Bonds, n: int) -> NDArray[np.bool_]:
+    """Return (n,) atoms that are left when leaves are cut off until there are none."""
+    kept = np.ones(n, bool)
+    while True:
+        inside = pairs[kept[pairs].all(axis=1)]
+        leaves = kept & (np.bincount(inside.ravel(), minlength=n) < 2)
+        if not leaves.any():
+            return kept
+        kept &= ~leaves
+
+
+def _graph_keys(atomic_number: NDArray[np.uint8], offset: Ints, bonds: list[Bonds]) -> list[bytes]:
+    """Return refined colours of each graph, equal for isomorphic graphs and hardly ever for others."""
+    keys, sizes = [b""] * len(bonds), np.diff(offset)
+    for n in np.unique(sizes[sizes > 0]):
+        members = np.flatnonzero(sizes == n)
+        for part in np.split(members, range(BATCH, len(members), BATCH)):
+            z = atomic_number[offset[part][:, None] + np.arange(n)].astype(np.int64)
+            colours = np.sort(refine(graphs_of(z, [bonds[m] for m in part])), axis=1)
+            for m, row in zip(part, colours, strict=True):
+                keys[m] = row.tobytes()
+    return keys
+
+
+def _numbered(keys: Iterable[Hashable]) -> Ints:
+    """Return equal numbers for equal keys, from 0 in the order of their first occurrence."""
+    number: dict[Hashable, int] = {}
+    return np.array([number.setdefault(key, len(number)) for key in keys], np.int64)

@@ -132,7 +132,8 @@ def names_of(target: Target) -> tuple[str, ...]:
     )
 
 
-_BY_NAME = {normalized(name): target for target in KNOWN.values() for name in names_of(target)}
+BY_NAME = {normalized(name): target for target in KNOWN.values() for name in names_of(target)}
+"""Known targets by each of their names, normalized."""
 
 
 def find(name: str) -> Target:
@@ -141,7 +142,7 @@ def find(name: str) -> Target:
     Raises:
         ConfigError: there is none.
     """
-    target = _BY_NAME.get(normalized(name))
+    target = BY_NAME.get(normalized(name))
     if target is None:
         known = ", ".join(f"{target.name} ({target.symbol})" for target in KNOWN.values())
         raise ConfigError(

@@ -10,8 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from molgiae.cli import app
-from molgiae.properties.model import PropertyModel, Scale
-from molgiae.properties.predictor import save
+from molgiae.properties.predictor import PropertyModel, Scale, save
 from molgiae.properties.references import References
 from molgiae.properties.targets import find
 from tests.conftest import TINY_DOMAIN

@@ -25,8 +25,7 @@ from molgiae.model import checkpoint
 from molgiae.model.architectures import build
 from molgiae.model.embedder import Embedder
 from molgiae.model.header import read_header
-from molgiae.properties.model import PropertyModel, Scale
-from molgiae.properties.predictor import Predictor, save
+from molgiae.properties.predictor import Predictor, PropertyModel, Scale, save
 from molgiae.properties.references import References
 from molgiae.properties.targets import find
 from molgiae.training.state import read_state, write_state

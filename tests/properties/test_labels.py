@@ -12,6 +12,7 @@ from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.data.inputs import read_inputs
 from molgiae.errors import ConfigError
 from molgiae.properties.labels import read_labelled
+from molgiae.properties.splitting import molecule_numbers
 from molgiae.properties.units import HARTREE
 from tests.data.molfiles import molecule, sdf_record
 from tests.properties.labelled import energy, write_sdf, write_xyz
@@ -307,7 +308,7 @@ def test_examples_of_the_repository():
     examples = Path(__file__).parents[2] / "examples"
     found = read_labelled(examples / "trajectory.xyz", target_columns=["energy"], unit="kcal/mol")
     assert len(found) > 10 and found.targets[0].heading == "energy [kcal/mol]"
-    assert len(set(found.group.tolist())) == 1
+    assert len(set(molecule_numbers(found.block).tolist())) == 1
     found = read_labelled(examples / "conformers.sdf", target_columns=["energy_kcal_per_mol"])
     assert found.targets[0].heading == "energy [kcal/mol]"
-    assert 3 < len(set(found.group.tolist())) < len(found)
+    assert 3 < len(set(molecule_numbers(found.block).tolist())) < len(found)

@@ -7,8 +7,7 @@ import pytest
 
 from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import ConfigError
-from molgiae.properties.molecules import molecule_numbers, scaffold_numbers
-from molgiae.properties.splitting import make_split
+from molgiae.properties.splitting import make_split, molecule_numbers, scaffold_numbers
 from tests.properties.labelled import chain, labelled_of
 
 SIZES = [3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
@@ -72,7 +71,7 @@ def test_conformers_of_a_molecule_stay_together(seed):
     labelled = labelled_of(many())
     split = make_split(labelled, seed=seed)
     assert sorted(np.concatenate(split).tolist()) == list(range(len(labelled)))
-    sides = [set(labelled.group[rows].tolist()) for rows in split]
+    sides = [set(molecule_numbers(labelled.block)[rows].tolist()) for rows in split]
     assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
     assert [len(rows) for rows in split] == [120, 15, 15]
 
@@ -80,7 +79,9 @@ def test_conformers_of_a_molecule_stay_together(seed):
 def test_a_random_split_does_not_keep_them_together():
     labelled = labelled_of(many())
     split = make_split(labelled, "random")
-    assert set(labelled.group[split.train].tolist()) & set(labelled.group[split.test].tolist())
+    assert set(molecule_numbers(labelled.block)[split.train].tolist()) & set(
+        molecule_numbers(labelled.block)[split.test].tolist()
+    )
     assert [len(rows) for rows in split] == [120, 15, 15]
 
 
