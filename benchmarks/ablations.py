@@ -30,14 +30,14 @@ from molgiae.data.blocks import concatenate
 from molgiae.data.inputs import read_inputs
 from molgiae.model import checkpoint
 from molgiae.model.cloud import Cloud
-from molgiae.training import reconstruct, stages
+from molgiae.training import pretraining, reconstruct
 
 BASE = ModelConfig(embedding_dim=64, shape_dim=0, atom_width=0, width=320, layers=2)
 RECIPE = TrainConfig(learning_rate=4e-3, distortion=0.02, type_weight=3.0, mirror=False)
 APPENDIX_D = ModelConfig(architecture="appendix-d", embedding_dim=64, width=64, layers=3)
 SLOWLY = replace(RECIPE, learning_rate=1e-3, batch_size=64, warmup_steps=50)
 
-make_forms = stages.canonical_forms
+make_forms = pretraining.canonical_forms
 
 CASES: dict[str, tuple[ModelConfig, TrainConfig, bool]] = {
     # name: network, recipe, whether conformers beside those of the npz file are learned from
@@ -73,7 +73,7 @@ CASES: dict[str, tuple[ModelConfig, TrainConfig, bool]] = {
 FORMS: dict[tuple[str, bool], tuple[Cloud, torch.Tensor]] = {}
 
 
-def forms_once(task: stages.Task) -> tuple[Cloud, torch.Tensor]:
+def forms_once(task: pretraining.Task) -> tuple[Cloud, torch.Tensor]:
     """Canonical forms, made once for all rows of the same data; none depends on the weights."""
     key = (task.data.name, task.config.mirror)
     if key not in FORMS:
@@ -83,7 +83,7 @@ def forms_once(task: stages.Task) -> tuple[Cloud, torch.Tensor]:
 
 def main() -> None:
     """Run what is missing, print the table."""
-    stages.canonical_forms = forms_once
+    pretraining.canonical_forms = forms_once
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

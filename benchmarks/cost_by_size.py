@@ -30,7 +30,7 @@ from molgiae.model.cloud import pack
 from molgiae.model.domain import accepted
 from molgiae.training import Data, Run
 from molgiae.training.loop import Stage
-from molgiae.training.stages import Task, stages_of
+from molgiae.training.pretraining import Task, stages_of
 
 EDGES = (1, 11, 21, 31, 41, 51, 61, 81, 101, 129)
 FEWEST = 20
@@ -64,7 +64,7 @@ def costs(model: ConformerAutoencoder, block: ConformerBlock, repeats: int) -> d
         data = Data(block, block, "", {})
         for make in stages_of(model):
             stage = make(Task(model, data, config, Run(Path(folder), progress=False)))
-            optimizer = torch.optim.AdamW(stage.parameters)
+            optimizer = torch.optim.AdamW([p for group, _ in stage.groups for p in group])
             row[stage.name] = 1e3 * seconds(partial(step, stage, optimizer), repeats)
     return row
 

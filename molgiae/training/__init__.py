@@ -2,7 +2,6 @@
 
 from molgiae.training.loop import Metrics, Run, Trainer
 from molgiae.training.metrics import reconstruct
-from molgiae.training.pretraining import fitted, pretrainer, train
-from molgiae.training.stages import Data
+from molgiae.training.pretraining import Data, fitted, pretrainer, train
 
 __all__ = ["Data", "Metrics", "Run", "Trainer", "fitted", "pretrainer", "reconstruct", "train"]

@@ -33,13 +33,9 @@ def by_size(block: ConformerBlock) -> ConformerBlock:
 
 
 def mean_over_pieces(loss: Callable[[Tensor], Tensor], index: Tensor, sizes: Tensor, number: int) -> Tensor:
-    """Return the mean loss of a batch, piece by piece, so that large ones cost no padding.
+    """Return the mean loss of a batch (b,) of places, in so many pieces of like sizes (M,), so that little is padded.
 
-    Args:
-        loss: mean over the conformers at some places.
-        index: (b,) places of conformers.
-        sizes: (M,) their numbers of atoms.
-        number: of pieces, each of conformers of about one size.
+    The loss of a piece is the mean over the conformers at its places.
     """
     total = torch.zeros((), device=index.device)
     for piece in index[sizes[index].argsort()].chunk(number):

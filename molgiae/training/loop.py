@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import math
+import pickle
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +19,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from molgiae.config import FinetuneConfig, TrainConfig
-from molgiae.errors import CheckpointError
-from molgiae.training.state import log, read_state, restoring, write_state
+from molgiae.data.partial import PartialFile
+from molgiae.errors import CheckpointError, ConfigError
+from molgiae.model.header import FAULTS
 
 Metrics = dict[str, float]
+
+COUNTERS = {"stage": int, "step": int, "stale": int, "best": float, "seconds": float}
+"""What says where a run stands, as its state keeps it."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +89,6 @@ class Stage:
     keep: Callable[[Any, Metrics], None] = lambda model, row: None
     patience: float = math.inf
 
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        """All that is trained."""
-        return [parameter for group, _ in self.groups for parameter in group]
-
 
 class Trainer:
     """The state of a run: model (on its device), running mean of its weights, optimizer, stage and step.
@@ -127,14 +130,12 @@ class Trainer:
         self._started = now - self.seconds
         self._deadline = math.inf if self.run.stop_after is None else now + self.run.stop_after
         metrics: Metrics = {}
-        for number, make in enumerate(self.stages):
-            if number < self.stage:
-                continue
-            stage = make()
+        while self.stage < len(self.stages):
+            stage = self.stages[self.stage]()
             metrics = self._fit_stage(stage)
             if not self._is_over(stage):
                 return metrics | {"step": self.step, "complete": 0.0}
-            self.stage, self.step, self.optimizer_state = number + 1, 0, None
+            self.stage, self.step, self.optimizer_state = self.stage + 1, 0, None
         return metrics | {"complete": 1.0}
 
     def _is_over(self, stage: Stage) -> bool:
@@ -182,7 +183,7 @@ class Trainer:
             loss = stage.loss(self.step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(stage.parameters, stage.clip)
+        nn.utils.clip_grad_norm_([p for group, _ in stage.groups for p in group], stage.clip)
         optimizer.step()
         self.step += 1
         self.mean.update_parameters(self.model)
@@ -214,11 +215,7 @@ class Trainer:
             "mean": self.mean.state_dict(),
             "optimizer": self.optimizer_state,
             "best_weights": self.best_weights,
-            "stage": self.stage,
-            "step": self.step,
-            "stale": self.stale,
-            "best": self.best,
-            "seconds": self.seconds,
+            **{name: getattr(self, name) for name in COUNTERS},
         }
         write_state(self.last, state)
 
@@ -238,11 +235,55 @@ class Trainer:
             self.mean.load_state_dict(state["mean"])
             self.optimizer_state = state["optimizer"]
             self.best_weights = dict(state["best_weights"])
-            self.stage, self.step, self.stale = (int(state[key]) for key in ("stage", "step", "stale"))
-            self.best, self.seconds = float(state["best"]), float(state["seconds"])
+            for name, kind in COUNTERS.items():
+                setattr(self, name, kind(state[name]))
 
 
 def learning_rate(peak: float, step: int, steps: int, warmup: float) -> float:
     """Linear warm-up, then a cosine down to a hundredth of the peak."""
     warm = min(1.0, (step + 1) / max(warmup, 1))
     return peak * warm * (0.505 + 0.495 * math.cos(math.pi * step / steps))
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Save under a temporary name until it is complete."""
+    with PartialFile(path, overwrite=True).writing() as temporary:
+        torch.save(state, temporary)
+
+
+def read_state(path: Path, device: str) -> dict[str, Any]:
+    """Return what a run saved to be resumed from.
+
+    Raises:
+        CheckpointError: if it is damaged or something else.
+    """
+    with restoring(path):
+        state = torch.load(path, map_location=device, weights_only=True) if is_zipfile(path) else None
+        if not isinstance(state, dict) or "training" not in state:
+            raise ValueError("no state of a run")
+    return state
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Raise a CheckpointError that names the file in place of what damaged files raise while they are read."""
+    try:
+        yield
+    except (ConfigError, EOFError, IndexError, OSError, pickle.UnpicklingError, *FAULTS) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise CheckpointError(
+            f"{path}: is damaged or not from a run ({reason}); start again in another directory"
+        ) from error
+
+
+def log(path: Path, row: dict[str, Any]) -> None:
+    """Append a row to a CSV file; columns are those of the longest row, empty where a row lacks them."""
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    rows.append(row)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, max(map(list, rows), key=len), restval="")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -89,16 +89,13 @@ def shape_loss(
     return torch.nn.functional.smooth_l1_loss(distance, target, beta=QUADRATIC)
 
 
-def _normal(x: Cloud, generator: torch.Generator) -> Tensor:
-    return torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
-
-
 def denoising_loss(atoms: AtomNetwork, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:
     """How well displacements of the atoms are read off displaced conformers: mean square error over that of 0.
 
     At minima of the energy this is learning forces without labels (Zaidi et al., ICLR 2023). Noise is a standard
     deviation in angstrom.
     """
-    shift = Cloud(x.z, _normal(x, generator) * x.mask[..., None]).centered().pos
+    normal = torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
+    shift = Cloud(x.z, normal * x.mask[..., None]).centered().pos
     found = atoms.displacement(x.z, x.pos + noise * shift)
     return (found.float() - shift).square().sum() / (3 * x.mask.sum())

@@ -28,7 +28,7 @@ from molgiae.model.header import read_header
 from molgiae.properties.predictor import Predictor, PropertyModel, Scale, save
 from molgiae.properties.references import References
 from molgiae.properties.targets import find
-from molgiae.training.state import read_state, write_state
+from molgiae.training.loop import read_state, write_state
 from tests.conformers import random_conformer
 
 DOMAIN = Domain(elements=(1, 6, 7, 8), n_atoms=(2, 14), radius=20.0, nearest=(0.6, 2.5))

@@ -32,10 +32,9 @@ from molgiae.model.header import sha256_of
 from molgiae.training import Data, Run, Trainer, fitted, pretrainer, reconstruct, train
 from molgiae.training.batches import distort, drawn, padded, whole
 from molgiae.training.components import principal_components, start_from_components
-from molgiae.training.loop import learning_rate
+from molgiae.training.loop import learning_rate, log
 from molgiae.training.pairs import conformer_pairs, draw_pairs
 from molgiae.training.pretraining import on_cpu
-from molgiae.training.state import log
 from tests.conformers import random_conformer
 from tests.data.test_bad_records import XYZ_CASES
 
