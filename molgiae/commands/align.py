@@ -22,7 +22,7 @@ from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.matching import rmsd, superpose_pairs
-from molgiae.matching.formula import difference, ignoring
+from molgiae.matching.molecules import difference, ignoring
 from molgiae.matching.pairs import Match
 
 To = Literal["first", "title"]

@@ -52,9 +52,7 @@ def answer(question: dict[str, Any], search: ConformerSearch) -> dict[str, Any]:
 def selected(conformers: Sequence[Conformer], search: ConformerSearch) -> list[Conformer]:
     """Return conformers within the energy window and apart from each other, as many as are wanted, lowest energy first.
 
-    Args:
-        conformers: of one molecule, in one order of atoms, lowest energy first.
-        search: how to choose.
+    They are of one molecule, in one order of atoms, and are given lowest energy first.
     """
     kept = list(conformers)
     if search.energy_window is not None:

@@ -27,7 +27,7 @@ from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter, open_writer, structure_suffix
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.matching.copies import THRESHOLD, Rule, Verdicts, find_duplicates
-from molgiae.matching.formula import ignoring
+from molgiae.matching.molecules import ignoring
 from molgiae.matching.pairs import Match
 from molgiae.properties.columns import energy_of, properties_of
 
@@ -40,19 +40,8 @@ DISTINCT = ("isotope", "charge", "multiplicity", "record", "source", "title")
 """What is kept in memory of conformers, beside atoms and bonds."""
 
 TABLE_FIELDS = (
-    "source",
-    "record",
-    "title",
-    "status",
-    "into_source",
-    "into_record",
-    "into_title",
-    "rmsd",
-    "proven",
-    "mirror",
-    "match",
-    "copies",
-    "reason",
+    *("source", "record", "title", "status", "into_source", "into_record", "into_title"),
+    *("rmsd", "proven", "mirror", "match", "copies", "reason"),
 )
 
 

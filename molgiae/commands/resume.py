@@ -88,23 +88,18 @@ class Unfinished:
                 if not line.endswith(b"\n"):
                     break
                 entry = _decoded(line)
-                if not self._log_end:
-                    self._check(entry)
-                else:
+                if self._log_end:
                     end, note = entry.get("end"), entry.get("note")
                     if not isinstance(end, int) or not isinstance(note, dict) or end > size:
                         break
                     self._text_end = end
                     self.notes.append(note)
+                elif odd := [key for key, wanted in self._settings.items() if entry.get(key) != wanted]:
+                    raise ConfigError(
+                        f"{self.text}: was begun with {odd[0]} {entry.get(odd[0])}, not "
+                        f"{self._settings[odd[0]]}; give the same, or begin anew with --overwrite"
+                    )
                 self._log_end += len(line)
-
-    def _check(self, found: Plain) -> None:
-        for key, wanted in self._settings.items():
-            if found.get(key) != wanted:
-                raise ConfigError(
-                    f"{self.text}: was begun with {key} {found.get(key)}, not {wanted}; "
-                    "give the same, or begin anew with --overwrite"
-                )
 
     @contextlib.contextmanager
     def _reporting(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ from molgiae.data.readers import Inputs
 from molgiae.data.tables import Field, check_table, write_table
 from molgiae.errors import ConfigError
 from molgiae.matching import superpose_pairs
-from molgiae.matching.formula import difference, ignoring
+from molgiae.matching.molecules import difference, ignoring
 from molgiae.matching.pairs import Match
 from molgiae.model.embedder import Embedder
 from molgiae.model.shipped import model_of
@@ -174,7 +174,13 @@ def nearest(
     rows, distances = np.empty((len(targets), 0), np.int64), np.empty((len(targets), 0))
     for first in range(0, len(file) if len(targets) else 0, ROWS):
         part = file.column("embedding", first, first + ROWS)[:, columns].astype(np.float64)
-        found = _nearest_of(part, targets, min(k, len(part)))
+        square, most = np.square(part).sum(axis=1), min(k, len(part))
+        found = np.concatenate(
+            [
+                np.argpartition(square - 2 * targets[q : q + QUERIES] @ part.T, most - 1, axis=1)[:, :most]
+                for q in range(0, len(targets), QUERIES)
+            ]
+        )
         apart = np.linalg.norm(part[found] - targets[:, None], axis=2)
         rows, distances = np.hstack([rows, found + first]), np.hstack([distances, apart])
         order = np.lexsort((rows, distances), axis=1)[:, :k]
@@ -182,16 +188,6 @@ def nearest(
         distances = np.take_along_axis(distances, order, axis=1)
         advance(len(part))
     return rows, distances
-
-
-def _nearest_of(part: Floats, targets: Floats, k: int) -> Ints:
-    """Return rows (Q, k) of a part, in any order."""
-    square = np.square(part).sum(axis=1)
-    found = [
-        np.argpartition(square - 2 * targets[q : q + QUERIES] @ part.T, k - 1, axis=1)[:, :k]
-        for q in range(0, len(targets), QUERIES)
-    ]
-    return np.concatenate(found) if found else np.empty((0, k), np.int64)
 
 
 def _embedded(

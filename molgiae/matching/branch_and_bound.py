@@ -49,11 +49,7 @@ TINY = 1e-300
 
 
 class Search:
-    """The search for one molecule.
-
-    Args:
-        symmetry: of its bond graph.
-    """
+    """The search for one molecule, by the symmetry of its bond graph."""
 
     def __init__(self, symmetry: Symmetry) -> None:
         self.symmetry = symmetry
@@ -233,9 +229,6 @@ class BranchAndBound:
     """The search over all pairs at once, with the best solution of each so far.
 
     A node is a row, pair times K plus core automorphism, and a mask (T,) of the permutations that are not excluded.
-
-    Args:
-        pairs: P pairs.
     """
 
     def __init__(self, pairs: Pairs) -> None:

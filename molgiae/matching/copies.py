@@ -29,9 +29,8 @@ from scipy.spatial import cKDTree
 from molgiae.data.bonds import known_bonds
 from molgiae.data.conformer import NO_BONDS, Conformer, normalised
 from molgiae.matching import radial_bound, superpose_pairs
-from molgiae.matching.formula import Formula, formula_of
 from molgiae.matching.graphs import place_in_run, refine
-from molgiae.matching.molecules import molecules_of
+from molgiae.matching.molecules import Formula, formula_of, molecules_of
 from molgiae.matching.pairs import Match
 
 if TYPE_CHECKING:
@@ -159,10 +158,8 @@ def molecules(
 ) -> Iterator[Molecule]:
     """Group conformers by formula, charge and multiplicity and, where atoms are matched by bonds, by their bond graph.
 
-    Args:
-        conformers: all of them.
-        match: "bonds", "atoms", or None for bonds where all conformers of a formula have them.
-        order: (M,) in which they are gone through.
+    How atoms are matched is told as in `Rule`, and the order (M,) in which conformers are gone through as in
+    `find_duplicates`.
     """
     formulas: dict[Formula, list[int]] = {}
     for row in range(len(conformers)) if order is None else order.tolist():
@@ -256,11 +253,13 @@ class Neighbours:
             by later conformer and bound.
         """
         among = np.concatenate([kept, np.arange(start, stop)])
-        tree = cKDTree(self._place[among])
-        found = [
-            self._bounded(*self._near(tree, among, first, min(first + QUERIES, stop)))
-            for first in range(start, stop, QUERIES)
-        ]
+        tree, found = cKDTree(self._place[among]), []
+        for first in range(start, stop, QUERIES):
+            queries = cKDTree(self._place[first : min(first + QUERIES, stop)])
+            near = queries.sparse_distance_matrix(tree, self._reach, output_type="ndarray")
+            later, earlier = first + near["i"], among[near["j"]]
+            before = earlier < later
+            found.append(self._bounded(later[before], earlier[before]))
         later, earlier, bound = (np.concatenate(columns) for columns in zip(*found, strict=True))
         nearest = np.lexsort((bound, later))
         return later[nearest], earlier[nearest], bound[nearest]
@@ -278,13 +277,6 @@ class Neighbours:
         axes = np.linalg.qr(sample.T @ leading)[0]
         chunks = np.array_split(np.arange(size), range(QUERIES, size, QUERIES))
         return np.concatenate([(self.distances(chunk) - centre) @ axes for chunk in chunks])
-
-    def _near(self, tree: cKDTree, among: Ints, start: int, stop: int) -> tuple[Ints, Ints]:
-        queries = cKDTree(self._place[start:stop])
-        near = queries.sparse_distance_matrix(tree, self._reach, output_type="ndarray")
-        later, earlier = start + near["i"], among[near["j"]]
-        before = earlier < later
-        return later[before], earlier[before]
 
     def _bounded(self, later: Ints, earlier: Ints) -> tuple[Ints, Ints, Floats]:
         """Return the pairs that are within reach by all bounds, and the larger of these."""

@@ -119,13 +119,8 @@ def isomorphism(
 ) -> Ints | None:
     """Return the atom (n,) of the second graph for each of the first, element and bonds kept; None if there is none.
 
-    Exhaustive: candidates are tried until one fits or all have failed.
-
-    Args:
-        first: one graph.
-        second: one graph.
-        mine: (n,) refined colours of the first, if not its own.
-        theirs: (n,) refined colours of the second, if not its own.
+    Exhaustive: candidates are tried until one fits or all have failed. Refined colours (n,) of the first and of the
+    second graph may be given, if not their own.
     """
     mine = refine(first)[0] if mine is None else mine
     theirs = refine(second)[0] if theirs is None else theirs
@@ -241,9 +236,7 @@ def _first_tied(colour: Colours) -> Ints:
 def twin_ranks(graphs: Graphs, colour: Colours | None = None) -> tuple[Ints, Ints]:
     """Number the leaves of one parent that are alike: any of their permutations is an automorphism.
 
-    Args:
-        graphs: M graphs.
-        colour: (M, n) of the atoms, in place of those of the graphs.
+    Colours (M, n) may be given in place of those of the graphs.
 
     Returns:
         (M, n) number among its like, from 0, in the order of the atoms; (M, n) parent, -1 for what is no leaf.

@@ -39,6 +39,7 @@ TEMPLATES_PER_NUMBER = 2
 """Random max-filters for each number of a latent: so many that are generic separate all orbits."""
 
 ROTATIONS: tuple[LatentGroup, ...] = (SO2, SO3)
+ALL_GROUPS: tuple[LatentGroup, ...] = (*ROTATIONS, Permutation)
 
 
 @dataclass(frozen=True)
@@ -281,14 +282,8 @@ PROJECTIONS = {
             norms_and_angles,
         ),
         Projection("gram", ROTATIONS, "complete", "square angstrom, then cubic angstrom", gram),
-        Projection("max-filter", (*ROTATIONS, Permutation), "complete", "angstrom", max_filters),
-        Projection(
-            "voronoi",
-            (*ROTATIONS, Permutation),
-            "complete but for a set of measure zero",
-            "angstrom",
-            voronoi,
-        ),
+        Projection("max-filter", ALL_GROUPS, "complete", "angstrom", max_filters),
+        Projection("voronoi", ALL_GROUPS, "complete but for a set of measure zero", "angstrom", voronoi),
     )
 }
 """Name to projection."""

@@ -18,7 +18,7 @@ from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.data.readers import read_conformers
 from molgiae.errors import ConfigError, ConformerError
-from molgiae.matching.formula import hill
+from molgiae.matching.molecules import hill
 from tests.conformers import conformer, mirrored, moved, random_conformer
 from tests.data.molfiles import SYMBOL, sdf_record, xyz_frame
 from tests.model.test_embedder import SPECIAL

@@ -29,7 +29,7 @@ from molgiae.data.writers import open_writer
 from molgiae.errors import ConfigError
 from molgiae.matching import superpose_pairs
 from molgiae.matching.copies import Rule, find_duplicates
-from molgiae.matching.formula import difference, ignoring
+from molgiae.matching.molecules import difference, ignoring
 
 METHANOL = {"CH3OH": "CO", "CD3OH": "[2H]C([2H])([2H])O", "CH3OD": "CO[2H]", "13CH3OH": "[13CH3]O"}
 

@@ -285,12 +285,9 @@ def allocated(
 
 
 def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column, Column]:
-    """Return the columns of a predicted property and of its uncertainty.
+    """Return the columns of a predicted property and of its uncertainty, in one unit, described as the property.
 
-    Args:
-        symbol: of the property; escaped in names of datasets as keys of properties are.
-        unit: of both.
-        description: of the property.
+    The symbol is escaped in names of datasets as keys of properties are.
     """
     name = f"predictions/{property_name(symbol)}"
     return (
