@@ -25,15 +25,10 @@ DEFAULT_COLOUR = "enthalpy"
 
 @dataclass(frozen=True)
 class Colour:
-    """A property of conformers.
+    """A property of conformers."""
 
-    Attributes:
-        label: its name and unit.
-        values: by source and record.
-    """
-
-    label: str
-    values: dict[tuple[str, int], float]
+    label: str  # its name and unit
+    values: dict[tuple[str, int], float]  # by source and record
 
     def of(self, block: ConformerBlock) -> Floats:
         """Return (M,) the values of M conformers, nan where unknown."""

@@ -39,13 +39,9 @@ class Labelled:
 def read(
     path: Path, shape: tuple[int, ...], name: str, decoded: Callable[[Labels], Tensor]
 ) -> list[Labelled]:
-    """Read training and test data.
+    """Read training and test data of an npz file: x_train and x_test (M, *shape) uint8, y_train and y_test (M,).
 
-    Args:
-        path: npz file with x_train and x_test (M, *shape) uint8, y_train and y_test (M,).
-        shape: of one picture, as stored.
-        name: of the data, for the message.
-        decoded: what makes (M, ...) float32 of the stored numbers.
+    `decoded` makes (M, ...) float32 of the stored numbers; the name is that of the data, for the message.
 
     Raises:
         MolgiaeError: if the file cannot be read or holds something else.

@@ -317,17 +317,10 @@ def run(config: Config, setting: Setting) -> Findings:
         rotations = config.rotations if about.quotient else 1
         upright = measured(model, disc, test.x, rotations, setting.device)[1]
         embeddings[kind], error = measured(model, disc, x, rotations, setting.device)
-        rows.append(
-            {
-                "model": kind,
-                "weights": parameters(model),
-                "reconstruction_loss": error,
-                "reconstruction_loss_upright": upright,
-                **accuracy(Labelled(embeddings[kind], label), config, setting.seed),
-                "paper_loss": about.paper_loss,
-                "paper_accuracy": about.paper_accuracy,
-            }
-        )
+        row = {"model": kind, "weights": parameters(model)}
+        row |= {"reconstruction_loss": error, "reconstruction_loss_upright": upright}
+        row |= accuracy(Labelled(embeddings[kind], label), config, setting.seed)
+        rows.append(row | {"paper_loss": about.paper_loss, "paper_accuracy": about.paper_accuracy})
     symmetric = symmetry(models[OURS], disc, test.x[:1000], angle[:1000], setting.device)
     drawn = examples(models[OURS], disc, test, setting)
     disc.cpu()

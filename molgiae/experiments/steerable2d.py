@@ -42,15 +42,10 @@ def turned(coefficients: Tensor, angle: Tensor) -> Tensor:
 
 
 def best_turn(picture: Tensor, coefficients: Tensor, number: int) -> Tensor:
-    """Return the rotation, of those by multiples of 2 pi / number, that brings a function nearest to a picture.
+    """Return the rotations (B,), radians, by multiples of 2 pi / number, that bring functions nearest to pictures.
 
-    Args:
-        picture: (B, M + 1, C, 2) its products with the harmonics, `DiscHarmonics.products`.
-        coefficients: (B, M + 1, C, 2) of the function.
-        number: of rotations.
-
-    Returns:
-        (B,) radians.
+    Given are the products of the pictures with the harmonics, `DiscHarmonics.products`, and the coefficients of the
+    functions, both (B, M + 1, C, 2).
     """
     (p, q), (a, b) = picture.unbind(dim=-1), coefficients.unbind(dim=-1)
     even, odd = (p * a + q * b).sum(dim=-1), (q * a - p * b).sum(dim=-1)
@@ -62,10 +57,8 @@ def best_turn(picture: Tensor, coefficients: Tensor, number: int) -> Tensor:
 class DiscHarmonics(nn.Module):
     """Between pictures and coefficients; no weights. Corners of the pictures are outside of the disc and black.
 
-    Args:
-        pixels: along an edge of the picture.
-        rings: R, Gaussians of the radius, one pixel wide and apart.
-        orders: M, the highest.
+    There are so many `pixels` along an edge, R `rings`, Gaussians of the radius one pixel wide and apart, and `orders`
+    up to M.
     """
 
     def __init__(self, pixels: int, rings: int, orders: int) -> None:
@@ -130,10 +123,7 @@ class SteerableLinear(nn.Module):
 class CircleSiLU(nn.Module):
     """SiLU on samples of the functions of phi, of unit mean square before it; ReLU would have orders without end.
 
-    Args:
-        channels: of the features.
-        orders: M.
-        samples: of each function; what is beyond the orders that they resolve is left out, not folded back.
+    What is beyond the orders that so many samples resolve is left out, not folded back.
     """
 
     def __init__(self, channels: int, orders: int, samples: int) -> None:

@@ -98,10 +98,8 @@ def spans(highest: int) -> list[slice]:
 def kernels(size: int, highest: int, rings: int) -> Tensor:
     """Return harmonics times Gaussians of the distance from the middle, (size^3, rings, (L + 1)^2), float64.
 
-    Args:
-        size: voxels along an edge of the grid; voxel (i, j, k) is at x, y, z = i, j, k.
-        highest: L.
-        rings: Gaussians from the middle to the corners, as wide as they are apart; each kernel is a unit vector.
+    Voxel (i, j, k) is at x, y, z = i, j, k. The Gaussians reach from the middle to the corners and are as wide as they
+    are apart; each kernel is a unit vector.
     """
     place = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     offset = torch.cartesian_prod(place, place, place)
@@ -213,16 +211,7 @@ class SteerableEncoder(nn.Module):
     vectors, each stretched along the axes of a mixture of the fields of order 2: all vectors of a shape with an axis of
     symmetry lie on that axis, and of nearly such a shape what does not is noise. Axes of a field of order 2 are still
     defined where the symmetry is two-fold; which of their ends a stretched vector points to is then for the noise to
-    say, and makes no difference to the shape.
-
-    Args:
-        size: voxels along an edge of the grid.
-        highest: L.
-        rings: radial functions.
-        channels: of the hidden fields.
-        layers: how many.
-        embedding_dim: D.
-        width: features of the hidden layer between the invariants and the embedding.
+    say, and makes no difference to the shape. The dense layer before the embedding has `width` features.
     """
 
     def __init__(
@@ -249,13 +238,9 @@ class SteerableEncoder(nn.Module):
         return (x.flatten(1) @ self.kernels.flatten(1)).unflatten(1, self.kernels.shape[1:])
 
     def equivariant(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mu(x), and what `invariant` shares of it.
+        """Map (B, size, size, size) to mu, vectors (B, 2, 3), and invariants (B, F) for `invariant`.
 
-        Args:
-            x: (B, size, size, size); axis k of the grid is coordinate axis k of space.
-
-        Returns:
-            vectors (B, 2, 3), and invariants (B, F) for `invariant`.
+        Axis k of the grid is coordinate axis k of space.
         """
         seen = self.begin(self.fields(x))
         last = self.layers(seen)

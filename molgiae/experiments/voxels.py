@@ -76,11 +76,8 @@ CONFIG, FAST = both(Config)
 def read(path: Path) -> tuple[Labelled, Labelled]:
     """Read training and test shapes without empty ones, and without test shapes that are training shapes turned.
 
-    Args:
-        path: npz file with x_train and x_test (M, 30, 30, 4) uint8, 30 bits in the last axis, y_train and y_test (M,).
-
-    Returns:
-        occupancies (M, SIZE, SIZE, SIZE), and their classes, see `CLASSES`.
+    The npz file has x_train and x_test (M, 30, 30, 4) uint8, 30 bits in the last axis, y_train and y_test (M,).
+    Returned are occupancies (M, SIZE, SIZE, SIZE) and their `CLASSES`.
 
     Raises:
         MolgiaeError: if the file cannot be read or holds something else.
@@ -165,14 +162,10 @@ def ordinary(config: Config) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Unflatten(1, (1, SIZE))]
     shapes = ((1, 5, 2, 2), (features, 3, 2, 1), (features, (SIZE + 3) // 4, 1, 0))
     for inputs, size, stride, padding in shapes:
-        layers += [
-            nn.Conv3d(inputs, features, size, stride, padding, bias=False),
-            nn.BatchNorm3d(features),
-            nn.SiLU(),
-        ]
-    return nn.Sequential(
-        *layers, nn.Flatten(), bottleneck(features, config.embedding_dim, config.width, layers=1)
-    )
+        convolution = nn.Conv3d(inputs, features, size, stride, padding, bias=False)
+        layers += [convolution, nn.BatchNorm3d(features), nn.SiLU()]
+    last = bottleneck(features, config.embedding_dim, config.width, layers=1)
+    return nn.Sequential(*layers, nn.Flatten(), last)
 
 
 def train(model: Model, shapes: Labelled, config: Config, setting: Setting, name: str) -> None:

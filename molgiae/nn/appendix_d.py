@@ -40,15 +40,7 @@ START_SCALE = 1.5
 
 
 class MessageEncoder(nn.Module):
-    """Eta and mu from one trunk.
-
-    Args:
-        slots: S, atoms of the largest conformer.
-        embedding_dim: D.
-        scalars: F, even.
-        vectors: V.
-        layers: of the trunk.
-    """
+    """Eta and mu from one trunk of F scalars, an even number, and V vectors; conformers have up to S `slots` atoms."""
 
     def __init__(self, slots: int, embedding_dim: int, scalars: int, vectors: int, layers: int) -> None:
         super().__init__()
@@ -82,10 +74,7 @@ class MessageEncoder(nn.Module):
             return graph.mean(of_conformer), pooled_directions(directions), graph.mean(t), scores
 
     def latent(self, z: AtomicNumbers, pos: Positions) -> Tensor:
-        """Return the vectors of the atoms, averaged, (B, V, 3) angstrom; they turn with the conformer.
-
-        Arguments as of `forward`.
-        """
+        """Return the vectors of the atoms, averaged, (B, V, 3) angstrom; they turn with the conformer."""
         with torch.autocast(pos.device.type, enabled=False):
             _, v, _, graph = self._of_atoms(z, pos)
             return graph.mean(v).mT
@@ -123,16 +112,7 @@ def pooled_directions(of_atoms: Tensor) -> Tensor:
 
 
 class MessageDecoder(nn.Module):
-    """Delta: from slots with learned start positions, by the same kind of network as the encoder's.
-
-    Args:
-        elements: how many elements the model knows, E.
-        slots: S, atoms of the largest conformer.
-        embedding_dim: D.
-        scalars: F, even.
-        vectors: V.
-        layers: of the trunk.
-    """
+    """Delta: from S slots with learned start positions, by the same kind of trunk as the encoder's, to E elements."""
 
     learns_order = True
 

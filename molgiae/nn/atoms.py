@@ -30,12 +30,7 @@ MIN_MOMENT = 0.1
 
 
 class AtomNetwork(nn.Module):
-    """Conformers to features of their atoms.
-
-    Args:
-        width: F, features of an atom.
-        layers: rounds of messages.
-    """
+    """Conformers to features of their atoms, F (`width`) of each, by so many rounds of messages (`layers`)."""
 
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()

@@ -35,19 +35,12 @@ MIN_DISTANCE = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Complete graphs on N atoms of B conformers, padding left out: every ordered pair of atoms is an edge.
+    """Complete graphs on N atoms of B conformers, padding left out: every ordered pair of atoms is an edge."""
 
-    Attributes:
-        mask: (B, n) true for atoms; node m is the m-th true entry, row by row.
-        edges: (2, M) int64 nodes: source j, target i.
-        radial: (M, CHANNELS) Gaussians of the distance d_ij.
-        direction: (M, 3) r_ij / sqrt(1 + d_ij^2), r_ij = x_j - x_i in angstrom.
-    """
-
-    mask: Mask
-    edges: Tensor
-    radial: Tensor
-    direction: Tensor
+    mask: Mask  # (B, n) true for atoms; node m is the m-th true entry, row by row
+    edges: Tensor  # (2, M) int64 nodes: source j, target i
+    radial: Tensor  # (M, CHANNELS) Gaussians of the distance d_ij
+    direction: Tensor  # (M, 3) r_ij / sqrt(1 + d_ij^2), r_ij = x_j - x_i in angstrom
 
     def mean(self, nodes: Tensor) -> Tensor:
         """Average over the atoms of each conformer, (N, ...) to (B, ...)."""
@@ -107,16 +100,9 @@ class Message(MessagePassing):
         self.mix = nn.Linear(vectors, vectors, bias=False)
 
     def forward(self, s: Tensor, v: Tensor, t: Tensor, graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what every atom receives.
+        """Return the increments of s (N, F), v (N, 3, V) and t (N, 3) or, without translation, (N, 0).
 
-        Args:
-            s: (N, F).
-            v: (N, 3, V) angstrom.
-            t: (N, 3) angstrom, or (N, 0) without translation.
-            graph: of the N atoms.
-
-        Returns:
-            increments of s, v and t; zero for an atom without neighbours.
+        They are zero for an atom without neighbours.
         """
         mixed = self.mix(v)
         received = self.propagate(

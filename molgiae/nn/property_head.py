@@ -17,11 +17,8 @@ class PropertyHead(nn.Module):
     """Sums over atoms for what grows with a molecule, means weighted by attention for what does not.
 
     The uncertainty is the scale of a Laplace distribution about the value, from features that it cannot change: to
-    learn it does not disturb learning the values. Its weights are called doubt in checkpoints.
-
-    Args:
-        width: F, features of an atom.
-        extensive: (T,) whether each property grows with the molecule.
+    learn it does not disturb learning the values. Its weights are called doubt in checkpoints. An atom has F (`width`)
+    features; `extensive` (T,) says of each property whether it grows with the molecule.
     """
 
     extensive: Tensor
