@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem, RDLogger
 
-from molgiae.data.bonding import Bonding, shares
+from molgiae.data.bond_geometry import Bonding, shares
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.npz import has_splits, read_npz

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.bonding import Bonding, nearest, remedy, unit_of
+from molgiae.data.bond_geometry import Bonding, nearest, remedy, unit_of
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS
 

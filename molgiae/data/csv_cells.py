@@ -1,4 +1,4 @@
-"""Cells of CSV files that a spreadsheet takes for text: titles such as ``=cmd|...`` are not run when a table is opened.
+"""CSV files: their delimiter, their column of titles, and cells that no spreadsheet evaluates when it opens a table.
 
 A spreadsheet evaluates cells that start with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return (OWASP, CSV
 injection). Such a cell, unless it holds numbers alone, is written behind an apostrophe, and so is one that starts with
@@ -9,13 +9,28 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
+DELIMITERS = ",\t;"
+TITLE_COLUMNS = ("title", "name", "id", "index", "molecule", "compound")
+"""Names of the column of titles, or their last word after ``_``, the best first."""
+
 _LIVE = re.compile(r"'*[=+\-@\t\r].", re.DOTALL)
+
+
+def delimiter_in(heading: str) -> str:
+    """Return what stands between the columns of a table with this first line: comma, tab or semicolon."""
+    return max(DELIMITERS, key=heading.count)
+
+
+def title_column(names: Sequence[str]) -> int | None:
+    """Return which of the columns of these names holds titles; None if no name says so."""
+    words = [name.lower().replace(" ", "_").rpartition("_")[2] for name in names]
+    return next((words.index(name) for name in TITLE_COLUMNS if name in words), None)
 
 
 def inert(cell: object) -> object:

@@ -10,23 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from molgiae.data.conformer import Rejected
-from molgiae.data.csv_cells import as_given
+from molgiae.data.csv_cells import as_given, delimiter_in, title_column
 from molgiae.data.readers import CHUNK_SIZE, read_blocks
 from molgiae.data.sources import STDIN, ByteStream, Source, checked_names, format_of
 from molgiae.data.text import clean, nul_fault
 from molgiae.errors import ConfigError
 
-SUFFIXES = {
+MOLECULE_SUFFIXES = {
     **dict.fromkeys((".smi", ".smiles", ".ism"), "smi"),
     **dict.fromkeys((".csv", ".tsv"), "csv"),
     **dict.fromkeys((".sdf", ".sd", ".mol"), "sdf"),
 }
 """Format of each file suffix; each may be followed by ``.gz``."""
 
-TITLE_COLUMNS = ("title", "name", "id", "index", "molecule", "compound")
-"""Names of the column of titles, or their last word after ``_``, the best first."""
-
-DELIMITERS = ",\t;"
 EMPTY = "no SMILES"
 
 _EXTENSION = re.compile(r"\s*(\|[^|]*\|)(?=\s|$)")
@@ -64,9 +60,6 @@ class Columns:
     title: str | None = None
 
 
-Reader = Callable[[Source, Columns], Iterator[Molecule | Rejected]]
-
-
 def read_molecules(
     inputs: Iterable[str | os.PathLike[str]], *, format: str | None = None, columns: Columns | None = None
 ) -> Iterator[Molecule | Rejected]:
@@ -74,7 +67,7 @@ def read_molecules(
 
     Args:
         inputs: files, also .gz; ``-`` is standard input.
-        format: a row of READERS; None to go by the name, standard input being SMILES.
+        format: a row of `MOLECULE_READERS`; None to go by the name, standard input being SMILES.
         columns: of tables.
 
     Raises:
@@ -82,19 +75,22 @@ def read_molecules(
         ConformerError: there is no molecule in an SDF.
     """
     sources = [_source(name, format) for name in checked_names(inputs)]
-    return (item for source in sources for item in READERS[source.format](source, columns or Columns()))
+    return (
+        item for source in sources for item in MOLECULE_READERS[source.format](source, columns or Columns())
+    )
 
 
 def _source(name: str, format: str | None) -> Source:
-    if format is not None and format not in READERS:
-        raise ConfigError(f"unknown format '{format}', expected one of {', '.join(READERS)}")
+    if format is not None and format not in MOLECULE_READERS:
+        raise ConfigError(f"unknown format '{format}', expected one of {', '.join(MOLECULE_READERS)}")
     if name == STDIN:
         return Source(name, format or "smi")
     if not os.path.isfile(name):
         raise ConfigError(f"{name}: {'is a directory' if os.path.isdir(name) else 'no such file'}")
-    found = format or format_of(name, SUFFIXES)
+    found = format or format_of(name, MOLECULE_SUFFIXES)
     if not found:
-        raise ConfigError(f"{name}: the name says no format; use one of {' '.join(SUFFIXES)} or --format")
+        suffixes = " ".join(MOLECULE_SUFFIXES)
+        raise ConfigError(f"{name}: the name says no format; use one of {suffixes} or --format")
     return Source(name, found)
 
 
@@ -143,18 +139,16 @@ def _read_csv(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]
     stream = ByteStream(source, CHUNK_SIZE)
     lines = _lines(stream)
     heading = next(lines, "")
-    delimiter = max(DELIMITERS, key=heading.count)
+    delimiter = delimiter_in(heading)
     try:
         names = [clean(as_given(name)) for name in next(csv.reader([heading], delimiter=delimiter), [])]
     except csv.Error as error:
         raise ConfigError(f"{source.name}, line 1: not a row of a table: {error}") from error
     lower = [name.lower() for name in names]
-    words = [name.replace(" ", "_").rpartition("_")[2] for name in lower]
     alike = next((name for name in ("smiles", *lower) if "smiles" in name and name in lower), "smiles")
     smiles_at = _column(source, names, columns.smiles or alike, "smiles")
-    title_at = next((words.index(name) for name in TITLE_COLUMNS if name in words), None)
-    if columns.title is not None:
-        title_at = _column(source, names, columns.title, "title")
+    wanted = columns.title
+    title_at = title_column(names) if wanted is None else _column(source, names, wanted, "title")
     rows = csv.reader(lines, delimiter=delimiter)
     record = last = 0
     while True:
@@ -203,5 +197,9 @@ def _read_sdf(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]
         yield from sorted([*items, *block.rejected], key=lambda item: item.record)
 
 
-READERS: dict[str, Reader] = {"smi": _read_smi, "csv": _read_csv, "sdf": _read_sdf}
+MOLECULE_READERS: dict[str, Callable[[Source, Columns], Iterator[Molecule | Rejected]]] = {
+    "smi": _read_smi,
+    "csv": _read_csv,
+    "sdf": _read_sdf,
+}
 """Reader of each format."""

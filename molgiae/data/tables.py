@@ -18,7 +18,7 @@ from molgiae.data.hdf5.schema import LIBVER
 from molgiae.data.partial import PartialFile
 from molgiae.errors import ConfigError
 
-SUFFIXES = (".csv", ".tsv", ".json", ".h5", ".hdf5")
+TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".h5", ".hdf5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,8 @@ def check_table(path: str | os.PathLike[str], *, overwrite: bool = False) -> Non
 def _opened(path: str | os.PathLike[str], overwrite: bool) -> tuple[PartialFile, str]:
     """Return the file to write to, and its suffix."""
     suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ConfigError(f"{os.fspath(path)}: end the name of the table in {', '.join(SUFFIXES)}")
+    if suffix not in TABLE_SUFFIXES:
+        raise ConfigError(f"{os.fspath(path)}: end the name of the table in {', '.join(TABLE_SUFFIXES)}")
     return PartialFile(path, overwrite=overwrite), suffix
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from molgiae.data.blocks import as_block
-from molgiae.data.bonding import Bonding
+from molgiae.data.bond_geometry import Bonding
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
-from molgiae.data.glimpse import glimpse
+from molgiae.data.inputs import glimpse
 from molgiae.errors import CheckpointError, MolgiaeError
 from molgiae.model.domain import COMPOSITION, accepted, in_domain
 from molgiae.model.shipped import ShippedModel, by_default, catalogue

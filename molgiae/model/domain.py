@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.config import Domain, ModelConfig
-from molgiae.data.bonding import Bonding, length_bounds, nearest, remedy, shares, unit_of
+from molgiae.data.bond_geometry import Bonding, length_bounds, nearest, remedy, shares, unit_of
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
 from molgiae.data.training_ranges import LARGEST_SHARES

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer, ConformerBlock
-from molgiae.data.csv_cells import as_given
+from molgiae.data.csv_cells import as_given, delimiter_in, title_column
 from molgiae.data.npz import open_npz
 from molgiae.data.readers import CHUNK_SIZE
 from molgiae.data.sources import ByteStream, Source
@@ -31,9 +31,6 @@ ENERGY = "energy"
 """Name of an energy in comment lines; where none has it, what stands for it is the number in front."""
 PROGRAM_UNIT = "Ha"
 """Unit of the energies that CREST, GOAT (ORCA) and xtb write into comment lines: hartree."""
-TITLE_COLUMNS = ("title", "name", "id", "index", "molecule", "compound")
-"""Names of the column of titles of a table, or their last word after ``_``, the best first; else it is the first."""
-DELIMITERS = ",\t;"
 QM9_COLUMNS = (
     "A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "U0", "U", "H", "G", "Cv",
 )  # fmt: skip
@@ -182,8 +179,7 @@ def _title_at(headings: tuple[str, ...], wanted: str | None, where: str) -> int:
         if wanted not in headings:
             raise ConfigError(f"{where}: no column {wanted}; there are {', '.join(headings)}")
         return headings.index(wanted)
-    words = [name.lower().replace(" ", "_").rpartition("_")[2] for name in headings]
-    return next((words.index(name) for name in TITLE_COLUMNS if name in words), 0)
+    return title_column(headings) or 0
 
 
 def _key(title: str) -> str:
@@ -199,7 +195,7 @@ def _read_rows(name: str) -> tuple[dict[int, list[str]], tuple[str, ...]]:
     if "\0" in text:
         raise ConfigError(f"{name}: is no table of text")
     heading = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=heading.count))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_in(heading))
     rows: dict[int, list[str]] = {}
     try:
         for row in reader:

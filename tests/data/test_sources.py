@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from molgiae.data import readers
-from molgiae.data.glimpse import glimpse
+from molgiae.data.inputs import glimpse
 from molgiae.data.readers import read_blocks, read_conformers
 from molgiae.errors import ConfigError, ConformerError
 from tests.data.molfiles import molecule, sdf_record, xyz_frame

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 import molgiae
 from molgiae.cli import app
 from molgiae.config import Domain, ModelConfig
-from molgiae.data import glimpse as glimpses
+from molgiae.data import inputs as data_inputs
 from molgiae.data import readers
 from molgiae.data.blocks import rebatch
 from molgiae.data.conformer import Conformer, ConformerBlock
-from molgiae.data.glimpse import glimpse
+from molgiae.data.inputs import glimpse
 from molgiae.data.writers import open_writer
 from molgiae.errors import CheckpointError, ConformerError
 from molgiae.model import auto as choice
@@ -196,7 +196,7 @@ class TestFiles:
     @pytest.fixture(autouse=True)
     def short_look(self, monkeypatch, tmp_path):
         monkeypatch.setattr(choice, "CONFORMERS_LOOKED_AT", 16)
-        monkeypatch.setattr(glimpses, "STRETCH", 2000)
+        monkeypatch.setattr(data_inputs, "STRETCH", 2000)
         monkeypatch.setattr(readers, "rebatch", lambda blocks, size: rebatch(blocks, 16))
         monkeypatch.chdir(tmp_path)
 

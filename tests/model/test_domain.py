@@ -11,7 +11,7 @@ from ase.collections import g2
 from numpy.testing import assert_allclose
 
 from molgiae.config import Domain
-from molgiae.data.bonding import LENGTH_TOLERANCE
+from molgiae.data.bond_geometry import LENGTH_TOLERANCE
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.training_ranges import BOND_LENGTHS
 from molgiae.model.domain import domain_reasons, in_domain, measure_domain, radii, rule_of
