@@ -39,8 +39,7 @@ def relative_change(before: Floats, after: Floats) -> Floats:
 
 def random_copies(block: ConformerBlock, reach: float, rng: np.random.Generator) -> ConformerBlock:
     """Return every conformer under a random g of SE(3) x S_n: turned, shifted by up to `reach` angstrom, shuffled."""
-    sizes = block.n_atoms
-    owner = np.repeat(np.arange(len(block)), sizes)
+    owner = block.owner
     order = np.lexsort((rng.random(len(owner)), owner))
     rotation = Rotation.random(len(block), rng).as_matrix()
     direction = rng.standard_normal((len(block), 3))

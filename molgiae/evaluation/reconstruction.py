@@ -15,7 +15,7 @@ from molgiae.data.elements import SYMBOLS
 from molgiae.evaluation.descriptors import with_atoms
 from molgiae.evaluation.report import Figures, Track
 from molgiae.matching import superpose
-from molgiae.model.cloud import Cloud, pack
+from molgiae.model.cloud import batches
 from molgiae.model.embedder import Embedder
 from molgiae.training.metrics import Reconstruction
 
@@ -85,13 +85,12 @@ def by_element(result: Result, predicted: Reconstruction) -> dict[str, Figures]:
     root mean square `displacement` as predicted, angstrom, and `type_accuracy`.
     """
     block = result.block
-    owner = np.repeat(np.arange(len(block)), block.n_atoms)
     square = np.square(result["reconstructed_position"] - block.position).sum(axis=1)
     right = result["reconstructed_atomic_number"] == block.atomic_number
     figures: dict[str, Figures] = {}
     for element in np.unique(block.atomic_number).tolist():
         atoms = block.atomic_number == element
-        with_it = predicted.take(np.bincount(owner[atoms], minlength=len(block)) > 0)
+        with_it = predicted.take(np.bincount(block.owner[atoms], minlength=len(block)) > 0)
         figures[SYMBOLS[element]] = {
             "conformers": len(with_it.n_atoms),
             "rmsd_mean": float(with_it.rmsd.mean()),
@@ -106,7 +105,7 @@ def by_element(result: Result, predicted: Reconstruction) -> dict[str, Figures]:
 def _described(result: Result, m: int) -> Figures:
     """Return one conformer and its reconstruction, as report and plots show them."""
     block = result.block
-    atoms = slice(int(block.offset[m]), int(block.offset[m + 1]))
+    atoms = block.atoms_of(m)
     return {
         "title": block.title[m] or f"record {block.record[m]}",
         "n_atoms": int(block.n_atoms[m]),
@@ -135,7 +134,8 @@ def all_slots_right(embedder: Embedder, result: Result) -> NDArray[np.bool_]:
     canonical = with_atoms(block, block.position[order], block.atomic_number[order])
     embeddings = torch.from_numpy(result["embedding"]).split(embedder.batch_size)
     right = []
-    for x, part in zip(_batches(canonical, embedder.batch_size), embeddings, strict=True):
+    rows = canonical.atomic_number, canonical.position, canonical.offset
+    for x, part in zip(batches(*rows, embedder.batch_size), embeddings, strict=True):
         decoded = embedder.model.decode(part.to(embedder.device)).z.cpu()
         expected = torch.nn.functional.pad(x.z, (0, decoded.shape[1] - x.z.shape[1]))
         right.append((decoded == expected).all(dim=1).numpy())
@@ -145,7 +145,7 @@ def all_slots_right(embedder: Embedder, result: Result) -> NDArray[np.bool_]:
 def canonical_reconstruction(result: Result) -> Figures:
     """Return the same figures of a code that keeps the canonical coordinates: exact, by the group action."""
     block = result.block
-    owner = np.repeat(np.arange(len(block)), block.n_atoms)
+    owner = block.owner
     placed = np.einsum("nij,nj->ni", result["rotation"][owner], result["canonical_position"])
     placed += result["translation"][owner]
     square = np.square(placed - block.position[_canonical_order(result)]).sum(axis=1)
@@ -163,12 +163,13 @@ def throughput(embedder: Embedder, block: ConformerBlock, size: int, *, track: T
     """
     chosen = np.resize(np.arange(len(block)), size)
     part = block.take(chosen[np.argsort(block.n_atoms[chosen], kind="stable")])
-    batches = [batch.to(embedder.device) for batch in _batches(part, embedder.batch_size)]
+    rows = part.atomic_number, part.position, part.offset
+    packed = [x.to(embedder.device) for x in batches(*rows, embedder.batch_size)]
     seconds = []
     for _ in track(range(REPEATS)):
         started = time.perf_counter()
-        for batch in batches:
-            embedder.model.encode(batch)
+        for x in packed:
+            embedder.model.encode(x)
         if embedder.device == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
@@ -182,11 +183,4 @@ def throughput(embedder: Embedder, block: ConformerBlock, size: int, *, track: T
 
 def _canonical_order(result: Result) -> NDArray[np.int64]:
     """Return (N,) the row of the block that stands at each place of the canonical order."""
-    first = np.repeat(result.block.offset[:-1], result.block.n_atoms)
-    return np.asarray(first + result["permutation"])
-
-
-def _batches(block: ConformerBlock, size: int) -> Iterator[Cloud]:
-    for start in range(0, len(block), size):
-        part = block.take(np.arange(start, min(start + size, len(block))))
-        yield pack(part.atomic_number, part.position, part.offset)
+    return np.asarray(result.block.offset[result.block.owner] + result["permutation"])

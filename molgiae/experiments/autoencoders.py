@@ -68,13 +68,7 @@ def parameters(model: nn.Module) -> int:
 
 
 def fit(
-    model: nn.Module,
-    loss: Callable[[], Tensor],
-    steps: int,
-    learning_rate: float,
-    *,
-    name: str,
-    progress: bool,
+    model: nn.Module, loss: Callable[[], Tensor], steps: int, learning_rate: float, name: str, progress: bool
 ) -> None:
     """Train by Adam under one cycle of the learning rate (Smith and Topin 2019); leave the model in evaluation mode.
 

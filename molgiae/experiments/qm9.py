@@ -88,15 +88,14 @@ def measure(checkpoint: Path, config: Config, setting: Setting) -> Report:
 
 def row(report: Report, dim: int) -> dict[str, Any]:
     """Take from a report what the table needs."""
-    sections = report.sections
-    own = sections["reconstruction"][report.model]
+    own = report.figure("reconstruction")
     wanted = ("rmsd_mean", "rmsd_p50", "rmsd_p99", "rmsd_p100", "solved_rmsd_mean", "type_accuracy")
     return {
         "dim": dim,
         "test": report.about["conformers"],
         **{key: own[key] for key in (*wanted, "formula_accuracy")},
-        "embedding_change_max": sections["invariance"][report.model]["change_max"],
-        "principal_components": sections["linear_baseline"][str(dim)],
+        "embedding_change_max": report.figure("invariance/change_max"),
+        "principal_components": report.sections["linear_baseline"][str(dim)],
     }
 
 
@@ -108,7 +107,7 @@ def run(config: Config, setting: Setting) -> Findings:
     for dim in config.dims:
         report = measure(learn(dim, config, data, setting), config, setting)
         rows.append(row(report, dim))
-        series[dim] = report.sections["reconstruction"][report.model]["series"]["rmsd"]
+        series[dim] = report.figure("reconstruction/series/rmsd")
     first, where = rows[0], f"with {config.dims[0]} numbers"
     bars = (
         Bar(f"mean RMSD as predicted {where}, angstrom", first["rmsd_mean"], PAPER_RMSD, at_least=False),

@@ -185,17 +185,15 @@ def train(model: Model, shapes: Labelled, config: Config, setting: Setting, name
 
 
 @torch.no_grad()
-def embed(model: Model, grid: Tensor, device: str) -> Tensor:
-    """Return eta of shapes, (M, D) on the CPU."""
-    return torch.cat([model.encode(part.to(device)).embedding.cpu() for part in grid.split(EVALUATE_BATCH)])
-
-
-@torch.no_grad()
-def mean_error(model: Model, grid: Tensor, device: str) -> float:
-    """Return the mean squared error of the voxels."""
-    parts = [part.to(device) for part in grid.split(EVALUATE_BATCH)]
-    errors = [(model.reconstruct(part) - part).square().mean(dim=(1, 2, 3)) for part in parts]
-    return torch.cat(errors).mean().item()
+def measured(model: Model, grid: Tensor, device: str) -> tuple[Tensor, float]:
+    """Return eta of shapes, (M, D) on the CPU, and the mean squared error of their voxels."""
+    embeddings, errors = [], []
+    for part in grid.to(device).split(EVALUATE_BATCH):
+        encoding = model.encode(part)
+        output = model.act(encoding.action, model.decode(encoding.embedding))
+        embeddings.append(encoding.embedding.cpu())
+        errors.append((output - part).square().mean(dim=(1, 2, 3)))
+    return torch.cat(embeddings), torch.cat(errors).mean().item()
 
 
 @torch.no_grad()
@@ -240,23 +238,20 @@ def run(config: Config, setting: Setting) -> Findings:
         found = torch.tensor(accuracies(*embedded, *sizes, setting.seed))
         return {"accuracy": found.mean().item(), "accuracy_sd": found.std().item()}
 
-    def embedded(model: Model) -> tuple[Tensor, Tensor]:
-        return embed(model, known, setting.device), embed(model, asked, setting.device)
-
     figures: dict[str, Any] = {"train": len(shapes), "test": len(test)}
     embeddings: dict[str, Tensor] = {}
     models: dict[str, Model] = {}
     for kind in KINDS:
         torch.manual_seed(setting.seed)
         models[kind] = model = build(kind, config, shapes.x.mean().item()).to(setting.device).eval()
-        untrained = of_classifier(*embedded(model))
+        untrained = of_classifier(*(measured(model, grid, setting.device)[0] for grid in (known, asked)))
         train(model, shapes, config, setting, kind)
-        z = embedded(model)
-        embeddings[kind] = z[1][: config.mapped]
+        z, error = measured(model, asked, setting.device)
+        embeddings[kind] = z[: config.mapped]
         figures[kind] = {
             "weights": parameters(model),
-            "mse": mean_error(model, asked, setting.device),
-            **of_classifier(*z),
+            "mse": error,
+            **of_classifier(measured(model, known, setting.device)[0], z),
             "accuracy_untrained": untrained["accuracy"],
         }
     figures["voxels themselves"] = of_classifier(known.flatten(1), asked.flatten(1))
