@@ -18,6 +18,7 @@ _HOME = {
     "MolgiaeError": "molgiae.errors",
     "Options": "molgiae.commands.run",
     "Predictor": "molgiae.properties.predictor",
+    "canonical_forms": "molgiae.canonical.forms",
     "align": "molgiae.commands.align",
     "canonicalize": "molgiae.commands.canonicalize",
     "deduplicate": "molgiae.commands.dedup",
