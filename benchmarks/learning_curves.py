@@ -142,7 +142,7 @@ def fit(
     config = replace(FinetuneConfig(), mode=mode, seed=case.seed)
     learned = learn(parts[0], parts[1], pretrained, config, Run(folder))
     assert learned is not None
-    value, std = learned.predict(parts[2])
+    value, std = learned.model.predict(parts[2].block)
     within = float((np.abs(value - parts[2].values) <= std).mean())
     mae = float(score(value, parts[2].values).mae[0])
     found.add(case, ROWS[mode], mae, len(split.train), learned.seconds, learned.step, within)

@@ -19,7 +19,6 @@ from molgiae.config import AUTO_MODEL, FinetuneConfig
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
-from molgiae.errors import ConfigError
 from molgiae.model import checkpoint
 from molgiae.model.auto import choose
 from molgiae.model.domain import measure_domain
@@ -119,10 +118,7 @@ def finetune(
     """
     config = config or FinetuneConfig()
     run = Run(Path(directory), choose_device(device), stop_after=stop_after, progress=progress)
-    if any((run.directory / name).exists() for name in ("last.pt", FILE)) and not resume:
-        raise ConfigError(
-            f"{run.directory} holds a run already; continue it with --resume or name another directory"
-        )
+    run.check_free(resume, FILE)
     labelled = read_labelled(inputs, targets, **reading)
     pretrained = checkpoint.load(choose(labelled.block).model if model == AUTO_MODEL else model)
     split = make_split(labelled, by, shares, config.seed)
@@ -134,25 +130,26 @@ def finetune(
     learned = learn(train, validation, pretrained, config, run, references, identity, resume)
     if learned is None:
         return Outcome(run.directory, False, None, {}, labelled, labelled.notes)
-    outcome = _judged(learned, labelled, split, pretrained, config, run)
-    data = {os.path.basename(name): Path(name) for name in listed(inputs)}
+    table, covered, notes = _judged(learned, labelled, split, pretrained, config, run)
+    outcome = Outcome(run.directory, True, table, covered, labelled, (*labelled.notes, *notes))
+    files = [Path(name) for name in listed(inputs)]
+    start = {"name": pretrained.name, "sha256": pretrained.sha256}
+    scores = table.to_dict()
     provenance = {
         "molgiae": __version__,
         "torch": torch.__version__,
-        "data": [os.path.basename(name) for name in listed(inputs)],
-        "data_sha256": {name: sha256_of(path) for name, path in data.items() if path.is_file()},
-        "pretrained": {"name": pretrained.name, "sha256": pretrained.sha256}
-        if config.mode != "scratch"
-        else None,
+        "data": [path.name for path in files],
+        "data_sha256": {path.name: sha256_of(path) for path in files if path.is_file()},
+        "pretrained": None if config.mode == "scratch" else start,
         "training": config.to_dict(),
-        "conformers": outcome.table and outcome.table.to_dict()["sizes"],
+        "conformers": scores["sizes"],
         "step": learned.step,
         "seconds": round(learned.seconds),
         "device": run.device,
-        "test": outcome.table and outcome.table.to_dict(),
-        "coverage": outcome.coverage,
+        "test": scores,
+        "coverage": covered,
     }
-    save(run.directory / FILE, learned.model.cpu(), learned.scale, measure_domain(train.block), provenance)
+    save(run.directory / FILE, learned.model.cpu(), measure_domain(train.block), provenance)
     report = json.dumps(outcome.to_dict(), indent=1) + "\n"
     (run.directory / "report.json").write_text(report, encoding="utf-8")
     return outcome
@@ -165,10 +162,14 @@ def _judged(
     pretrained: checkpoint.Checkpoint,
     config: FinetuneConfig,
     run: Run,
-) -> Outcome:
-    """Compare a model with the baselines on the test set; write ``test.csv`` and ``parity.png``."""
-    test, references = labelled.take(split.test), learned.scale.references
-    value, std = learned.predict(test)
+) -> tuple[ScoreTable, dict[str, tuple[float, float]], list[str]]:
+    """Compare a model with the baselines on the test set; write ``test.csv`` and ``parity.png``.
+
+    Returns:
+        the table, the coverage of each target as of `Outcome`, and what is to be said besides.
+    """
+    test, references = labelled.take(split.test), learned.model.scale.references
+    value, std = learned.model.predict(test.block)
     features, notes = _embeddings(pretrained, labelled)
     rows = baselines(labelled, split, references, features, seed=config.seed)
     own, explained = ROWS[config.mode], references.of(test.block)
@@ -181,7 +182,7 @@ def _judged(
     _write_test(run.directory / "test.csv", test, value, std)
     if find_spec("matplotlib"):
         parity_plot(run.directory / "parity.png", test.values, value, labelled.targets, std, explained)
-    return Outcome(run.directory, True, table, covered, labelled, (*labelled.notes, *notes))
+    return table, covered, notes
 
 
 def coverage(truth: Floats, value: Floats, std: Floats) -> list[tuple[float, float]]:
@@ -191,18 +192,15 @@ def coverage(truth: Floats, value: Floats, std: Floats) -> list[tuple[float, flo
     return [(float((r <= 1).mean()), float((r <= 2).mean())) for r in known]
 
 
-def _embeddings(
-    pretrained: checkpoint.Checkpoint, labelled: Labelled
-) -> tuple[dict[str, Floats], tuple[str, ...]]:
+def _embeddings(pretrained: checkpoint.Checkpoint, labelled: Labelled) -> tuple[dict[str, Floats], list[str]]:
     """Return embeddings (M, D) by the name of their row, or none and why."""
     result = Embedder(pretrained, device="cpu").embed(labelled.block)
-    rejected = result.block.rejected[len(labelled.block.rejected) :]
-    if rejected:
-        return {}, (
+    if rejected := result.block.rejected[len(labelled.block.rejected) :]:
+        return {}, [
             f"no kernel ridge regression on the embedding: model {pretrained.name} rejects {len(rejected)} "
-            f"of {len(labelled)} conformers ({rejected[0].reason})",
-        )
-    return {"embedding": result["embedding"].astype(np.float64)}, ()
+            f"of {len(labelled)} conformers ({rejected[0].reason})"
+        ]
+    return {"embedding": result["embedding"].astype(np.float64)}, []
 
 
 def _identity(labelled: Labelled, split: Split, sha256: str) -> str:

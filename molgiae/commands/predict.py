@@ -142,11 +142,7 @@ def _opened(model: str | os.PathLike[str] | Predictor, options: Options) -> tupl
 
 
 def _in_unit(targets: Sequence[Target], unit: str | None) -> list[Target]:
-    """Return the targets, those of the same dimension in this unit.
-
-    Raises:
-        ConfigError: if the unit fits none of them.
-    """
+    """Return the targets, those of the same dimension in this unit; a ConfigError if it fits none of them."""
     dimension = unit and dimension_of(unit)
     fits = [t.unit == unit or (dimension and dimension == dimension_of(t.unit)) for t in targets]
     if unit is not None and not any(fits):

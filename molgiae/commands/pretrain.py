@@ -58,10 +58,7 @@ def pretrain(
         MolgiaeError: if an input cannot be read.
     """
     run = Run(Path(directory), choose_device(device), evaluate_every, stop_after, progress)
-    if (run.directory / "last.pt").exists() and not resume:
-        raise ConfigError(
-            f"{run.directory} holds a run already; continue it with --resume or name another directory"
-        )
+    run.check_free(resume)
     data = read_data(inputs, config.seed)
     metrics = train(data, model, config, run, resume)
     if data.rejected:
@@ -92,8 +89,6 @@ def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
     parts = {part: read_npz(split[0], part) for part in SPLITS} if split else {}
     if parts:
         name += ", split train"
-    if parts and not blocks:
-        return Data(parts["train"], parts["validation"], name, digests, rejected)
     more = concatenate(blocks)
     part_of = {title: part for part, block in parts.items() for title in block.title if title}
     part = np.array([part_of.get(title, "new") for title in more.title], dtype=object)

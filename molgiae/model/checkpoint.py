@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Generic[Model]):
     """A model with its origin.
 
     Attributes:
@@ -40,7 +40,7 @@ class Checkpoint:
     """
 
     name: str
-    model: ConformerAutoencoder
+    model: Model
     domain: Domain
     provenance: dict[str, Any] = field(default_factory=dict)
     sha256: str = ""
@@ -89,7 +89,7 @@ def write(
         temporary.write_bytes(serialized(weights, metadata=header_text(kind, header)))
 
 
-def load(name: str) -> Checkpoint:
+def load(name: str) -> Checkpoint[ConformerAutoencoder]:
     """Load a shipped model by name, or any autoencoder by path, ready for inference.
 
     Raises:

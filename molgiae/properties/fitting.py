@@ -1,9 +1,10 @@
-"""Learning of properties: references, the stage of the training loop, its loss, and what a model says of conformers."""
+"""Learning of properties: references, the stage of the training loop, and its loss."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from molgiae.config import FinetuneConfig
 from molgiae.errors import CheckpointError
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.properties.labels import Labelled
-from molgiae.properties.predictor import PropertyModel, Scale, predict, predict_standardized
+from molgiae.properties.predictor import PropertyModel, Scale
 from molgiae.properties.references import Kind, fit_references
 from molgiae.training.batches import shuffled, trimmed, whole
 from molgiae.training.loop import Metrics, Run, Stage, Trainer
@@ -37,18 +38,12 @@ SORTED_BATCHES = 8
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Learned:
-    """A model of properties with its scale, and what it took."""
+class Learned(NamedTuple):
+    """A model of properties, and what it took."""
 
     model: PropertyModel
-    scale: Scale
     step: int
     seconds: float
-
-    def predict(self, labelled: Labelled) -> tuple[Floats, Floats]:
-        """Return values and half-widths of uncertainty, both (M, T), in the units of the targets."""
-        return predict(self.model, self.scale, labelled.block)
 
 
 def learn(
@@ -70,18 +65,18 @@ def learn(
     scale = Scale(train.targets, reference, np.maximum(spread, MIN_SPREAD), np.ones(len(spread)))
     torch.manual_seed(config.seed)
     network = initial(pretrained, scale, config).to(run.device)
-    trainer = _fitter(network, scale, train, validation, config, run, identity)
+    trainer = _fitter(network, train, validation, config, run, identity)
     if resume and trainer.last.exists():
         trainer.restore()
     metrics = trainer.fit()
     if not metrics["complete"]:
         return None
     network.load_state_dict(trainer.best_weights)
-    value, uncertainty = predict_standardized(network.eval(), validation.block)
+    value, uncertainty = network.eval().standardized(validation.block)
     ratio = np.abs(scale.standardized(validation.block, validation.values) - value) / uncertainty
     factor = np.array([np.quantile(column[np.isfinite(column)], ONE_SIGMA) for column in ratio.T])
-    scale = replace(scale, calibration=np.maximum(factor, MIN_SPREAD))
-    return Learned(network, scale, int(metrics["step"]), trainer.seconds)
+    network.scale = replace(scale, calibration=np.maximum(factor, MIN_SPREAD))
+    return Learned(network, int(metrics["step"]), trainer.seconds)
 
 
 def initial(pretrained: Checkpoint, scale: Scale, config: FinetuneConfig) -> PropertyModel:
@@ -96,8 +91,7 @@ def initial(pretrained: Checkpoint, scale: Scale, config: FinetuneConfig) -> Pro
             f"{pretrained.name}: has no network of atoms to start from; "
             "take another --model or pretrain one with --atom-width"
         )
-    extensive = [target.extensive for target in scale.targets]
-    network = PropertyModel(sizes.atom_width, sizes.atom_layers, extensive)
+    network = PropertyModel(sizes.atom_width, sizes.atom_layers, scale)
     if config.mode != "scratch":
         network.atoms.load_state_dict(pretrained.model.encoder.atoms.state_dict())
     return network
@@ -105,7 +99,6 @@ def initial(pretrained: Checkpoint, scale: Scale, config: FinetuneConfig) -> Pro
 
 def _fitter(
     model: PropertyModel,
-    scale: Scale,
     train: Labelled,
     validation: Labelled,
     config: FinetuneConfig,
@@ -118,7 +111,7 @@ def _fitter(
     atoms = [p for p in model.atoms.parameters() if p.requires_grad]
     conformers = whole(train.block, int(train.block.n_atoms.max())).to(run.device)
     sizes = torch.from_numpy(train.block.n_atoms)
-    values, held = (scale.standardized(part.block, part.values) for part in (train, validation))
+    values, held = (model.scale.standardized(part.block, part.values) for part in (train, validation))
     target = torch.from_numpy(values).float().to(run.device)
     steps = math.ceil(len(sizes) / config.batch_size) * config.passes(len(sizes))
 
@@ -128,7 +121,7 @@ def _fitter(
         return property_loss(value, uncertainty, target[index])
 
     def validate(mean: PropertyModel) -> Metrics:
-        error = np.abs(predict_standardized(mean, validation.block)[0] - held)
+        error = np.abs(mean.standardized(validation.block)[0] - held)
         return {"validation": float(np.nanmean(error))}
 
     def stage() -> Stage:

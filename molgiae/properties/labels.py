@@ -203,11 +203,7 @@ def _read_structures(names: list[str], format: str | None, notes: Notes) -> tupl
 
 
 def _find_column(wanted: _Wanted, columns: Columns, alone: bool) -> tuple[str, str]:
-    """Return the heading of a target, and the unit in it.
-
-    Raises:
-        ConfigError: there is none, or several are as good.
-    """
+    """Return the heading of a target and the unit in it; a ConfigError if there is none, or several are as good."""
     parts = {heading: split_heading(heading) for heading in columns.headings}
     names = [wanted.column] if wanted.column else list(names_of(wanted.target))
     if names[0] in parts:
@@ -246,11 +242,7 @@ def _no_column(wanted: _Wanted, columns: Columns) -> str:
 
 
 def _in_unit(wanted: _Wanted, heading: str, said: str, column: Column, where: str) -> tuple[Target, str]:
-    """Return the target in the unit of the results, and the unit in which its values stand.
-
-    Raises:
-        ConfigError: units disagree.
-    """
+    """Return the target in the unit of the results, and the unit of its values; a ConfigError if units disagree."""
     what = f"{where}: {wanted.target.name}"
     words = column.units - {""}
     units = {*words, *filter(None, (said, wanted.unit))}
@@ -323,8 +315,7 @@ def _check_enough(labelled: Labelled, where: str, n_read: int) -> None:
 def _checked_scale(labelled: Labelled, units: Sequence[str], where: str) -> Labelled:
     """Take references from energies that are not a little below those of the free atoms, as total energies are.
 
-    Raises:
-        ConfigError: energies are in another unit than was said or assumed.
+    A ConfigError if they would be in another unit than was said or assumed.
     """
     targets, notes = list(labelled.targets), []
     for t, (target, unit) in enumerate(zip(labelled.targets, units, strict=True)):

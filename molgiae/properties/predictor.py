@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from molgiae.data.blocks import as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.errors import ConfigError, check_shape
-from molgiae.model.checkpoint import with_weights, write
+from molgiae.model.checkpoint import Checkpoint, with_weights, write
 from molgiae.model.cloud import Cloud, batches
 from molgiae.model.domain import domain_reasons
 from molgiae.model.embedder import choose_device
@@ -35,26 +35,6 @@ EVALUATE_BATCH = 256
 """Conformers predicted at once."""
 
 Floats = NDArray[np.float64]
-
-
-class PropertyModel(nn.Module):
-    """Conformers to standardized values of T properties and their uncertainties.
-
-    Args:
-        width: F, features of an atom.
-        layers: rounds of messages.
-        extensive: (T,) whether each property grows with the molecule.
-    """
-
-    def __init__(self, width: int, layers: int, extensive: Sequence[bool]) -> None:
-        super().__init__()
-        self.atoms = AtomNetwork(width, layers)
-        self.head = PropertyHead(width, extensive)
-
-    def forward(self, x: Cloud) -> tuple[Tensor, Tensor]:
-        """Return values and uncertainties, both (B, T)."""
-        value, uncertainty = self.head(self.atoms(x.z, x.pos), x.mask)
-        return value.float(), uncertainty.float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,57 +57,50 @@ class Scale:
         """Return what the network learns of values (M, T) in the units of the targets."""
         return (values - self.references.of(block)) / self.spread
 
-    def value(self, block: ConformerBlock, standardized: Floats) -> Floats:
-        """Return the inverse of `standardized`."""
-        return standardized * self.spread + self.references.of(block)
 
-    def std(self, uncertainty: Floats) -> Floats:
-        """Return (M, T) half-widths of intervals that hold the value in about 68 % of cases."""
-        return uncertainty * self.spread * self.calibration
+class PropertyModel(nn.Module):
+    """Conformers to values of T properties and their uncertainties.
 
-
-@torch.no_grad()
-def predict_standardized(model: PropertyModel, block: ConformerBlock) -> tuple[Floats, Floats]:
-    """Return standardized values and uncertainties of all conformers, both (M, T), in batches of similar size."""
-    weight = next(model.parameters())
-    found = np.empty((2, len(block), len(model.head.extensive)))
-    for chosen in batches_by_size(block.n_atoms, EVALUATE_BATCH):
-        part = block.take(chosen)
-        (x,) = batches(part.atomic_number, part.position, part.offset, len(part))
-        pair = model(x.centered().to(weight.device, weight.dtype))
-        found[:, chosen] = torch.stack(pair).double().cpu().numpy()
-    return found[0], found[1]
-
-
-def predict(model: PropertyModel, scale: Scale, block: ConformerBlock) -> tuple[Floats, Floats]:
-    """Return values and half-widths of uncertainty, both (M, T), in the units of the targets."""
-    value, uncertainty = predict_standardized(model, block)
-    return scale.value(block, value), scale.std(uncertainty)
-
-
-@dataclass(frozen=True, eq=False)
-class PropertyCheckpoint:
-    """A model of properties with its origin.
-
-    Attributes:
-        name: path it was asked for by.
-        model: ready for inference, on the CPU.
-        scale: its targets, references and units.
-        domain: what it was trained on.
-        provenance: data with sha256, pretrained weights, recipe, scores on the test split.
-        sha256: of the file.
+    Args:
+        width: F, features of an atom.
+        layers: rounds of messages.
+        scale: what turns the numbers of the network into values with units.
     """
 
-    name: str
-    model: PropertyModel
-    scale: Scale
-    domain: Domain
-    provenance: dict[str, Any]
-    sha256: str
+    def __init__(self, width: int, layers: int, scale: Scale) -> None:
+        super().__init__()
+        self.scale = scale
+        self.atoms = AtomNetwork(width, layers)
+        self.head = PropertyHead(width, [target.extensive for target in scale.targets])
+
+    def forward(self, x: Cloud) -> tuple[Tensor, Tensor]:
+        """Return standardized values and uncertainties, both (B, T)."""
+        value, uncertainty = self.head(self.atoms(x.z, x.pos), x.mask)
+        return value.float(), uncertainty.float()
+
+    @torch.no_grad()
+    def standardized(self, block: ConformerBlock) -> tuple[Floats, Floats]:
+        """Return what `forward` does of all conformers, both (M, T), in batches of similar size."""
+        weight = next(self.parameters())
+        found = np.empty((2, len(block), len(self.scale.targets)))
+        for chosen in batches_by_size(block.n_atoms, EVALUATE_BATCH):
+            part = block.take(chosen)
+            (x,) = batches(part.atomic_number, part.position, part.offset, len(part))
+            pair = self(x.centered().to(weight.device, weight.dtype))
+            found[:, chosen] = torch.stack(pair).double().cpu().numpy()
+        return found[0], found[1]
+
+    def predict(self, block: ConformerBlock) -> tuple[Floats, Floats]:
+        """Return values and half-widths of uncertainty, both (M, T), in the units of the targets."""
+        (value, uncertainty), scale = self.standardized(block), self.scale
+        return value * scale.spread + scale.references.of(
+            block
+        ), uncertainty * scale.spread * scale.calibration
 
 
-def save(path: Path, model: PropertyModel, scale: Scale, domain: Domain, provenance: dict[str, Any]) -> None:
+def save(path: Path, model: PropertyModel, domain: Domain, provenance: dict[str, Any]) -> None:
     """Write a model of properties, under a temporary name until it is complete."""
+    scale = model.scale
     header = {
         "config": AtomConfig(model.atoms.element.embedding_dim, len(model.atoms.layers)).to_dict(),
         "targets": [target.to_dict() for target in scale.targets],
@@ -140,7 +113,7 @@ def save(path: Path, model: PropertyModel, scale: Scale, domain: Domain, provena
     write(path, model, Kind.PROPERTY, header)
 
 
-def load(name: str) -> PropertyCheckpoint:
+def load(name: str) -> Checkpoint[PropertyModel]:
     """Load a model of properties, a file or the directory that finetune wrote.
 
     Raises:
@@ -153,13 +126,12 @@ def load(name: str) -> PropertyCheckpoint:
         if not targets:
             raise ConfigError("the list of targets is empty")
         config = AtomConfig.from_dict(header["config"])
-        extensive = [target.extensive for target in targets]
-        model = with_weights(path, lambda: PropertyModel(config.width, config.layers, extensive))
         spread, calibration = (np.array(header[part], np.float64) for part in ("spread", "calibration"))
         scale = Scale(targets, References.from_dict(header["references"]), spread, calibration)
         _check(scale)
+        model = with_weights(path, lambda: PropertyModel(config.width, config.layers, scale))
         domain = Domain.from_dict(header["domain"])
-    return PropertyCheckpoint(name, model, scale, domain, header["provenance"], sha256_of(path))
+    return Checkpoint(name, model, domain, header["provenance"], sha256_of(path))
 
 
 def _check(scale: Scale) -> None:
@@ -220,7 +192,7 @@ class Predictor:
     @property
     def targets(self) -> tuple[Target, ...]:
         """The T properties, with units."""
-        return self.checkpoint.scale.targets
+        return self.model.scale.targets
 
     def predict(self, conformers: ConformerBlock | Iterable[Conformer]) -> Prediction:
         """Return the values of conformers in any pose and order of their atoms.
@@ -228,11 +200,11 @@ class Predictor:
         Raises:
             CheckpointError: if values are not finite: the weights are damaged.
         """
-        block, scale = reject_meaningless(as_block(conformers)), self.checkpoint.scale
-        value, std = predict(self.model, scale, block)
+        block = reject_meaningless(as_block(conformers))
+        value, std = self.model.predict(block)
         if not (np.isfinite(value).all() and np.isfinite(std).all()):
             raise damaged(Path(self.checkpoint.name), "its predictions are not finite numbers")
         reasons = domain_reasons(self.checkpoint.domain, block)
-        unseen = scale.references.unseen(block) & (reasons == "")
+        unseen = self.model.scale.references.unseen(block) & (reasons == "")
         reasons[unseen] = "element: one was in no training conformer"
         return Prediction(block, value, std, reasons)

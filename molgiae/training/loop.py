@@ -47,6 +47,13 @@ class Run:
     stop_after: float | None = None
     progress: bool = False
 
+    def check_free(self, resume: bool, *files: str) -> None:
+        """Raise a ConfigError if the directory has ``last.pt`` or another of these files, and is not to be resumed."""
+        if not resume and any((self.directory / name).exists() for name in ("last.pt", *files)):
+            raise ConfigError(
+                f"{self.directory} holds a run already; continue it with --resume or name another directory"
+            )
+
     @property
     def bf16(self) -> bool:
         """Whether the device multiplies bfloat16 matrices faster than float32."""

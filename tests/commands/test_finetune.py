@@ -163,9 +163,9 @@ def test_frozen_weights_are_held_and_scratch_starts_elsewhere(pretrained, tmp_pa
     assert frozen is not None and full is not None
     assert all(torch.equal(value, before[key]) for key, value in frozen.model.atoms.state_dict().items())
     assert not torch.equal(full.model.atoms.last.weight, before["last.weight"])
-    scratch = initial(start, full.scale, replace(RECIPE, mode="scratch"))
+    scratch = initial(start, full.model.scale, replace(RECIPE, mode="scratch"))
     assert not torch.equal(scratch.atoms.element.weight, before["element.weight"])
-    again = initial(start, full.scale, RECIPE)
+    again = initial(start, full.model.scale, RECIPE)
     assert torch.equal(again.atoms.element.weight, before["element.weight"])
 
 
@@ -175,7 +175,7 @@ def test_uncertainty_holds_two_thirds_of_the_validation_values(pretrained, tmp_p
         labelled(120), held, checkpoint.load(str(pretrained)), replace(RECIPE, epochs=5), Run(tmp_path)
     )
     assert learned is not None
-    ((one, two),) = coverage(held.values, *learned.predict(held))
+    ((one, two),) = coverage(held.values, *learned.model.predict(held.block))
     assert one == pytest.approx(0.683, abs=0.02)
     assert two > one
 

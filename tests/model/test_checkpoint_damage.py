@@ -48,7 +48,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     checkpoint.save(found["autoencoder"], build(config), DOMAIN, {"data": "none"})
     references = References(("atoms",), (1, 6), np.zeros((2, 1)), np.zeros(1), (1, 6))
     scale = Scale((find("H"),), references, np.ones(1), np.ones(1))
-    save(found["property"], PropertyModel(4, 1, [True]), scale, DOMAIN, {"data": "none"})
+    save(found["property"], PropertyModel(4, 1, scale), DOMAIN, {"data": "none"})
     return found
 
 
