@@ -22,7 +22,7 @@ MAX_LEAVES = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Symmetry:
+class Automorphisms:
     """The automorphisms of one bond graph of n atoms.
 
     Attributes:
@@ -54,21 +54,21 @@ class Symmetry:
             start += len(table)
         return result
 
-    def with_core(self, core: Ints) -> Symmetry:
+    def with_core(self, core: Ints) -> Automorphisms:
         """Return the same with other core automorphisms (K, n), which are all that are tried."""
-        return Symmetry(core, self.bunches, [])
+        return Automorphisms(core, self.bunches, [])
 
 
 @lru_cache(maxsize=256)
-def cached_symmetry(key: tuple[bytes, bytes, int]) -> Symmetry:
-    """Return what `symmetry_of` does, of a graph by its `Graphs.key`."""
+def cached_automorphisms(key: tuple[bytes, bytes, int]) -> Automorphisms:
+    """Return what `automorphisms_of` does, of a graph by its `Graphs.key`."""
     colour, neighbour, n = key
-    return symmetry_of(
+    return automorphisms_of(
         Graphs(np.frombuffer(colour, np.uint64)[None], np.frombuffer(neighbour, np.int64).reshape(1, n, -1))
     )
 
 
-def symmetry_of(graph: Graphs) -> Symmetry:
+def automorphisms_of(graph: Graphs) -> Automorphisms:
     """Return the automorphisms of one graph."""
     rank, parent = (found[0] for found in twin_ranks(graph))
     n = len(rank)
@@ -84,7 +84,7 @@ def symmetry_of(graph: Graphs) -> Symmetry:
     chain = transversals(graph.marked(numbered))
     few = math.prod(map(len, chain)) <= MAX_CORE
     core = products(chain, n) if few else np.arange(n)[None]
-    return Symmetry(core, bunches, [] if few else levels_of(chain, bunches))
+    return Automorphisms(core, bunches, [] if few else levels_of(chain, bunches))
 
 
 @lru_cache

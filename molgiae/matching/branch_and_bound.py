@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.matching.automorphisms import Symmetry, exchanges
+from molgiae.matching.automorphisms import Automorphisms, exchanges
 from molgiae.matching.chain import promising
 from molgiae.matching.kabsch import Covariances, best_overlap, best_rotations
 
@@ -51,7 +51,7 @@ TINY = 1e-300
 class Search:
     """The search for one molecule, by the symmetry of its bond graph."""
 
-    def __init__(self, symmetry: Symmetry) -> None:
+    def __init__(self, symmetry: Automorphisms) -> None:
         self.symmetry = symmetry
         self.options = [len(table) for table in symmetry.tables]
         self.order = len(symmetry.core) * math.prod(self.options)
@@ -127,14 +127,14 @@ class Pairs:
             (P, K, k, 3) of what core automorphisms send them to in the probes, angstrom.
     """
 
-    symmetry: Symmetry
+    symmetry: Automorphisms
     square: Floats
     core: Covariances
     options: Covariances
     leaves: list[tuple[Floats, Floats]]
 
     @classmethod
-    def of(cls, symmetry: Symmetry, x: Floats, y: Floats) -> Pairs:
+    def of(cls, symmetry: Automorphisms, x: Floats, y: Floats) -> Pairs:
         """Take means, deviations and covariances of positions (P, n, 3) about their centroids."""
         mean = y.copy()
         leaves, options = [], [np.empty((9, len(x), len(symmetry.core), 0))]
@@ -318,7 +318,7 @@ class BranchAndBound:
 def _measures(pairs: Pairs) -> tuple[Floats, Floats]:
     """Return the radii (R, G) of the bunches, and the products (R, T, E) of the distances of exchanged leaves.
 
-    R are rows of `BranchAndBound`, E the exchanges of two leaves as in `Symmetry.exchanged`; a product is that of the
+    R are rows of `BranchAndBound`, E the exchanges of two leaves as in `Automorphisms.exchanged`; a product is that of the
     distances in reference and probe, and 1 where nothing is exchanged.
     """
     rows, tables = pairs.core[0].size, pairs.symmetry.tables

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from molgiae.data.conformer import Conformer
 from molgiae.errors import ConfigError
 from molgiae.matching.atoms import EXACT, match_atoms
-from molgiae.matching.automorphisms import cached_symmetry
+from molgiae.matching.automorphisms import cached_automorphisms
 from molgiae.matching.branch_and_bound import Search
 from molgiae.matching.kabsch import kabsch
 from molgiae.matching.molecules import molecules_of
@@ -135,7 +135,7 @@ class _Pairs:
             else:
                 self.found.reason[k] = "the bond graphs differ"
         for molecule, pairs in groups.items():
-            search = Search(cached_symmetry(labelled.graph[molecule].key))
+            search = Search(cached_automorphisms(labelled.graph[molecule].key))
             self._fill(pairs, lambda c: labelled.order[index[id(c)]], search)
 
     def by_atoms(self, members: Sequence[int], starts: Floats | None) -> None:

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from molgiae.matching import automorphisms as automorphisms_module
 from molgiae.matching import branch_and_bound as search_module
-from molgiae.matching.automorphisms import Symmetry, symmetry_of
+from molgiae.matching.automorphisms import Automorphisms, automorphisms_of
 from molgiae.matching.branch_and_bound import BranchAndBound, Pairs, Search, View, largest_turn
 from molgiae.matching.chain import _bounds as chain_bounds
 from molgiae.matching.chain import promising
@@ -73,7 +73,7 @@ def assert_right(name: str, search: Search, geometry: str, pairs: int, seed: int
 def searches(name: str, monkeypatch: pytest.MonkeyPatch) -> list[Search]:
     """The search as it is; with bounds where it would try all; down the chain where it would take all of the core."""
     graph = graph_of(GRAPHS[name])
-    found = [Search(symmetry_of(graph))]
+    found = [Search(automorphisms_of(graph))]
     symmetry = found[0].symmetry
     if (
         symmetry.bunches and found[0].direct and name != "hexafluoride"
@@ -82,7 +82,7 @@ def searches(name: str, monkeypatch: pytest.MonkeyPatch) -> list[Search]:
         found[-1].direct = False
     if len(symmetry.core) > 1:
         monkeypatch.setattr(automorphisms_module, "MAX_CORE", 1)
-        found.append(Search(symmetry_of(graph)))
+        found.append(Search(automorphisms_of(graph)))
         assert found[-1].symmetry.levels
         monkeypatch.undo()
     return found
@@ -107,7 +107,7 @@ def test_what_is_proven_is_the_least_of_all_of_many(name, geometry, monkeypatch)
 @pytest.mark.parametrize("name", NAMES)
 def test_core_automorphisms_times_permutations_of_leaves_are_all_automorphisms(name):
     graph = graph_of(GRAPHS[name])
-    symmetry, maps = symmetry_of(graph), automorphisms(name)
+    symmetry, maps = automorphisms_of(graph), automorphisms(name)
     assert_same_rows(products(transversals(graph), maps.shape[1]), maps)
     order = math.prod(map(len, symmetry.tables))
     if symmetry.levels:
@@ -148,7 +148,7 @@ def test_isomorphisms_are_found_where_there_are_any(name):
 def test_the_best_survives_all_bounds_of_the_search(name, monkeypatch):
     """Solutions are taken from finished nodes alone, and the bar is hung just below the best from the beginning."""
     maps = automorphisms(name)
-    symmetry = symmetry_of(graph_of(GRAPHS[name]))
+    symmetry = automorphisms_of(graph_of(GRAPHS[name]))
     rng = np.random.default_rng(5)
     geometries = [g for g in GEOMETRIES for _ in range(1 if len(maps) > 5000 else 8)]
     x, y = (np.array(side) for side in zip(*(pair(g, maps, rng) for g in geometries), strict=True))
@@ -170,7 +170,7 @@ def test_the_best_survives_all_bounds_of_the_search(name, monkeypatch):
 @pytest.mark.parametrize("name", ["cubane", "butyne", "tert-butanol", "four waters"])
 def test_of_some_core_automorphisms_the_best_is_found(name, count):
     """Any of them, not only lists that begin with the identity: what a chain leaves."""
-    symmetry, rng = symmetry_of(graph_of(GRAPHS[name])), np.random.default_rng(0)
+    symmetry, rng = automorphisms_of(graph_of(GRAPHS[name])), np.random.default_rng(0)
     for geometry in GEOMETRIES:
         core = rng.permutation(symmetry.core)[:count]
         some = symmetry.with_core(core)
@@ -210,7 +210,11 @@ def test_turning_by_more_than_the_largest_turn_costs_more_than_the_excess():
 @pytest.mark.parametrize("name", ["water", "methane", "pentafluoride", "tert-butanol"])
 def test_no_permutation_is_excluded_that_is_best_within_the_turn(name, geometry):
     """At rotations about axes of all kinds, by the whole turn and less: values stay below the bounds."""
-    symmetry, maps, rng = symmetry_of(graph_of(GRAPHS[name])), automorphisms(name), np.random.default_rng(0)
+    symmetry, maps, rng = (
+        automorphisms_of(graph_of(GRAPHS[name])),
+        automorphisms(name),
+        np.random.default_rng(0),
+    )
     excluded = 0
     for angle, excess in itertools.product((0.02, 0.3, 1.2, 2.5), (0.05, 0.5, 1e9)):
         x, y = pair(geometry, maps, rng)
@@ -254,7 +258,7 @@ def test_a_search_given_up_is_not_proven(budget, monkeypatch):
     wrong = 0
     for name in ("propane", "butyne", "four waters", "tert-butanol"):
         search, maps, rng = (
-            Search(symmetry_of(graph_of(GRAPHS[name]))),
+            Search(automorphisms_of(graph_of(GRAPHS[name]))),
             automorphisms(name),
             np.random.default_rng(1),
         )
@@ -280,7 +284,7 @@ def finished_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BranchAndBound, "offer", of_finished)
 
 
-def same_but_for_leaves(symmetry: Symmetry, core: np.ndarray, maps: np.ndarray) -> np.ndarray:
+def same_but_for_leaves(symmetry: Automorphisms, core: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """(K,) whether automorphisms differ from one of the core by permutations of leaves alone."""
     place = np.arange(maps.shape[1])
     for atoms in symmetry.bunches:
@@ -289,9 +293,9 @@ def same_but_for_leaves(symmetry: Symmetry, core: np.ndarray, maps: np.ndarray) 
     return np.array([row.tobytes() in known for row in place[maps]], bool)
 
 
-def chain_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Symmetry:
+def chain_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Automorphisms:
     monkeypatch.setattr(automorphisms_module, "MAX_CORE", 1)
-    return symmetry_of(graph_of(GRAPHS[name]))
+    return automorphisms_of(graph_of(GRAPHS[name]))
 
 
 @pytest.mark.parametrize("name", CHAINED)
@@ -345,7 +349,7 @@ def test_a_chain_that_was_cut_proves_nothing_wrong(name, monkeypatch):
     """With room for two at each step the best is often missed, and then nothing is proven."""
     monkeypatch.setattr(search_module, "FIRST_WIDTH", 1)
     monkeypatch.setattr(search_module, "WIDTH", 2)
-    maps, search = automorphisms(name), Search(symmetry_of(graph_of(GRAPHS[name])))
+    maps, search = automorphisms(name), Search(automorphisms_of(graph_of(GRAPHS[name])))
     maps = maps[np.random.default_rng(0).permutation(len(maps))[:6000]]
     rng = np.random.default_rng(3)
     missed = 0

@@ -17,7 +17,7 @@ from molgiae.data.toolkits import from_rdkit
 from molgiae.errors import ConfigError
 from molgiae.matching import branch_and_bound as search_module
 from molgiae.matching import kabsch, superpose_pairs
-from molgiae.matching.automorphisms import symmetry_of
+from molgiae.matching.automorphisms import automorphisms_of
 from molgiae.matching.graphs import graphs_of
 from tests.commands.test_dedup import bonded
 from tests.conformers import mirrored, moved
@@ -277,7 +277,7 @@ def test_a_graph_whose_atoms_look_alike_but_are_not():
     """Cuneane: all carbons have the same surroundings for colour refinement, but three kinds are there."""
     c = of(embedded("C12C3C1C4C2C5C3C45", 1), bonds=False)
     bonds = perceived_bonds(c.atomic_number, c.position)
-    symmetry = symmetry_of(graphs_of(c.atomic_number[None].astype(np.int64), [bonds]))
+    symmetry = automorphisms_of(graphs_of(c.atomic_number[None].astype(np.int64), [bonds]))
     assert len(symmetry.core) == 4
     for seed in range(20):
         assert superpose_pairs([c], [moved(c, seed)]).rmsd[0] < 1e-6
