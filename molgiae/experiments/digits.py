@@ -268,9 +268,8 @@ def canonical_order(
     rising = (rank[decoded].diff(dim=1) >= 0).all(dim=1)
     g = Permutation.random(len(x), n=x.shape[1], generator=torch.Generator().manual_seed(setting.seed))
     shuffled = model.encode(g.to(setting.device).act(x)).embedding
-    picture = draw_canonical(
-        setting.folder, labels[0], decoded[0].cpu(), encoding.action[0].matrix.cpu(), config.classes
-    )
+    permutation = encoding.action[0].matrix.cpu()
+    picture = draw_canonical(setting.folder, labels[0], decoded[0].cpu(), permutation, config.classes)
     return {
         "n": x.shape[1],
         "dim": config.sufficient,

@@ -176,15 +176,11 @@ def build(encoder: str, config: Config) -> DiscAutoencoder:
 
     if encoder == "equivariant":
         whole = classical(vectors(config.steerable_width, config.vectors), SO2)
-        return acting(
-            whole, SteerableDecoder(shape, config.steerable_width, config.steerable_layers, config.vectors)
-        )
-    network = nn.Sequential(
-        nn.Flatten(), bottleneck(numbers, config.embedding_dim, config.width, config.layers)
-    )
-    decoder = nn.Sequential(
-        LinearPlusResidual(config.embedding_dim, config.width, config.layers, numbers), nn.Unflatten(1, shape)
-    )
+        sizes = (config.steerable_width, config.steerable_layers, config.vectors)
+        return acting(whole, SteerableDecoder(shape, *sizes))
+    dim, width, layers = config.embedding_dim, config.width, config.layers
+    network = nn.Sequential(nn.Flatten(), bottleneck(numbers, dim, width, layers))
+    decoder = nn.Sequential(LinearPlusResidual(dim, width, layers, numbers), nn.Unflatten(1, shape))
     if encoder == "classical":
         return acting(classical(network, SO2), decoder)
     return acting(SeparateEncoder(vectors(config.frame_width, 1), network), decoder)

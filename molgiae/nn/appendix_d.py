@@ -54,11 +54,7 @@ class MessageEncoder(nn.Module):
         self.count = nn.Embedding(slots + 1, embedding_dim)
 
     def forward(self, z: AtomicNumbers, pos: Positions) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Encode.
-
-        Args:
-            z: (B, n) atomic numbers, 0 marks padding.
-            pos: (B, n, 3) angstrom from the centroid, in the type of the weights.
+        """Encode atoms with positions from the centroid, in the type of the weights.
 
         Returns:
             * (B, F / 2) pooled scalars, for `embed`;
@@ -99,13 +95,8 @@ def pooled_directions(of_atoms: Tensor) -> Tensor:
     say nothing. It is made 1 angstrom times |sum_i v_i| / sqrt(sum_i |v_i|^2): about 1 angstrom if the atoms'
     vectors point at random, up to sqrt(n) if they agree, 0 if they cancel as those of a symmetric conformer do. The
     atoms' directions turn by about s / 1 angstrom under noise s on the positions, hence this vector by about
-    s / length, which is what `molgiae.canonical` expects.
-
-    Args:
-        of_atoms: (B, n, 2, 3) angstrom, 0 where padded.
-
-    Returns:
-        (B, 2, 3) angstrom.
+    s / length, which is what `molgiae.canonical` expects. Vectors of atoms are (B, n, 2, 3), 0 where padded, and become
+    (B, 2, 3), all in angstrom.
     """
     square = of_atoms.square().sum(dim=(1, 3)) + MIN_DIRECTION**2
     return of_atoms.sum(dim=1) / square.sqrt()[..., None]

@@ -92,14 +92,9 @@ def _length(moments: Tensor) -> Tensor:
 
 
 def surroundings(z: AtomicNumbers, pos: Positions) -> list[Tensor]:
-    """Return what each atom sees of each other: radial functions times the tensors of the direction, rank by rank.
+    """Return what each atom sees of each other: radial functions times the tensors of the direction.
 
-    Args:
-        z: (B, n) atomic numbers, 0 marks padding.
-        pos: (B, n, 3) angstrom.
-
-    Returns:
-        for each rank l (B, n (2 l + 1) RADIAL, n); 0 between an atom and itself, where padded and beyond `CUTOFF`.
+    For each rank l it is (B, n (2 l + 1) RADIAL, n); 0 between an atom and itself, where padded and beyond `CUTOFF`.
     """
     size, n = z.shape
     between = pos[:, None] - pos[:, :, None]

@@ -32,12 +32,7 @@ class PropertyHead(nn.Module):
         self.register_buffer("extensive", torch.tensor(list(extensive)), persistent=False)
 
     def forward(self, features: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
-        """Return values and uncertainties, both (B, T), of standardized properties.
-
-        Args:
-            features: (B, n, F) of atoms.
-            mask: (B, n) true for atoms.
-        """
+        """Map features of atoms (B, n, F) to values and uncertainties, both (B, T), of standardized properties."""
         there = mask[..., None]
         of_atoms = self.value(features) * there
         share = self.weight(features).masked_fill(~there, -torch.inf).softmax(dim=1)
