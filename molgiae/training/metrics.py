@@ -36,9 +36,7 @@ class Reconstruction:
 
     def take(self, keep: NDArray[np.bool_]) -> Reconstruction:
         """Return those of some of the conformers."""
-        return Reconstruction(
-            self.rmsd[keep], self.types_right[keep], self.formula_right[keep], self.n_atoms[keep]
-        )
+        return Reconstruction(*(values[keep] for values in vars(self).values()))
 
     def summary(self) -> dict[str, float]:
         """Return mean, percentiles and shares; every conformer counts."""
