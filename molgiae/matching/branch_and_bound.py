@@ -318,7 +318,7 @@ class BranchAndBound:
 def _measures(pairs: Pairs) -> tuple[Floats, Floats]:
     """Return the radii (R, G) of the bunches, and the products (R, T, E) of the distances of exchanged leaves.
 
-    R are rows of `BranchAndBound`, E the exchanges of two leaves as in `Automorphisms.exchanged`; a product is that of the
+    R are rows of `BranchAndBound`, E the exchanges of two leaves (`Automorphisms.exchanged`); a product is that of the
     distances in reference and probe, and 1 where nothing is exchanged.
     """
     rows, tables = pairs.core[0].size, pairs.symmetry.tables
