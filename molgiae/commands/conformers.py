@@ -24,7 +24,7 @@ from molgiae.data.molecule_files import Columns, Molecule, read_molecules
 from molgiae.data.partial import PartialFile
 from molgiae.data.readers import Inputs, read_blocks
 from molgiae.data.sources import STDIN
-from molgiae.data.writers import open_writer
+from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConformerError, MolgiaeError
 from molgiae.output.files import rejected_table, write_rejected
 from molgiae.parallel.processes import NoAnswerError, Workers
@@ -189,7 +189,7 @@ def _publish(text: Path, path: Path, rejected: list[Rejected], *, overwrite: boo
         except OSError as error:
             raise MolgiaeError(f"{path}: cannot be written: {error.strerror or error}") from error
     else:
-        with open_writer(path, overwrite=overwrite) as writer:
+        with StructureWriter(path, overwrite=overwrite) as writer:
             for conformer in (c for block in _read_back(text, path) for c in block):
                 writer.write(conformer)
     return str(table) if rejected else ""

@@ -24,7 +24,7 @@ from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.data.inputs import is_hdf5, listed
 from molgiae.data.partial import PartialFile
 from molgiae.data.readers import Inputs
-from molgiae.data.writers import StructureWriter, open_writer, structure_suffix
+from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.matching.copies import THRESHOLD, Rule, Verdicts, find_duplicates
 from molgiae.matching.molecules import ignoring
@@ -253,7 +253,7 @@ def _check(threshold: float, energy: str | None, energy_window: float | None, ke
 def _writer(output: Path, options: Options) -> Hdf5Writer | StructureWriter:
     if is_hdf5(output):
         return Hdf5Writer(output, columns=(), command=options.command, overwrite=options.overwrite)
-    return open_writer(output, overwrite=options.overwrite)
+    return StructureWriter(output, overwrite=options.overwrite)
 
 
 def _write(writer: Hdf5Writer | StructureWriter, block: ConformerBlock, kept: NDArray[np.bool_]) -> None:

@@ -123,6 +123,9 @@ class _Flat:
         neighbour: (N, k) which these are.
         ratio: (N, k) distances over sums of covalent radii.
         usual: (M,) median ratio of the nearest neighbours of each conformer.
+        bare: (M,) whether a conformer has no hydrogen.
+        graphite: (M,) whether it is of carbon alone, with the bonds of graphite.
+        least, largest: (M,) distances of nearest neighbours.
     """
 
     def __init__(self, block: ConformerBlock) -> None:
@@ -131,6 +134,10 @@ class _Flat:
         self.radii = COVALENT_RADIUS[self.z][:, None] + COVALENT_RADIUS[self.z[self.neighbour]]
         self.ratio = self.distance / self.radii
         self.usual = self.median(self.ratio[:, 0])
+        self.bare = ~self.any(self.z == 1)
+        self.least, self.largest = (self.extreme(f, self.distance[:, 0]) for f in (np.minimum, np.maximum))
+        low, high = _GRAPHITE_LENGTH
+        self.graphite = ~self.any(self.z != 6) & (low <= self.least) & (self.largest <= high)
 
     def median(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (M,) the median over the atoms of each conformer."""
@@ -152,7 +159,7 @@ def _drawings(block: ConformerBlock) -> dict[int, str]:
     x = _Flat(block)
     found: dict[int, str] = {}
     crowded = Bonding(block).flat_centres
-    lacking = _lacks_hydrogen(x) & ~x.any(x.z == 1)[x.owner] & ~_graphite(x)[x.owner]
+    lacking = _lacks_hydrogen(x) & (x.bare & ~x.graphite)[x.owner]
     for atoms, what in (
         (crowded, "{} has four neighbours, which are never in a plane with it"),
         (lacking, "hydrogen is missing at {}"),
@@ -164,24 +171,18 @@ def _drawings(block: ConformerBlock) -> dict[int, str]:
     return found
 
 
-def _graphite(x: _Flat) -> NDArray[np.bool_]:
-    """(M,) conformers of carbon alone whose bonds are those of graphite."""
-    low, high = (x.extreme(function, x.distance[:, 0]) for function in (np.minimum, np.maximum))
-    return ~x.any(x.z != 6) & (_GRAPHITE_LENGTH[0] <= low) & (high <= _GRAPHITE_LENGTH[1])
-
-
 def _drawn_alike(x: _Flat) -> NDArray[np.bool_]:
     """(M,) conformers with bonds of one length where the elements ask for others, or in units of the paper."""
-    low, high = (x.extreme(function, x.distance[:, 0]) for function in (np.minimum, np.maximum))
-    bare = ~x.any(x.z == 1) & x.any(x.z == 6) & ~_graphite(x)
-    drawn = (_DRAWN_LENGTH[0] <= low) & (high <= _DRAWN_LENGTH[1]) & (high < _UNIFORM * low)
+    low, high = _DRAWN_LENGTH
+    drawn = (low <= x.least) & (x.largest <= high) & (x.largest < _UNIFORM * x.least)
     usual = x.median(x.distance[:, 0])[x.owner][:, None]
     alike = (x.distance < _UNIFORM * usual) & (x.distance > usual / _UNIFORM)
     share = np.bincount(x.owner, alike.any(axis=1), len(x.block)) / x.block.n_atoms
     largest = x.extreme(np.maximum, np.where(alike, x.radii, 0.0).max(axis=1))
     least = x.extreme(np.minimum, np.where(alike, x.radii, np.inf).min(axis=1))
     mixed = (share > _MOST) & (largest > _OTHER_RADII * least)
-    return mixed | (bare & (drawn | (x.usual < _SQUEEZED)))
+    squeezed = x.usual < _SQUEEZED
+    return mixed | (x.bare & x.any(x.z == 6) & ~x.graphite & (drawn | squeezed))
 
 
 def _lacks_hydrogen(x: _Flat) -> NDArray[np.bool_]:

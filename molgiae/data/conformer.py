@@ -34,9 +34,10 @@ NO_BONDS.flags.writeable = False
 
 def normalised(bonds: Bonds) -> Bonds:
     """Return bonds in the form that `Bonds` describes."""
-    low, high = np.sort(bonds, axis=1).T
+    low, high = np.minimum(*bonds.T), np.maximum(*bonds.T)
     size = int(high.max(initial=0)) + 1
-    return np.stack(np.divmod(np.unique(low * size + high), size), axis=1)
+    pair = np.sort(low * size + high)
+    return np.stack(np.divmod(pair[np.diff(pair, prepend=-1) > 0], size), axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +113,6 @@ class Rejected:
     line: int
     reason: str
 
-    @property
-    def kind(self) -> str:
-        """The reason with ``#`` for every number, by which rejected records are counted together."""
-        return kind_of(self.reason)
-
     def error(self, message: str = "") -> ConformerError:
         """Return the error that names the record, for its reason or with another message."""
         line = self.line if self.record else 0
@@ -126,7 +122,7 @@ class Rejected:
 
 
 def kind_of(reason: str) -> str:
-    """Return a reason with ``#`` for every number."""
+    """Return a reason with ``#`` for every number, by which rejected records are counted together."""
     return _NUMBER.sub("#", reason)
 
 

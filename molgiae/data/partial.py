@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import os
 import platform
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from molgiae.errors import MolgiaeError
 
@@ -128,6 +129,16 @@ class SteadyFile(io.FileIO):
         except OSError as error:
             self.failure = self.failure or error
             return size or 0
+
+
+@contextlib.contextmanager
+def open_text(path: Path, *, compress: bool) -> Iterator[TextIO]:
+    """Give a new text file to write to: UTF-8, line feeds; the same text makes the same bytes, also compressed."""
+    with open(path, "wb") as disk:
+        # no name and time of day in the header
+        stream: Any = gzip.GzipFile("", "wb", 6, disk, mtime=0) if compress else disk
+        with io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="\n") as text:
+            yield text
 
 
 def _clear(final: Path) -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import h5py
 import numpy as np
@@ -74,7 +74,9 @@ def write_table(
     with partial.writing() as temporary:
         if suffix in (".csv", ".tsv"):
             with open(temporary, "w", newline="", encoding="utf-8") as file:
-                write_csv(file, fields, rows, "\t" if suffix == ".tsv" else ",")
+                writer = CsvWriter(file, "\t" if suffix == ".tsv" else ",", "\n")
+                writer.row(field.name for field in fields)
+                writer.rows(map(_shown, row) for row in rows)
         elif suffix == ".json":
             names = [field.name for field in fields]
             text = json.dumps({**about, "rows": [dict(zip(names, row, strict=True)) for row in rows]})
@@ -96,14 +98,8 @@ def _opened(path: str | os.PathLike[str], overwrite: bool) -> tuple[PartialFile,
     return PartialFile(path, overwrite=overwrite), suffix
 
 
-def write_csv(file: TextIO, fields: Sequence[Field], rows: Sequence[Row], delimiter: str = ",") -> None:
-    """Write header and rows; numbers with six decimals at most, truth values as 1 and 0."""
-    writer = CsvWriter(file, delimiter, "\n")
-    writer.row(field.name for field in fields)
-    writer.rows(map(_shown, row) for row in rows)
-
-
 def _shown(value: Any) -> Any:
+    """Return the cell of a value in CSV: numbers with six decimals at most, truth values as 1 and 0."""
     if isinstance(value, bool):
         return int(value)
     return f"{value:.6f}" if isinstance(value, float) else value

@@ -6,16 +6,12 @@ To add a format, write a `Renderer` and give its suffixes rows in `WRITERS`.
 from __future__ import annotations
 
 import contextlib
-import gzip
-import io
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from molgiae.data.attached import Motion, moved_atom_data, moved_properties, wrapped
 from molgiae.data.conformer import Conformer
 from molgiae.data.elements import ISOTOPE, SYMBOLS
-from molgiae.data.partial import PartialFile
+from molgiae.data.partial import PartialFile, open_text
 from molgiae.data.sdf.ctab_writer import write_ctab
 from molgiae.data.sdf.data_items import LINE_END, UNNAMED, free_name, item_name, render_items
 from molgiae.data.state import charge_and_multiplicity
@@ -51,9 +47,8 @@ ATOM_LISTS = {"f": "dprop", "i": "iprop", "b": "bprop", "U": "prop"}
 _HEAVY_HYDROGEN = {(1, 2): "D", (1, 3): "T"}
 
 _PLAIN_KEY = re.compile(r"[^\s=,;\"'\\{}\[\]]+")
-_PLAIN_VALUE = re.compile(r"[\w.+:;/()-]+")
-_ARRAY = re.compile(r"\[[ \d.,eETF+-]*\]|\{[ \d.,eETF+-]*\}")
-"""Numbers or truth values in brackets, which stay an array to ASE without quotation marks."""
+_PLAIN_VALUE = re.compile(r"[\w.+:;/()-]+|\[[ \d.,eETF+-]*\]|\{[ \d.,eETF+-]*\}")
+"""A word, or numbers or truth values in brackets, which stay an array to ASE without quotation marks."""
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": " "})
 
 
@@ -99,10 +94,11 @@ def xyz_record(conformer: Conformer, order: Order, text: str) -> str:
         for name, values in columns.items()
     )
     pairs = _comment_pairs(conformer)
-    empty_last = sorted(pairs, key=lambda key: not pairs[key])  # ASE takes the pair behind for an empty value
-    comment = " ".join(
-        [XYZ_COLUMNS + layout, *(f"{_xyz_key(key)}={_xyz_value(pairs[key])}" for key in empty_last)]
-    )
+    empty_last = sorted(
+        pairs.items(), key=lambda pair: not pair[1]
+    )  # ASE takes what follows for an empty value
+    words = (f"{_quoted(key, _PLAIN_KEY)}={_quoted(value, _PLAIN_VALUE)}" for key, value in empty_last)
+    comment = " ".join([XYZ_COLUMNS + layout, *words])
     atoms = [
         f"{symbol:<2} {x:18.10f} {y:18.10f} {w:18.10f}".replace("-0.0000000000", " 0.0000000000")
         for symbol, (x, y, w) in zip(symbols, conformer.position.tolist(), strict=True)
@@ -166,62 +162,40 @@ def structure_suffix(path: str | os.PathLike[str]) -> str | None:
     return next((suffix for suffix in WRITERS if name.endswith(suffix)), None)
 
 
-def open_writer(
-    path: str | os.PathLike[str], *, overwrite: bool = False, suffix: str | None = None
-) -> StructureWriter:
-    """Return a writer chosen by the suffix of the file name.
+class StructureWriter:
+    """Writes conformers to one file, in the format that the suffix of its name says; used as a context manager.
 
     Args:
-        path: a name that ends in a suffix of `WRITERS`, also with ``.gz``; ``-`` is standard output.
+        path: a name that ends in a suffix of `WRITERS`, also with ``.gz``.
         overwrite: replace an existing file when the new one is complete.
-        suffix: key of `WRITERS` to use whatever the name is; needed for standard output.
+
+    Attributes:
+        dropped: names of properties and columns that could not be turned with the atoms, and how many records had them.
+        keeps_tables: whether bonds, charges and all else that the table of a record says are written.
 
     Raises:
         ConfigError: if there is no writer for this name.
         MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
     """
-    chosen = suffix or structure_suffix(path)
-    if chosen not in WRITERS:
-        raise ConfigError(
-            f"{os.fspath(path)}: no writer for this name; use {', '.join(WRITERS)}, also with .gz"
-        )
-    return StructureWriter(path, WRITERS[chosen], overwrite=overwrite)
 
-
-class StructureWriter:
-    """Writes conformers to one file; made by `open_writer`, used as a context manager.
-
-    Attributes:
-        dropped: names of properties and columns that could not be turned with the atoms, and how many records had them.
-        keeps_tables: whether bonds, charges and all else that the table of a record says are written.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], render: Renderer, *, overwrite: bool) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        name, suffix = os.fspath(path), structure_suffix(path)
+        if suffix is None:
+            raise ConfigError(f"{name}: no writer for this name; use {', '.join(WRITERS)}, also with .gz")
         self.dropped: Counter[str] = Counter()
-        self.keeps_tables = render is sdf_record
-        self._render = render
-        self._compress = os.fspath(path).lower().endswith(".gz")
-        self._partial = None if os.fspath(path) == "-" else PartialFile(path, overwrite=overwrite)
-        self._stream: TextIO = sys.stdout
+        self._render = WRITERS[suffix]
+        self.keeps_tables = self._render is sdf_record
+        self._compress = name.lower().endswith(".gz")
+        self._partial = PartialFile(path, overwrite=overwrite)
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        if self._partial is not None:
-            with self._partial.reporting():
-                disk: Any = self._closing.enter_context(open(self._partial.temporary, "wb"))
-                if self._compress:
-                    # no name and time of day in the header, so that the same records make the same file
-                    disk = gzip.GzipFile("", "wb", 6, disk, mtime=0)
-                text = io.TextIOWrapper(disk, encoding="utf-8", errors="replace", newline="\n")
-                self._stream = self._closing.enter_context(text)
+        with self._partial.reporting():
+            text = open_text(self._partial.temporary, compress=self._compress)
+            self._stream = self._closing.enter_context(text)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._partial is None:
-            self._stream.flush()
-            return
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         try:
             with self._partial.reporting():
                 self._closing.close()
@@ -241,7 +215,6 @@ class StructureWriter:
         position: ArrayLike | None = None,
         rotation: ArrayLike | None = None,
         atomic_number: ArrayLike | None = None,
-        title: str | None = None,
         properties: Mapping[str, str] | None = None,
     ) -> None:
         """Write one record; what is not given is as it was read.
@@ -254,7 +227,6 @@ class StructureWriter:
             rotation: (3, 3) orthogonal matrix by which vectors of the conformer are turned into its new pose; None
                 if the pose is as it was read.
             atomic_number: (n,) elements of the atoms of the output, already in that order.
-            title: another title.
             properties: added to those of the conformer, or in place of those of the same key.
 
         Raises:
@@ -278,7 +250,6 @@ class StructureWriter:
             atomic_number=number,
             position=_fitting("position", position, conformer.position[index]),
             isotope=np.where(number == z, conformer.isotope[index], 0).astype(np.uint16),
-            title=conformer.title if title is None else title,
             properties={**kept, **(properties or {})},
             atom_data=atom_data,
         )
@@ -326,7 +297,7 @@ class StructureWriter:
         return not self.keeps_tables and lines[0].strip() == str(len(conformer))
 
     def _put(self, text: str) -> None:
-        with contextlib.nullcontext() if self._partial is None else self._partial.reporting():
+        with self._partial.reporting():
             self._stream.write(text)
 
 
@@ -338,13 +309,6 @@ def _fitting(name: str, given: ArrayLike | None, own: NDArray) -> NDArray:
     return array.astype(own.dtype)
 
 
-def _xyz_key(key: str) -> str:
-    return key if _PLAIN_KEY.fullmatch(key) else _quoted(key)
-
-
-def _xyz_value(value: str) -> str:
-    return value if _PLAIN_VALUE.fullmatch(value) or _ARRAY.fullmatch(value) else _quoted(value)
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.translate(_ESCAPES) + '"'
+def _quoted(text: str, plain: re.Pattern[str]) -> str:
+    """Return the text, in quotation marks unless it is plain."""
+    return text if plain.fullmatch(text) else '"' + text.translate(_ESCAPES) + '"'

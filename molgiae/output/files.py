@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -15,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 from molgiae.data.conformer import Rejected
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.hdf5.writer import Hdf5Writer
-from molgiae.data.partial import PartialFile
-from molgiae.data.writers import StructureWriter, open_writer
+from molgiae.data.partial import PartialFile, open_text
+from molgiae.data.writers import StructureWriter
 
 if TYPE_CHECKING:
     from molgiae.data.blocks import Result
@@ -179,7 +177,7 @@ class StructureSink(SinkWithTable):
     def __init__(
         self, path: Path, record: Callable[[StructureWriter, Result, int], None], *, overwrite: bool
     ) -> None:
-        self._writer = open_writer(path, overwrite=overwrite)
+        self._writer = StructureWriter(path, overwrite=overwrite)
         super().__init__(path, overwrite=overwrite)
         self._record = record
 
@@ -232,10 +230,7 @@ class TableSink(SinkWithTable):
     def __enter__(self) -> Self:
         name = self.path.name.lower()
         with self._partial.reporting():
-            disk: Any = self._closing.enter_context(open(self._partial.temporary, "wb"))
-            if name.endswith(".gz"):
-                disk = gzip.GzipFile("", "wb", 6, disk, mtime=0)
-            text = io.TextIOWrapper(disk, encoding="utf-8", errors="replace", newline="")
+            text = open_text(self._partial.temporary, compress=name.endswith(".gz"))
             tabs = name.removesuffix(".gz").endswith(".tsv")
             self._writer = CsvWriter(self._closing.enter_context(text), "\t" if tabs else ",")
             self._writer.row(self._columns)

@@ -15,7 +15,7 @@ import molgiae
 from molgiae.canonical import completion
 from molgiae.commands.search import search
 from molgiae.data.readers import read_conformers
-from molgiae.data.writers import open_writer
+from molgiae.data.writers import StructureWriter
 from molgiae.matching import superpose_pairs
 from molgiae.model.cloud import Cloud
 from tests.conformers import mirrored, moved, random_conformer
@@ -34,7 +34,7 @@ PROVEN, REFLECTED = ["1", "1", "0", "1"], ["0", "0", None, "1"]
 
 @pytest.fixture
 def records(tmp_path) -> Path:
-    with open_writer(tmp_path / "records.xyz") as writer:
+    with StructureWriter(tmp_path / "records.xyz") as writer:
         for c in RECORDS:
             writer.write(c)
     return tmp_path / "records.xyz"
@@ -91,7 +91,7 @@ def test_dedup_says_what_is_proven_and_what_is_mirrored(records, tmp_path, mirro
 
 def test_search_says_what_is_proven_and_how_hits_are_related(records, tmp_path, model_path):
     molgiae.embed(records, output=tmp_path / "all.h5", model=model_path)
-    with open_writer(tmp_path / "query.xyz") as writer:
+    with StructureWriter(tmp_path / "query.xyz") as writer:
         writer.write(RECORDS[0])
     for match in ("bonds", "atoms"):
         hits = search(tmp_path / "query.xyz", tmp_path / "all.h5", model=model_path, match=match).hits

@@ -18,7 +18,7 @@ from molgiae.commands.dedup import deduplicate
 from molgiae.data.conformer import Conformer, normalised
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.readers import read_conformers
-from molgiae.data.writers import open_writer
+from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.matching import copies as duplicates
 from molgiae.matching import superpose_pairs
@@ -342,7 +342,7 @@ def test_nothing_is_replaced_or_left_behind(pairs_sdf, tmp_path):
 
 def test_mirror_images_by_policy(tmp_path):
     c = random_conformer(9, 2)
-    with open_writer(tmp_path / "in.xyz") as writer:
+    with StructureWriter(tmp_path / "in.xyz") as writer:
         for copy in (c, moved(mirrored(c), 1), moved(c, 2)):
             writer.write(copy)
     assert deduplicate(tmp_path / "in.xyz", output=tmp_path / "a.xyz").kept == 2

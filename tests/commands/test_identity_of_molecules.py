@@ -25,7 +25,7 @@ from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.data.readers import read_conformers
 from molgiae.data.toolkits import from_ase, from_rdkit, to_ase
-from molgiae.data.writers import open_writer
+from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
 from molgiae.matching import superpose_pairs
 from molgiae.matching.copies import Rule, find_duplicates
@@ -55,7 +55,7 @@ def scrambled(c: Conformer, seed: int) -> Conformer:
 
 
 def write(path, conformers) -> None:
-    with open_writer(path, overwrite=True) as writer:
+    with StructureWriter(path, overwrite=True) as writer:
         for c in conformers:
             writer.write(c)
 

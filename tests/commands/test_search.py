@@ -19,7 +19,7 @@ from molgiae.cli import app
 from molgiae.commands import search
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.tables import Field, write_table
-from molgiae.data.writers import open_writer
+from molgiae.data.writers import StructureWriter
 from molgiae.errors import CheckpointError, ConfigError, MolgiaeError
 from molgiae.model import checkpoint
 from molgiae.model.architectures import build
@@ -31,7 +31,7 @@ from tests.conftest import TINY, TINY_DOMAIN
 def stored(tmp_path_factory, model_path) -> Path:
     """Embeddings of forty conformers, of eight molecules."""
     directory = tmp_path_factory.mktemp("stored")
-    with open_writer(directory / "all.xyz") as writer:
+    with StructureWriter(directory / "all.xyz") as writer:
         for k in range(40):
             base = random_conformer(4 + k % 8, k % 8)
             writer.write(
@@ -46,7 +46,7 @@ def stored(tmp_path_factory, model_path) -> Path:
 def query(tmp_path) -> Path:
     """Two copies of stored conformers in another pose and order, and one that is no conformer."""
     path = tmp_path / "query.xyz"
-    with open_writer(path) as writer:
+    with StructureWriter(path) as writer:
         for k in (1, 6):
             writer.write(moved(random_conformer(4 + k, k), k))
     path.write_text(path.read_text() + "2\nbroken\nH 0 0 0\n")
@@ -87,7 +87,7 @@ def test_isomers_share_a_formula_alone(tmp_path, model_path):
     chain = [[0.0, 0, 0], [1.4, 0, 0], [2.8, 0, 0], [3.6, 0.5, 0]]
     one, other = conformer([6, 6, 8, 1], chain, "one"), conformer([6, 8, 6, 1], chain, "other")
     for name, c in (("a.xyz", one), ("b.xyz", other)):
-        with open_writer(tmp_path / name) as writer:
+        with StructureWriter(tmp_path / name) as writer:
             writer.write(c)
     molgiae.embed(tmp_path / "a.xyz", output=tmp_path / "a.h5", model=model_path)
     [hit] = search.search(tmp_path / "b.xyz", tmp_path / "a.h5", model=model_path).hits

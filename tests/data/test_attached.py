@@ -12,7 +12,7 @@ import molgiae
 from molgiae.data.attached import Motion, moved_atom_data, moved_properties
 from molgiae.data.conformer import Conformer
 from molgiae.data.readers import read_conformers
-from molgiae.data.writers import open_writer
+from molgiae.data.writers import StructureWriter
 
 N = 5
 RNG = np.random.default_rng(0)
@@ -172,7 +172,7 @@ def test_forces_and_dipole_through_canonicalize_and_align(tmp_path):
                 atom_data={"forces": forces, "charge": q[order], "odd": forces},
             )
         )
-    with open_writer(tmp_path / "a.xyz") as writer:
+    with StructureWriter(tmp_path / "a.xyz") as writer:
         for c in cs:
             writer.write(c)
     summaries = [
@@ -210,7 +210,7 @@ def test_the_cell_turns_with_the_atoms(tmp_path):
         PLACES,
         properties={"Lattice": words(cell), "pbc": "T T F", "Origin": "0 0 1"},
     )
-    with open_writer(tmp_path / "a.xyz") as writer:
+    with StructureWriter(tmp_path / "a.xyz") as writer:
         writer.write(c)
     summary = molgiae.canonicalize(tmp_path / "a.xyz", output=tmp_path / "b.xyz", model="qm9")
     assert any("Origin (1)" in note for note in summary.notes)

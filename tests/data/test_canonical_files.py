@@ -28,7 +28,7 @@ from molgiae.commands import canonicalize as canonicalizing
 from molgiae.data.bonds import perceived_bonds
 from molgiae.data.readers import read_conformers
 from molgiae.data.sdf import ctab_writer
-from molgiae.data.writers import open_writer
+from molgiae.data.writers import StructureWriter
 
 OTHER = os.environ.get("MOLGIAE_TEST_SDF", "")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "conformers.sdf"
@@ -433,7 +433,7 @@ def test_the_text_does_not_depend_on_how_a_table_was_written(
         new = rng.permutation(n)
         (path / "in.sdf").write_text(WRITE[version](table.renumbered(new.tolist(), table.position), rng))
         [conformer] = read_conformers(path / "in.sdf")
-        with open_writer(path / "out.sdf", overwrite=True) as writer:
+        with StructureWriter(path / "out.sdf", overwrite=True) as writer:
             writer.write(conformer, order=new[order], position=position)
         texts.add((path / "out.sdf").read_text())
     assert len(texts) == 1

@@ -21,7 +21,7 @@ from molgiae.commands.search import search
 from molgiae.data.conformer import Conformer
 from molgiae.data.csv_cells import CsvWriter, as_given, inert
 from molgiae.data.molecule_files import Molecule, read_molecules
-from molgiae.data.writers import open_writer
+from molgiae.data.writers import StructureWriter
 from molgiae.properties.columns import table_columns
 
 LIVE = ("=", "+", "-", "@", "\t", "\r")
@@ -93,7 +93,7 @@ def test_titles_are_inert_in_every_table_and_come_back(tmp_path: Path) -> None:
         )
         for title in FORMULAS
     ]
-    with open_writer(tmp_path / "in.sdf") as writer:
+    with StructureWriter(tmp_path / "in.sdf") as writer:
         for conformer in conformers:
             writer.write(conformer)
     with open(tmp_path / "in.sdf", "a") as file:

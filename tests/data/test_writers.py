@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rdkit.Chem import rdDistGeom
 
 from molgiae.data.conformer import Conformer
 from molgiae.data.readers import read_conformers
-from molgiae.data.writers import WRITERS, open_writer, structure_suffix
+from molgiae.data.writers import WRITERS, StructureWriter, structure_suffix
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError, ShapeError
 
 SMILES = [
@@ -85,7 +86,7 @@ def test_bonds_charges_and_isotopes_follow_their_atoms(
     n = len(conformer)
     rng = np.random.default_rng(3)
     order, position = rng.permutation(n), rng.normal(size=(n, 3)).round(4)
-    with open_writer(tmp_path / f"out{suffix}") as writer:
+    with StructureWriter(tmp_path / f"out{suffix}") as writer:
         writer.write(conformer, order=order, position=position, properties={"energy": "2", "rmsd": "0.1"})
         writer.write(conformer)
     [before] = by_rdkit(tmp_path / "in.sdf")
@@ -113,7 +114,7 @@ def test_the_same_molecule_with_its_chirality(tmp_path: Path, smiles: str) -> No
     rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     rotation *= np.linalg.det(rotation)
     order = rng.permutation(len(conformer))
-    with open_writer(tmp_path / "out.sdf") as writer:
+    with StructureWriter(tmp_path / "out.sdf") as writer:
         writer.write(conformer, order=order, position=(conformer.position @ rotation.T + 5)[order])
     seen = [
         Chem.MolToSmiles(Chem.MolFromMolFile(str(tmp_path / name), removeHs=False))
@@ -150,7 +151,7 @@ M  END
 def test_everything_else_in_a_v2000_table_is_kept_or_renumbered(tmp_path: Path) -> None:
     [conformer] = read(tmp_path / "in.sdf", V2000 + "$$$$\n")
     order = [3, 1, 0, 2]  # old atoms 1 2 3 4 become 3 2 4 1
-    with open_writer(tmp_path / "out.sdf") as writer:
+    with StructureWriter(tmp_path / "out.sdf") as writer:
         writer.write(conformer, order=order)
     assert (tmp_path / "out.sdf").read_text() == (
         "title\n"
@@ -176,7 +177,7 @@ def test_everything_else_in_a_v2000_table_is_kept_or_renumbered(tmp_path: Path) 
         "M  END\n"
         "$$$$\n"
     )
-    with open_writer(tmp_path / "same.sdf") as writer:
+    with StructureWriter(tmp_path / "same.sdf") as writer:
         writer.write(conformer)
     assert "M  XYZ  1   1   2\n" in (tmp_path / "same.sdf").read_text()
 
@@ -215,7 +216,7 @@ M  END
 
 def test_everything_else_in_a_v3000_table_is_kept_or_renumbered(tmp_path: Path) -> None:
     [conformer] = read(tmp_path / "in.sdf", V3000 + "$$$$\n")
-    with open_writer(tmp_path / "out.sdf") as writer:
+    with StructureWriter(tmp_path / "out.sdf") as writer:
         writer.write(conformer, order=[3, 1, 0, 2])
     lines = (tmp_path / "out.sdf").read_text().splitlines()
     assert [line.removeprefix("M  V30 ") for line in lines[4:-2]] == [
@@ -248,11 +249,11 @@ def test_long_v3000_lines_are_continued(tmp_path: Path) -> None:
         tmp_path / "in.sdf", V3000.replace("ATOMS=(2 10 20)", f"ATOMS=(60 {atoms})") + "$$$$\n"
     )
     for source, target in (("in", "once"), ("once", "twice")):
-        with open_writer(tmp_path / f"{target}.sdf") as writer:
+        with StructureWriter(tmp_path / f"{target}.sdf") as writer:
             writer.write(read(tmp_path / f"{source}.sdf")[0], order=[3, 1, 0, 2])
     text = (tmp_path / "twice.sdf").read_text()
     assert max(map(len, text.splitlines())) <= 80
-    with open_writer(tmp_path / "order.sdf") as writer:
+    with StructureWriter(tmp_path / "order.sdf") as writer:
         writer.write(conformer, order=np.array([3, 1, 0, 2])[[3, 1, 0, 2]])
     assert (tmp_path / "order.sdf").read_text() == text
 
@@ -260,7 +261,7 @@ def test_long_v3000_lines_are_continued(tmp_path: Path) -> None:
 def test_shifted_columns_are_written_in_their_places(tmp_path: Path) -> None:
     text = "t\n\n\n2 1 0 V2000\n0 0 0 C\n1.5 0 0 O\n1 2 3\nM  END\n$$$$\n"
     conformer = Conformer(np.array([6, 8], np.uint8), np.array([[0, 0, 0], [1.5, 0, 0]]), text=text)
-    with open_writer(tmp_path / "out.sdf") as writer:
+    with StructureWriter(tmp_path / "out.sdf") as writer:
         writer.write(conformer, order=[1, 0])
     [mol] = by_rdkit(tmp_path / "out.sdf")
     [bond] = mol.GetBonds()
@@ -273,7 +274,7 @@ def test_atoms_without_a_table_of_their_own(tmp_path: Path, text: str) -> None:
     conformer = Conformer(
         np.array([6, 8], np.uint8), np.array([[0, 0, 0], [1.5, 0, 0]]), charge=-1, text=text
     )
-    with open_writer(tmp_path / "out.sdf") as writer:
+    with StructureWriter(tmp_path / "out.sdf") as writer:
         writer.write(conformer)
     [mol] = by_rdkit(tmp_path / "out.sdf")
     assert ([a.GetSymbol() for a in mol.GetAtoms()], mol.GetNumBonds()) == (["C", "O"], 0)
@@ -284,7 +285,7 @@ def test_atoms_without_a_table_of_their_own(tmp_path: Path, text: str) -> None:
 def test_large_plain_tables(tmp_path: Path, count: int, scale: float) -> None:
     rng = np.random.default_rng(0)
     conformer = Conformer(np.full(count, 6, np.uint8), (scale * rng.normal(size=(count, 3))).round(4))
-    with open_writer(tmp_path / "out.sdf") as writer:
+    with StructureWriter(tmp_path / "out.sdf") as writer:
         writer.write(conformer)
     [mol] = by_rdkit(tmp_path / "out.sdf")
     assert np.allclose(mol.GetConformer().GetPositions(), conformer.position, atol=1e-12)
@@ -294,7 +295,7 @@ def test_large_plain_tables(tmp_path: Path, count: int, scale: float) -> None:
 def test_far_coordinates_keep_the_columns_of_v2000(tmp_path: Path) -> None:
     [conformer] = read(tmp_path / "in.sdf", make_record("O"))
     far = conformer.position + np.array([-123456.7, 1234567.8, 0])
-    with open_writer(tmp_path / "out.sdf") as writer:
+    with StructureWriter(tmp_path / "out.sdf") as writer:
         writer.write(conformer, position=far)
     [mol] = by_rdkit(tmp_path / "out.sdf")
     assert mol.GetNumBonds() == 2
@@ -303,7 +304,7 @@ def test_far_coordinates_keep_the_columns_of_v2000(tmp_path: Path) -> None:
 
 def test_predicted_elements_replace_the_symbols(tmp_path: Path) -> None:
     [conformer] = read(tmp_path / "in.sdf", make_record("C[O-]"))
-    with open_writer(tmp_path / "out.sdf") as writer:
+    with StructureWriter(tmp_path / "out.sdf") as writer:
         writer.write(conformer, order=[1, 0, 2, 3, 4], atomic_number=[7, 6, 1, 1, 1])
     [mol] = by_rdkit(tmp_path / "out.sdf")
     assert [a.GetSymbol() for a in mol.GetAtoms()] == ["N", "C", "H", "H", "H"]
@@ -328,7 +329,7 @@ VALUES = st.lists(VALUE_LINES, max_size=5).map(lambda lines: "\n".join(lines).rs
 def written_and_read(factory: Any, name: str, conformer: Conformer) -> list[Conformer]:
     """Two copies of a conformer from a file of this name."""
     path = factory.mktemp("copies") / name
-    with open_writer(path) as writer:
+    with StructureWriter(path) as writer:
         writer.write(conformer)
         writer.write(conformer)
     again = read(path)
@@ -356,7 +357,7 @@ def test_any_title_and_properties_survive_sdf(
 def test_rdkit_reads_the_same_properties(tmp_path_factory: Any, values: dict[str, list[str]]) -> None:
     path = tmp_path_factory.mktemp("sdf") / "out.sdf"
     properties = {name: "\n".join(lines) for name, lines in values.items()}
-    with open_writer(path) as writer:
+    with StructureWriter(path) as writer:
         writer.write(Conformer(np.ones(1, np.uint8), np.ones((1, 3)), properties=properties))
     [mol] = by_rdkit(path)
     assert {name: mol.GetProp(name) for name in properties} == properties
@@ -371,7 +372,7 @@ def test_values_that_look_like_structure(tmp_path: Path) -> None:
         "a\nb": "\nsecond",
         "none": "",
     }
-    with open_writer(tmp_path / "out.sdf") as writer:
+    with StructureWriter(tmp_path / "out.sdf") as writer:
         for title in ("$$$$", "two\nlines"):
             writer.write(Conformer(np.ones(1, np.uint8), np.ones((1, 3)), title=title, properties=values))
     again = read(tmp_path / "out.sdf")
@@ -386,11 +387,11 @@ def test_an_empty_name_is_written_as_one_that_readers_take(tmp_path: Path) -> No
         np.ones(1, np.uint8), np.ones((1, 3)), properties={"": "a", "unnamed": "b", "none": "", "last": "c"}
     )
     expected = {"unnamed": "a", "unnamed_": "b", "last": "c"}
-    with open_writer(tmp_path / "out.sdf") as writer:
+    with StructureWriter(tmp_path / "out.sdf") as writer:
         writer.write(conformer)
     [mol] = by_rdkit(tmp_path / "out.sdf")
     assert mol.GetPropsAsDict() == expected | {"none": ""}
-    with open_writer(tmp_path / "out.xyz") as writer:
+    with StructureWriter(tmp_path / "out.xyz") as writer:
         writer.write(conformer)
     info = ase.io.read(tmp_path / "out.xyz", format="extxyz").info
     assert {
@@ -416,7 +417,7 @@ def test_indented_values_keep_their_lines(tmp_path: Path, rounds: int) -> None:
         [conformer] = read(tmp_path / "in.sdf", text)
         assert values.items() <= conformer.properties.items()
         order = np.arange(len(conformer))[::-1]
-        with open_writer(tmp_path / "out.sdf", overwrite=True) as writer:
+        with StructureWriter(tmp_path / "out.sdf", overwrite=True) as writer:
             writer.write(conformer, order=order, position=conformer.position[order])
         before, after = (by_rdkit(tmp_path / name)[0] for name in ("in.sdf", "out.sdf"))
         for key in values:
@@ -456,7 +457,7 @@ def test_ase_reads_the_same_keys_and_values(
     path = tmp_path_factory.mktemp("xyz") / "out.xyz"
     values = {f"k{key}": f"v{value}".replace("\n", " ") for key, value in values.items()}
     conformer = Conformer(np.ones(1, np.uint8), np.ones((1, 3)), title=f"t{title}", properties=values)
-    with open_writer(path) as writer:
+    with StructureWriter(path) as writer:
         writer.write(conformer)
     info = ase.io.read(path, format="extxyz").info
     assert {key: info.get(key) for key in values} == values
@@ -485,7 +486,7 @@ def test_keys_and_arrays_of_an_extended_comment_are_those_of_ase(tmp_path: Path)
         "spaced": "5",
         "energy/Eh": "-1",
     }
-    with open_writer(tmp_path / "out.xyz") as writer:
+    with StructureWriter(tmp_path / "out.xyz") as writer:
         writer.write(frame)
     before, after = (ase.io.read(tmp_path / name, format="extxyz").info for name in ("in.xyz", "out.xyz"))
     assert before.keys() <= after.keys()
@@ -505,9 +506,9 @@ def test_xyz_is_read_by_ase(tmp_path: Path) -> None:
     conformer = Conformer(
         np.array([6, 1], np.uint8), np.array([[0, 0, 0.125], [1, 2, 3]]), title="a b", properties=properties
     )
-    with open_writer(tmp_path / "out.xyz.gz") as writer:
+    with StructureWriter(tmp_path / "out.xyz.gz") as writer:
         writer.write(conformer, order=[1, 0], properties={"rmsd": "0.5"})
-        writer.write(conformer, title="second")
+        writer.write(replace(conformer, title="second"))
     first, second = ase.io.read(tmp_path / "out.xyz.gz", index=":", format="extxyz")
     assert first.get_chemical_symbols() == ["H", "C"] and second.get_chemical_symbols() == ["C", "H"]
     assert np.array_equal(first.positions, conformer.position[[1, 0]])
@@ -519,12 +520,12 @@ def test_xyz_is_read_by_ase(tmp_path: Path) -> None:
 
 def test_sdf_to_xyz_and_back(tmp_path: Path) -> None:
     [conformer] = read(tmp_path / "in.sdf", make_record("C[C@H](N)C(=O)[O-]"))
-    with open_writer(tmp_path / "out.xyz") as writer:
+    with StructureWriter(tmp_path / "out.xyz") as writer:
         writer.write(conformer)
     [frame] = read(tmp_path / "out.xyz")
     assert (frame.title, frame.charge) == (conformer.title, -1)
     assert np.array_equal(frame.position, conformer.position)
-    with open_writer(tmp_path / "back.sdf") as writer:
+    with StructureWriter(tmp_path / "back.sdf") as writer:
         writer.write(frame)
     [back] = read(tmp_path / "back.sdf")
     assert np.array_equal(back.atomic_number, conformer.atomic_number)
@@ -542,11 +543,11 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         {"atomic_number": [1]},
     ]
     for arguments in wrong:
-        with pytest.raises(ShapeError), open_writer(tmp_path / "out.sdf") as writer:
+        with pytest.raises(ShapeError), StructureWriter(tmp_path / "out.sdf") as writer:
             writer.write(conformer, **arguments)
     with (
         pytest.raises(ConformerError, match=r"in\.sdf, record 4"),
-        open_writer(tmp_path / "out.sdf") as writer,
+        StructureWriter(tmp_path / "out.sdf") as writer,
     ):
         writer.write(conformer, position=np.full((3, 3), np.nan))
     assert list(tmp_path.iterdir()) == []
@@ -557,37 +558,31 @@ def test_the_name_chooses_the_writer(tmp_path: Path) -> None:
     assert structure_suffix("x.h5") is None
     for name in ("x.h5", "-"):
         with pytest.raises(ConfigError, match=r"no writer for this name; use \.sdf"):
-            open_writer(tmp_path / name if name != "-" else "-")
+            StructureWriter(tmp_path / name if name != "-" else "-")
     conformer = Conformer(np.ones(1, np.uint8), np.ones((1, 3)))
     for suffix in WRITERS:
         for end in ("", ".gz"):
-            with open_writer(tmp_path / f"x{suffix}{end}") as writer:
+            with StructureWriter(tmp_path / f"x{suffix}{end}") as writer:
                 writer.write(conformer)
             assert len(list(read_conformers(tmp_path / f"x{suffix}{end}"))) == 1
         plain = (tmp_path / f"x{suffix}").read_bytes()
         assert gzip.decompress((tmp_path / f"x{suffix}.gz").read_bytes()) == plain
 
 
-def test_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    with open_writer("-", suffix=".xyz") as writer:
-        writer.write(Conformer(np.ones(1, np.uint8), np.ones((1, 3))))
-    assert capsys.readouterr().out.splitlines()[0] == "1"
-
-
 def test_complete_or_not_there(tmp_path: Path) -> None:
     conformer = Conformer(np.ones(1, np.uint8), np.ones((1, 3)))
     path = tmp_path / "out.sdf.gz"
-    with pytest.raises(ZeroDivisionError), open_writer(path) as writer:
+    with pytest.raises(ZeroDivisionError), StructureWriter(path) as writer:
         writer.write(conformer)
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
-    with open_writer(path) as writer:
+    with StructureWriter(path) as writer:
         writer.write(conformer)
         assert not path.exists()
     first = path.read_bytes()
     with pytest.raises(MolgiaeError, match="exists already"):
-        open_writer(path)
-    with open_writer(path, overwrite=True) as writer:
+        StructureWriter(path)
+    with StructureWriter(path, overwrite=True) as writer:
         writer.write(conformer)
     assert path.read_bytes() == first
     assert list(tmp_path.iterdir()) == [path]
@@ -597,8 +592,8 @@ FULL = """
 import sys
 import numpy as np
 from molgiae.data.conformer import Conformer
-from molgiae.data.writers import open_writer
-with open_writer(sys.argv[1]) as writer:
+from molgiae.data.writers import StructureWriter
+with StructureWriter(sys.argv[1]) as writer:
     for _ in range(1000):
         writer.write(Conformer(np.ones(9, np.uint8), np.random.normal(size=(9, 3))))
 """

@@ -21,7 +21,7 @@ from molgiae.data import readers
 from molgiae.data.blocks import rebatch
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.inputs import glimpse
-from molgiae.data.writers import open_writer
+from molgiae.data.writers import StructureWriter
 from molgiae.errors import CheckpointError, ConformerError
 from molgiae.model import auto as choice
 from molgiae.model import checkpoint
@@ -77,7 +77,7 @@ def big(seed: int) -> Conformer:
 
 
 def written(path: Path, conformers: list[Conformer]) -> Path:
-    with open_writer(path) as writer:
+    with StructureWriter(path) as writer:
         for c in conformers:
             writer.write(c)
     return path

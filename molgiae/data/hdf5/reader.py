@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.conformer import PER_ATOM, AtomData, Conformer, ConformerBlock, Rejected
+from molgiae.data.conformer import PER_ATOM, AtomData, Conformer, ConformerBlock, Rejected, kind_of
 from molgiae.data.hdf5.checks import SCAN_ROWS, DamagedError, Stored, layout_of, reading
 from molgiae.data.hdf5.schema import INPUT_COLUMNS, LEAST_ROWS, OTHER_PROPERTIES, REJECTED_COLUMNS
 from molgiae.errors import MolgiaeError
@@ -198,7 +198,7 @@ class EmbeddingFile:
         in_domain (conformers of each value).
         """
         sizes = np.diff(self.column("atom_offset"))
-        reasons = Counter(rejected.kind for rejected in self.rejected())
+        reasons = Counter(kind_of(rejected.reason) for rejected in self.rejected())
         properties = self._layout.properties.items()
         tallied = ("pose_defined", "order_defined", "point_group", "in_domain")
         return {

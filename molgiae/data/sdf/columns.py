@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.conformer import Bonds, ConformerBlock, offset_of, rows_of
+from molgiae.data.conformer import Bonds, ConformerBlock, normalised, offset_of, rows_of
 from molgiae.data.elements import ATOMIC_NUMBER, ISOTOPE
 from molgiae.data.sdf.ctab import HEADER_LINES, LISTED, OLD_CHARGE, Lists, read_list, with_lists
 from molgiae.data.text import Bytes, Index, Lines, Mask, split_lines, two_byte_table
@@ -77,32 +77,21 @@ def read_tables(lines: Lines, first: Index, last: Index) -> Tables:
             ok[k] = False
         given = with_lists(lists, charge[atoms], isotope[atoms], np.zeros_like(isotope[atoms]))
         charge[atoms], isotope[atoms], multiplicity[k] = given
-    bonds, n_bonds = _normalised(bonds, bond_owner, n_atoms, ok)
+    keep = ok[bond_owner]
+    pairs = normalised(bonds[keep] + offset[bond_owner[keep], None])
+    pair_owner = atom_owner[pairs[:, 0]]
     block = ConformerBlock.from_arrays(
         number,
         position,
         offset,
         isotope=isotope,
-        bonds=bonds,
-        bond_offset=offset_of(n_bonds),
+        bonds=pairs - offset[pair_owner, None],
+        bond_offset=offset_of(np.bincount(pair_owner, minlength=len(record))),
         charge=np.add.reduceat(charge, offset[:-1]),
         multiplicity=multiplicity,
     )
     n_charged = np.add.reduceat((charge != 0).astype(np.int64), offset[:-1])
     return Tables(record[ok], block if ok.all() else block.take(ok), n_charged[ok], end[ok])
-
-
-def _normalised(bonds: Bonds, owner: Index, n_atoms: Index, ok: Mask) -> tuple[Bonds, Index]:
-    """Return the bonds of those records that are `ok`, as `Bonds` has them, and how many each record has."""
-    size = int(n_atoms.max(initial=0)) + 1
-    keep = ok[owner]
-    first, second = bonds[keep].T
-    key = (owner[keep] * size + np.minimum(first, second)) * size + np.maximum(first, second)
-    key.sort()
-    key = key[np.diff(key, prepend=-1) > 0]
-    pair, high = np.divmod(key, size)
-    record, low = np.divmod(pair, size)
-    return np.stack([low, high], axis=1), np.bincount(record, minlength=len(ok))
 
 
 def _counts(lines: Lines, line: Index) -> tuple[Index, Index, Mask]:

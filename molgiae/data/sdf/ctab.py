@@ -85,18 +85,22 @@ def read_list(line: str, n_atoms: int, lists: Lists) -> None:
     if not line.startswith("M  ") or name not in LISTED:
         return
     try:
-        count, *rest = map(int, line[6:].split())
+        count, *rest = line[6:].split()
+        found = [(int(k), _listed(name, value)) for k, value in zip(rest[::2], rest[1::2], strict=True)]
+        is_whole = len(found) == int(count) and all(1 <= atom <= n_atoms for atom, _ in found)
     except ValueError:
-        count, rest = -1, []
-    atoms, values = rest[::2], rest[1::2]
-    in_table = all(1 <= atom <= n_atoms for atom in atoms)
-    if len(rest) != 2 * count or not in_table or not all(_may_be_listed(name, value) for value in values):
+        is_whole = False
+    if not is_whole:
         raise ConformerError(f"{LISTED[name]} cannot be read: {shown(line)}")
-    lists.setdefault(name, {}).update(zip(atoms, values, strict=True))
+    lists.setdefault(name, {}).update(found)
 
 
-def _may_be_listed(name: str, value: int) -> bool:
-    return (0 if name == "ISO" else -MAX_LISTED) <= value <= MAX_LISTED
+def _listed(name: str, word: str) -> int:
+    """Return the value that a word gives to an atom; a ValueError if it is none."""
+    value = int(word)
+    if not (0 if name == "ISO" else -MAX_LISTED) <= value <= MAX_LISTED:
+        raise ValueError(f"{value} is out of range")
+    return value
 
 
 def with_lists(
@@ -273,20 +277,12 @@ def _atom_v3000(line: str, place: dict[str, int], lists: Lists) -> Atom:
     position = [parse_number(word) for word in words[2:5]]
     for word in words[5:]:
         key, is_given, value = word.partition("=")
-        if is_given and key in _V3000_KEYS:
-            lists[_V3000_KEYS[key]][place[label]] = _v3000_integer(key, value)
+        if is_given and (name := _V3000_KEYS.get(key)):
+            try:
+                lists[name][place[label]] = _listed(name, value)
+            except ValueError as error:
+                raise ConformerError(f"{LISTED[name]} cannot be read: '{word}'") from error
     return atomic_number(symbol), position, 0, ISOTOPE.get(symbol, 0), 0
-
-
-def _v3000_integer(key: str, text: str) -> int:
-    name = _V3000_KEYS[key]
-    try:
-        value = int(text)
-    except ValueError:
-        value = MAX_LISTED + 1
-    if not _may_be_listed(name, value):
-        raise ConformerError(f"{LISTED[name]} cannot be read: '{key}={text}'")
-    return value
 
 
 def _bond_v3000(line: str, place: Mapping[str, int]) -> tuple[int, int]:
