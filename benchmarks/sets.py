@@ -87,7 +87,7 @@ def bonds_of(c: Conformer) -> Ints:
 
 def with_position(c: Conformer, position: Floats) -> Conformer:
     """The same atoms and bonds elsewhere."""
-    text, _ = write_ctab(c.text, c.title, dataclasses.replace(c, position=position), None)
+    text, _ = write_ctab(dataclasses.replace(c, position=position), c.title, None)
     return dataclasses.replace(c, position=position, text=text)
 
 
@@ -129,7 +129,7 @@ def scrambled(c: Conformer, rng: np.random.Generator, reach: float = 10.0) -> Co
     translation = rng.normal(0.0, reach, 3)
     old = rng.permutation(len(c))
     position = (c.position @ rotation.T + translation)[old]
-    text, kept = write_ctab(c.text, c.title, Conformer(c.atomic_number[old], position), old)
+    text, kept = write_ctab(Conformer(c.atomic_number[old], position, text=c.text), c.title, old)
     if not kept:
         raise ValueError(f"{c.title}: the bonds are lost")
     copy = bonded(
@@ -373,7 +373,7 @@ FROM_ASE = [
 def with_bonds(z: NDArray[np.uint8], position: Floats, title: str) -> Conformer:
     """A conformer with a single bond for each bond that distances show."""
     bonds = perceived_bonds(z, position) + 1
-    plain, _ = write_ctab("", title, Conformer(z, position), None)
+    plain, _ = write_ctab(Conformer(z, position), title, None)
     lines = plain.split("\n")
     lines[FIRST_ATOM - 1] = lines[FIRST_ATOM - 1][:3] + f"{len(bonds):3d}" + lines[FIRST_ATOM - 1][6:]
     lines[FIRST_ATOM + len(z) : FIRST_ATOM + len(z)] = [f"{a:3d}{b:3d}  1  0" for a, b in bonds.tolist()]

@@ -44,7 +44,7 @@ def _record(writer: StructureWriter, result: Result, m: int) -> None:
         z, isotope = conformer.atomic_number[order], conformer.isotope[order]
 
         def render(order: NDArray[np.int64], position: NDArray[np.float64]) -> str:
-            return sdf_record(Conformer(z, position, isotope=isotope), order, conformer.text)
+            return sdf_record(Conformer(z, position, isotope=isotope, text=conformer.text), order)
 
         order, position, turn = least_table(conformer.species[order], order, position, render)
         rotation = turn @ rotation

@@ -46,7 +46,7 @@ def answer(question: dict[str, Any], search: ConformerSearch) -> dict[str, Any]:
         replace(conformer, properties={**conformer.properties, "conformer": str(number)})
         for number, conformer in enumerate(kept, 1)
     )
-    return {"sdf": "".join(sdf_record(c, None, c.text) for c in numbered), "written": len(kept)}
+    return {"sdf": "".join(sdf_record(c, None) for c in numbered), "written": len(kept)}
 
 
 def selected(conformers: Sequence[Conformer], search: ConformerSearch) -> list[Conformer]:

@@ -188,7 +188,7 @@ def _moved_numbers(key: str, words: list[str], motion: Motion) -> list[str] | No
 
 
 def _without_noise(values: Floats) -> Floats:
-    """Values with 0 for the round-off of what vanishes by symmetry."""
+    """Return values with 0 for the round-off of what vanishes by symmetry."""
     return np.where(np.abs(values) > 1e-12 * np.abs(values).max(initial=0.0), values, 0.0)
 
 

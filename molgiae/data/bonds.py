@@ -86,7 +86,7 @@ def perceived_bonds_of_block(
         margin (M,), the smallest difference between the distance of two atoms and the one below which they are
         bonded, angstrom; inf where there is one atom.
     """
-    pairs = _Pairs(z, pos, offset)
+    pairs = _NearPairs(z, pos, offset)
     first, second = pairs.first[pairs.bonded], pairs.second[pairs.bonded]
     place = np.sort(first * len(z) + second)
     return np.stack(np.divmod(place, max(len(z), 1)), axis=1), pairs.margin
@@ -102,7 +102,7 @@ def apart(pos: NDArray[np.floating], owner: NDArray[np.int64]) -> NDArray[np.flo
     return np.column_stack([pos, APART * owner])
 
 
-class _Pairs:
+class _NearPairs:
     """The pairs of atoms of one conformer that are near enough for any bond; arguments as of the function above.
 
     Attributes:

@@ -172,7 +172,7 @@ def _drawings(block: ConformerBlock) -> dict[int, str]:
 
 
 def _drawn_alike(x: _Flat) -> NDArray[np.bool_]:
-    """(M,) conformers with bonds of one length where the elements ask for others, or in units of the paper."""
+    """Return (M,) which conformers have bonds of one length whatever the elements, or in units of the paper."""
     low, high = _DRAWN_LENGTH
     drawn = (low <= x.least) & (x.largest <= high) & (x.largest < _UNIFORM * x.least)
     usual = x.median(x.distance[:, 0])[x.owner][:, None]
@@ -186,7 +186,7 @@ def _drawn_alike(x: _Flat) -> NDArray[np.bool_]:
 
 
 def _lacks_hydrogen(x: _Flat) -> NDArray[np.bool_]:
-    """(N,) carbons with a number of neighbours that their bonds do not explain. Carbenes of halogens exist."""
+    """Return (N,) which carbons have neighbours that their bonds do not explain, but for carbenes of halogens."""
     bonded = x.ratio < _NEIGHBOUR_CUTOFF * x.usual[x.owner][:, None]
     count = bonded.sum(axis=1)
     order = np.exp((1 - x.ratio) / _ORDER_DECAY, where=bonded, out=np.zeros_like(x.ratio))

@@ -46,7 +46,7 @@ def embed_and_minimise(text: str, is_smiles: bool, title: str, search: Conformer
     Raises:
         ConformerError: there are none.
     """
-    molecule = Chem.AddHs(read_smiles(text) if is_smiles else read_table(text))
+    molecule = Chem.AddHs(_parsed(text, is_smiles))
     _check(molecule)
     try:
         molecule = _embedded(molecule, search)
@@ -61,35 +61,23 @@ def be_silent() -> None:
     rdBase.DisableLog("rdApp.*")
 
 
-def read_smiles(smiles: str) -> Chem.Mol:
-    """Return the molecule of a SMILES; coordinates and enhanced stereo groups of a CXSMILES extension are left out.
+def _parsed(text: str, is_smiles: bool) -> Chem.Mol:
+    """Return a molecule; coordinates and enhanced stereo groups of a CXSMILES extension are left out.
 
     Raises:
-        ConformerError: it is no SMILES, or no molecule.
+        ConformerError: the text cannot be parsed, or is no molecule.
     """
-    if molecule := Chem.MolFromSmiles(smiles):
+    parse = Chem.MolFromSmiles if is_smiles else partial(Chem.MolFromMolBlock, removeHs=False)
+    molecule = parse(text)
+    if molecule is None:
+        raw, what = parse(text, sanitize=False), "SMILES" if is_smiles else "connection table"
+        problems = Chem.DetectChemistryProblems(raw) if raw else []
+        raise ConformerError(problems[0].Message() if problems else f"the {what} cannot be parsed")
+    if is_smiles:
+        molecule = Chem.RWMol(molecule)
         molecule.RemoveAllConformers()
-        single = Chem.RWMol(molecule)
-        single.SetStereoGroups([])
-        return single.GetMol()
-    raise _fault(Chem.MolFromSmiles(smiles, sanitize=False), "the SMILES cannot be parsed")
-
-
-def read_table(text: str) -> Chem.Mol:
-    """Return the molecule of a connection table.
-
-    Raises:
-        ConformerError: it is none, or no molecule.
-    """
-    if molecule := Chem.MolFromMolBlock(text, removeHs=False):
-        return molecule
-    raw = Chem.MolFromMolBlock(text, removeHs=False, sanitize=False)
-    raise _fault(raw, "the connection table cannot be parsed")
-
-
-def _fault(raw: Chem.Mol | None, otherwise: str) -> ConformerError:
-    problems = Chem.DetectChemistryProblems(raw) if raw else []
-    return ConformerError(problems[0].Message() if problems else otherwise)
+        molecule.SetStereoGroups([])
+    return Chem.Mol(molecule)
 
 
 def _check(molecule: Chem.Mol) -> None:
@@ -122,7 +110,7 @@ def _embedded(molecule: Chem.Mol, search: ConformerSearch) -> Chem.Mol:
 
 
 def _is_open(molecule: Chem.Mol) -> bool:
-    """Whether a stereocentre or double bond is left open."""
+    """Return whether a stereocentre or double bond is left open."""
     found = Chem.FindPotentialStereo(molecule)
     return any(element.specified == Chem.StereoSpecified.Unspecified for element in found)
 

@@ -39,7 +39,7 @@ ROWS = 32
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
-    """Whether the name says HDF5."""
+    """Return whether the name says HDF5."""
     return Path(path).suffix.lower() in HDF5_SUFFIXES
 
 

@@ -260,7 +260,7 @@ def _recoded(chunks: Iterable[bytes], decode: Callable[..., str], encoding: str)
 
 
 def _salvage(member: zlib._Decompress, packed: bytes) -> bytes:
-    """What can be decompressed in front of the damage."""
+    """Return what can be decompressed in front of the damage."""
     plain = []
     try:
         for i in range(len(packed)):

@@ -70,8 +70,8 @@ def write_table(
         ConfigError: if the name says no format.
         MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
     """
-    partial, suffix = _opened(path, overwrite)
-    with partial.writing() as temporary:
+    suffix = Path(path).suffix.lower()
+    with check_table(path, overwrite=overwrite).writing() as temporary:
         if suffix in (".csv", ".tsv"):
             with open(temporary, "w", newline="", encoding="utf-8") as file:
                 writer = CsvWriter(file, "\t" if suffix == ".tsv" else ",", "\n")
@@ -85,17 +85,11 @@ def write_table(
             _write_hdf5(temporary, fields, rows, about)
 
 
-def check_table(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Find out before the work whether a table can be written; raises what `write_table` does."""
-    _opened(path, overwrite)
-
-
-def _opened(path: str | os.PathLike[str], overwrite: bool) -> tuple[PartialFile, str]:
-    """Return the file to write to, and its suffix."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in TABLE_SUFFIXES:
+def check_table(path: str | os.PathLike[str], *, overwrite: bool = False) -> PartialFile:
+    """Return the file that a table is written to; called before the work, it raises what `write_table` would."""
+    if Path(path).suffix.lower() not in TABLE_SUFFIXES:
         raise ConfigError(f"{os.fspath(path)}: end the name of the table in {', '.join(TABLE_SUFFIXES)}")
-    return PartialFile(path, overwrite=overwrite), suffix
+    return PartialFile(path, overwrite=overwrite)
 
 
 def _shown(value: Any) -> Any:

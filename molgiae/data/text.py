@@ -22,7 +22,7 @@ MAX_TITLE = 200
 
 
 def parse_number(word: str) -> float:
-    """A finite number: plain, with an exponent, with a Fortran ``D`` or a Mathematica ``*^`` exponent (QM9).
+    """Read a finite number: plain, with an exponent, with a Fortran ``D`` or a Mathematica ``*^`` exponent (QM9).
 
     Raises:
         ConformerError: NaN, infinite, or not a number.
@@ -38,7 +38,7 @@ def parse_number(word: str) -> float:
 
 
 def repair(latin: str) -> str:
-    """Text that was decoded as Latin-1 byte by byte, read again as UTF-8 where it is that; other text as it is."""
+    """Return text that was decoded as Latin-1 byte by byte, read again as UTF-8 where it is that, else as it is."""
     if latin.isascii():
         return latin
     try:
@@ -48,13 +48,13 @@ def repair(latin: str) -> str:
 
 
 def verbatim(latin: str) -> str:
-    """One line of a value: decoded, with its indentation, without control characters but tabs."""
+    """Return one line of a value: decoded, with its indentation, without control characters but tabs."""
     line = repair(latin)
     return line if line.isprintable() else _CONTROL.sub("", line)
 
 
 def clean(latin: str) -> str:
-    """One line for titles and names: decoded, without surrounding space or control characters."""
+    """Return one line for titles and names: decoded, without surrounding space or control characters."""
     line = repair(latin).strip()
     return line if line.isprintable() else _CONTROL.sub("", line).strip()
 
@@ -70,7 +70,7 @@ def nul_fault(lines: Iterable[str], first_line: int) -> str:
 
 
 def shown(line: str) -> str:
-    """A line of input, shortened for an error message."""
+    """Return a line of input, shortened for an error message."""
     line = clean(line)
     return f"'{line[:MAX_SHOWN]}...'" if len(line) > MAX_SHOWN else f"'{line}'"
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from molgiae.data.conformer import NATURAL, Conformer, normalised
+from molgiae.data.conformer import Conformer, normalised
 from molgiae.data.state import charge_and_multiplicity, multiplicity_of
 from molgiae.errors import ConformerError
 
@@ -25,18 +24,21 @@ def from_ase(atoms: Atoms) -> Conformer:
     Raises:
         ConformerError: an atom is no element.
     """
+    from ase.data import atomic_masses  # noqa: PLC0415
+
     number = np.asarray(atoms.numbers)
     _check_elements(number)
     info = {key: str(value) for key, value in atoms.info.items() if isinstance(value, str | int | float)}
     charge, multiplicity = charge_and_multiplicity(info)
-    masses = atoms.arrays.get("masses")
+    mass = atoms.get_masses()
+    is_isotope = (np.abs(mass - atomic_masses[number]) > NATURAL_MASS_RANGE) & (mass > 0.5)
     return Conformer(
         atomic_number=number.astype(np.uint8),
         position=np.array(atoms.positions, np.float64),
         title=next((info[key] for key in ("title", "name") if key in info), ""),
         charge=charge,
         multiplicity=multiplicity,
-        isotope=NATURAL if masses is None else isotope_of_mass(number, masses),
+        isotope=np.where(is_isotope, np.rint(mass), 0).astype(np.uint16),
         properties=info,
     )
 
@@ -85,19 +87,6 @@ def from_rdkit(mol: Mol, conf_id: int = -1) -> Conformer:
         bonds=normalised(np.array(bonds, np.int64).reshape(-1, 2)),
         properties={key: str(value) for key, value in properties.items()},
     )
-
-
-def isotope_of_mass(number: NDArray[np.integer], mass: NDArray[np.floating]) -> NDArray[np.uint16]:
-    """Return mass numbers (n,) of atoms whose mass is not that of their element, 0 for the others.
-
-    Args:
-        number: (n,) atomic numbers.
-        mass: (n,) atomic masses, dalton.
-    """
-    from ase.data import atomic_masses  # noqa: PLC0415
-
-    apart = np.abs(mass - atomic_masses[number]) > NATURAL_MASS_RANGE
-    return np.where(apart & (mass > 0.5), np.rint(mass), 0).astype(np.uint16)
 
 
 def _check_elements(number: np.ndarray) -> None:

@@ -52,22 +52,21 @@ _PLAIN_VALUE = re.compile(r"[\w.+:;/()-]+|\[[ \d.,eETF+-]*\]|\{[ \d.,eETF+-]*\}"
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": " "})
 
 
-def sdf_record(conformer: Conformer, order: Order, text: str) -> str:
+def sdf_record(conformer: Conformer, order: Order) -> str:
     """Return one SDF record; coordinates have four decimals in V2000 and six in V3000.
 
     Where no formal charges are known, as from XYZ, a total charge other than 0 becomes a property, and so does a
     multiplicity that the table does not tell.
 
     Args:
-        conformer: what to write: atoms, coordinates, title and properties.
+        conformer: what to write; bonds, formal charges, isotopes and groups are those of its `text`.
         order: (n,) atom of `text`, from 0, that each of its atoms was; None for the same order.
-        text: record as read, from which bonds, formal charges, isotopes and groups are taken.
     """
     properties = {key: value for key, value in conformer.properties.items() if key.lower() not in STALE_KEYS}
     title = LINE_END.sub(" ", conformer.title)
     if title.startswith("$$$$"):
         title = f" {title}"  # no reader takes it for the end of a record
-    table, kept = write_ctab(text, title, conformer, order)
+    table, kept = write_ctab(conformer, title, order)
     if not kept:
         charge, multiplicity = charge_and_multiplicity(properties)
         if conformer.charge != charge:
@@ -82,11 +81,11 @@ def sdf_record(conformer: Conformer, order: Order, text: str) -> str:
     return "".join([table, render_items(properties), "$$$$\n"])
 
 
-def xyz_record(conformer: Conformer, order: Order, text: str) -> str:
+def xyz_record(conformer: Conformer, order: Order) -> str:
     """Return one frame of extended XYZ with ten decimals; charge, title and properties stand in the comment line.
 
     Deuterium and tritium are D and T; other isotopes stand in a column of mass numbers. There are no bonds, so that
-    neither order nor text is needed.
+    the order is not needed.
     """
     symbols, columns = _symbols_and_columns(conformer)
     layout = "".join(
@@ -126,7 +125,7 @@ def _comment_pairs(conformer: Conformer) -> dict[str, str]:
 
 
 def _symbols_and_columns(conformer: Conformer) -> tuple[list[str], dict[str, NDArray[Any]]]:
-    """Symbols of the atoms, and the columns behind their coordinates."""
+    """Return the symbols of the atoms, and the columns behind their coordinates."""
     symbols = [
         _HEAVY_HYDROGEN.get((z, mass), SYMBOLS[z])
         for z, mass in zip(conformer.atomic_number.tolist(), conformer.isotope.tolist(), strict=True)
@@ -144,7 +143,7 @@ def _word(value: float | int | bool | str) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-Renderer = Callable[[Conformer, Order, str], str]
+Renderer = Callable[[Conformer, Order], str]
 
 WRITERS: dict[str, Renderer] = {
     ".sdf": sdf_record,
@@ -256,7 +255,7 @@ class StructureWriter:
         if not np.isfinite(record.position).all():
             where = {name: getattr(conformer, name) for name in ("source", "record", "title", "line")}
             raise ConformerError("a coordinate to be written is not finite", **where)
-        self._put(self._render(record, None if order is None else index, conformer.text))
+        self._put(self._render(record, None if order is None else index))
 
     def copy(self, conformer: Conformer) -> None:
         """Write one record to the letter as it was read; if that was another format, as `write` does.
@@ -288,7 +287,7 @@ class StructureWriter:
         self._put(f"{text}{end}{render_items(properties)}$$$$\n")
 
     def _can_copy(self, conformer: Conformer) -> bool:
-        """Whether the record as it was read is of the format of the file."""
+        """Return whether the record as it was read is of the format of the file."""
         lines = conformer.text.split("\n", 4)
         if len(lines) > 4 and (
             "\nM  END" in conformer.text or lines[3].rstrip().endswith(("V2000", "V3000"))

@@ -103,7 +103,7 @@ def _counts(lines: Lines, line: Index) -> tuple[Index, Index, Mask]:
 
 
 def _integers(field: Bytes) -> tuple[Index, Mask]:
-    """Right-aligned unsigned integers in three columns, and which are well formed."""
+    """Return right-aligned unsigned integers in three columns, and which are well formed."""
     digit = field - ZERO  # wraps below zero, so that one comparison finds digits
     a, b, c = (digit[:, k] <= 9 for k in range(3))
     blank = field == SPACE
@@ -113,7 +113,7 @@ def _integers(field: Bytes) -> tuple[Index, Mask]:
 
 
 def _bonds(lines: Lines, line: Index, n_atoms: Index) -> tuple[Bonds, Mask]:
-    """(K, 2) atoms of bond lines, from 0, and which lines are well formed and name atoms that are there."""
+    """Return (K, 2) atoms of bond lines, from 0, and which lines are well formed and name atoms that exist."""
     rows, ok = lines.columns(line, BOND_WIDTH)
     ends = []
     for k in (0, 3):
@@ -124,7 +124,7 @@ def _bonds(lines: Lines, line: Index, n_atoms: Index) -> tuple[Bonds, Mask]:
 
 
 def _property_blocks(lines: Lines, first: Index, after: Index, last: Index) -> tuple[Index, Mask, Mask]:
-    """Line after ``M  END``, whether atoms are given values, and whether the block holds nothing but ``M`` lines.
+    """Return the line after ``M  END``, whether atoms are given values, and whether all lines in front are ``M`` lines.
 
     A record with two ``M  END`` or two counts lines is not clean: a ``$$$$`` may be missing.
     """
@@ -143,7 +143,7 @@ def _property_blocks(lines: Lines, first: Index, after: Index, last: Index) -> t
 
 
 def _atoms(lines: Lines, line: Index) -> tuple[Bytes, NDArray[np.uint16], NDArray[np.float64], Index, Mask]:
-    """Atomic numbers, isotopes, positions and charges of atom lines, and which lines are well formed."""
+    """Return atomic numbers, isotopes, positions and charges of atom lines, and which lines are well formed."""
     rows, ok = lines.columns(line, ATOM_WIDTH)
     position, coordinates_ok = _coordinates(rows[:, :30])
     symbol = rows[:, 31] | rows[:, 32].astype(np.uint16) << 8
@@ -154,7 +154,7 @@ def _atoms(lines: Lines, line: Index) -> tuple[Bytes, NDArray[np.uint16], NDArra
 
 
 def _charges(lines: Lines, line: Index) -> tuple[Index, Mask]:
-    """Charges in columns 37-39 of atom lines, 0 if a line ends before, and which are well formed.
+    """Return charges in columns 37-39 of atom lines, 0 if a line ends before, and which are well formed.
 
     Well formed with them is a mass difference of 0 in columns 35-36; others are left to the careful parser.
     """
@@ -168,7 +168,7 @@ def _charges(lines: Lines, line: Index) -> tuple[Index, Mask]:
 
 
 def _coordinates(rows: Bytes) -> tuple[NDArray[np.float64], Mask]:
-    """(N, 3) numbers written in format 10.4, and which lines are well formed.
+    """Return (N, 3) numbers written in format 10.4, and which lines are well formed.
 
     All digits together are an integer below 2**31; its quotient by 10**4 is the float nearest to the decimal
     number, as ``float`` of the text would be.

@@ -53,19 +53,19 @@ Bond = tuple[int, int, str]
 """Numbers of two atoms, from 1, and the rest of the line."""
 
 
-def write_ctab(text: str, title: str, conformer: Conformer, order: Order) -> tuple[str, bool]:
+def write_ctab(conformer: Conformer, title: str, order: Order) -> tuple[str, bool]:
     """Write a connection table, from the title to ``M  END``.
 
     Args:
-        text: the record as read; where it is no connection table of these atoms, one without bonds is made.
+        conformer: elements, isotopes and positions of the atoms to write, and their record as read; where its `text`
+            is no connection table of these atoms, one without bonds is made.
         title: first line.
-        conformer: elements, isotopes and positions of the atoms to write.
         order: (n,) atom of the record, from 0, that each atom to write was; None leaves order and bonds as read.
 
     Returns:
         Lines with their ends; whether bonds and charges are those of the record.
     """
-    lines = text.replace("\r", "").split("\n")
+    lines = conformer.text.replace("\r", "").split("\n")
     try:
         edit = _edited_v3000 if lines[HEADER_LINES].rstrip().endswith("V3000") else _edited_v2000
         body = edit(lines, conformer, order)
@@ -91,7 +91,7 @@ def _without_bonds(conformer: Conformer) -> list[str]:
 
 
 def _columns(position: NDArray[np.float64]) -> list[str]:
-    """For each atom three columns of ten with four decimals; fewer where a coordinate needs the room."""
+    """Return for each atom three columns of ten with four decimals; fewer where a coordinate needs the room."""
     text = "%10.4f%10.4f%10.4f\n" * len(position) % tuple(position.ravel().tolist())
     rows = text.replace("-0.0000", " 0.0000").split("\n")[:-1]
     return [
@@ -113,7 +113,7 @@ def _words(xyz: NDArray[np.float64]) -> str:
 
 
 def _symbol(written: str, number: int) -> str:
-    """The symbol as the record has it (D for deuterium), unless the atom to write is another element."""
+    """Return the symbol as the record has it (D for deuterium), unless the atom to write is another element."""
     if written not in ATOMIC_NUMBER:
         raise ValueError("not an atom line")
     return written if ATOMIC_NUMBER[written] == number else SYMBOLS[number]
@@ -252,7 +252,7 @@ def _at(*columns: tuple[int, int]) -> Edit:
 
 
 def _in_order(line: str, bond: Renumber) -> str:
-    """``M  CRS sssn8 bbb ...``, whose order means something."""
+    """Renumber ``M  CRS sssn8 bbb ...``, whose order means something."""
     return line[:13] + "".join(f" {bond(word):3d}" for word in line[13:].split())
 
 
@@ -319,7 +319,7 @@ def _after_atoms_v3000(logical: Sequence[str], atoms: Mapping[str, int], *, risi
 def _bonds_v3000(
     lines: Sequence[str], atoms: Mapping[str, int], *, rising: bool
 ) -> tuple[list[str], dict[str, int]]:
-    """The lines of the bonds in the new numbers, and the new number, from 1, of each bond."""
+    """Return the lines of the bonds in the new numbers, and the new number, from 1, of each bond."""
     bonds = []
     for line in lines:
         label, kind, first, second, *rest = line.split(maxsplit=4)
@@ -345,7 +345,7 @@ def _without_3d_features(line: str) -> str:
 
 
 def _renumbered_lists(line: str, atoms: Mapping[str, int], bonds: Mapping[str, int], *, rising: bool) -> str:
-    """The line in the new numbers; a list with bonds that are not there is left out."""
+    """Return the line in the new numbers; a list with bonds that are not there is left out."""
 
     def members(match: re.Match[str]) -> str:
         space, name, count, words = match.groups()
@@ -370,7 +370,7 @@ def _renumbered_lists(line: str, atoms: Mapping[str, int], bonds: Mapping[str, i
 
 
 def _wrapped(line: str) -> Iterator[str]:
-    """``M  V30`` lines of at most 80 characters."""
+    """Yield ``M  V30`` lines of at most 80 characters."""
     while len(line) > _V30_WIDTH:
         cut = line.rfind(" ", 0, _V30_WIDTH) + 1 or _V30_WIDTH
         yield f"{V30}{line[:cut]}-"

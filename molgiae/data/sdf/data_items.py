@@ -57,12 +57,12 @@ def render_items(properties: Mapping[str, str]) -> str:
 
 
 def item_name(key: str) -> str:
-    """The name under which a property of this key is written, if that is not taken."""
+    """Return the name under which a property of this key is written, if that is not taken."""
     return LINE_END.sub(" ", key).strip() or UNNAMED
 
 
 def free_name(name: str, taken: Container[str]) -> str:
-    """The name itself, with ``_`` behind it as long as it is taken."""
+    """Return the name itself, with ``_`` behind it as long as it is taken."""
     while name in taken:
         name += "_"
     return name

@@ -43,7 +43,7 @@ def read_sdf(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock
 
 
 def _completed(buffer: bytes) -> bytes:
-    """The buffer with a line end and a delimiter at its end, where these are missing."""
+    """Return the buffer with a line end and a delimiter at its end, where these are missing."""
     if not buffer.endswith(b"\n"):
         buffer += b"\n"
     tail = buffer[buffer.rfind(b"\n" + DELIMITER) + 1 :]

@@ -122,15 +122,10 @@ def _atom(line: str, columns: Columns) -> list[float]:
 
 
 def is_atom(line: str, columns: Columns) -> bool:
-    """Whether a line has an element and three coordinates; words that may be names of atoms are not enough."""
+    """Return whether a line has an element and three coordinates; words that may be names of atoms are not enough."""
     try:
         _atom(line, columns)
         _, symbol = meanings(line.split()[columns.species])
     except ConformerError:
         return False
     return symbol > 0
-
-
-def may_be_atom(line: str) -> bool:
-    """Whether a line has four words or more; also an atom line with a fault of its own has."""
-    return len(line.split()) >= 4

@@ -19,13 +19,15 @@ from molgiae.data.conformer import Conformer, ConformerBlock, Rejected, offset_o
 from molgiae.data.elements import ISOTOPE
 from molgiae.data.sources import Cursor
 from molgiae.data.text import MAX_TITLE, Index, Lines, clean, nul_fault, repair, shown
-from molgiae.data.xyz.atoms import Data, decode, further_columns, is_atom, may_be_atom
+from molgiae.data.xyz.atoms import Data, decode, further_columns, is_atom
 from molgiae.data.xyz.columns import decode_lines
 from molgiae.data.xyz.comment import Columns, Comment, parse_comment
 from molgiae.data.xyz.species import any_may_be_types
 from molgiae.errors import ConformerError
 
 HEADER_LINES = 2
+MIN_WORDS = 4
+"""Words of an atom line, at least; also one with a fault of its own has them."""
 ONE_BY_ONE = 1 << 16
 """Bytes below which frames that are not all alike are read one by one."""
 QM9_TRAILER = 3
@@ -51,7 +53,7 @@ def read_xyz(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock
 
 
 def _ends_in_a_number(buffer: bytes) -> bool:
-    """Whether the last line stops short in its last number, where two lines before have all their decimals."""
+    """Return whether the last line stops short in its last number, where two lines before have all their decimals."""
     *_, before, previous, last = (b"\n\n" + buffer[-1000:]).split(b"\n")
     fixed = _FIXED_DECIMALS.fullmatch(previous)
     if fixed is None or not _FIXED_DECIMALS.fullmatch(before):
@@ -274,7 +276,7 @@ class _Frames:
         end = start + count_of(lines[j])
         if j + 1 < len(lines) and is_atom(lines[j + 1], Columns()):
             return False
-        if not all(may_be_atom(line) for line in lines[start:end]):
+        if any(len(line.split()) < MIN_WORDS for line in lines[start:end]):
             return False
         if self._interruption(start, end) is not None:
             return False

@@ -113,7 +113,7 @@ def elements_of(words: Sequence[str], position: Positions, note: Callable[[str],
 
 
 def _least_ratio(number: NDArray[np.integer], position: Positions, atoms: NDArray[np.int64]) -> Positions:
-    """Least distance to a neighbour over the sum of covalent radii, of some atoms; infinite for one atom alone."""
+    """Return the least distance of atoms to a neighbour over the sum of covalent radii; infinite for one atom alone."""
     if len(number) < 2:
         return np.full(len(atoms), np.inf)
     distance, neighbour = cKDTree(position).query(position[atoms], min(NEIGHBOURS + 1, len(number)))
