@@ -194,11 +194,11 @@ def _without_noise(values: Floats) -> Floats:
 
 def _reordered_list(text: str, motion: Motion) -> str | None:
     """Reorder values of all atoms, behind an optional ``[word]`` that stands for a missing one."""
+    if not motion.reorders:
+        return text
     words = text.split()
     mark = words[:1] if len(words) == len(motion.order) + 1 and words[0].startswith("[") else []
     values = words[len(mark) :]
-    if not motion.reorders:
-        return text
     if len(values) != len(motion.order):
         return None
     return wrapped([*mark, *(values[k] for k in motion.order)])

@@ -106,8 +106,7 @@ class _NearPairs:
     """The pairs of atoms of one conformer that are near enough for any bond; arguments as of the function above.
 
     Attributes:
-        first: (P,) rows of `pos`.
-        second: (P,) rows of `pos`.
+        first, second: (P,) rows of `pos`.
         bonded: (P,) whether they are bonded.
         margin: (M,) smallest difference of a distance from its limit in each conformer, angstrom.
     """

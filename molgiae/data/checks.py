@@ -118,14 +118,12 @@ class _Flat:
     """Conformers whose atoms are all at one height, and the nearest neighbours of each atom.
 
     Attributes:
-        owner: (N,) conformer of each atom.
-        distance: (N, k) to the nearest atoms, inf where there are fewer.
-        neighbour: (N, k) which these are.
+        distance, neighbour: (N, k) as of `nearest`.
         ratio: (N, k) distances over sums of covalent radii.
         usual: (M,) median ratio of the nearest neighbours of each conformer.
         bare: (M,) whether a conformer has no hydrogen.
-        graphite: (M,) whether it is of carbon alone, with the bonds of graphite.
         least, largest: (M,) distances of nearest neighbours.
+        graphite: (M,) whether it is of carbon alone, with the bonds of graphite.
     """
 
     def __init__(self, block: ConformerBlock) -> None:

@@ -165,15 +165,8 @@ class ConformerBlock:
         offset: (M + 1,) int64, starts with 0.
         bonds: (K, 2) int64, those of conformer m in rows ``bond_offset[m]:bond_offset[m + 1]``; its atoms from 0.
         bond_offset: (M + 1,) int64, starts with 0.
-        charge: (M,) int64.
-        multiplicity: (M,) int64, 0 where not given.
-        record: (M,) int64, from 1.
-        line: (M,) int64, from 1.
-        title: M titles.
-        source: M file names.
-        properties: M mappings.
-        atom_data: M mappings.
-        text: M records as read.
+        charge, multiplicity, record, line: (M,) int64, as of `Conformer`.
+        title, source, properties, atom_data, text: M of those of `Conformer`.
         rejected: rejected records of the same stretch of input.
     """
 

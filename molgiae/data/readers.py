@@ -1,8 +1,7 @@
 """Structure files, SDF and XYZ, as blocks of conformers; HDF5 is in `hdf5`, SMILES in `molecule_files`.
 
-To add a format, write a function with the signature of `Reader`, in a file of this folder, and give it a row in
-`READERS` and one for each suffix in `molgiae.data.sources.SUFFIXES`; `sources.sniff` knows files by their content. A
-reader tells bad records from good ones itself and never loses the good neighbour of a bad record.
+A format is a `Reader` with a row in `READERS` and its suffixes in `molgiae.data.sources.SUFFIXES`. It tells bad records
+from good ones itself and never loses the good neighbour of a bad record.
 
 A bad record is skipped where its error becomes a `Rejected`: for SDF in `sdf.reader._one_by_one`, for XYZ in
 `xyz.reader._Frames.read`, for impossible geometry in `checks.reject_faulty`. With ``on_error="stop"`` the first one

@@ -231,7 +231,7 @@ class StructureWriter:
         Raises:
             ShapeError: if a shape does not fit the conformer, or `order` is no permutation.
             ConformerError: if a coordinate is not finite.
-            MolgiaeError: if the disk refuses.
+            MolgiaeError: if the disk is full or fails.
         """
         n = len(conformer)
         index = np.arange(n) if order is None else np.asarray(order, np.int64)
@@ -261,7 +261,7 @@ class StructureWriter:
         """Write one record to the letter as it was read; if that was another format, as `write` does.
 
         Raises:
-            MolgiaeError: if the disk refuses.
+            MolgiaeError: if the disk is full or fails.
         """
         text = conformer.text
         if not self._can_copy(conformer):
@@ -275,7 +275,7 @@ class StructureWriter:
         Where that cannot be, as in plain XYZ or where a key is taken, as `write` does.
 
         Raises:
-            MolgiaeError: if the disk refuses.
+            MolgiaeError: if the disk is full or fails.
         """
         text = conformer.text
         is_whole = self.keeps_tables and "\r" not in text and "\nM  END" in text and self._can_copy(conformer)

@@ -130,26 +130,16 @@ def split_glued(lines: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _parsed(lines: list[str], first_line: int) -> Conformer:
-    """Return the conformer of a record whose title stands in this line.
-
-    Raises:
-        ConformerError: the record is bad.
-    """
+    """Return the conformer of a record whose title stands in this line; a ConformerError if the record is bad."""
     if fault := nul_fault(lines, first_line):
         raise ConformerError(fault)
     if not any(line.strip() for line in lines):
         raise ConformerError("the record is empty")
-    table = read_ctab(lines, first_line)
-    properties = parse_items(lines[table.end :])
-    charge, multiplicity = _state(
-        properties, table.conformer.charge, table.conformer.multiplicity, table.n_charged
-    )
+    conformer, n_charged, end = read_ctab(lines, first_line)
+    properties = parse_items(lines[end:])
+    charge, multiplicity = _state(properties, conformer.charge, conformer.multiplicity, n_charged)
     return replace(
-        table.conformer,
-        title=clean(lines[0]),
-        charge=charge,
-        multiplicity=multiplicity,
-        properties=properties,
+        conformer, title=clean(lines[0]), charge=charge, multiplicity=multiplicity, properties=properties
     )
 
 
