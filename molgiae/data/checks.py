@@ -26,22 +26,26 @@ _NEIGHBOURS = 5
 """Nearest atoms that are looked at."""
 _NEIGHBOUR_CUTOFF = 1.25
 """Neighbours are bonded if nearer than this times the median, by radii, of the distances of nearest neighbours."""
-_LINEAR = 150.0
-_MULTIPLE_BOND = 0.88
+_LINEAR_ANGLE = 150.0
+"""Degrees between two bonds beyond which these may be all that a carbon has, as in alkynes."""
+_MULTIPLE_BOND_RATIO = 0.88
 """A bond is a multiple one if its length is less than this times the sum of the radii: C=C 0.88, C=O 0.85."""
 _ORDER_DECAY = 0.173
-"""Of the order of a bond, exp((1 - ratio) / decay) by Pauling's rule: 2 at `_MULTIPLE_BOND`."""
-_FEWEST_BONDS = 3.5
+"""Of the order of a bond, exp((1 - ratio) / decay) by Pauling's rule: 2 at `_MULTIPLE_BOND_RATIO`."""
+_MIN_CARBON_BONDS = 3.5
 """Sum of the orders of its bonds below which carbon lacks a hydrogen: 4, less the error of Pauling's rule."""
 _HALOGEN = np.isin(np.arange(256), (9, 17, 35, 53))
-_SQUEEZED = 0.75
+_SQUEEZED_RATIO = 0.75
+"""Median distance of neighbours by radii, below which lengths are in units of the paper."""
 _DRAWN_LENGTH = (1.47, 1.53)
-_UNIFORM = 1.02
+"""Angstrom; the length that programs give to all bonds of a drawing."""
+_UNIFORM_FACTOR = 1.02
 """Lengths that differ by no more than this factor were drawn alike."""
 _GRAPHITE_LENGTH = (1.36, 1.46)
-_OTHER_RADII = 1.3
+"""Angstrom; bonds of graphene and its flakes, 1.42 in the bulk."""
+_OTHER_RADII_FACTOR = 1.3
 """Bonds whose radii differ by this factor never have one length: C-H and C-C, O-H and C-O. C=C and C-F may."""
-_MOST = 2 / 3
+_MIN_DRAWN_SHARE = 2 / 3
 """Share of the atoms of a drawing that have their neighbour at the drawn length; others are crowded."""
 
 DRAWING = (
@@ -172,14 +176,14 @@ def _drawings(block: ConformerBlock) -> dict[int, str]:
 def _drawn_alike(x: _Flat) -> NDArray[np.bool_]:
     """Return (M,) which conformers have bonds of one length whatever the elements, or in units of the paper."""
     low, high = _DRAWN_LENGTH
-    drawn = (low <= x.least) & (x.largest <= high) & (x.largest < _UNIFORM * x.least)
+    drawn = (low <= x.least) & (x.largest <= high) & (x.largest < _UNIFORM_FACTOR * x.least)
     usual = x.median(x.distance[:, 0])[x.owner][:, None]
-    alike = (x.distance < _UNIFORM * usual) & (x.distance > usual / _UNIFORM)
+    alike = (x.distance < _UNIFORM_FACTOR * usual) & (x.distance > usual / _UNIFORM_FACTOR)
     share = np.bincount(x.owner, alike.any(axis=1), len(x.block)) / x.block.n_atoms
     largest = x.extreme(np.maximum, np.where(alike, x.radii, 0.0).max(axis=1))
     least = x.extreme(np.minimum, np.where(alike, x.radii, np.inf).min(axis=1))
-    mixed = (share > _MOST) & (largest > _OTHER_RADII * least)
-    squeezed = x.usual < _SQUEEZED
+    mixed = (share > _MIN_DRAWN_SHARE) & (largest > _OTHER_RADII_FACTOR * least)
+    squeezed = x.usual < _SQUEEZED_RATIO
     return mixed | (x.bare & x.any(x.z == 6) & ~x.graphite & (drawn | squeezed))
 
 
@@ -194,8 +198,8 @@ def _lacks_hydrogen(x: _Flat) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         cosine = (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     carbene = _HALOGEN[x.z[x.neighbour[row, first]]].all(axis=1)
-    bent = (cosine > np.cos(np.radians(_LINEAR))) & (order.sum(axis=1) < _FEWEST_BONDS) & ~carbene
-    single = np.where(bonded, x.ratio, 0.0).max(axis=1) > _MULTIPLE_BOND
+    bent = (cosine > np.cos(np.radians(_LINEAR_ANGLE))) & (order.sum(axis=1) < _MIN_CARBON_BONDS) & ~carbene
+    single = np.where(bonded, x.ratio, 0.0).max(axis=1) > _MULTIPLE_BOND_RATIO
     return (x.z == 6) & (((count == 1) & single) | ((count == 2) & bent) | (count > 3))
 
 

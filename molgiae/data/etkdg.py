@@ -20,7 +20,7 @@ from molgiae.data.conformer import Conformer
 from molgiae.data.toolkits import from_rdkit
 from molgiae.errors import ConformerError
 
-ATTEMPTS = 20
+MAX_STARTS = 20
 """Random starts for one embedding; strained cages would otherwise be tried for ever."""
 MAX_STEPS = 10_000
 """Steps of a minimisation; those of drug-like molecules take some hundred."""
@@ -95,7 +95,7 @@ def _embedded(molecule: Chem.Mol, search: ConformerSearch) -> Chem.Mol:
     """Return the molecule with conformers of one stereoisomer."""
     parameters: Any = rdDistGeom.ETKDGv3()
     parameters.randomSeed = search.seed + 1  # RDKit multiplies it by the number of the conformer
-    parameters.maxIterations = ATTEMPTS
+    parameters.maxIterations = MAX_STARTS
     if _is_open(molecule) and (isomer := _first_isomer(molecule, parameters)):
         molecule = isomer
     rdDistGeom.EmbedMultipleConfs(molecule, search.number, parameters)
@@ -103,7 +103,7 @@ def _embedded(molecule: Chem.Mol, search: ConformerSearch) -> Chem.Mol:
         parameters.useRandomCoords = True
         rdDistGeom.EmbedMultipleConfs(molecule, search.number, parameters)
     if not molecule.GetNumConformers():
-        raise ConformerError(f"no embedding succeeded in {search.number} tries of {ATTEMPTS} starts each")
+        raise ConformerError(f"no embedding succeeded in {search.number} tries of {MAX_STARTS} starts each")
     if _is_open(molecule):
         _keep_one_isomer(molecule)
     return molecule

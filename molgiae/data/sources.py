@@ -33,9 +33,9 @@ _WIDE_MARKS = {
 """Codec of each mark at the start of a text; UTF-32 before UTF-16, whose mark it starts with."""
 _MIN_ZEROS = 0.9
 """Least share of zeros among every other byte of UTF-16; characters beyond Latin-1, as in titles, have none."""
-HEAD = 1 << 16
+MAX_HEAD = 1 << 16
 """Bytes without a line feed after which a text with carriage returns is taken to have these for line ends."""
-SHORT_HEAD = 256
+MIN_HEAD = 256
 """Bytes that tell UTF-16, even with a title in another script."""
 
 MAX_NOTES = 100
@@ -148,7 +148,7 @@ def sniff(head: bytes) -> str:
 def is_packed(path: str) -> bool:
     """Whether a file is compressed or in UTF-16, whatever its name says, so that it is read from its start alone."""
     with open(path, "rb") as file:
-        head = file.read(SHORT_HEAD)
+        head = file.read(MIN_HEAD)
     return head.startswith(_GZIP_MAGIC) or bool(_wide_encoding(head))
 
 
@@ -225,7 +225,7 @@ def _as_plain_text(chunks: Iterator[bytes]) -> Iterator[bytes]:
     head = b""
     for chunk in chunks:
         head += chunk
-        if len(head) >= HEAD or (len(head) >= SHORT_HEAD and b"\n" in head):
+        if len(head) >= MAX_HEAD or (len(head) >= MIN_HEAD and b"\n" in head):
             break
     if wide := _wide_encoding(head):
         # what is no character becomes the replacement character, at which a number is rejected
@@ -246,7 +246,7 @@ def _wide_encoding(head: bytes) -> str:
     for mark, encoding in _WIDE_MARKS.items():
         if head.startswith(mark):
             return encoding
-    halves = head[:SHORT_HEAD:2], head[1:SHORT_HEAD:2]
+    halves = head[:MIN_HEAD:2], head[1:MIN_HEAD:2]
     zeros = [half.count(0) / max(len(half), 1) for half in halves]
     if min(zeros) == 0 and max(zeros) > _MIN_ZEROS:
         return "utf-16-le" if zeros[1] else "utf-16-be"

@@ -22,8 +22,8 @@ from molgiae.data.text import MAX_TITLE, Index, Lines, clean, nul_fault, split_l
 from molgiae.errors import ConformerError
 
 DELIMITER = b"$$$$"
-FEW = 3
-"""Records that are read sooner one by one than together."""
+MAX_ONE_BY_ONE = 3
+"""Records that are read one by one sooner than together, at most."""
 
 _STAMPED_COUNTS = re.compile(r"[ \d]{2}\d[ \d]{2}\d.*V[23]000\s*$", re.ASCII)
 
@@ -36,7 +36,7 @@ def read_sdf(buffer: bytes, final: bool, cursor: Cursor) -> tuple[ConformerBlock
     last = lines.starting(DELIMITER)
     used = len(buffer) if final else int(lines.end[last[-1]]) + 1 if len(last) else 0
     first = np.append(0, last[:-1] + 1)[: len(last)]
-    together = len(first) if len(first) > FEW and "\0" not in lines.text else 0
+    together = len(first) if len(first) > MAX_ONE_BY_ONE and "\0" not in lines.text else 0
     block, done = _together(lines, first[:together], last[:together], cursor)
     rest = np.delete(np.arange(len(first)), done)
     return (_one_by_one(lines, first[rest], last[rest], block, cursor) if len(rest) else block), used
