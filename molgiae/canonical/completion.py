@@ -133,7 +133,7 @@ def orthonormal(vectors: Floats) -> Floats:
 
 
 def well_conditioned(vectors: Floats) -> Bools:
-    """(B,) whether both the first vector and the part of the second orthogonal to it reach `MIN_FRAME_LENGTH`."""
+    """Return (B,) whether the first vector and the part of the second across it reach `MIN_FRAME_LENGTH`."""
     first, second = vectors[:, 0], vectors[:, 1]
     length = np.linalg.norm(first, axis=1)
     area = np.linalg.norm(np.cross(first, second), axis=1)

@@ -178,7 +178,7 @@ class _Walk:
         return np.where(atoms == start, -2.0, np.where(straight, -1.0, angle)), height
 
     def _starts(self, atoms: Ints, of: Ints, others: Ints, sibling: Bools) -> Ints:
-        """The atoms (T,) from which the axes to the parents come.
+        """Return the atoms (T,) from which the axes to the parents come.
 
         The parent's parent; at a root a child that is told apart, else the child that is foremost along `DIRECTION`,
         which comes first.

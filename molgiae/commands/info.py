@@ -30,7 +30,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def shipped_models() -> list[dict[str, Any]]:
-    """The models that come with molgiae as plain data, smallest domain first.
+    """Return the models that come with molgiae as plain data, smallest domain first.
 
     Keys: name, auto (whether "auto" may choose it), dimension, shape_dimension, elements (symbols), n_atoms, n_heavy
     and charge (least and most), bytes, sha256, data (of the training), card (where its figures are from, or why there

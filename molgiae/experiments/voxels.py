@@ -113,7 +113,7 @@ def coarse(fine: Labels, path: Path) -> Tensor:
 
 
 def quarter_turns() -> SO3:
-    """The 24 rotations of a cube."""
+    """Return the 24 rotations of a cube."""
     signed = [
         torch.diag(torch.tensor(signs))[list(order)]
         for order in permutations(range(3))

@@ -57,7 +57,7 @@ class Cloud:
         return bond_graph(as_numpy(self.z), as_numpy(self.pos.double()))
 
     def centered(self) -> Cloud:
-        """The same conformers with their centroids at the origin; padding stays at 0."""
+        """Return the same conformers with their centroids at the origin; padding stays at 0."""
         return replace(self, pos=(self.pos - self.centroid[:, None]) * self.mask[..., None])
 
     def moved(self, g: SE3xSn) -> Cloud:
@@ -67,7 +67,7 @@ class Cloud:
         return Cloud(z, g.act(self.pos) * (z > 0)[..., None], isotope)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Cloud:
-        """The same conformers on another device, with coordinates of another type."""
+        """Return the same conformers on another device, with coordinates of another type."""
         isotope = None if self.isotope is None else self.isotope.to(device)
         return Cloud(self.z.to(device), self.pos.to(device=device, dtype=dtype), isotope)
 

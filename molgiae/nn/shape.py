@@ -91,7 +91,7 @@ class ShapeEncoder(nn.Module):
         return self.straight(invariants) + self.bent(invariants)
 
     def latent(self, z: AtomicNumbers, pos: Positions, classes: Tensor) -> Tensor:
-        """The weighted sums of positions from which most of the shape part is made: they turn with the conformer.
+        """Return the weighted sums of positions of which most of the shape part is made; they turn with the conformer.
 
         Args:
             z: (B, n) atomic numbers, 0 marks padding.
@@ -107,7 +107,7 @@ class ShapeEncoder(nn.Module):
         return _weighted_sums(weight.to(pos.dtype), pos, mask.to(pos.dtype)).mT
 
     def _of_vectors(self, weight: Tensor, pos: Positions, mask: Tensor) -> Tensor:
-        """(B, 2 CODES) scalar and triple products of weighted sums of positions, grown no faster than lengths."""
+        """Return (B, 2 CODES) scalar and triple products of weighted sums of positions, grown no faster than lengths."""
         vectors = self.vectors(_weighted_sums(weight, pos, mask))
         a, b, c, d, e = vectors.chunk(5, dim=-1)
         product = (a * b).sum(dim=1)
@@ -116,7 +116,7 @@ class ShapeEncoder(nn.Module):
 
 
 def _weighted_sums(weight: Tensor, pos: Positions, mask: Tensor) -> Tensor:
-    """(B, 3, CODES) sums of positions, with weights (B, n, CODES) less their means, over the root of n."""
+    """Return (B, 3, CODES) sums of positions, with weights (B, n, CODES) less their means, over the root of n."""
     count = mask.sum(dim=1)[:, None, None]
     weight = (weight - weight.sum(dim=1, keepdim=True) / count) * mask[..., None]
     return (pos.mT @ weight) / count.sqrt()
@@ -128,7 +128,7 @@ def _grown_as_lengths(triple: Tensor) -> Tensor:
 
 
 def _of_pairs(code: Tensor, square: Tensor, others: Tensor) -> Tensor:
-    """(B, CODES (1 + steps)) sums over pairs of atoms i, j of c_i c_j f(r_ij).
+    """Return (B, CODES (1 + steps)) sums over pairs of atoms i, j of c_i c_j f(r_ij).
 
     Args:
         code: (B, n, CODES) 0 where padded.
@@ -143,7 +143,7 @@ def _of_pairs(code: Tensor, square: Tensor, others: Tensor) -> Tensor:
 
 
 def _of_torsions(sent: Tensor, own: Tensor, pos: Positions, square: Tensor, others: Tensor) -> Tensor:
-    """(B, TORSIONS partners) sums over pairs of atoms of c_i c_j g(r_ij) (x_i - x_j) . (v_i x v_j).
+    """Return (B, TORSIONS partners) sums over pairs of atoms of c_i c_j g(r_ij) (x_i - x_j) . (v_i x v_j).
 
     The vector v_i is the sum of w(r_ik) s_k (x_k - x_i) over the other atoms. The product comes apart into
     (x_i x v_i) . v_j and the same with i and j exchanged, so no pair needs a vector of its own.

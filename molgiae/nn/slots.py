@@ -47,7 +47,7 @@ class DenseResidual(nn.Module):
         nn.init.zeros_(self.down.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, width) to the same shape."""
+        """Map (B, width) to the same shape."""
         hidden = torch.nn.functional.gelu(self.up(self.norm(x)), approximate="tanh")
         return x + self.down(hidden)
 
@@ -66,7 +66,7 @@ class LinearPlusResidual(nn.Module):
         self.down = nn.Linear(width, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs) to (B, outputs), in the type of the weights."""
+        """Map (B, inputs) to (B, outputs), in the type of the weights."""
         x = x.to(self.linear.weight.dtype)
         with torch.autocast(x.device.type, enabled=False):
             straight, hidden = self.linear(x), self.up(x)
@@ -110,7 +110,7 @@ class SlotEncoder(nn.Module):
         return self.scale * self.net(self.features(z, pos))
 
     def features(self, z: AtomicNumbers, pos: Positions) -> Tensor:
-        """(B, S (E + 4)) what each slot holds: one of the elements or "empty", and a position."""
+        """Return (B, S (E + 4)) what each slot holds: one of the elements or "empty", and a position."""
         padding = self.slots - z.shape[1]
         z, pos = nn.functional.pad(z, (0, padding)), nn.functional.pad(pos, (0, 0, 0, padding))
         kind = (z[..., None] == z.new_tensor([0, *self.elements])).to(pos.dtype)

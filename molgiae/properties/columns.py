@@ -129,7 +129,7 @@ def array_columns(path: str | os.PathLike[str], size: int) -> Columns:
 def table_columns(
     path: str | os.PathLike[str], titles: Sequence[str], title_column: str | None = None
 ) -> Columns:
-    """A CSV file, also .gz, with a row for each title; comma, tab or semicolon between the columns.
+    """Read a CSV file, also .gz, with a row for each title; comma, tab or semicolon between the columns.
 
     Without a line of names on top the columns are called by their numbers, from 1. Conformers may share titles; the
     column of titles is found by name if it is not named.
@@ -244,13 +244,13 @@ def _in_comment(comment: str) -> dict[str, str]:
 
 
 def _beside_pairs(comment: str) -> bool:
-    """Whether a comment has words that belong to no pair; but for numbers and the marks of CREST, as ``!t1``."""
+    """Return whether a comment has words that belong to no pair; but for numbers and the marks of CREST, as ``!t1``."""
     words = PLAIN_PAIR.sub(" ", comment).split()
     return any(any(map(str.isalnum, word)) and word[0] != "!" and not _is_number(word) for word in words)
 
 
 def is_energy_alone(conformer: Conformer, name: str = ENERGY) -> bool:
-    """Whether the comment line of an XYZ frame tells an energy and not what the molecule is called."""
+    """Return whether the comment line of an XYZ frame tells an energy and not what the molecule is called."""
     comment = "" if conformer.properties else _comment_of(conformer)
     row = _in_comment(comment) if comment else {}
     if COMMENT in row or _ORCA.fullmatch(comment):

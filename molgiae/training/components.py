@@ -84,6 +84,6 @@ def _components(encoder: SlotEncoder, parts: list[Cloud], weights: list[Tensor])
 
 
 def _deviation(encoder: SlotEncoder, part: Cloud, mean: Tensor, axes: Tensor) -> Tensor:
-    """(b,) squared deviation of each conformer from what the axes keep of it."""
+    """Return (b,) squared deviation of each conformer from what the axes keep of it."""
     offset = encoder.features(part.z, part.pos).double() - mean
     return offset.square().sum(dim=1) - (offset @ axes).square().sum(dim=1)

@@ -37,7 +37,7 @@ def reconstruction_loss(
 
 
 def squared_deviation(pos: Tensor, target: Cloud) -> Tensor:
-    """(B,) mean squared distance of atoms, square angstrom; pos (B, S, 3) with atom k in slot k."""
+    """Return (B,) mean squared distance of atoms, square angstrom; pos (B, S, 3) with atom k in slot k."""
     mask = target.mask
     square = (pos[:, : mask.shape[1]].float() - target.pos).square().sum(dim=-1) * mask
     return square.sum(dim=1) / mask.sum(dim=1)

@@ -209,7 +209,7 @@ def stages_of(model: ConformerAutoencoder) -> list[Callable[[Task], Stage]]:
 
 
 def shape_stage(task: Task) -> Stage:
-    """The shape part of eta, see `molgiae.training.losses.shape_loss`: four pairs for each conformer that is distorted.
+    """Make the stage of the shape part, see `molgiae.training.losses.shape_loss`: four pairs for each conformer that is distorted.
 
     Both ends of a pair may be mirrored, which leaves their RMSD as it is. Both are displaced a little, so that no pair
     is seen twice; displacements that are not those of the shapes add to its square.
@@ -235,7 +235,7 @@ def shape_stage(task: Task) -> Stage:
         return Cloud(x.z, sign * x.pos), classes[index, : x.z.shape[1]]
 
     def draw_pairs(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(P, 2) ends and (P,) RMSD, P up to so many."""
+        """Return (P, 2) ends and (P,) RMSD, P up to so many."""
         both, target = [torch.empty(0, 2, dtype=torch.int64, device=device)], [torch.empty(0, device=device)]
         for share, ends, rmsd in kinds:
             count = round(size * share / every)
@@ -267,7 +267,7 @@ def shape_stage(task: Task) -> Stage:
 
 
 def atom_stage(task: Task) -> Stage:
-    """The network that properties are learned from, see `molgiae.training.losses.denoising_loss`."""
+    """Make the stage of the network that properties are learned from, see `molgiae.training.losses.denoising_loss`."""
     atoms: Any = task.model.encoder.atoms
     conformers = task.conformers().to(task.run.device)
     sizes = conformers.mask.sum(dim=1)
