@@ -107,7 +107,7 @@ class ShapeEncoder(nn.Module):
         return _weighted_sums(weight.to(pos.dtype), pos, mask.to(pos.dtype)).mT
 
     def _of_vectors(self, weight: Tensor, pos: Positions, mask: Tensor) -> Tensor:
-        """Return (B, 2 CODES) scalar and triple products of weighted sums of positions, grown no faster than lengths."""
+        """Return (B, 2 CODES) scalar and triple products of sums of positions, grown no faster than lengths."""
         vectors = self.vectors(_weighted_sums(weight, pos, mask))
         a, b, c, d, e = vectors.chunk(5, dim=-1)
         product = (a * b).sum(dim=1)

@@ -209,7 +209,7 @@ def stages_of(model: ConformerAutoencoder) -> list[Callable[[Task], Stage]]:
 
 
 def shape_stage(task: Task) -> Stage:
-    """Make the stage of the shape part, see `molgiae.training.losses.shape_loss`: four pairs for each conformer that is distorted.
+    """Make the stage of the shape part, by `molgiae.training.losses.shape_loss`: four pairs for each that is distorted.
 
     Both ends of a pair may be mirrored, which leaves their RMSD as it is. Both are displaced a little, so that no pair
     is seen twice; displacements that are not those of the shapes add to its square.
