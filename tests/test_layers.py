@@ -114,7 +114,8 @@ def broken(module: str, name: str, when: str) -> list[str]:
 
 def test_every_module_is_in_a_room():
     rooms = {name for level in ROOMS for name in level}
-    assert {room(module) for module in ALL} == rooms | ROOT | {""}
+    # where molgiae is installed, its weights lie beside the rooms
+    assert {room(module) for module in ALL} - {"pretrained"} == rooms | ROOT | {""}
 
 
 def test_dependencies_point_down_only():
