@@ -26,7 +26,9 @@ def conformers(
     ),
     output: str = Option("conformers.sdf", "--output", "-o", help="File to write: .sdf, .xyz or .h5."),
     number: int = Option(SEARCH.number, "--number", "-n", min=1, help="Embeddings tried for each molecule."),
-    keep: int | None = Option(SEARCH.keep, min=1, help="Most conformers of a molecule.", show_default="all"),
+    keep: int | None = Option(
+        SEARCH.keep, min=1, help="Most conformers of a molecule, of lowest energy.", show_default="all"
+    ),
     prune: float = Option(
         SEARCH.prune,
         min=0,

@@ -22,7 +22,9 @@ def dedup(
     table: str | None = Option(
         None, help="CSV file, a row for every record.", show_default="OUTPUT_duplicates.csv"
     ),
-    threshold: float = Option(0.125, "--threshold", "-t", min=0, help="Largest RMSD of copies, angstrom."),
+    threshold: float = Option(
+        0.125, "--threshold", "-t", min=0, help="Largest RMSD of copies, over all atoms, angstrom."
+    ),
     mirror: Literal["distinct", "same"] = Option(
         "distinct", help="What mirror images are: other conformers or copies."
     ),

@@ -45,7 +45,9 @@ def finetune(
     result_unit: list[str] | None = Option(
         None, help="Unit of the predictions.", show_default="that of the values; eV for known energies"
     ),
-    extensive: bool = Option(False, "--extensive", help="Properties by column grow with the molecule."),
+    extensive: bool = Option(
+        False, "--extensive", help="Properties by column grow with the molecule, as energies do."
+    ),
     table: str | None = Option(None, help="CSV file of values, a row for each title."),
     title_column: str | None = Option(None, help="Column of titles in the table.", show_default="by name"),
     output: str = Option("finetuned", "--output", "-o", help="Directory of the run."),

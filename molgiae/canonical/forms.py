@@ -15,6 +15,7 @@ from molgiae.data.blocks import Columns, Result, as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock, rows_of
 from molgiae.data.hdf5.schema import CANONICAL_COLUMNS, allocated
+from molgiae.errors import ConfigError
 
 MAX_PAIRS = 1 << 20
 """Pairs of atoms in a batch, whose distances are held at once; large conformers go in smaller batches."""
@@ -72,7 +73,12 @@ def batches_by_size(sizes: Ints, batch_size: int) -> Iterator[Ints]:
     Args:
         sizes: (M,) atoms of each conformer.
         batch_size: most conformers in a batch.
+
+    Raises:
+        ConfigError: if the batch size is below 1.
     """
+    if batch_size < 1:
+        raise ConfigError(f"batch size {batch_size}: must be at least 1")
     by_size = np.argsort(sizes, kind="stable")
     start = 0
     while start < len(sizes):

@@ -137,7 +137,8 @@ def generate_conformers(
         if not summary.molecules:
             raise ConformerError("holds no molecules", source=", ".join(names))
     rejected = [Rejected(**note["rejected"]) for note in unfinished.notes if "rejected" in note]
-    summary.rejected_in = _publish(unfinished.text, final, rejected, overwrite=overwrite, command=command)
+    where = _publish(unfinished.text, final, rejected, overwrite=overwrite, command=command)
+    summary.rejected_in = where.replace(str(final), str(path))
     unfinished.remove()
     reasons = Reasons()
     reasons.add(bad.reason for bad in rejected)

@@ -88,6 +88,14 @@ class Summary(Outcome):
     domain_reasons: dict[str, int] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON, silent of models and their domains where no model took part."""
+        plain = super().to_dict()
+        return plain if self.model else {key: value for key, value in plain.items() if key not in _OF_MODEL}
+
+
+_OF_MODEL = {"model", "model_sha256", "model_choice", "out_of_domain", "domain_reasons"}
+
 
 @dataclass(frozen=True)
 class Options:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.config import MAX_ATOMIC_NUMBER
 from molgiae.data.bond_geometry import Bonding, nearest, remedy, unit_of
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS
@@ -204,16 +205,22 @@ def _lacks_hydrogen(x: _Flat) -> NDArray[np.bool_]:
 
 
 def reject_meaningless(block: ConformerBlock) -> ConformerBlock:
-    """Return the block without conformers that readers reject but Python can make: no atoms, atomic number 0, NaN."""
-    number, finite = block.atomic_number > 0, np.isfinite(block.position).all(axis=1)
+    """Return the block without conformers that readers reject but Python can make: no atoms, no element, NaN."""
+    number, finite = _is_element(block.atomic_number), np.isfinite(block.position).all(axis=1)
     if block.n_atoms.all() and number.all() and finite.all():
         return block
     bad: dict[int, str] = {}
     for m, conformer in enumerate(block):
         if not len(conformer):
             bad[m] = "no atoms"
-        elif not conformer.atomic_number.all():
-            bad[m] = f"atom {int(conformer.atomic_number.argmin()) + 1} has atomic number 0"
+        elif not (known := _is_element(conformer.atomic_number)).all():
+            atom = int(known.argmin())
+            bad[m] = f"atom {atom + 1} has atomic number {int(conformer.atomic_number[atom])}"
         elif not np.isfinite(conformer.position).all():
             bad[m] = "a coordinate is not a finite number"
     return block.reject(bad)
+
+
+def _is_element(number: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which atomic numbers (N,) are those of elements."""
+    return (number > 0) & (number <= MAX_ATOMIC_NUMBER)

@@ -157,13 +157,15 @@ def test_conformers_without_meaning_are_refused(embedder, method):
         conformer([], [], title="nothing"),
         conformer([6, 0], [[0, 0, 0], [0, 0, 1.5]], title="dummy"),
         conformer([6, 1], [[0, 0, 0], [0, np.nan, 1.1]], title="nan"),
+        conformer([6, 119], [[0, 0, 0], [0, 0, 1.5]], title="beyond"),
     ]
     compute = {"embed": embedder.embed, "canonicalize": canonical_forms}[method]
-    result = compute([bad[0], WATER, bad[1], METHANE, bad[2]])
+    result = compute([bad[0], WATER, bad[1], METHANE, bad[2], bad[3]])
     assert [(r.title, r.reason) for r in result.block.rejected] == [
         ("nothing", "no atoms"),
         ("dummy", "atom 2 has atomic number 0"),
         ("nan", "a coordinate is not a finite number"),
+        ("beyond", "atom 2 has atomic number 119"),
     ]
     assert_array_equal(result.block.n_atoms, [3, 5])
     assert np.isfinite(result["canonical_position"]).all()
@@ -246,6 +248,12 @@ def test_batches_hold_every_conformer_once_and_few_pairs(monkeypatch, max_pairs)
     for batch in batches:
         assert len(batch) <= 8
         assert len(batch) == 1 or len(batch) * sizes[batch].max() ** 2 <= max_pairs
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_holds_a_conformer_at_least(size):
+    with pytest.raises(ConfigError, match=f"batch size {size}: must be at least 1"):
+        canonical_forms([WATER], batch_size=size)
 
 
 def test_small_batches_for_large_conformers_do_not_change_results(embedder, monkeypatch):
