@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
+from molgiae.canonical.forms import canonical_forms
 from molgiae.commands.conformers import generate_conformers
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.inputs import read_inputs
@@ -81,3 +82,24 @@ def test_the_shape_part_does_not_notice_where_a_stretched_bond_is_cut():
     steps = np.linalg.norm(np.diff(embedding[:, : embedder.shape_dimension], axis=0), axis=1)
     assert len(steps) == 20
     assert steps.max() < 0.01
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_canonical_forms_without_a_model_are_those_of_every_model(name):
+    """The forms are, of symmetric ones too; which of equivalent group actions leads there, round-off may decide."""
+    conformers = [
+        moved(Conformer(np.uint8(atoms.numbers), atoms.positions), seed)
+        for seed, atoms in enumerate(map(molecule, ("CH3CH2OH", "CH4", "H2O", "C6H6", "CO2", "isobutane")))
+    ]
+    found = Embedder(name, device="cpu").embed(conformers)
+    assert len(found) == len(conformers)
+    expected = canonical_forms(conformers)
+    defined = (expected["pose_defined"] == b"full") & expected["order_defined"].astype(bool)
+    rows = {"rotation": defined, "permutation": np.repeat(defined, found.block.n_atoms)}
+    assert defined.any() and not defined.all()
+    for column, values in expected.columns.items():
+        chosen = rows.get(column, slice(None))
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(found[column][chosen], values[chosen], atol=1e-9, err_msg=column)
+        else:
+            np.testing.assert_array_equal(found[column][chosen], values[chosen], err_msg=column)
