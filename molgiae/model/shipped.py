@@ -18,7 +18,10 @@ SHOWN_DIGITS = 12
 
 def pretrained() -> Path:
     """Return the folder of weights NAME.safetensors, model cards NAME.md and figures NAME.json."""
-    return Path(str(resources.files("molgiae.pretrained")))
+    try:
+        return Path(str(resources.files("molgiae.pretrained")))
+    except ModuleNotFoundError:  # Python was started in a clone, whose folder hides the installed package
+        return Path(__file__).parents[2] / "pretrained"
 
 
 def shipped_names() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +105,16 @@ def test_canonical_forms_without_a_model_are_those_of_every_model(name):
             np.testing.assert_allclose(found[column][chosen], values[chosen], atol=1e-9, err_msg=column)
         else:
             np.testing.assert_array_equal(found[column][chosen], values[chosen], err_msg=column)
+
+
+def test_python_that_was_started_in_a_clone_finds_them():
+    """There the source folder comes before the installed package, whose weights lie elsewhere."""
+    code = (
+        "import molgiae, sys; print(molgiae.__file__, len(molgiae.Embedder('qm9-64').model.config.elements))"
+    )
+    clone = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=clone, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(clone / "molgiae" / "__init__.py"), "5"]
