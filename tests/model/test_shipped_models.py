@@ -109,10 +109,12 @@ def test_canonical_forms_without_a_model_are_those_of_every_model(name):
 
 def test_python_that_was_started_in_a_clone_finds_them():
     """There the source folder comes before the installed package, whose weights lie elsewhere."""
-    code = (
-        "import molgiae, sys; print(molgiae.__file__, len(molgiae.Embedder('qm9-64').model.config.elements))"
-    )
     clone = Path(__file__).parents[2]
+    # not by way of the working directory, which PYTHONSAFEPATH keeps out of the path
+    code = (
+        f"import sys; sys.path.insert(0, {str(clone)!r}); import molgiae; "
+        "print(molgiae.__file__, len(molgiae.Embedder('qm9-64').model.config.elements))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=clone, capture_output=True, text=True, check=False
     )
