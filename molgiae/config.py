@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from types import UnionType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
@@ -135,6 +135,54 @@ def _check_elements(elements: tuple[int, ...]) -> None:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Columns of an embedding that mean something by themselves.
+
+    Attributes:
+        name: one of `PARTS`.
+        start: its first column.
+        stop: the column after its last.
+    """
+
+    name: str
+    start: int
+    stop: int
+
+    @property
+    def columns(self) -> slice:
+        """The columns, as what indexes an array."""
+        return slice(self.start, self.stop)
+
+    @property
+    def unit(self) -> str:
+        """Unit of its numbers, as the attributes of files have it."""
+        return PARTS[self.name][0]
+
+
+PARTS: dict[str, tuple[str, str]] = {
+    "features": ("1", "chemistry: learn properties from it"),
+    "overlay": (
+        "angstrom^1.5",
+        "inner products are overlap volumes of two conformers of any molecules, superposed",
+    ),
+    "color": ("angstrom^1.5", "inner products are overlap volumes of their pharmacophore features"),
+    "shape": ("angstrom", "distances are symmetry-corrected RMSDs of conformers of one molecule"),
+    "detail": ("1", "what else is needed to decode; its distances mean nothing"),
+}
+"""Parts of embeddings in their order: unit, and what is read from them."""
+
+
+def parts_of(sizes: Mapping[str, int]) -> tuple[Part, ...]:
+    """Return the parts of so many columns each, in the order of `PARTS`, without empty ones."""
+    found, start = [], 0
+    for name in PARTS:
+        if size := sizes.get(name, 0):
+            found.append(Part(name, start, start + size))
+            start += size
+    return tuple(found)
+
+
+@dataclass(frozen=True)
 class ModelConfig(_Plain):
     """A network.
 
@@ -142,10 +190,13 @@ class ModelConfig(_Plain):
         architecture: name in `molgiae.model.architectures.ARCHITECTURES`.
         elements: atomic numbers the model knows, ascending.
         max_atoms: largest conformer, hydrogens included.
-        embedding_dim: D, size of the embedding, of which the first `shape_dim` are its shape part.
+        embedding_dim: D, size of the embedding, all its `parts` together.
         width: hidden features of a layer; for "appendix-d" scalars of an atom, with a quarter as many vectors.
         layers: residual blocks or message layers of the encoder, as many of the decoder.
         shape_dim: numbers of the smooth shape part of the embedding of "slots"; 0 for none.
+        features_dim: numbers of its features part.
+        overlay_dim: numbers of its overlay part.
+        color_dim: numbers of its color part.
         atom_width: features of an atom in the network that properties are learned from; 0 for none.
         atom_layers: its rounds of messages.
     """
@@ -157,8 +208,18 @@ class ModelConfig(_Plain):
     width: int = 384
     layers: int = 2
     shape_dim: int = 32
+    features_dim: int = 0
+    overlay_dim: int = 0
+    color_dim: int = 0
     atom_width: int = 64
     atom_layers: int = 2
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the embedding; all of it is detail where the architecture knows no others."""
+        smooth = ("features", "overlay", "color", "shape") if self.architecture == "slots" else ()
+        sizes = {name: int(getattr(self, f"{name}_dim")) for name in smooth}
+        return parts_of(sizes | {"detail": self.embedding_dim - sum(sizes.values())})
 
     @property
     def shape_dimension(self) -> int:
