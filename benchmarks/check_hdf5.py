@@ -28,6 +28,7 @@ PER_CONFORMER = [
 ]
 PER_CONFORMER += ["title", "source", "record", "charge"]
 PER_ATOM = ["permutation", "atomic_number", "position", "canonical_position"]
+PER_PART = ["parts", "part_start", "part_stop", "part_unit", "part_meaning"]
 PER_REJECTED = ["source", "record", "title", "line", "reason"]
 
 
@@ -49,7 +50,24 @@ def check_layout(file: h5py.File) -> list[str]:
             faults.append(f"{name} has {len(file[name])} rows, expected {length}")
         elif not {"unit", "description"} <= set(file[name].attrs):
             faults.append(f"{name} lacks its unit or description")
-    return faults
+    return faults or check_parts(file["embedding"])
+
+
+def check_parts(embedding: h5py.Dataset) -> list[str]:
+    """What is wrong with the attributes that say which columns of the embedding are which of its parts."""
+    size, about = embedding.shape[1], embedding.attrs
+    if embedding.file.attrs["schema_version"] == 1:  # its first columns are shape, the others detail
+        shape = embedding.file.attrs.get("shape_dimension", 0)
+        return [] if 0 <= shape <= size else [f"shape_dimension is {shape}, the embedding has {size} columns"]
+    if missing := [name for name in PER_PART if name not in about]:
+        return [f"embedding lacks its {', '.join(missing)}"]
+    if len({len(about[name]) for name in PER_PART}) > 1:
+        return [f"{', '.join(PER_PART)} of embedding differ in length"]
+    if [0, *about["part_stop"]] != [*about["part_start"], size] or np.any(
+        about["part_stop"] <= about["part_start"]
+    ):
+        return [f"the parts of embedding are not its {size} columns, one part after the other"]
+    return []
 
 
 def check_block(file: h5py.File, first: int, last: int) -> dict[str, float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from molgiae.config import parts_of
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.reader import read_hdf5_blocks
 from molgiae.data.hdf5.writer import Hdf5Writer
@@ -57,7 +58,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "out.h5"
             start = time.perf_counter()
-            with Hdf5Writer(path, dimension=DIMENSION) as writer:
+            with Hdf5Writer(path, parts=parts_of({"detail": DIMENSION})) as writer:
                 for _ in range(-(-total // size)):
                     writer.append(block, columns)
             written = time.perf_counter()

@@ -30,6 +30,11 @@ def embed(
     drop_rejected: bool = Option(
         False, "--drop-rejected", help="With npz: leave rejected records out, and list them."
     ),
+    parts: str | None = Option(
+        None,
+        help="Write these parts of the embedding alone, with commas between them; molgiae models lists them.",
+        show_default="all",
+    ),
     projection: Projection | None = Option(
         None, help="Add this invariant projection of the model's equivariant latent, as dataset projection."
     ),
@@ -49,11 +54,13 @@ def embed(
     molgiae embed run1/ run2.xyz.gz -o all.h5
     zcat big.sdf.gz | molgiae embed - -o big.h5 --json
     molgiae embed conformers.sdf --format npz
+    molgiae embed conformers.sdf --parts features,overlay
+    molgiae embed conformers.sdf --format npz --parts features
     molgiae embed conformers.sdf --projection gram
     """
     from molgiae.commands.embed import embed as run
 
     npz = format == "npz"
     options = run_options(context, format=None if npz else format)
-    summary = run(inputs, options, npz=npz, drop_rejected=drop_rejected, projection=projection)
+    summary = run(inputs, options, npz=npz, drop_rejected=drop_rejected, projection=projection, parts=parts)
     finish_run(context, summary, "embedded")

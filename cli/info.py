@@ -8,6 +8,7 @@ from typing import Any
 from typer import Argument, echo
 
 from .options import Json
+from .printing import columns
 
 
 def info(
@@ -16,7 +17,7 @@ def info(
     ),
     as_json: Json = False,
 ) -> None:
-    """Say what is in an HDF5 file or a checkpoint.
+    """Say what is in an HDF5 file or a checkpoint, the parts of the embedding with columns, units and meanings too.
 
     \b
     molgiae info conformers.h5
@@ -33,6 +34,9 @@ def _lines(content: dict[str, Any], indent: str = "") -> list[str]:
     for key, value in content.items():
         if isinstance(value, dict):
             lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            table = columns([list(value[0]), *(list(map(str, row.values())) for row in value)])
+            lines += [f"{indent}{key}:", *(f"{indent}  {line}" for line in table.splitlines())]
         else:
             lines.append(f"{indent}{key}: {value}")
     return lines

@@ -23,8 +23,9 @@ HEAD = ("model", "auto", "dimensions", "elements", "atoms", "charge", "MB", "sha
 def models(as_json: Json = False) -> None:
     """List the shipped models: domain, dimensions, size, and what was measured of them on test data.
 
-    Those marked in the column "auto" are what --model auto chooses from; the others are used when named. A model
-    with 256 (32) dimensions has a shape part of 32. Figures are those of the model card; --json prints all of them.
+    Those marked in the column "auto" are what --model auto chooses from; the others are used when named. Figures are
+    those of the model card; --json prints all of them. A second table tells the parts of each embedding: columns,
+    counted from 0, unit of the numbers, and what is read from them.
 
     \b
     molgiae models
@@ -34,7 +35,7 @@ def models(as_json: Json = False) -> None:
     from molgiae.commands.info import shipped_models
 
     found = shipped_models()
-    echo(json.dumps(found) if as_json else _table(found))
+    echo(json.dumps(found) if as_json else f"{_table(found)}\n\n{_parts(found)}")
 
 
 def _table(models: list[dict[str, Any]]) -> str:
@@ -46,13 +47,21 @@ def _table(models: list[dict[str, Any]]) -> str:
     return columns(rows)
 
 
+def _parts(models: list[dict[str, Any]]) -> str:
+    rows = [["model", "part", "columns", "unit", "meaning"]]
+    for model in models:
+        for k, part in enumerate(model["parts"]):
+            place = f"{part['start']}:{part['stop']}"
+            rows.append(["" if k else model["name"], part["name"], place, part["unit"], part["meaning"]])
+    return columns(rows)
+
+
 def _described(model: dict[str, Any]) -> list[str]:
-    shape = f" ({model['shape_dimension']})" if model["shape_dimension"] else ""
     low, high = model["charge"]
     return [
         model["name"],
         "yes" if model["auto"] else "",
-        f"{model['dimension']}{shape}",
+        f"{model['dimension']}",
         " ".join(model["elements"]),
         "{} to {}".format(*model["n_atoms"]),
         f"{low}" if low == high else f"{low} to {high}",

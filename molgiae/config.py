@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import UnionType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
@@ -154,9 +154,23 @@ class Part:
         return slice(self.start, self.stop)
 
     @property
+    def size(self) -> int:
+        """The number of its columns."""
+        return self.stop - self.start
+
+    @property
     def unit(self) -> str:
         """Unit of its numbers, as the attributes of files have it."""
         return PARTS[self.name][0]
+
+    @property
+    def meaning(self) -> str:
+        """What is read from its numbers, in words."""
+        return PARTS[self.name][1]
+
+    def to_dict(self) -> dict[str, str | int]:
+        """Return name, start, stop, unit and meaning as plain data."""
+        return asdict(self) | {"unit": self.unit, "meaning": self.meaning}
 
 
 PARTS: dict[str, tuple[str, str]] = {
@@ -180,6 +194,27 @@ def parts_of(sizes: Mapping[str, int]) -> tuple[Part, ...]:
             found.append(Part(name, start, start + size))
             start += size
     return tuple(found)
+
+
+def chosen_parts(parts: Sequence[Part], names: str | Iterable[str], whose: str) -> tuple[Part, ...]:
+    """Return those of some parts that are named, in the order of the parts.
+
+    Args:
+        parts: to choose from.
+        names: of parts, one after the other or as a text with commas between them.
+        whose: what has the parts, for messages.
+
+    Raises:
+        ConfigError: if there is no such part, or none is named.
+    """
+    words = names.split(",") if isinstance(names, str) else names
+    wanted = [word.strip() for word in words if word.strip()]
+    known = ", ".join(part.name for part in parts)
+    if unknown := [name for name in wanted if all(name != part.name for part in parts)]:
+        raise ConfigError(f"{whose}: the embedding has no part {', '.join(unknown)}; its parts are {known}")
+    if not wanted:
+        raise ConfigError(f"{whose}: no part of the embedding is named; its parts are {known}")
+    return tuple(part for part in parts if part.name in wanted)
 
 
 @dataclass(frozen=True)
@@ -220,11 +255,6 @@ class ModelConfig(_Plain):
         smooth = ("features", "overlay", "color", "shape") if self.architecture == "slots" else ()
         sizes = {name: int(getattr(self, f"{name}_dim")) for name in smooth}
         return parts_of(sizes | {"detail": self.embedding_dim - sum(sizes.values())})
-
-    @property
-    def shape_dimension(self) -> int:
-        """How many columns of the embedding, from the first, are its shape part."""
-        return self.shape_dim if self.architecture == "slots" else 0
 
     def __post_init__(self) -> None:
         self._check_at_least(1, "max_atoms embedding_dim width layers atom_layers")

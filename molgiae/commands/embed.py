@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from molgiae.commands.run import Options, Summary, output_path, read, run
@@ -26,6 +26,7 @@ def embed(
     npz: bool = False,
     drop_rejected: bool = False,
     projection: str | None = None,
+    parts: str | Iterable[str] | None = None,
     **changes: Any,
 ) -> Summary:
     """Embed every conformer and write HDF5, or one matrix as npz, see `molgiae.output.npz`.
@@ -35,6 +36,8 @@ def embed(
         options: options of the command.
         npz: write npz; without an output its name is made from the first input.
         drop_rejected: leave rejected records out of an npz; otherwise they are an error, as its rows would shift.
+        parts: names of the parts of the embedding to write, see `molgiae.config.PARTS`; also as a text with commas
+            between them; None for all.
         projection: projection of the equivariant latent to add, see `molgiae.model.projections`; None for none.
         **changes: fields of `Options` by name, as in ``embed("a.sdf", output="a.h5")``.
 
@@ -50,7 +53,7 @@ def embed(
         raise ConfigError(f"{output}: HDF5 lists rejected records by itself; --drop-rejected is for npz")
     if projection is not None and is_npz(output):
         raise ConfigError(f"{output}: npz holds the embeddings alone; write HDF5 for a projection")
-    embedder, blocks = open_model(names, options, read(names, options, output))
+    embedder, blocks = open_model(names, options, read(names, options, output), parts)
     model = ModelInUse.of(embedder)
     projecting = None if projection is None else ProjectingEmbedder(embedder, projection)
     written: dict[str, Any] = {"command": options.command, "overwrite": options.overwrite}
@@ -63,7 +66,10 @@ def embed(
 
 
 def open_model(
-    inputs: list[str], options: Options, blocks: Iterator[ConformerBlock]
+    inputs: list[str],
+    options: Options,
+    blocks: Iterator[ConformerBlock],
+    parts: str | Iterable[str] | None = None,
 ) -> tuple[Embedder, Iterator[ConformerBlock]]:
     """Return the model of the options, with "auto" the one that a look at the conformers chooses; and the conformers.
 
@@ -71,16 +77,19 @@ def open_model(
         inputs: names of the inputs.
         options: options of the command.
         blocks: conformers read from the inputs.
+        parts: names of the parts of the embedding that are wanted; None for all.
 
     Raises:
         CheckpointError: if the model cannot be loaded.
+        ConfigError: if the model has no such part.
         MolgiaeError: if a look is needed and the inputs cannot be read.
     """
+    how: dict[str, Any] = {"device": options.device, "batch_size": options.batch_size, "parts": parts}
     if options.model != AUTO_MODEL:
-        return Embedder(options.model, device=options.device, batch_size=options.batch_size), blocks
+        return Embedder(options.model, **how), blocks
     watch, blocks = choose_by_look(blocks, inputs, options.format)
     if options.tell is not None:
         options.tell(watch.choice.reason)
-    embedder = Embedder(watch.choice.model, device=options.device, batch_size=options.batch_size)
+    embedder = Embedder(watch.choice.model, **how)
     embedder.watch = watch
     return embedder, blocks

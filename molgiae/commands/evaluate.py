@@ -103,11 +103,10 @@ class Study:
     @functools.cached_property
     def parts(self) -> dict[str, Descriptor]:
         """The parts of the embedding, if it has any, as descriptors of their own."""
-        size = self.embedder.shape_dimension
-        parts = {"shape part": slice(0, size), "detail part": slice(size, None)} if size else {}
+        parts = self.embedder.parts
         return {
-            f"{self.name}, {name}": functools.partial(embedding, columns=columns)
-            for name, columns in parts.items()
+            f"{self.name}, {part.name} part": functools.partial(embedding, columns=part.columns)
+            for part in (parts if len(parts) > 1 else ())
         }
 
     def sample(self, size: int | None) -> ConformerBlock:
@@ -218,8 +217,8 @@ def evaluate(
         progress: show bars on stderr.
 
     Raises:
-        ConfigError: if a section is unknown, no conformer is accepted by the model, no title repeats among the
-            `conformers` asked for, or the colour is not there.
+        ConfigError: if a section is unknown, the model in use leaves out parts of the embedding, no conformer is
+            accepted by it, no title repeats among the `conformers` asked for, or the colour is not there.
         MolgiaeError: if an input or the model cannot be read.
     """
     settings, chosen = settings or Settings(), list(SECTIONS if sections is None else sections)
@@ -232,6 +231,8 @@ def evaluate(
         choice = choose(given)
         model, why = choice.model, choice.reason
     embedder = model if isinstance(model, Embedder) else Embedder(model, device=device, batch_size=batch_size)
+    if not embedder.is_whole:
+        raise ConfigError("evaluate measures whole embeddings; give it the model with all its parts")
     result = embedder.embed(sample(given, settings.conformers, settings.seed))
     if not len(result):
         raise ConfigError(f"{_name(inputs)}: the model accepts none of {len(given)} conformers")

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from molgiae.config import ModelConfig
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.errors import MolgiaeError
-from molgiae.model.header import read_header, sha256_of
+from molgiae.model.header import Kind, read_header, sha256_of
 from molgiae.model.shipped import ShippedModel, by_default, catalogue, locate
 
 
@@ -26,15 +27,19 @@ def describe(name: str) -> dict[str, Any]:
             file.verify()
             return {"kind": "embeddings", **file.summary()}
     path = locate(name)
-    return {"name": name, "sha256": sha256_of(path), "bytes": path.stat().st_size, **read_header(path, None)}
+    header = read_header(path, None)
+    if header["kind"] == Kind.AUTOENCODER:
+        header["parts"] = [part.to_dict() for part in ModelConfig.from_dict(header["config"]).parts]
+    return {"name": name, "sha256": sha256_of(path), "bytes": path.stat().st_size, **header}
 
 
 def shipped_models() -> list[dict[str, Any]]:
     """Return the models that come with molgiae as plain data, smallest domain first.
 
-    Keys: name, auto (whether "auto" may choose it), dimension, shape_dimension, elements (symbols), n_atoms, n_heavy
-    and charge (least and most), bytes, sha256, data (of the training), card (where its figures are from, or why there
-    are none), measured (for each table of the card `molgiae.evaluation.report.Report.measured`).
+    Keys: name, auto (whether "auto" may choose it), dimension, parts (of each name, start, stop, unit, meaning),
+    elements (symbols), n_atoms, n_heavy and charge (least and most), bytes, sha256, data (of the training), card (where
+    its figures are from, or why there are none), measured (for each table of the card
+    `molgiae.evaluation.report.Report.measured`).
 
     Raises:
         CheckpointError: if one is damaged.
@@ -50,7 +55,7 @@ def _described(model: ShippedModel) -> dict[str, Any]:
     return {
         "name": model.name,
         "dimension": model.config.embedding_dim,
-        "shape_dimension": model.config.shape_dimension,
+        "parts": [part.to_dict() for part in model.config.parts],
         "elements": [SYMBOLS[element] for element in model.domain.elements],
         "n_atoms": list(model.domain.n_atoms),
         "n_heavy": list(model.domain.n_heavy),

@@ -110,7 +110,7 @@ def search(
 
     Raises:
         CheckpointError: if the model is not that of the file, or not to be found.
-        ConfigError: if the file holds no embeddings.
+        ConfigError: if the file holds no embeddings, or not the part in which distances are taken.
         ConformerError: for the first rejected query, if that is what the options want.
         MolgiaeError: if a file cannot be read or written.
     """
@@ -121,7 +121,7 @@ def search(
     if options.output is not None:
         check_table(options.output, overwrite=options.overwrite)
     with EmbeddingFile(file) as stored:
-        embedder = Embedder(model_of(stored, model), device=options.device, batch_size=options.batch_size)
+        embedder = _model_of(stored, model, options)
         result = Search(
             os.fspath(options.output or ""),
             file=os.fspath(file),
@@ -131,7 +131,7 @@ def search(
         )
         reasons = Reasons()
         wanted, embeddings = _embedded(queries, embedder, options, reasons)
-        columns = search_columns(stored)
+        columns = search_columns(stored, embedder)
         with options.bar("search", len(stored)) as bar:
             rows, distances = nearest(stored, embeddings[:, columns], k, columns, bar.update)
         result.hits = _hits(stored, wanted, rows, distances, match, ignore)
@@ -146,9 +146,29 @@ def search(
     return result
 
 
-def search_columns(file: EmbeddingFile) -> slice:
-    """Return the columns of the embedding in which distances are taken: its shape part where it has one, else all."""
-    return slice(0, file.shape_dimension or file.dimension)
+def _model_of(file: EmbeddingFile, model: str | None, options: Options) -> Embedder:
+    """Return the model of a file, with the parts of the embedding that are in the file."""
+    embedder = Embedder(
+        model_of(file, model),
+        device=options.device,
+        batch_size=options.batch_size,
+        parts=[part.name for part in file.parts],
+    )
+    if embedder.parts != file.parts:
+        raise ConfigError(
+            f"{file.path}: its parts have not the columns of the model; make it with molgiae embed"
+        )
+    return embedder
+
+
+def search_columns(file: EmbeddingFile, embedder: Embedder) -> slice:
+    """Return the columns in which distances are taken: the shape part where the model has one, else all.
+
+    Raises:
+        ConfigError: if the file lacks this part.
+    """
+    has_shape = any(part.name == "shape" for part in embedder.model.config.parts)
+    return file.part("shape").columns if has_shape else slice(0, file.dimension)
 
 
 def nearest(

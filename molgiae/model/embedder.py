@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from molgiae.canonical.forms import FormColumns, batches_by_size
-from molgiae.config import BATCH_SIZE, ModelConfig
+from molgiae.config import BATCH_SIZE, ModelConfig, Part, chosen_parts, parts_of
 from molgiae.data.blocks import Result, as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
@@ -33,13 +33,15 @@ class Embedder:
         device: "auto" takes CUDA if it is there.
         batch_size: conformers in a batch; changes speed and memory, and results by round-off alone: matrix products of
             other sizes add up in another order (embeddings 1.3e-6, positions 1e-15 angstrom from size 1 to 256).
+        parts: names of the parts of the embedding that are wanted, also as a text with commas; None for all.
 
     Attributes:
+        parts: of the embeddings that come out, and their columns there.
         watch: over the choice of the model, where it was chosen by itself.
 
     Raises:
         CheckpointError: if the model cannot be loaded.
-        ConfigError: if the device or the batch size cannot be.
+        ConfigError: if the device or the batch size cannot be, or the model has no such part.
     """
 
     watch: Watch | None = None
@@ -50,6 +52,7 @@ class Embedder:
         *,
         device: str = "auto",
         batch_size: int = BATCH_SIZE,
+        parts: str | Iterable[str] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch size {batch_size}: must be at least 1")
@@ -57,16 +60,28 @@ class Embedder:
         self.device = choose_device(device)
         self.model = self.checkpoint.model.to(self.device)
         self.batch_size = batch_size
+        every = self.model.config.parts
+        wanted = every if parts is None else chosen_parts(every, parts, f"model {self.checkpoint.name}")
+        self.parts = parts_of({part.name: part.size for part in wanted})
+        self._columns = np.concatenate([np.arange(part.start, part.stop) for part in wanted])
 
     @property
     def dimension(self) -> int:
-        """D, size of the embedding."""
-        return self.model.config.embedding_dim
+        """D, size of the embeddings that come out."""
+        return len(self._columns)
 
     @property
-    def shape_dimension(self) -> int:
-        """How many columns of the embedding, from the first, are its shape part: distances in angstrom."""
-        return self.model.config.shape_dimension
+    def is_whole(self) -> bool:
+        """Whether its embeddings have all parts of the model."""
+        return self.parts == self.model.config.parts
+
+    def part(self, name: str) -> Part:
+        """Return a part of the embeddings that come out.
+
+        Raises:
+            ConfigError: if they have no such part.
+        """
+        return chosen_parts(self.parts, [name], f"model {self.checkpoint.name}")[0]
 
     @property
     def workers(self) -> int:
@@ -110,7 +125,7 @@ class Embedder:
                 canonical=as_numpy(encoding.canonical.pos),
                 diagnosis=encoding.diagnosis,
             )
-            columns["embedding"][chosen] = as_numpy(encoding.embedding)
+            columns["embedding"][chosen] = as_numpy(encoding.embedding)[:, self._columns]
             if reconstruct:
                 predicted = self.model.place(self.model.decode(encoding.embedding), g, x)
                 columns["reconstructed_position"][rows] = as_numpy(predicted.pos)[mask]

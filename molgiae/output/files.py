@@ -17,6 +17,7 @@ from molgiae.data.partial import PartialFile, open_text
 from molgiae.data.writers import StructureWriter
 
 if TYPE_CHECKING:
+    from molgiae.config import Part
     from molgiae.data.blocks import Result
     from molgiae.data.hdf5.schema import Column
     from molgiae.model.auto import Watch
@@ -38,24 +39,22 @@ class ModelInUse:
     Attributes:
         name: by which it was asked for.
         sha256: digest of its file.
-        dimension: size of the embedding.
-        shape_dimension: size of its shape part.
+        parts: those of the embedding, and their columns.
         workers: blocks worth computing at a time.
         watch: over its choice, where it was chosen automatically.
     """
 
     name: str
     sha256: str
-    dimension: int = 0
-    shape_dimension: int = 0
+    parts: tuple[Part, ...] = ()
     workers: int = 1
     watch: Watch | None = None
 
     @classmethod
     def of(cls, embedder: Embedder) -> Self:
         """Describe a model of embeddings."""
-        origin, sizes = embedder.checkpoint, (embedder.dimension, embedder.shape_dimension)
-        return cls(origin.name, origin.sha256, *sizes, embedder.workers, embedder.watch)
+        origin = embedder.checkpoint
+        return cls(origin.name, origin.sha256, embedder.parts, embedder.workers, embedder.watch)
 
 
 class Sink(ABC):
@@ -112,7 +111,7 @@ class Hdf5Sink(Sink):
             choice = model.watch.choice.reason if model.watch else ""
             about |= {"model": model.name, "model_sha256": model.sha256, "model_choice": choice}
             if "embedding" in columns:
-                about |= {"dimension": model.dimension, "shape_dimension": model.shape_dimension}
+                about["parts"] = model.parts
         self._writer = Hdf5Writer(
             path, columns=columns, predictions=predictions, overwrite=overwrite, **about
         )

@@ -21,6 +21,7 @@ import numpy as np
 
 from molgiae import __version__
 from molgiae.data.csv_cells import CsvWriter
+from molgiae.data.hdf5.schema import part_attributes
 from molgiae.data.partial import PartialFile
 from molgiae.output.files import ModelInUse, SinkWithTable
 
@@ -40,14 +41,16 @@ def is_npz(path: str | os.PathLike[str]) -> bool:
 class NpzSink(SinkWithTable):
     """Embeddings to an npz file, and a table of its rows; memory does not grow with them.
 
-    The npz holds ``arr_0`` (M, D) float32, and as texts model, model_sha256, command and molgiae_version. The table
+    The npz holds ``arr_0`` (M, D) float32, the names, columns, units and meanings of its parts as the attributes of
+    HDF5 have them (`molgiae.data.hdf5.schema.part_attributes`), and as texts model, model_sha256, command and
+    molgiae_version. The table
     ``NAME.npz.rows.csv`` has the same M rows: source, record, title, in_domain, domain_reason and the properties of
     the record; it can serve chemprop as its data table. With `drop_rejected`
     rejected records are listed in ``NAME.npz.rejected.csv``.
 
     Args:
         path: name that ends in ``.npz``.
-        model: gives dimension and provenance.
+        model: gives parts and provenance.
         command: the command line, for provenance.
         drop_rejected: leave rejected records out of matrix and table; otherwise the first one is an error.
         overwrite: replace existing files.
@@ -60,8 +63,8 @@ class NpzSink(SinkWithTable):
         self._partial = PartialFile(path, overwrite=overwrite)
         self._partial_rows = PartialFile(self.rows_table, overwrite=overwrite)
         super().__init__(path, overwrite=overwrite)
-        self._dimension, self._drop = model.dimension, drop_rejected
-        self._about = {
+        self._dimension, self._drop = sum(part.size for part in model.parts), drop_rejected
+        self._about = part_attributes(model.parts) | {
             "model": model.name,
             "model_sha256": model.sha256,
             "command": command,
@@ -144,6 +147,6 @@ class NpzSink(SinkWithTable):
             with archive.open(zipfile.ZipInfo("arr_0.npy"), "w", force_zip64=True) as entry:
                 np.lib.format.write_array_header_1_0(entry, header)
                 shutil.copyfileobj(self._matrix, entry)
-            for name, text in self._about.items():
+            for name, value in self._about.items():
                 with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as entry:
-                    np.lib.format.write_array(entry, np.array(text), allow_pickle=False)
+                    np.lib.format.write_array(entry, np.array(value), allow_pickle=False)

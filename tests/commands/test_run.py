@@ -344,7 +344,7 @@ def test_provenance_is_written(sdf, tmp_path, model_path, embedder):
     with EmbeddingFile(tmp_path / "out.h5") as file:
         attributes = file.attributes
     assert attributes["model"] == model_path and attributes["model_sha256"] == embedder.checkpoint.sha256
-    assert attributes["command"] == "molgiae embed it" and attributes["schema_version"] == 1
+    assert attributes["command"] == "molgiae embed it" and attributes["schema_version"] == 2
     assert attributes["molgiae_version"] == molgiae.__version__
 
 

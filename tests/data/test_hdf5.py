@@ -18,15 +18,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from molgiae.config import Part, parts_of
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.hdf5 import writer as hdf5
 from molgiae.data.hdf5.reader import EmbeddingFile, read_hdf5_blocks
-from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS, SCHEMA, property_name, schema_table
+from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS, PART_ATTRIBUTES, SCHEMA, property_name, schema_table
 from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.errors import ConfigError, MolgiaeError, ShapeError
 
 CHECK = Path(__file__).parents[2] / "benchmarks" / "check_hdf5.py"
 DIMENSION = 4
+PARTS = parts_of({"shape": 2, "detail": DIMENSION - 2})
 
 
 def make_conformers(count: int, seed: int = 0) -> list[Conformer]:
@@ -84,8 +86,19 @@ def write(
     path: Path, conformers: Sequence[Conformer], rejected: Sequence[Rejected] = (), **options: Any
 ) -> None:
     block = ConformerBlock.of(conformers, rejected)
-    with Hdf5Writer(path, dimension=DIMENSION, **options) as writer:
+    with Hdf5Writer(path, parts=PARTS, **options) as writer:
         writer.append(block, embed(block))
+
+
+def as_version_1(path: Path, shape: int = 2) -> Path:
+    """Turn a file into one as they were before embeddings had named parts."""
+    with h5py.File(path, "r+") as file:
+        for name in PART_ATTRIBUTES:
+            del file["embedding"].attrs[name]
+        file.attrs["schema_version"] = 1
+        if shape:
+            file.attrs["shape_dimension"] = shape
+    return path
 
 
 def contents(path: Path) -> dict[str, Any]:
@@ -172,7 +185,7 @@ def test_columns_come_back(tmp_path: Path) -> None:
     block = ConformerBlock.of(make_conformers(50))
     columns = embed(block)
     columns["rmsd"] = np.linspace(0, 1, 50)
-    with Hdf5Writer(tmp_path / "x.h5", dimension=DIMENSION, columns=(*EMBEDDING_COLUMNS, "rmsd")) as writer:
+    with Hdf5Writer(tmp_path / "x.h5", parts=PARTS, columns=(*EMBEDDING_COLUMNS, "rmsd")) as writer:
         writer.append(block, columns)
         writer.append(ConformerBlock.of([]), {k: v[:0] for k, v in columns.items()})
     with EmbeddingFile(tmp_path / "x.h5") as file:
@@ -190,11 +203,50 @@ def test_columns_come_back(tmp_path: Path) -> None:
             file.column("energy")
 
 
+def test_parts_of_the_embedding_come_back_as_plain_attributes(tmp_path: Path) -> None:
+    write(tmp_path / "x.h5", make_conformers(3))
+    with h5py.File(tmp_path / "x.h5") as file:
+        about = {name: file["embedding"].attrs[name].tolist() for name in PART_ATTRIBUTES}
+    assert about["parts"] == ["shape", "detail"] and about["part_unit"] == ["angstrom", "1"]
+    assert (about["part_start"], about["part_stop"]) == ([0, 2], [2, 4])
+    with EmbeddingFile(tmp_path / "x.h5") as file:
+        assert file.parts == PARTS and file.part("detail") == Part("detail", 2, 4)
+        assert file.summary()["parts"][0] == {
+            "name": "shape", "start": 0, "stop": 2, "unit": "angstrom", "meaning": about["part_meaning"][0],
+        }  # fmt: skip
+        with pytest.raises(
+            ConfigError, match=r"x\.h5: .* no part overlay; its parts are shape, detail: make"
+        ):
+            file.part("overlay")
+    with Hdf5Writer(tmp_path / "plain.h5", columns=()) as writer:
+        writer.append(ConformerBlock.of(make_conformers(2)))
+    with EmbeddingFile(tmp_path / "plain.h5") as file:
+        assert file.parts == () and file.summary()["parts"] == []
+        with pytest.raises(ConfigError, match="no part shape; it has none at all"):
+            file.part("shape")
+
+
+@pytest.mark.parametrize(("shape", "names"), [(0, ["detail"]), (2, ["shape", "detail"]), (4, ["shape"])])
+def test_files_of_version_1_are_read(tmp_path: Path, shape: int, names: list[str]) -> None:
+    write(tmp_path / "x.h5", make_conformers(5))
+    before = contents(tmp_path / "x.h5")
+    path = as_version_1(tmp_path / "x.h5", shape)
+    assert contents(path) == before
+    with EmbeddingFile(path) as file:
+        file.verify()
+        assert [part.name for part in file.parts] == names
+        assert [part.stop for part in file.parts][-1] == DIMENSION and file.parts[0].stop in (
+            shape,
+            DIMENSION,
+        )
+        assert file.summary()["schema_version"] == 1
+
+
 def test_buffers_of_the_caller_may_be_used_again(tmp_path: Path) -> None:
     block = ConformerBlock.of(make_conformers(5))
     columns = embed(block)
     expected = columns["embedding"].copy()
-    with Hdf5Writer(tmp_path / "x.h5", dimension=DIMENSION) as writer:
+    with Hdf5Writer(tmp_path / "x.h5", parts=PARTS) as writer:
         writer.append(block, columns)
         columns["embedding"][:] = 0
     with EmbeddingFile(tmp_path / "x.h5") as file:
@@ -207,9 +259,9 @@ def test_blocks_of_any_size_give_the_same_file(tmp_path: Path, monkeypatch: pyte
     rejected = [Rejected("in.sdf", 7, "x", 70, "empty record")]
     whole = ConformerBlock.of(items, rejected)
     columns = embed(whole)
-    with Hdf5Writer(tmp_path / "whole.h5", dimension=DIMENSION) as writer:
+    with Hdf5Writer(tmp_path / "whole.h5", parts=PARTS) as writer:
         writer.append(whole, columns)
-    with Hdf5Writer(tmp_path / "parts.h5", dimension=DIMENSION) as writer:
+    with Hdf5Writer(tmp_path / "parts.h5", parts=PARTS) as writer:
         for first in range(0, 300, 7):
             rows, atoms = (
                 slice(first, first + 7),
@@ -226,7 +278,7 @@ def test_every_dataset_says_what_it_is(tmp_path: Path) -> None:
     write(tmp_path / "x.h5", make_conformers(3), command="molgiae embed in.sdf " + "x" * 100_000)
     plain = (np.integer, str)
     with h5py.File(tmp_path / "x.h5") as file:
-        assert file.attrs["schema_version"] == 1 and file.attrs["created"].endswith("Z")
+        assert file.attrs["schema_version"] == 2 and file.attrs["created"].endswith("Z")
         assert {"molgiae_version", "model", "model_sha256", "command", "convention"} <= set(file.attrs)
         assert all(isinstance(value, plain) and value != "" for value in file.attrs.values())
 
@@ -319,7 +371,7 @@ def test_summary(tmp_path: Path) -> None:
 def test_wrong_columns_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no column colour"):
         Hdf5Writer(tmp_path / "x.h5", columns=("colour",))
-    with pytest.raises(ConfigError, match="expected at least 1"):
+    with pytest.raises(ConfigError, match="no parts of the embedding were given, expected at least 1"):
         Hdf5Writer(tmp_path / "x.h5")
     block = ConformerBlock.of(make_conformers(3))
     good = embed(block)
@@ -331,7 +383,7 @@ def test_wrong_columns_are_refused(tmp_path: Path) -> None:
         (good | {"in_domain": np.array([0, 1, 2])}, ConfigError),
     ]
     for columns, error in bad:
-        with pytest.raises(error), Hdf5Writer(tmp_path / "x.h5", dimension=DIMENSION) as writer:
+        with pytest.raises(error), Hdf5Writer(tmp_path / "x.h5", parts=PARTS) as writer:
             writer.append(block, columns)
     assert list(tmp_path.iterdir()) == []
 
@@ -379,7 +431,7 @@ def test_a_directory_without_permission_is_one_line(tmp_path: Path) -> None:
 
 def test_an_exception_leaves_nothing(tmp_path: Path) -> None:
     block = ConformerBlock.of(make_conformers(20))
-    with pytest.raises(KeyboardInterrupt), Hdf5Writer(tmp_path / "x.h5", dimension=DIMENSION) as writer:
+    with pytest.raises(KeyboardInterrupt), Hdf5Writer(tmp_path / "x.h5", parts=PARTS) as writer:
         writer.append(block, embed(block))
         writer.flush()
         assert len(list(tmp_path.iterdir())) == 1
@@ -440,7 +492,7 @@ def test_files_that_are_not_ours_are_refused(tmp_path: Path) -> None:
     newer = tmp_path / "newer.h5"
     newer.write_bytes(good.read_bytes())
     with h5py.File(newer, "r+") as file:
-        file.attrs["schema_version"] = 2
+        file.attrs["schema_version"] = 3
         file.attrs["molgiae_version"] = "9.1"
     broken = tmp_path / "broken.h5"
     broken.write_bytes(good.read_bytes())
@@ -455,7 +507,7 @@ def test_files_that_are_not_ours_are_refused(tmp_path: Path) -> None:
         "text.h5": "cannot be read as HDF5",
         "cut.h5": "cannot be read as HDF5",
         "other.h5": "not written by molgiae",
-        "newer.h5": r"schema version 2.*install molgiae 9\.1",
+        "newer.h5": r"schema version 3.*install molgiae 9\.1",
         "broken.h5": "damaged: permutation has .* rows, expected .* as atom_offset says",
         "lacking.h5": "damaged: title missing",
     }
@@ -489,13 +541,23 @@ def test_the_check_passes_good_files_and_finds_each_fault(tmp_path: Path) -> Non
     def strip(file: h5py.File) -> None:
         del file["charge"].attrs["unit"]
 
-    for spoil in (shift, mirror, repeat, nan, shorten, strip):
+    def overlap(file: h5py.File) -> None:
+        file["embedding"].attrs["part_start"] = [0, 1]
+
+    def unnamed(file: h5py.File) -> None:
+        del file["embedding"].attrs["part_unit"]
+
+    for spoil in (shift, mirror, repeat, nan, shorten, strip, overlap, unnamed):
         bad = tmp_path / f"{spoil.__name__}.h5"
         bad.write_bytes(good.read_bytes())
         with h5py.File(bad, "r+") as file:
             spoil(file)
         assert not check(str(bad), 1e-6), spoil.__name__
     assert check(str(good), 1e-6)
+    assert check(str(as_version_1(good)), 1e-6)
+    with h5py.File(good, "r+") as file:
+        file.attrs["shape_dimension"] = 5
+    assert not check(str(good), 1e-6)
     assert "molgiae" not in {
         line.split()[1] for line in CHECK.read_text().splitlines() if line.startswith("import")
     }
@@ -505,7 +567,7 @@ def test_point_groups_of_five_letters_are_kept_and_files_with_four_are_read(tmp_
     """Columns of the first files were as narrow as C12v."""
     path = tmp_path / "a.h5"
     block = ConformerBlock.of(make_conformers(1))
-    with Hdf5Writer(path, dimension=DIMENSION) as writer:
+    with Hdf5Writer(path, parts=PARTS) as writer:
         writer.append(block, {**embed(block), "point_group": np.array(["C137v"])})
     with h5py.File(path, "r+") as file:
         assert file["point_group"][()].tolist() == [b"C137v"]

@@ -25,9 +25,9 @@ from molgiae.cli import app
 from molgiae.data.conformer import Rejected
 from molgiae.data.hdf5 import checks as hdf5_checks
 from molgiae.data.hdf5.reader import EmbeddingFile, read_hdf5_blocks
-from molgiae.data.hdf5.schema import ATTRIBUTES, REQUIRED_ATTRIBUTES, SCHEMA
+from molgiae.data.hdf5.schema import ATTRIBUTES, PART_ATTRIBUTES, REQUIRED_ATTRIBUTES, SCHEMA
 from molgiae.errors import MolgiaeError
-from tests.data.test_hdf5 import DIMENSION, contents, make_conformers, write
+from tests.data.test_hdf5 import DIMENSION, PARTS, contents, make_conformers, write
 
 CONFORMERS = 40
 HUGE = 10**10
@@ -44,7 +44,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
         replace(c, bonds=np.array(list(combinations(range(min(len(c), 3)), 2))).reshape(-1, 2))
         for c in make_conformers(CONFORMERS)
     ]
-    write(path, bonded, rejected, shape_dimension=2)
+    write(path, bonded, rejected)
     with h5py.File(path, "r+") as file:
         values = np.linspace(0, 1, CONFORMERS)
         file.create_dataset("predictions/H", data=values)
@@ -78,6 +78,15 @@ def attribute(name: str, value: Any, item: str = "/") -> Spoil:
         del file[item].attrs[name]
         if value is not None:
             file[item].attrs[name] = value
+
+    return spoil
+
+
+def version_1(shape_dimension: Any) -> Spoil:
+    """The file as of version 1, with an attribute that is wrong."""
+
+    def spoil(file: h5py.File, folder: Path) -> None:
+        file.attrs.update(schema_version=1, shape_dimension=shape_dimension)
 
     return spoil
 
@@ -205,21 +214,77 @@ STRUCTURE: dict[str, tuple[Spoil, str]] = {
         ),
         "title has shape None",
     ),
-    "shape_dimension too large": (
-        attribute("shape_dimension", 100_000),
-        "shape_dimension is 100000, expected 0 to 4",
+    "shape_dimension too large": (version_1(100_000), "shape_dimension is 100000, expected 0 to 4"),
+    "shape_dimension negative": (version_1(-4), "shape_dimension is -4, expected 0 to 4"),
+    "shape_dimension broken": (version_1(1.5), "shape_dimension is float64, expected a whole"),
+    "shape_dimension a list": (version_1([1, 2]), r"shape_dimension has shape \(2,\)"),
+    **{
+        f"no {name}": (attribute(name, None, "embedding"), f"{name} of embedding is missing")
+        for name in PART_ATTRIBUTES
+    },
+    "parts a text": (attribute("parts", "shape,detail", "embedding"), r"parts of embedding has shape \(\)"),
+    "parts of numbers": (
+        attribute("parts", [1, 2], "embedding"),
+        "parts of embedding is of type int64, expected a list of texts",
     ),
-    "shape_dimension negative": (attribute("shape_dimension", -4), "shape_dimension is -4, expected 0 to 4"),
-    "shape_dimension broken": (
-        attribute("shape_dimension", 1.5),
-        "shape_dimension is float64, expected a whole",
+    "parts that no one knows": (
+        attribute("parts", ["shape", "colour"], "embedding"),
+        "parts of embedding has colour, expected each of features, overlay, color, shape, detail at most once",
     ),
-    "shape_dimension a list": (attribute("shape_dimension", [1, 2]), r"shape_dimension has shape \(2,\)"),
+    "parts twice": (attribute("parts", ["shape", "shape"], "embedding"), "parts of embedding has shape, exp"),
+    "parts without end": (
+        attribute("parts", ["shape"] * 500, "embedding"),
+        r"parts of embedding has shape \(500,\)",
+    ),
+    "parts nothing": (
+        attribute("parts", h5py.Empty("S5"), "embedding"),
+        "parts of embedding has shape None",
+    ),
+    "parts of two lengths": (
+        attribute("part_start", [0, 2, 3], "embedding"),
+        r"part_start of embedding has shape \(3,\), expected \(P,\), the same for all",
+    ),
+    "parts that overlap": (
+        attribute("part_start", [0, 1], "embedding"),
+        "part_start of embedding is 1 for detail, expected 2, where the part before it ends",
+    ),
+    "parts with a gap": (
+        attribute("part_stop", [1, 4], "embedding"),
+        "part_start of embedding is 2 for detail, expected 1",
+    ),
+    "parts that begin below 0": (
+        attribute("part_start", [-1, 2], "embedding"),
+        "part_start of embedding is -1 for shape, expected 0",
+    ),
+    "parts beyond the embedding": (
+        attribute("part_stop", [2, 5], "embedding"),
+        "part_stop of embedding is 5 for detail, expected 3 to 4, the size of the embedding",
+    ),
+    "parts beyond 2^63": (
+        attribute("part_stop", np.array([2, 2**64 - 1], "u8"), "embedding"),
+        "part_stop of embedding is 18446744073709551615 for detail",
+    ),
+    "parts that end early": (
+        attribute("part_stop", [2, 3], "embedding"),
+        "part_stop of embedding ends with 3, expected 4",
+    ),
+    "an empty part": (
+        lambda file, folder: file["embedding"].attrs.update(part_start=[0, 0], part_stop=[0, 4]),
+        "part_stop of embedding is 0 for shape, expected 1 to 4",
+    ),
+    "columns of parts that are fractions": (
+        attribute("part_start", [0.0, 2.0], "embedding"),
+        "part_start of embedding is of type float64, expected a list of whole numbers",
+    ),
+    "another unit of a part": (
+        attribute("part_unit", ["bohr", "1"], "embedding"),
+        "part_unit of embedding is bohr for shape, expected angstrom",
+    ),
     "schema_version a text": (
         attribute("schema_version", "one"),
         "schema_version is str, expected a whole number",
     ),
-    "schema_version 0": (attribute("schema_version", 0), "schema_version is 0, expected 1 to 1"),
+    "schema_version 0": (attribute("schema_version", 0), "schema_version is 0, expected 1 to 2"),
     "model a number": (attribute("model", 3), "attribute model is int, expected a text"),
     "no model": (attribute("model", None), "attribute model missing"),
     "no digest": (attribute("model_sha256", None), "attribute model_sha256 missing"),
@@ -359,7 +424,7 @@ def assert_refused(*words: str) -> None:
 def test_the_good_file_is_good(good: Path) -> None:
     with EmbeddingFile(good) as file:
         file.verify()
-        assert file.shape_dimension == 2 and file.properties()[1] == {"energy": "-1.5", "k": "v"}
+        assert file.parts == PARTS and file.properties()[1] == {"energy": "-1.5", "k": "v"}
 
 
 @pytest.mark.parametrize("kind", STRUCTURE)
@@ -437,12 +502,15 @@ def test_what_other_programs_make_of_a_file_is_read(good: Path, tmp_path: Path) 
         file["mine/more"] = np.arange(3)
         file["elsewhere"] = h5py.ExternalLink("/no/such/file", "x")
         file.attrs["note"] = np.arange(3)
+        file["embedding"].attrs["parts"] = np.array([b"shape", b"detail"])
+        file["embedding"].attrs["part_stop"] = np.array([2, 4], ">u8")
 
     with EmbeddingFile(good) as before, EmbeddingFile(spoiled(good, rewrite, tmp_path)) as file:
         file.verify()
         for name in file.columns:
             found, expected = file.column(name), before.column(name)
             assert found.dtype == expected.dtype and np.array_equal(found, expected), name
+        assert file.parts == before.parts
         json.dumps(file.summary())
 
 

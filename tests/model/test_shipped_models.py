@@ -81,7 +81,7 @@ def test_the_shape_part_does_not_notice_where_a_stretched_bond_is_cut():
     embedding = embedder.embed(ConformerBlock.of([Conformer(atoms.numbers, p) for p in positions])).columns[
         "embedding"
     ]
-    steps = np.linalg.norm(np.diff(embedding[:, : embedder.shape_dimension], axis=0), axis=1)
+    steps = np.linalg.norm(np.diff(embedding[:, embedder.part("shape").columns], axis=0), axis=1)
     assert len(steps) == 20
     assert steps.max() < 0.01
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from molgiae.commands.embed import embed
 from molgiae.commands.search import search_columns
+from molgiae.config import parts_of
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.model.cloud import Cloud
 from molgiae.nn.shape import ShapeEncoder
@@ -71,11 +71,9 @@ def test_gradients_are_finite_for_lonely_and_coinciding_atoms():
     assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
 
 
-def test_files_say_how_many_columns_are_shape(tmp_path, xyz, model_path):
+def test_files_say_how_many_columns_are_shape(tmp_path, xyz, embedder, model_path):
     output = tmp_path / "a.h5"
     embed(xyz, output=output, model=model_path)
-    with h5py.File(output) as file:
-        assert file.attrs["shape_dimension"] == 3
-        assert file["embedding"].shape[1] == 8
     with EmbeddingFile(output) as stored:
-        assert search_columns(stored) == slice(0, 3)
+        assert stored.parts == embedder.parts == parts_of({"shape": 3, "detail": 5})
+        assert search_columns(stored, embedder) == slice(0, 3)

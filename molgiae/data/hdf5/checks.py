@@ -19,10 +19,12 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from molgiae.config import PARTS, Part, parts_of
 from molgiae.data.hdf5.schema import (
     ATOM_DATA,
     ATTRIBUTES,
     LEAST_ROWS,
+    PART_ATTRIBUTES,
     PREDICTION,
     PROPERTY,
     REQUIRED_ATTRIBUTES,
@@ -147,6 +149,7 @@ class Layout:
 
     Attributes:
         attributes: those of the root that the schema knows.
+        parts: those of the embedding; none if there is none.
         datasets: by path in the file, those of the schema and of the group ``predictions``.
         properties: the datasets of this group by name.
         atom_data: the datasets of this group by name.
@@ -154,6 +157,7 @@ class Layout:
     """
 
     attributes: dict[str, Any]
+    parts: tuple[Part, ...]
     datasets: dict[str, Stored]
     properties: dict[str, Stored]
     atom_data: dict[str, Stored]
@@ -196,11 +200,63 @@ def layout_of(file: h5py.File, path: Path) -> Layout:
         atom_data = {name: _atom_column(groups["atom_data"], name) for name in groups["atom_data"] or ()}
         for one in (*datasets.values(), *properties.values(), *atom_data.values()):
             _check_rows(one, rows)
-        found = Layout(attributes, datasets, properties, atom_data, rows)
-        if "embedding" in datasets and not 0 <= attributes.get("shape_dimension", 0) <= found.dimension:
-            expected = f"0 to {found.dimension}, the size of the embedding"
-            raise DamagedError("attribute shape_dimension", f"is {attributes['shape_dimension']}", expected)
-        return found
+        parts: tuple[Part, ...] = ()
+        if "embedding" in datasets:
+            read = _parts_of_version_1 if attributes["schema_version"] == 1 else _parts
+            parts = read(datasets["embedding"].dataset)
+        return Layout(attributes, parts, datasets, properties, atom_data, rows)
+
+
+def _parts_of_version_1(embedding: h5py.Dataset) -> tuple[Part, ...]:
+    """Return the parts of a file of version 1, the first of which the root gives the size of."""
+    file, dimension, name = embedding.file, embedding.shape[1], "shape_dimension"
+    size = _attribute(file, name, int) if name in file.attrs else 0
+    if not 0 <= size <= dimension:
+        expected = f"0 to {dimension}, the size of the embedding"
+        raise DamagedError(f"attribute {name}", f"is {size}", expected)
+    return parts_of({"shape": size, "detail": dimension - size})
+
+
+def _parts(embedding: h5py.Dataset) -> tuple[Part, ...]:
+    """Return the parts that the attributes of an embedding name: known ones, each column in one of them."""
+    names, starts, stops, units, _ = (
+        _of_parts(embedding, name, kind) for name, kind in PART_ATTRIBUTES.items()
+    )
+    end = 0
+    for name, start, stop, unit in zip(names, starts, stops, units, strict=True):
+        if name not in PARTS or names.count(name) > 1:
+            raise _bad_part("parts", f"has {name:.60}", f"each of {', '.join(PARTS)} at most once")
+        if start != end:
+            raise _bad_part("part_start", f"is {start} for {name}", f"{end}, where the part before it ends")
+        if not start < stop <= embedding.shape[1]:
+            expected = f"{start + 1} to {embedding.shape[1]}, the size of the embedding"
+            raise _bad_part("part_stop", f"is {stop} for {name}", expected)
+        if unit != PARTS[name][0]:
+            raise _bad_part("part_unit", f"is {unit:.60} for {name}", PARTS[name][0])
+        end = stop
+    if end != embedding.shape[1]:
+        raise _bad_part("part_stop", f"ends with {end}", f"{embedding.shape[1]}, the size of the embedding")
+    return tuple(map(Part, names, starts, stops))
+
+
+def _bad_part(attribute: str, found: str, expected: str) -> DamagedError:
+    return DamagedError(f"attribute {attribute} of embedding", found, expected)
+
+
+def _of_parts(embedding: h5py.Dataset, name: str, kind: type) -> list[Any]:
+    """Return an attribute that lists a text or a whole number for each part of the embedding."""
+    expected = {str: "a list of texts", int: "a list of whole numbers"}[kind]
+    if name not in embedding.attrs:
+        raise _bad_part(name, "is missing", f"{expected}, one for each part")
+    attribute = embedding.attrs.get_id(name)
+    size = embedding.attrs.get_id("parts").shape
+    if len(attribute.shape or ()) != 1 or attribute.shape != size or size[0] > len(PARTS):
+        raise _bad_part(name, f"has shape {attribute.shape}", "(P,), the same for all, of P parts")
+    text = h5py.check_string_dtype(attribute.dtype) is not None
+    if not text if kind is str else attribute.dtype.kind not in "iu":
+        raise _bad_part(name, f"is of type {attribute.dtype}", expected)
+    found = embedding.attrs[name].tolist()
+    return [_text(value) for value in found] if text else found
 
 
 def _attributes(file: h5py.File, path: Path) -> dict[str, Any]:
@@ -227,13 +283,17 @@ def _attribute(item: h5py.HLObject, name: str, kind: type) -> Any:
     if shape != ():
         raise DamagedError(what, f"has shape {shape}", expected)
     value = item.attrs[name]
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
+    if isinstance(value, str | bytes):
+        value = _text(value)
     if isinstance(value, np.integer):
         value = int(value)
     if not isinstance(value, kind):
         raise DamagedError(what, f"is {type(value).__name__}", expected)
-    return _legible(value) if isinstance(value, str) else value
+    return value
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else _legible(value)
 
 
 def _legible(text: str) -> str:

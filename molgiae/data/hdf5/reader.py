@@ -13,10 +13,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.config import Part
 from molgiae.data.conformer import PER_ATOM, AtomData, Conformer, ConformerBlock, Rejected, kind_of
 from molgiae.data.hdf5.checks import SCAN_ROWS, DamagedError, Stored, layout_of, reading
 from molgiae.data.hdf5.schema import INPUT_COLUMNS, LEAST_ROWS, OTHER_PROPERTIES, REJECTED_COLUMNS
-from molgiae.errors import MolgiaeError
+from molgiae.errors import ConfigError, MolgiaeError
 
 BLOCK_ROWS = 1024
 NUMPY_TYPES = {"R": np.float64, "I": np.int64, "L": np.bool_, "S": np.str_}
@@ -24,19 +25,18 @@ NUMPY_TYPES = {"R": np.float64, "I": np.int64, "L": np.bool_, "S": np.str_}
 
 
 class EmbeddingFile:
-    """An HDF5 file of schema version 1, open for reading; a context manager, len() is its conformers.
+    """An HDF5 file of schema version 1 or 2, open for reading; a context manager, len() is its conformers.
 
     Args:
         path: the file.
 
     Attributes:
         attributes: the root attributes: schema_version, molgiae_version, model, model_sha256, command,
-            created, convention, shape_dimension where there is a shape part, and model_choice where the model was
-            chosen by itself.
+            created, convention, and model_choice where the model was chosen by itself.
         columns: names of the datasets present, those of `rejected` and `properties` aside; the predicted
             properties are ``predictions/SYMBOL``, their uncertainties ``predictions/SYMBOL_std``.
         dimension: D, the size of the embedding; 0 if the file holds none.
-        shape_dimension: how many of its columns, from the first, are its shape part.
+        parts: those of the embedding, one after the other; files of version 1 have shape, perhaps, and detail.
         n_atoms: N, atoms of all conformers.
 
     Raises:
@@ -64,7 +64,7 @@ class EmbeddingFile:
         self.attributes = self._layout.attributes
         self.columns = tuple(name for name in self._layout.datasets if not name.startswith("rejected/"))
         self.dimension = self._layout.dimension
-        self.shape_dimension = int(self.attributes.get("shape_dimension", 0))
+        self.parts = self._layout.parts
         self.n_atoms = self._layout.rows["atom"]
 
     def __enter__(self) -> Self:
@@ -79,6 +79,25 @@ class EmbeddingFile:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def part(self, name: str) -> Part:
+        """Return a part of the embedding, whose numbers are ``column("embedding")[:, part.columns]``.
+
+        Raises:
+            ConfigError: if the embedding has no such part.
+        """
+        for part in self.parts:
+            if part.name == name:
+                return part
+        has = (
+            f"its parts are {', '.join(part.name for part in self.parts)}"
+            if self.parts
+            else "it has none at all"
+        )
+        raise ConfigError(
+            f"{self.path}: the embedding has no part {name}; {has}: make the file again with molgiae embed and a model "
+            "that has it, without --parts or with this part among them"
+        )
 
     def column(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:
         """Return rows of one dataset for conformers ``first:last``; for columns per atom, the atoms of these.
@@ -193,9 +212,9 @@ class EmbeddingFile:
         """Return what is in the file, as plain data.
 
         Keys: path, bytes, the root attributes, conformers, rejected, rejected_reasons (numbers in them
-        replaced by ``#``), dimension, columns, properties, atoms, atoms_smallest, atoms_largest,
-        atomic_numbers (atoms of each element), and for embeddings pose_defined, order_defined, point_group and
-        in_domain (conformers of each value).
+        replaced by ``#``), dimension, parts (of each name, start, stop, unit, meaning), columns, properties, atoms,
+        atoms_smallest, atoms_largest, atomic_numbers (atoms of each element), and for embeddings pose_defined,
+        order_defined, point_group and in_domain (conformers of each value).
         """
         sizes = np.diff(self.column("atom_offset"))
         reasons = Counter(kind_of(rejected.reason) for rejected in self.rejected())
@@ -209,6 +228,7 @@ class EmbeddingFile:
             "rejected": self._layout.rows["rejected"],
             "rejected_reasons": dict(reasons.most_common()),
             "dimension": self.dimension,
+            "parts": [part.to_dict() for part in self.parts],
             "columns": list(self.columns),
             "properties": [stored.key for name, stored in properties if name != OTHER_PROPERTIES],
             "atoms": self.n_atoms,

@@ -1,8 +1,11 @@
-"""HDF5 schema, version 1: every dataset of an output file, stated once, as a row of `COLUMNS`.
+"""HDF5 schema, version 2: every dataset of an output file, stated once, as a row of `COLUMNS`.
 
 Files are allocated, written, read and checked by these rows. A new column is a new row, and the code that fills it:
 `canonical.forms.FormColumns.fill` for what needs no model, `model.embedder`, or the list of columns of a command. The
 table in the README is `schema_table()`, which a test compares.
+
+Version 1 had no parts of the embedding but its first columns, their number the attribute ``shape_dimension`` of the
+root, and the others; it is read as shape and detail.
 
 Only integers, floats and strings occur, so that stock R (rhdf5, hdf5r) and MATLAB read everything: no booleans, enums
 or compound types.
@@ -10,7 +13,7 @@ or compound types.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -19,9 +22,9 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from molgiae.config import MAX_ATOMIC_NUMBER
+from molgiae.config import MAX_ATOMIC_NUMBER, Part
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 CONVENTION = (
     "For conformer m with atoms s = atom_offset[m]:atom_offset[m + 1], zero-based: "
@@ -37,9 +40,17 @@ ATTRIBUTES: dict[str, type] = {
     "command": str,
     "created": str,
     "convention": str,
-    "shape_dimension": int,
 }
 """Attributes of the root and what they are."""
+
+PART_ATTRIBUTES: dict[str, type] = {
+    "parts": str,
+    "part_start": int,
+    "part_stop": int,
+    "part_unit": str,
+    "part_meaning": str,
+}
+"""Attributes of the dataset ``embedding``, each a list of one value for each part, and what these are."""
 
 REQUIRED_ATTRIBUTES = ("schema_version", "molgiae_version", "model", "model_sha256")
 
@@ -139,7 +150,9 @@ class Column:
 
 # fmt: off
 COLUMNS = (
-    Column("embedding", "f4", "M D", "1", "embedding", "invariant embedding"),
+    Column("embedding", "f4", "M D", "1", "embedding",
+           "invariant embedding; its attributes parts, part_start, part_stop, part_unit and part_meaning say what is "
+           "in which columns"),
     Column("rotation", "f8", "M 3 3", "1", "embedding",
            "proper rotation R from the canonical frame to the input"),
     Column("translation", "f8", "M 3", "angstrom", "embedding",
@@ -282,6 +295,20 @@ def allocated(
         if array.dtype.kind == "f":
             array.fill(np.nan)  # which a reader does not take: a column that nobody fills is found
     return arrays
+
+
+def part_attributes(parts: Sequence[Part]) -> dict[str, Any]:
+    """Return the attributes of an embedding of some parts by name, see `PART_ATTRIBUTES`.
+
+    Part k is the columns ``part_start[k]:part_stop[k]``, counted from 0; one begins where the one before it ends.
+    """
+    return {
+        "parts": [part.name for part in parts],
+        "part_start": np.array([part.start for part in parts], "i4"),
+        "part_stop": np.array([part.stop for part in parts], "i4"),
+        "part_unit": [part.unit for part in parts],
+        "part_meaning": [part.meaning for part in parts],
+    }
 
 
 def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column, Column]:

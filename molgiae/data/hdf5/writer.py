@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from molgiae import __version__
+from molgiae.config import Part
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.schema import (
@@ -30,6 +31,7 @@ from molgiae.data.hdf5.schema import (
     SCHEMA_VERSION,
     STRING,
     Column,
+    part_attributes,
     property_name,
 )
 from molgiae.data.partial import PartialFile, SteadyFile
@@ -48,14 +50,13 @@ MAX_KEY_LENGTH = 1024
 
 
 class Hdf5Writer:
-    """Append blocks of conformers to a file of schema version 1.
+    """Append blocks of conformers to a file of schema version 2.
 
     Use as a context manager: the file gets its name on a clean exit and is removed otherwise.
 
     Args:
         path: the file to be.
-        dimension: D, the size of the embedding.
-        shape_dimension: how many columns of the embedding, from the first, are its shape part.
+        parts: those of the embedding, one beginning where the one before it ends.
         columns: the columns that every `append` brings, of those in `SCHEMA` that are not copied from the
             input; none makes a plain file of conformers.
         predictions: columns of predicted properties, which every `append` brings, too.
@@ -64,15 +65,14 @@ class Hdf5Writer:
 
     Raises:
         MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
-        ConfigError: if a column is not in the schema.
+        ConfigError: if a column is not in the schema, or an embedding has no parts.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         *,
-        dimension: int = 0,
-        shape_dimension: int = 0,
+        parts: Sequence[Part] = (),
         columns: Sequence[str] = EMBEDDING_COLUMNS,
         predictions: Sequence[Column] = (),
         overwrite: bool = False,
@@ -81,13 +81,13 @@ class Hdf5Writer:
         unknown = [c for c in columns if c not in SCHEMA or SCHEMA[c].origin == "input"]
         if unknown:
             raise ConfigError(f"no column {', '.join(unknown)} in HDF5 schema version {SCHEMA_VERSION}")
-        if "embedding" in columns and dimension < 1:
-            raise ConfigError(f"dimension of the embedding is {dimension}, expected at least 1")
+        if "embedding" in columns and not parts:
+            raise ConfigError("no parts of the embedding were given, expected at least 1")
         self._schema = {**SCHEMA, **{column.name: column for column in predictions}}
         self.columns = (*columns, *(column.name for column in predictions))
         self._atoms = self._bonds = self._pending_rows = self._pending_atoms = 0
         self._pending: list[tuple[ConformerBlock, dict[str, NDArray[Any]]]] = []
-        self._dimension, self._shape_dimension = dimension, shape_dimension
+        self._parts, self._dimension = parts, sum(part.size for part in parts)
         self._about = dict.fromkeys(("model", "model_sha256", "command"), "none")
         self._about |= {name: text for name, text in about.items() if text}
         self._partial = PartialFile(path, overwrite=overwrite)
@@ -181,11 +181,11 @@ class Hdf5Writer:
         self._file.attrs.update(schema_version=SCHEMA_VERSION, molgiae_version=__version__)
         self._file.attrs.update({name: _clean(value) for name, value in self._about.items()})
         self._file.attrs.update(created=created, convention=CONVENTION)
-        if self._shape_dimension:
-            self._file.attrs["shape_dimension"] = self._shape_dimension
         for name, column in self._schema.items():
             if name in (*self.columns, *INPUT_COLUMNS, *REJECTED_COLUMNS):
                 _create_dataset(self._file, name, column, column.trailing(self._dimension))
+        if "embedding" in self.columns:
+            self._file["embedding"].attrs.update(part_attributes(self._parts))
         for name in ("atom_offset", "bond_offset"):
             _extend(self._file[name], np.zeros(1, np.int64))
         self._file.create_group("properties")
