@@ -61,8 +61,8 @@ def check_parts(embedding: h5py.Dataset) -> list[str]:
         return [] if 0 <= shape <= size else [f"shape_dimension is {shape}, the embedding has {size} columns"]
     if missing := [name for name in PER_PART if name not in about]:
         return [f"embedding lacks its {', '.join(missing)}"]
-    if len({len(about[name]) for name in PER_PART}) > 1:
-        return [f"{', '.join(PER_PART)} of embedding differ in length"]
+    if len(shapes := {np.shape(about[name]) for name in PER_PART}) > 1 or () in shapes:
+        return [f"{', '.join(PER_PART)} of embedding are no lists of one length"]
     if [0, *about["part_stop"]] != [*about["part_start"], size] or np.any(
         about["part_stop"] <= about["part_start"]
     ):

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from molgiae.config import PARTS as NAMED_PARTS
 from molgiae.config import Part, parts_of
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.hdf5 import writer as hdf5
@@ -293,6 +294,11 @@ def test_every_dataset_says_what_it_is(tmp_path: Path) -> None:
 
 def test_the_readme_has_the_schema_as_it_is() -> None:
     assert schema_table() in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_has_the_parts_as_they_are() -> None:
+    table = "".join(f"| `{name}` | {unit} | {meaning} |\n" for name, (unit, meaning) in NAMED_PARTS.items())
+    assert table in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def test_schema_table_has_a_row_for_every_dataset() -> None:
