@@ -12,8 +12,11 @@ from .options import BatchSize, Device, Format, Ignore, Json, OnError, Overwrite
 from .printing import columns, finish, rejected_lines
 
 if TYPE_CHECKING:
-    from molgiae.commands.search import Hit, Search
+    from molgiae.commands.search import Search
 
+MEASURED = {"overlay": ("estimate", "combination", "shape_tanimoto", "color_tanimoto")}
+HEADS = {"shape_tanimoto": "shape", "color_tanimoto": "color"}
+"""Figures of a hit that are shown where others than its distance are, and their heads."""
 SHOWN_TITLE = 40
 """Characters of a title that are shown."""
 
@@ -29,6 +32,14 @@ def search(
         None, "--output", "-o", help="CSV, JSON or HDF5 table.", show_default="text on stdout"
     ),
     hits: int = Option(10, "-k", "--hits", min=1, help="Hits for each query."),
+    by: Literal["shape", "overlay", "features", "all"] | None = Option(
+        None,
+        help="Part of the embedding that is compared; all: every part but detail.",
+        show_default="shape, if the model has it, else the whole embedding",
+    ),
+    poses: str | None = Option(
+        None, help="SDF or XYZ of each query and its hits, superposed on it.", show_default=False
+    ),
     match: Literal["bonds", "atoms"] = Option("bonds", help="Match atoms by bonds, or any of one element."),
     ignore: Ignore = "",
     model: str | None = Option(
@@ -42,37 +53,56 @@ def search(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Find the conformers of an embedding file that are nearest to each query, and their symmetry-corrected RMSD.
+    """Find the conformers of an embedding file that are nearest to each query.
 
-    Every embedding is compared, by Euclidean distance. The RMSD of hits of the same molecule is calculated from the
-    stored coordinates.
+    Every embedding is compared: by shape (like the query conformer of the same molecule, in angstrom), by overlay (like
+    it in shape and pharmacophores, any molecules), by features (like it in chemistry), or by all of these. By shape
+    and by overlay, 50 hits more than five times those asked for are then compared exactly, and ranked by their
+    symmetry-corrected RMSD, or by the Tanimoto of their overlay.
 
     \b
     molgiae search query.sdf conformers.h5
     molgiae search query.xyz conformers.h5 -k 50 -o hits.csv
+    molgiae search query.sdf conformers.h5 --by overlay --poses hits.sdf
     """
     from molgiae.commands.search import search as run
 
     options = run_options(context)
-    result = run(query, file, options, k=hits, model=model, match=match, ignore=parse_ignored(ignore))
+    how = {"by": by, "poses": poses, "model": model, "match": match, "ignore": parse_ignored(ignore)}
+    result = run(query, file, options, k=hits, **how)
     if output is None and not as_json:
-        echo(_table(result.hits))
+        echo(_table(result))
     finish(context, result.to_dict(), _described(result), result.rejected)
 
 
-def _table(hits: list[Hit]) -> str:
-    rows = [("query", "rank", "row", "record", "title", "distance", "relation", "rmsd")]
-    for hit in hits:
+def _table(result: Search) -> str:
+    measured = MEASURED.get(result.by, ("distance",))
+    rows = [
+        (
+            "query",
+            "rank",
+            "row",
+            "record",
+            "title",
+            *(HEADS.get(name, name) for name in measured),
+            "relation",
+            "rmsd",
+        )
+    ]
+    for hit in result.hits:
         unsure = "" if hit.proven is None or hit.proven else " or less"
         rmsd = "" if hit.rmsd is None else f"{hit.rmsd:.4f}{unsure}"
         query = f"{hit.query_record} {hit.query_title[:SHOWN_TITLE]}".strip()
         place = (str(hit.rank), str(hit.row), str(hit.record), hit.title[:SHOWN_TITLE])
-        rows.append((query, *place, f"{hit.distance:.4f}", hit.relation, rmsd))
+        values = (getattr(hit, name) for name in measured)
+        shown = ("" if value is None else f"{value:.4f}" for value in values)
+        rows.append((query, *place, *shown, hit.relation, rmsd))
     return columns(rows)
 
 
 def _described(result: Search) -> list[str]:
-    where = f" -> {result.output}" if result.output else ""
+    files = [name for name in (result.output, result.poses) if name]
+    where = f" -> {', '.join(files)}" if files else ""
     return [
         f"searched {result.conformers} conformers for {result.queries} of {result.read} queries "
         f"in {result.seconds:.1f} s{where}",

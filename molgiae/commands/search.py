@@ -1,36 +1,40 @@
-"""The command that finds the conformers of a file whose embeddings are nearest to a query, and their RMSD."""
+"""The command that finds the conformers of a file that are nearest to a query, and compares them exactly."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Collection
-from dataclasses import astuple, dataclass, field, fields
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
+from math import isnan
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.commands.hits import Candidate, by_overlay, by_rmsd, candidates_for, lay, superpose
+from molgiae.commands.nearest import By, Nearest, measure_of, nearest
 from molgiae.commands.run import Options, Outcome, Reasons, read, stop_at_rejected
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.inputs import listed
+from molgiae.data.overlay import Shape
 from molgiae.data.readers import Inputs
 from molgiae.data.tables import Field, check_table, write_table
+from molgiae.data.toolkits import with_table
+from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
-from molgiae.matching import superpose_pairs
-from molgiae.matching.molecules import difference, ignoring
 from molgiae.matching.pairs import Match
 from molgiae.model.embedder import Embedder
 from molgiae.model.shipped import model_of
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-ROWS, QUERIES = 1 << 15, 256
-"""Embeddings of the file and queries that are compared at once: constant memory, whatever the size of the file."""
 HITS = 10
+EXACT = ("shape", "overlay")
+"""What candidates are compared by exactly, before they are ranked."""
+BATCH = 32
+"""Queries whose candidates are held in memory together."""
 
 
 def _column(unit: str, description: str) -> Any:
@@ -49,7 +53,15 @@ class Hit:
     source: str = _column("text", "file the hit was read from")
     record: int = _column("1", "number of the hit in its source, from 1")
     title: str = _column("text", "title of the hit")
-    distance: float = _column("1", "Euclidean distance of the embeddings")
+    distance: float = _column("1", "Euclidean distance of the parts of the embeddings that were compared")
+    estimate: float | None = _column(
+        "1", "by overlay: Tanimoto of overlay and color parts, estimate of the combination"
+    )
+    combination: float | None = _column(
+        "1", "by overlay: mean of shape and color Tanimoto; of shape alone without color"
+    )
+    shape_tanimoto: float | None = _column("1", "by overlay: overlap of Gaussian densities of heavy atoms")
+    color_tanimoto: float | None = _column("1", "by overlay: of points of pharmacophores, at the same pose")
     relation: str = _column("text", "of hit and query: same molecule, same formula, or other")
     rmsd: float | None = _column(
         "angstrom", "symmetry-corrected RMSD of all atoms, where hit and query can be superposed"
@@ -73,6 +85,8 @@ class Search(Outcome):
         queries: queries searched for; read = queries + rejected.
         model: name of the model of the file.
         model_sha256: sha256 of its checkpoint.
+        by: what was compared; empty for the whole embedding.
+        poses: file of the superposed hits; empty if none was asked for.
         hits: those of the first query by rank, then those of the second, and so on.
     """
 
@@ -81,7 +95,26 @@ class Search(Outcome):
     queries: int = 0
     model: str = ""
     model_sha256: str = ""
+    by: str = ""
+    poses: str = ""
     hits: list[Hit] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for.
+
+    Attributes:
+        k: hits for each query.
+        by: what of the embedding is compared.
+        match: atoms matched for the RMSD.
+        ignore: differences that do not make hit and query distinct.
+    """
+
+    k: int
+    by: By | None
+    match: Match
+    ignore: Collection[Distinction]
 
 
 def search(
@@ -90,18 +123,28 @@ def search(
     options: Options | None = None,
     *,
     k: int = HITS,
+    by: By | None = None,
+    poses: str | os.PathLike[str] | None = None,
     model: str | None = None,
     match: Match = "bonds",
     ignore: Collection[Distinction] = (),
     **changes: Any,
 ) -> Search:
-    """Find the conformers of a file whose embeddings are nearest to that of each query; all of them are compared.
+    """Find the conformers of a file that are nearest to each query; all of them are compared.
+
+    By shape and by overlay, more candidates than asked for (`molgiae.commands.hits.candidates_for`) are compared
+    exactly with the query and ranked by that.
 
     Args:
         queries: SDF, XYZ or HDF5 files, directories, ``-`` for standard input; one or several.
         file: HDF5 written by `molgiae embed`.
         options: of the command; the output is a table in CSV, JSON or HDF5, none by default.
         k: hits for each query.
+        by: "shape": Euclidean distance of the shape parts, then RMSD: conformers of the molecule of the query come
+            first. "overlay": Tanimoto of the overlay and color parts, then the exact overlay. "features": Euclidean
+            distance. "all": that of all smooth parts, each divided by its spread in the file. None: "shape" where
+            the model makes that part, else the whole embedding.
+        poses: SDF or XYZ of each query and its hits superposed on it, with the fields of `Hit` as properties.
         model: name or path of the model of the file; by default what the file says.
         match: atoms matched for the RMSD: by "bonds", perceived from distances where none are known, or "atoms"
             within elements.
@@ -110,7 +153,7 @@ def search(
 
     Raises:
         CheckpointError: if the model is not that of the file, or not to be found.
-        ConfigError: if the file holds no embeddings, or not the part in which distances are taken.
+        ConfigError: if the file holds no embeddings, or not the part that is compared.
         ConformerError: for the first rejected query, if that is what the options want.
         MolgiaeError: if a file cannot be read or written.
     """
@@ -120,22 +163,15 @@ def search(
         raise ConfigError(f"{k} hits: ask for at least 1")
     if options.output is not None:
         check_table(options.output, overwrite=options.overwrite)
-    with EmbeddingFile(file) as stored:
-        embedder = _model_of(stored, model, options)
-        result = Search(
-            os.fspath(options.output or ""),
-            file=os.fspath(file),
-            conformers=len(stored),
-            model=str(stored.attributes["model"]),
-            model_sha256=embedder.checkpoint.sha256,
-        )
+    wanted = Wanted(k, by, match, ignore)
+    with contextlib.ExitStack() as stack:
+        stored = stack.enter_context(EmbeddingFile(file))
+        writer = None if poses is None else StructureWriter(poses, overwrite=options.overwrite)
+        result = Search(os.fspath(options.output or ""), file=os.fspath(file), conformers=len(stored))
+        result.poses = os.fspath(poses or "")
         reasons = Reasons()
-        wanted, embeddings = _embedded(queries, embedder, options, reasons)
-        columns = search_columns(stored, embedder)
-        with options.bar("search", len(stored)) as bar:
-            rows, distances = nearest(stored, embeddings[:, columns], k, columns, bar.update)
-        result.hits = _hits(stored, wanted, rows, distances, match, ignore)
-    result.queries, result.rejected, result.reasons = len(wanted), reasons.total, reasons.most_common()
+        _run(result, queries, stored, model, wanted, options, reasons, writer and stack.enter_context(writer))
+    result.rejected, result.reasons = reasons.total, reasons.most_common()
     result.read = result.queries + result.rejected
     result.notes = options.notes.lines()
     result.seconds = time.monotonic() - started
@@ -144,6 +180,37 @@ def search(
         values = [astuple(hit) for hit in result.hits]
         write_table(options.output, FIELDS, values, about, overwrite=options.overwrite)
     return result
+
+
+def _run(
+    result: Search,
+    queries: Inputs,
+    stored: EmbeddingFile,
+    model: str | None,
+    wanted: Wanted,
+    options: Options,
+    reasons: Reasons,
+    writer: StructureWriter | None,
+) -> None:
+    """Fill the result, and write the poses."""
+    embedder = _model_of(stored, model, options)
+    result.model, result.model_sha256 = str(stored.attributes["model"]), embedder.checkpoint.sha256
+    of_model = [part.name for part in embedder.model.config.parts]
+    by = wanted.by or ("shape" if "shape" in of_model else None)
+    measure = measure_of(stored, by, of_model)
+    conformers, embeddings = _embedded(queries, embedder, options, reasons)
+    result.queries, result.by = len(conformers), by or ""
+    wanted = replace(wanted, by=by)
+    most = candidates_for(wanted.k) if by in EXACT else wanted.k
+    with options.bar("search", len(stored)) as bar:
+        found = nearest(stored, embeddings, most, measure, bar.update)
+    with options.bar("compare", len(conformers)) as bar:
+        for ranked in _ranked(stored, conformers, found, wanted):
+            hits = [_hit(candidate, rank, wanted.match) for rank, candidate in enumerate(ranked, 1)]
+            result.hits += hits
+            if writer is not None:
+                _write_poses(writer, ranked, hits)
+            bar.update()
 
 
 def _model_of(file: EmbeddingFile, model: str | None, options: Options) -> Embedder:
@@ -161,55 +228,6 @@ def _model_of(file: EmbeddingFile, model: str | None, options: Options) -> Embed
     return embedder
 
 
-def search_columns(file: EmbeddingFile, embedder: Embedder) -> slice:
-    """Return the columns in which distances are taken: the shape part where the model has one, else all.
-
-    Raises:
-        ConfigError: if the file lacks this part.
-    """
-    has_shape = any(part.name == "shape" for part in embedder.model.config.parts)
-    return file.part("shape").columns if has_shape else slice(0, file.dimension)
-
-
-def nearest(
-    file: EmbeddingFile,
-    queries: NDArray[np.floating],
-    k: int,
-    columns: slice,
-    advance: Callable[[int], object] = lambda rows: None,
-) -> tuple[Ints, Floats]:
-    """Find the k nearest rows of each query by Euclidean distance; every row of the file is compared.
-
-    Args:
-        file: with embeddings.
-        queries: (Q, d) of these columns.
-        k: at most so many.
-        columns: d columns of the embedding.
-        advance: called with numbers of rows that were looked at.
-
-    Returns:
-        rows (Q, k), nearest first, among equals the lower row first; distances (Q, k).
-    """
-    targets = np.asarray(queries, np.float64)
-    rows, distances = np.empty((len(targets), 0), np.int64), np.empty((len(targets), 0))
-    for first in range(0, len(file) if len(targets) else 0, ROWS):
-        part = file.column("embedding", first, first + ROWS)[:, columns].astype(np.float64)
-        square, most = np.square(part).sum(axis=1), min(k, len(part))
-        found = np.concatenate(
-            [
-                np.argpartition(square - 2 * targets[q : q + QUERIES] @ part.T, most - 1, axis=1)[:, :most]
-                for q in range(0, len(targets), QUERIES)
-            ]
-        )
-        apart = np.linalg.norm(part[found] - targets[:, None], axis=2)
-        rows, distances = np.hstack([rows, found + first]), np.hstack([distances, apart])
-        order = np.lexsort((rows, distances), axis=1)[:, :k]
-        rows = np.take_along_axis(rows, order, axis=1)
-        distances = np.take_along_axis(distances, order, axis=1)
-        advance(len(part))
-    return rows, distances
-
-
 def _embedded(
     queries: Inputs, embedder: Embedder, options: Options, reasons: Reasons
 ) -> tuple[list[Conformer], NDArray[np.float32]]:
@@ -225,37 +243,60 @@ def _embedded(
     return conformers, np.concatenate(embeddings)
 
 
-def _hits(
-    file: EmbeddingFile,
-    queries: list[Conformer],
-    rows: Ints,
-    distances: Floats,
-    match: Match,
-    ignore: Collection[Distinction],
-) -> list[Hit]:
-    stored = {row: ignoring(file.conformer(row), ignore) for row in np.unique(rows).tolist()}
-    queries = [ignoring(query, ignore) for query in queries]
-    pairs = [
-        (query, stored[row]) for query, found in zip(queries, rows.tolist(), strict=True) for row in found
-    ]
-    same = [p for p, (query, hit) in enumerate(pairs) if not difference(query, hit)]
-    found = superpose_pairs([pairs[p][0] for p in same], [pairs[p][1] for p in same], match=match)
-    superposed = {
-        p: (float(found.rmsd[s]), bool(found.proven[s])) for s, p in enumerate(same) if not found.reason[s]
-    }
-    hits = []
-    for p, (query, hit) in enumerate(pairs):
-        q, rank = divmod(p, rows.shape[1])
-        row, distance = int(rows[q, rank]), float(distances[q, rank])
-        of_query, of_hit = ((c.source, c.record, c.title) for c in (query, hit))
-        relation = _relation(query, hit, p in superposed, match)
-        measured = superposed.get(p, (None, None))
-        hits.append(Hit(*of_query, rank + 1, row, *of_hit, distance, relation, *measured))
-    return hits
+def _ranked(
+    file: EmbeddingFile, queries: list[Conformer], found: Nearest, wanted: Wanted
+) -> Iterator[list[Candidate]]:
+    """Yield the hits of each query, compared exactly."""
+    for first in range(0, len(queries), BATCH):
+        batch = slice(first, first + BATCH)
+        stored = {row: file.conformer(row) for row in np.unique(found.rows[batch]).tolist()}
+        columns = (found.rows, found.distances, found.tanimotos)
+        candidates = [
+            [Candidate(query, stored[values[0]], *values) for values in zip(*rows, strict=True)]
+            for query, *rows in zip(
+                queries[batch], *(column[batch].tolist() for column in columns), strict=True
+            )
+        ]
+        shapes: dict[int, Shape] = {}
+        if wanted.by == "shape":
+            superpose([c for row in candidates for c in row], wanted.match, wanted.ignore)
+            candidates = [sorted(row, key=by_rmsd)[: wanted.k] for row in candidates]
+        if wanted.by == "overlay":
+            lay([c for row in candidates for c in row], shapes)
+            candidates = [sorted(row, key=by_overlay)[: wanted.k] for row in candidates]
+        if wanted.by != "shape":
+            superpose([c for row in candidates for c in row], wanted.match, wanted.ignore)
+        yield from candidates
 
 
-def _relation(query: Conformer, hit: Conformer, superposed: bool, match: Match) -> str:
-    """Name what hit and query share; of one formula are all of the same elements, whatever isotopes and charge."""
-    if not np.array_equal(np.sort(query.atomic_number), np.sort(hit.atomic_number)):
-        return "other"
-    return "molecule" if match == "bonds" and superposed else "formula"
+def _hit(candidate: Candidate, rank: int, match: Match) -> Hit:
+    query, hit, laid = candidate.query, candidate.conformer, candidate.overlay
+    is_superposed = candidate.rotation is not None
+    return Hit(
+        *(query.source, query.record, query.title, rank, candidate.row, hit.source, hit.record, hit.title),
+        distance=candidate.distance,
+        estimate=_known(candidate.tanimoto),
+        combination=None if laid is None else _known(laid.combination),
+        shape_tanimoto=None if laid is None else _known(laid.shape_tanimoto),
+        color_tanimoto=None if laid is None else _known(laid.color_tanimoto),
+        relation="molecule" if match == "bonds" and is_superposed else candidate.relation,
+        rmsd=_known(candidate.rmsd),
+        proven=candidate.proven if is_superposed else None,
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if isnan(value) else value
+
+
+def _write_poses(writer: StructureWriter, candidates: list[Candidate], hits: list[Hit]) -> None:
+    """Write a query as it was read, of rank 0, and its hits superposed on it."""
+    for candidate, hit in zip(candidates, hits, strict=True):
+        if hit.rank == 1:
+            writer.write(with_table(candidate.query), properties={"rank": "0"})
+        position, rotation = candidate.position
+        values = {name: value for name, value in asdict(hit).items() if value is not None and name != "title"}
+        properties = {name: str(value) for name, value in values.items()}
+        writer.write(
+            with_table(candidate.conformer), position=position, rotation=rotation, properties=properties
+        )

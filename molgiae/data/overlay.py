@@ -26,8 +26,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.bonds import known_bonds
 from molgiae.data.conformer import Conformer
+from molgiae.data.toolkits import at_positions, to_rdkit
 
 Floats = NDArray[np.float64]
 Best = Literal["combination", "shape"]
@@ -36,8 +36,6 @@ RADIUS, COLOR_RADIUS = 1.7, 1.08265
 """Of every heavy atom and every point of color, angstrom."""
 KAPPA = np.pi / 2 * (6 / np.pi) ** (2 / 3)
 """Makes the overlap of a Gaussian with itself the volume of the sphere of its radius."""
-MAX_TRIES = 10_000
-"""Steps that RDKit may take to find the orders of the bonds of a molecule, beyond which it has no color."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +113,7 @@ def tanimoto(both: float, a: float, b: float) -> float:
 def shape_of(conformer: Conformer, *, color: bool = True) -> Shape:
     """Return the shape of a conformer.
 
-    Color needs a molecule: the table of an SDF record, else orders that RDKit finds for its bonds, perceived ones where
-    it has none. These need all hydrogens and the right charge. Where no molecule comes of it, color is not known.
+    Color needs the molecule of `molgiae.data.toolkits.to_rdkit`; where there is none, color is not known.
 
     Args:
         conformer: any.
@@ -130,7 +127,7 @@ def shape_of(conformer: Conformer, *, color: bool = True) -> Shape:
 
     with rdBase.BlockLogs():
         plain = _carbons(conformer.position[heavy])
-        molecule = _molecule(conformer) if color else None
+        molecule = to_rdkit(conformer) if color else None
         shape = None if molecule is None else _colored(molecule, heavy)
         without = _shape(plain, list(range(len(heavy))), color=False)
     if shape is None:
@@ -234,45 +231,4 @@ def _carbons(position: Floats) -> Any:
     molecule = Chem.RWMol()
     for _ in position:
         molecule.AddAtom(Chem.Atom(6))
-    return _placed(molecule, position)
-
-
-def _molecule(conformer: Conformer) -> Any | None:
-    """Return the sanitised RDKit molecule of a conformer; None if there is none."""
-    from rdkit import Chem  # noqa: PLC0415
-    from rdkit.Chem import rdDetermineBonds  # noqa: PLC0415
-
-    numbers = conformer.atomic_number.tolist()
-    if "M  END" in conformer.text:
-        molecule = Chem.MolFromMolBlock(conformer.text, removeHs=False)
-        if molecule is not None and [atom.GetAtomicNum() for atom in molecule.GetAtoms()] == numbers:
-            return _placed(Chem.RWMol(molecule), conformer.position)
-    built = Chem.RWMol()
-    for number in numbers:
-        atom = Chem.Atom(number)
-        atom.SetNoImplicit(True)
-        built.AddAtom(atom)
-    for first, second in known_bonds(conformer).tolist():
-        built.AddBond(first, second, Chem.BondType.SINGLE)
-    molecule = _placed(built, conformer.position)
-    try:
-        rdDetermineBonds.DetermineBondOrders(
-            molecule, charge=conformer.charge, embedChiral=False, maxIterations=MAX_TRIES
-        )
-        Chem.SanitizeMol(molecule)
-    except (RuntimeError, ValueError):  # no Lewis structure of this charge
-        return None
-    return molecule
-
-
-def _placed(molecule: Any, position: Floats) -> Any:
-    """Return the molecule with one conformer at these positions (n, 3), angstrom, and natural isotopes."""
-    from rdkit import Chem  # noqa: PLC0415
-
-    for atom in molecule.GetAtoms():
-        atom.SetIsotope(0)
-    placed = Chem.Conformer(len(position))
-    placed.SetPositions(np.ascontiguousarray(position, np.float64))
-    molecule.RemoveAllConformers()
-    molecule.AddConformer(placed)
-    return molecule
+    return at_positions(molecule, position)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from molgiae.data.bonds import known_bonds
 from molgiae.data.conformer import Conformer, normalised
 from molgiae.data.state import charge_and_multiplicity, multiplicity_of
 from molgiae.errors import ConformerError
@@ -13,9 +15,12 @@ from molgiae.errors import ConformerError
 NATURAL_MASS_RANGE = 0.3
 """Dalton by which tables of the masses of natural elements differ at most; isotopes differ by one."""
 
+MAX_TRIES = 10_000
+"""Steps that RDKit may take to find the orders of the bonds of a molecule."""
+
 if TYPE_CHECKING:
     from ase import Atoms
-    from rdkit.Chem import Mol
+    from rdkit.Chem import Mol, RWMol
 
 
 def from_ase(atoms: Atoms) -> Conformer:
@@ -87,6 +92,74 @@ def from_rdkit(mol: Mol, conf_id: int = -1) -> Conformer:
         bonds=normalised(np.array(bonds, np.int64).reshape(-1, 2)),
         properties={key: str(value) for key, value in properties.items()},
     )
+
+
+def to_rdkit(conformer: Conformer) -> Mol | None:
+    """Return the sanitised RDKit molecule of a conformer, or None where its chemistry cannot be told.
+
+    It is that of the table of an SDF record, else RDKit finds orders for its bonds, perceived ones where it has none.
+    This takes all hydrogens and the right charge, and fails for some ions with nitro groups and for salts.
+    """
+    from rdkit import Chem, rdBase  # noqa: PLC0415
+    from rdkit.Chem import rdDetermineBonds  # noqa: PLC0415
+
+    with rdBase.BlockLogs():
+        if molecule := _of_table(conformer):
+            return molecule
+        built = Chem.RWMol()
+        for number, isotope in zip(conformer.atomic_number.tolist(), conformer.isotope.tolist(), strict=True):
+            atom = Chem.Atom(number)
+            atom.SetIsotope(isotope)
+            atom.SetNoImplicit(True)
+            built.AddAtom(atom)
+        for first, second in known_bonds(conformer).tolist():
+            built.AddBond(first, second, Chem.BondType.SINGLE)
+        at_positions(built, conformer.position)
+        try:
+            rdDetermineBonds.DetermineBondOrders(
+                built, charge=conformer.charge, embedChiral=False, maxIterations=MAX_TRIES
+            )
+            Chem.SanitizeMol(built)
+        except (RuntimeError, ValueError):  # there is no Lewis structure of this charge
+            return None
+    return built
+
+
+def with_table(conformer: Conformer) -> Conformer:
+    """Return the conformer with a connection table as its text, for writers of SDF; itself where none can be made."""
+    from rdkit import Chem  # noqa: PLC0415
+
+    if _has_table(conformer) or (molecule := to_rdkit(conformer)) is None:
+        return conformer
+    return replace(conformer, text=Chem.MolToMolBlock(molecule, kekulize=True) + "$$$$\n")
+
+
+def at_positions(molecule: RWMol, position: np.ndarray) -> RWMol:
+    """Give a molecule one conformer, (n, 3) angstrom, in place of any that it has."""
+    from rdkit import Chem  # noqa: PLC0415
+
+    placed = Chem.Conformer(len(position))
+    placed.SetPositions(np.ascontiguousarray(position, np.float64))
+    molecule.RemoveAllConformers()
+    molecule.AddConformer(placed)
+    return molecule
+
+
+def _has_table(conformer: Conformer) -> bool:
+    return "M  END" in conformer.text
+
+
+def _of_table(conformer: Conformer) -> RWMol | None:
+    """Return the molecule of the table of a record, if it has one of these atoms that can be sanitised."""
+    from rdkit import Chem  # noqa: PLC0415
+
+    molecule = Chem.MolFromMolBlock(conformer.text, removeHs=False) if _has_table(conformer) else None
+    if (
+        molecule is None
+        or [atom.GetAtomicNum() for atom in molecule.GetAtoms()] != conformer.atomic_number.tolist()
+    ):
+        return None
+    return at_positions(Chem.RWMol(molecule), conformer.position)
 
 
 def _check_elements(number: np.ndarray) -> None:

@@ -6,6 +6,8 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,7 +19,10 @@ from typer.testing import CliRunner
 import molgiae
 from molgiae.cli import app
 from molgiae.commands import search
+from molgiae.config import parts_of
+from molgiae.data.conformer import Conformer
 from molgiae.data.hdf5.reader import EmbeddingFile
+from molgiae.data.overlay import overlay, shape_of
 from molgiae.data.tables import Field, write_table
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import CheckpointError, ConfigError, MolgiaeError
@@ -51,23 +56,6 @@ def query(tmp_path) -> Path:
             writer.write(moved(random_conformer(4 + k, k), k))
     path.write_text(path.read_text() + "2\nbroken\nH 0 0 0\n")
     return path
-
-
-@pytest.mark.parametrize("chunk", [7, 1 << 15])
-def test_nearest_is_what_brute_force_finds(stored, monkeypatch, chunk):
-    monkeypatch.setattr(search, "ROWS", chunk)
-    monkeypatch.setattr(search, "QUERIES", 2)
-    with EmbeddingFile(stored) as file:
-        z = file.column("embedding").astype(np.float64)
-        targets = z[[3, 17, 30, 31, 8]] + np.random.default_rng(0).normal(0, 0.01, (5, z.shape[1]))
-        apart = np.linalg.norm(z - targets[:, None], axis=2)
-        for columns in (slice(None), slice(2, 5)):
-            apart = np.linalg.norm(z[:, columns] - targets[:, None, columns], axis=2)
-            rows, distances = search.nearest(file, targets[:, columns], 6, columns)
-            assert_allclose(distances, np.sort(apart, axis=1)[:, :6], rtol=1e-9)
-            assert_allclose(np.take_along_axis(apart, rows, axis=1), distances, rtol=1e-9)
-        rows, _ = search.nearest(file, targets, 1000, slice(None))
-        assert_array_equal(np.sort(rows, axis=1), np.tile(np.arange(40), (5, 1)))
 
 
 def test_copies_are_found_with_their_rmsd(stored, query, model_path):
@@ -177,3 +165,125 @@ def test_files_without_embeddings_and_bad_options(query, tmp_path, stored, model
 def test_queries_from_hdf5(stored, model_path):
     result = search.search(stored, stored, model=model_path, k=1)
     assert [hit.row for hit in result.hits] == list(range(40))
+
+
+def copies(query: Path) -> list[Conformer]:
+    return list(molgiae.read_conformers(query, on_error="skip"))
+
+
+class Relabelled:
+    """An embedder whose numbers are said to be other parts."""
+
+    def __init__(self, path: str, **sizes: int) -> None:
+        self.embedder, self.parts = molgiae.Embedder(path), parts_of(sizes)
+        self.model = SimpleNamespace(config=SimpleNamespace(parts=self.parts))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.embedder, name)
+
+
+@pytest.fixture
+def in_parts(stored, model_path, tmp_path, monkeypatch) -> Path:
+    """The file with all smooth parts, and its model."""
+    model = Relabelled(model_path, features=1, overlay=2, color=2, shape=2, detail=1)
+    path = Path(shutil.copy(stored, tmp_path / "parts.h5"))
+    with h5py.File(path, "r+") as file:
+        about = file["embedding"].attrs
+        about["parts"] = [part.name for part in model.parts]
+        about["part_start"], about["part_stop"] = (
+            [getattr(p, n) for p in model.parts] for n in ("start", "stop")
+        )
+        about["part_unit"] = [part.unit for part in model.parts]
+        about["part_meaning"] = [part.meaning for part in model.parts]
+    monkeypatch.setattr(search, "_model_of", lambda *arguments: model)
+    return path
+
+
+def test_by_overlay_the_exact_overlay_ranks(in_parts, query):
+    result = search.search(query, in_parts, k=4, by="overlay")
+    assert result.by == "overlay" and len(result.hits) == 8
+    with EmbeddingFile(in_parts) as file:
+        shapes = [shape_of(c) for block in file.blocks() for c in block]
+    for q, wanted in enumerate(copies(query)):
+        exact = [overlay(shape_of(wanted), shape).combination for shape in shapes]
+        hits = result.hits[4 * q : 4 * q + 4]
+        assert [hit.rank for hit in hits] == [1, 2, 3, 4]
+        assert_allclose([hit.combination for hit in hits], sorted(exact, reverse=True)[:4], atol=1e-6)
+    first = result.hits[0]
+    assert first.row == 1 and first.shape_tanimoto > 0.999 and first.rmsd < 1e-6 and first.estimate > 0.999
+
+
+def test_estimates_are_those_of_overlay_and_color(in_parts, query):
+    with EmbeddingFile(in_parts) as file:
+        z = file.column("embedding")
+    for hit in search.search(query, in_parts, k=40, by="overlay").hits[:40]:
+        parts = [(z[1, columns], z[hit.row, columns]) for columns in (slice(1, 3), slice(3, 5))]
+        expected = np.mean([a @ b / (a @ a + b @ b - a @ b) for a, b in parts])
+        assert_allclose(hit.estimate, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("by", ["features", "all"])
+def test_by_features_and_all_the_distance_ranks(in_parts, query, by):
+    hits = search.search(query, in_parts, k=40, by=by).hits[:40]
+    assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits)
+    assert hits[0].row == 1 and all(hit.estimate is hit.combination is None for hit in hits)
+
+
+def test_by_shape_conformers_of_the_molecule_come_first_by_rmsd(stored, query):
+    hits = search.search(query, stored, k=10).hits[:10]
+    same = [hit.rmsd for hit in hits if hit.rmsd is not None]
+    assert len(same) == 5 and same == sorted(same) == [hit.rmsd for hit in hits[:5]]
+    others = [hit.distance for hit in hits[5:]]
+    assert others == sorted(others)
+
+
+@pytest.mark.parametrize("by", ["shape", "overlay", "features"])
+def test_poses_lie_on_their_query(in_parts, query, tmp_path, by):
+    poses = tmp_path / "poses.sdf"
+    result = search.search(query, in_parts, k=3, by=by, poses=poses)
+    assert result.poses == str(poses)
+    records = list(molgiae.read_conformers(poses))
+    assert [record.properties["rank"] for record in records] == ["0", "1", "2", "3"] * 2
+    first = copies(query)[0]
+    assert_allclose(records[0].position, first.position, atol=1e-4)
+    copy = records[1]
+    apart = np.linalg.norm(copy.position[:, None] - first.position, axis=2).min(axis=1)
+    assert apart.max() < (0.01 if by != "overlay" else 0.2)
+    assert copy.title == "c1" and copy.properties["row"] == "1"
+    assert float(copy.properties["rmsd"]) < 1e-6
+    assert ("shape_tanimoto" in copy.properties) == (by == "overlay")
+    with pytest.raises(MolgiaeError, match="exists already"):
+        search.search(query, in_parts, poses=poses)
+
+
+def test_poses_have_bonds(tmp_path, model_path):
+    glycol = Conformer(
+        np.array([8, 6, 8, 1, 1], np.uint8),
+        np.array([[0, 0, 0], [1.21, 0, 0], [1.9, 1.15, 0], [1.75, -0.95, 0], [2.86, 1.0, 0.0]]),
+    )
+    with StructureWriter(tmp_path / "acid.xyz") as writer:
+        writer.write(glycol)
+    molgiae.embed(tmp_path / "acid.xyz", output=tmp_path / "acid.h5", model=model_path)
+    words = [str(tmp_path / "acid.xyz"), str(tmp_path / "acid.h5"), "--poses", str(tmp_path / "poses.sdf")]
+    assert CliRunner().invoke(app, ["search", *words]).exit_code == 0
+    for record in molgiae.read_conformers(tmp_path / "poses.sdf"):
+        assert len(record.bonds) == 4 and "  1  2  2" in record.text
+
+
+def test_command_by_overlay(in_parts, query, tmp_path):
+    output = tmp_path / "hits.csv"
+    words = ["search", str(query), str(in_parts), "--by", "overlay", "-k", "2"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 3, result.output
+    head = result.stdout.splitlines()[0].split()
+    assert head[5:] == ["estimate", "combination", "shape", "color", "relation", "rmsd"]
+    result = CliRunner().invoke(app, [*words, "-o", str(output), "--json"])
+    found = json.loads(result.stdout)
+    assert found["by"] == "overlay" and found["hits"][0]["shape_tanimoto"] > 0.999
+    assert "shape_tanimoto" in output.read_text().splitlines()[0]
+
+
+def test_parts_that_a_file_lacks_are_named(stored, query):
+    result = CliRunner().invoke(app, ["search", str(query), str(stored), "--by", "overlay"])
+    assert result.exit_code == 1
+    assert "no part overlay of the embedding, only shape, detail; its model makes none" in result.stderr

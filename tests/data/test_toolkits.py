@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from molgiae.data.conformer import NO_BONDS
 from molgiae.data.sdf.reader import read_sdf
 from molgiae.data.sources import Cursor
-from molgiae.data.toolkits import from_ase, from_rdkit, to_ase
+from molgiae.data.toolkits import from_ase, from_rdkit, to_ase, to_rdkit, with_table
 from molgiae.errors import ConformerError
 
 
@@ -39,3 +42,19 @@ def test_rdkit_molecule_and_its_molblock_agree() -> None:
         assert (block[0].title, block[0].charge) == ("ammonium", 1)
         assert block[0].atomic_number.tolist() == conformer.atomic_number.tolist()
         np.testing.assert_allclose(block[0].position, conformer.position, atol=6e-5)
+
+
+def test_molecules_have_the_orders_of_their_bonds() -> None:
+    """Without a table they are found, from the bonds of the record or from distances; isotopes stay."""
+    Chem = pytest.importorskip("rdkit.Chem")
+    AllChem = pytest.importorskip("rdkit.Chem.AllChem")
+    mol = Chem.AddHs(Chem.MolFromSmiles("[13CH3]C(=O)[O-]"))
+    AllChem.EmbedMolecule(mol, randomSeed=1)
+    bonded = from_rdkit(mol)
+    for given in (bonded, replace(bonded, bonds=NO_BONDS), replace(bonded, text=Chem.MolToMolBlock(mol))):
+        found = to_rdkit(given)
+        assert Chem.MolToSmiles(Chem.RemoveHs(found)) == "[13CH3]C(=O)[O-]"
+        np.testing.assert_allclose(found.GetConformer().GetPositions(), bonded.position)
+    assert "M  CHG" in with_table(bonded).text
+    unknown = replace(bonded, charge=3)
+    assert to_rdkit(unknown) is None and with_table(unknown) is unknown

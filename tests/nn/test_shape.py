@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from torch import Tensor
 
 from molgiae.commands.embed import embed
-from molgiae.commands.search import search_columns
+from molgiae.commands.nearest import Measure, measure_of
 from molgiae.config import parts_of
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.model.cloud import Cloud
@@ -76,4 +76,4 @@ def test_files_say_how_many_columns_are_shape(tmp_path, xyz, embedder, model_pat
     embed(xyz, output=output, model=model_path)
     with EmbeddingFile(output) as stored:
         assert stored.parts == embedder.parts == parts_of({"shape": 3, "detail": 5})
-        assert search_columns(stored, embedder) == slice(0, 3)
+        assert measure_of(stored, None, ["shape", "detail"]) == Measure((slice(0, 3),), (1.0,))

@@ -1,0 +1,115 @@
+"""Candidates of a search, compared exactly with their query: RMSD over all atoms, overlay of shape and color."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from math import inf, isnan, nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.config import Distinction
+from molgiae.data.conformer import Conformer
+from molgiae.data.overlay import Overlay, Shape, overlay, shape_of
+from molgiae.matching import superpose_pairs
+from molgiae.matching.molecules import difference, ignoring
+from molgiae.matching.pairs import Match
+
+Floats = NDArray[np.float64]
+
+PER_HIT, BESIDE = 5, 50
+"""So many candidates for each hit that is asked for, and so many more, are compared exactly before they are ranked."""
+SAME_RMSD = 6
+"""Decimals of an RMSD, in angstrom, beyond which hits are equally near."""
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A row of the file that may be a hit of a query.
+
+    Attributes:
+        query, conformer: as read.
+        row: of the file.
+        distance, tanimoto: by embeddings, as of `molgiae.commands.nearest.Nearest`.
+        rmsd: angstrom; NaN where it was not asked for, or they cannot be superposed.
+        proven: whether no matching of the atoms has a lesser one.
+        overlay: exact, where it was asked for.
+        rotation, translation: motion of the superposition of least RMSD.
+    """
+
+    query: Conformer
+    conformer: Conformer
+    row: int
+    distance: float
+    tanimoto: float
+    rmsd: float = nan
+    proven: bool = False
+    overlay: Overlay | None = None
+    rotation: Floats | None = None
+    translation: Floats | None = None
+
+    @property
+    def position(self) -> tuple[Floats, Floats]:
+        """Positions (n, 3) on the query, angstrom, and the rotation (3, 3): by overlay, else by RMSD if there is one.
+
+        Where there is neither, shapes are overlaid.
+        """
+        rotation, translation = self.rotation, self.translation
+        if self.overlay is not None or rotation is None or translation is None:
+            shapes = [shape_of(c, color=False) for c in (self.query, self.conformer)]
+            found = self.overlay or overlay(shapes[0], shapes[1], "shape")
+            rotation, translation = found.rotation, found.translation
+        return self.conformer.position @ rotation.T + translation, rotation
+
+    @property
+    def relation(self) -> str:
+        """What hit and query share; of one formula are all of the same elements, whatever isotopes and charge."""
+        first, second = (np.sort(c.atomic_number) for c in (self.query, self.conformer))
+        return "formula" if np.array_equal(first, second) else "other"
+
+
+def candidates_for(k: int) -> int:
+    """Return how many candidates are compared exactly where k hits are asked for."""
+    return PER_HIT * k + BESIDE
+
+
+def superpose(candidates: Sequence[Candidate], match: Match, ignore: Collection[Distinction]) -> None:
+    """Give candidates of the same formula as their query their RMSD."""
+    same = [c for c in candidates if not difference(c.query, c.conformer, ignore)]
+    seen: dict[int, Conformer] = {}  # conformers of several pairs are one object for `superpose_pairs`
+    queries, hits = (
+        [seen.setdefault(id(c), ignoring(c, ignore)) for c in side]
+        for side in ([c.query for c in same], [c.conformer for c in same])
+    )
+    found = superpose_pairs(queries, hits, match=match)
+    for p, candidate in enumerate(same):
+        if not found.reason[p]:
+            candidate.rmsd, candidate.proven = float(found.rmsd[p]), bool(found.proven[p])
+            candidate.rotation, candidate.translation = found.rotation[p], found.translation[p]
+
+
+def by_rmsd(candidate: Candidate) -> tuple[float, float]:
+    """Return what ranks a hit: its RMSD, and after all that have one, its distance."""
+    rmsd = inf if isnan(candidate.rmsd) else round(candidate.rmsd, SAME_RMSD)
+    return rmsd, candidate.distance
+
+
+def lay(candidates: Sequence[Candidate], shapes: dict[int, Shape]) -> None:
+    """Give candidates their overlay.
+
+    Args:
+        candidates: any.
+        shapes: of conformers by their identity; those that lack are added.
+    """
+    for candidate in candidates:
+        for conformer in (candidate.query, candidate.conformer):
+            if id(conformer) not in shapes:
+                shapes[id(conformer)] = shape_of(conformer)
+        candidate.overlay = overlay(shapes[id(candidate.query)], shapes[id(candidate.conformer)])
+
+
+def by_overlay(candidate: Candidate) -> tuple[float, float]:
+    """Return what ranks a hit: its combined Tanimoto, the largest first, and after all that have one, its estimate."""
+    value = nan if candidate.overlay is None else candidate.overlay.combination
+    return (inf if isnan(value) else -value), -candidate.tanimoto
