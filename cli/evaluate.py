@@ -27,6 +27,21 @@ def evaluate(
         help="Property that colours the map of embeddings: a target of finetune, or a column of the data.",
         show_default="enthalpy of npz files",
     ),
+    target: list[str] | None = Option(
+        None,
+        "--target",
+        "-t",
+        help="Property to learn from the embedding with few labels: a target of finetune, or a column; repeatable.",
+        show_default=False,
+    ),
+    table: str | None = Option(None, help="CSV file of its values, a row for each title."),
+    labels: list[int] | None = Option(
+        None, min=10, help="Training labels, of data with a split; repeatable.", show_default="1000, 1725"
+    ),
+    pairs: int = Option(1000, min=2, help="Random pairs of conformers for exact overlays."),
+    top: bool = Option(
+        False, "--top", help="Look for the best exact overlays among thousands; takes minutes."
+    ),
     device: Device = "auto",
     batch_size: BatchSize = BATCH_SIZE,
     overwrite: Overwrite = False,
@@ -41,7 +56,9 @@ def evaluate(
     molgiae evaluate qm9.npz --split test -o report.json --plots figures
     molgiae evaluate conformers.sdf --model mine/model.safetensors
     molgiae evaluate conformers.sdf --plots figures --colour energy
+    molgiae evaluate qm9.npz --target H --target gap --pairs 20000 --top
     """
+    from molgiae.commands.evaluate import Settings
     from molgiae.commands.evaluate import evaluate as run
     from molgiae.data.partial import PartialFile
     from molgiae.evaluation.plots import plots as draw
@@ -53,6 +70,9 @@ def evaluate(
         split=split,
         conformers=conformers,
         colour=colour,
+        targets=target or (),
+        table=table,
+        settings=Settings(overlay_pairs=pairs, search=top, **({"labels": tuple(labels)} if labels else {})),
         device=device,
         batch_size=batch_size,
         progress=not quiet,

@@ -10,10 +10,11 @@ import functools
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -27,13 +28,16 @@ from molgiae.data.npz import has_splits, read_npz
 from molgiae.errors import ConfigError
 from molgiae.evaluation.descriptors import (
     CANONICAL_COORDINATES,
+    CHEMISTRY,
     RANDOM_WEIGHTS,
     Descriptor,
+    Floats,
     Panel,
     baselines,
     embedding,
     random_weights,
     sample,
+    scales,
 )
 from molgiae.evaluation.distance_fidelity import (
     fidelity,
@@ -42,13 +46,24 @@ from molgiae.evaluation.distance_fidelity import (
     pairs_of_one_molecule,
 )
 from molgiae.evaluation.embedding_map import Colour, embedding_map, read_colour
-from molgiae.evaluation.invariance import batch_effect, invariance, mirror_images
+from molgiae.evaluation.feature_learning import feature_learning, read_targets
+from molgiae.evaluation.invariance import batch_effect, invariance, mirror_distances, mirror_images
 from molgiae.evaluation.linear_baseline import linear_baseline
+from molgiae.evaluation.overlay_fidelity import (
+    SIMILARITIES,
+    Similarity,
+    mean_tanimoto,
+    overlay_fidelity,
+    overlay_search,
+)
 from molgiae.evaluation.reconstruction import canonical_reconstruction, reconstruction, throughput
 from molgiae.evaluation.report import Figures, Report, Track, plain
+from molgiae.evaluation.scans import scans, turned_methyls
 from molgiae.evaluation.smoothness import smoothness
 from molgiae.model.auto import choose
+from molgiae.model.domain import accepted
 from molgiae.model.embedder import Embedder
+from molgiae.properties.labels import Labelled
 
 Data = str | os.PathLike[str] | ConformerBlock
 Sections = dict[str, Figures]
@@ -63,12 +78,21 @@ class Settings:
     invariance_pairs: int = 2  # group elements for each of them
     translation: float = 1000.0  # the longest, angstrom
     mirror_conformers: int = 1000  # how many for mirror images
+    mirror_distances: int = (
+        500  # of these, how many for distances that are RMSDs, and again with methyl groups turned
+    )
     smoothness_conformers: int = 2000  # how many for smoothness
     noise: tuple[float, ...] = (0.001, 0.01, 0.05)  # standard deviations of the displacements, angstrom
     pairs: int = 1000  # of conformers, for each of the two fidelities
     throughput_conformers: int = 4096  # how many to time
     linear_train: int = 50_000  # training conformers for the linear baseline
     linear_dimensions: tuple[int, ...] = (64, 32, 16)  # sizes of its code, beside that of the model
+    overlay_pairs: int = 1000  # of random conformers, for exact overlays
+    search: bool = (
+        False  # whether to look for the best overlays of some conformers among thousands; takes minutes
+    )
+    scans: int = 10  # conformers of which a bond is stretched, and one turned
+    labels: tuple[int, ...] = (1000, 1725)  # to learn from, where data say their split
     mapped: int = 2000  # conformers in the map of embeddings
     dummies: bool = True  # whether to measure the baselines too
     seed: int = 0  # of everything random
@@ -86,6 +110,8 @@ class Study:
     settings: Settings
     track: Track
     colour: Colour | None  # of the map of embeddings, if the data have any
+    labelled: Labelled | None  # conformers with values to learn, if any are asked for
+    spread: Floats  # (D,) of the parts of the embedding, as of `scales`
 
     @property
     def name(self) -> str:
@@ -101,13 +127,59 @@ class Study:
         return Panel(self.embedder.embed, descriptors, self.settings.seed, self.track)
 
     @functools.cached_property
+    def chemistry(self) -> Panel:
+        """The same and the baselines of chemistry."""
+        others = CHEMISTRY if self.settings.dummies else {}
+        return replace(self.panel, descriptors={**self.panel.descriptors, **others})
+
+    @functools.cached_property
     def parts(self) -> dict[str, Descriptor]:
-        """The parts of the embedding, if it has any, as descriptors of their own."""
-        parts = self.embedder.parts
-        return {
-            f"{self.name}, {part.name} part": functools.partial(embedding, columns=part.columns)
-            for part in (parts if len(parts) > 1 else ())
+        """The parts of the embedding by name, if there are several, and the smooth ones together, in one weight."""
+        own = self.embedder.parts
+        if len(own) < 2:
+            return {}
+        found: dict[str, Descriptor] = {
+            self.named(part.name): functools.partial(embedding, columns=part.columns) for part in own
         }
+        smooth = [part for part in own if part.name != "detail"]
+        if len(smooth) > 1:  # they come first
+            together = slice(0, smooth[-1].stop)
+            found[self.named("smooth parts")] = functools.partial(
+                embedding, columns=together, scale=self.spread
+            )
+        return found
+
+    def named(self, part: str) -> str:
+        """Return what a part is called in tables."""
+        return f"{self.name}, {part}"
+
+    @property
+    def lengths(self) -> set[str]:
+        """The parts whose distances are RMSDs."""
+        return {
+            self.named(part.name) for part in self.embedder.parts if part.unit == "angstrom"
+        } & self.parts.keys()
+
+    @functools.cached_property
+    def similarities(self) -> dict[str, Similarity]:
+        """How descriptors are compared that estimate overlays, or are not compared by distance."""
+        own = {part.name: part.columns for part in self.embedder.parts}
+        estimates = {name: own[name] for name in ("overlay", "color") if name in own}
+        found: dict[str, Similarity] = {
+            self.named(name): functools.partial(mean_tanimoto, parts=(slice(None),)) for name in estimates
+        }
+        if len(estimates) > 1:
+            found[self.named("overlay + color")] = functools.partial(
+                mean_tanimoto, parts=tuple(estimates.values())
+            )
+        return SIMILARITIES | found
+
+    @property
+    def overlays(self) -> Panel:
+        """The panel of overlays, in which the estimates of shape and color are together, too."""
+        both = self.named("overlay + color")
+        more = {both: embedding} if both in self.similarities else {}
+        return replace(self.chemistry, descriptors={**self.chemistry.descriptors, **more})
 
     def sample(self, size: int | None) -> ConformerBlock:
         """Return at most so many conformers of the data; None for all."""
@@ -148,11 +220,42 @@ def _smoothness(study: Study) -> Sections:
     return smoothness(study.panel, block, study.settings.noise, framed)
 
 
+def _mirror(study: Study) -> Sections:
+    block = study.sample(study.settings.mirror_conformers)
+    figures = mirror_images(study.panel, block)
+    own = {name: describe for name, describe in study.parts.items() if name in study.lengths}
+    panel = replace(study.panel, descriptors=own)
+    block = sample(block, study.settings.mirror_distances, study.settings.seed)
+    for name, found in mirror_distances(panel, block).items() if own else ():
+        figures[name] |= found
+    if own and (methyls := turned_methyls(block, study.settings.seed)):
+        for name, found in mirror_distances(panel, methyls).items():
+            figures[name] |= {f"methyl_{key}": value for key, value in found.items()}
+    return figures
+
+
+def _overlay(study: Study) -> Sections:
+    if len(study.block) < 2:
+        return {}
+    settings, compared = study.settings, (study.overlays, study.block)
+    figures = overlay_fidelity(*compared, settings.overlay_pairs, study.similarities)
+    if settings.search:
+        for name, found in overlay_search(*compared, study.similarities).items():
+            figures[name] |= found
+    return figures
+
+
+def _features(study: Study) -> Sections:
+    if study.labelled is None:
+        return {}
+    return feature_learning(study.chemistry, study.labelled, study.settings.labels)
+
+
 def _conformers(study: Study) -> Sections:
     if study.conformers is None:
         return {}
     pairs = pairs_of_one_molecule(study.conformers, study.settings.pairs, study.settings.seed)
-    return fidelity(study.panel, study.conformers, pairs, match="bonds")
+    return fidelity(study.panel, study.conformers, pairs, match="bonds", lengths=study.lengths)
 
 
 def _isomers(study: Study) -> Sections:
@@ -175,11 +278,14 @@ SECTIONS: dict[str, Callable[[Study], Sections]] = {
     "reconstruction": _reconstruction,
     "linear_baseline": _linear_baseline,
     "invariance": _invariance,
-    "mirror": lambda study: mirror_images(study.panel, study.sample(study.settings.mirror_conformers)),
+    "mirror": _mirror,
     "smoothness": _smoothness,
+    "scans": lambda study: scans(study.panel, study.sample(study.settings.scans)),
     "conformers": _conformers,
     "isomers": _isomers,
     "neighbours": lambda study: neighbours(study.panel, study.conformers) if study.conformers else {},
+    "overlay": _overlay,
+    "features": _features,
     "map": _map,
     "throughput": _throughput,
 }
@@ -193,6 +299,8 @@ def evaluate(
     split: str | None = "test",
     conformers: Data | None = None,
     colour: str | None = None,
+    targets: Sequence[str] = (),
+    table: str | os.PathLike[str] | None = None,
     sections: Iterable[str] | None = None,
     settings: Settings | None = None,
     device: str = "auto",
@@ -210,6 +318,9 @@ def evaluate(
             and for neighbours; by default those of `inputs`, if titles repeat there.
         colour: property that colours the map of embeddings, a target of `molgiae.properties.targets` or a column of the
             file; by default the enthalpy of an npz file that has it.
+        targets: properties that are learned from the embedding, known ones by name or symbol, others by column. Data
+            that say their split are read again for the training conformers.
+        table: CSV file of their values, a row for each title.
         sections: names in `SECTIONS`; None for all.
         settings: how much is measured.
         device: "auto", "cpu" or "cuda"; for a model given by name.
@@ -226,6 +337,8 @@ def evaluate(
         raise ConfigError(f"no section {', '.join(unknown)}; known are {', '.join(SECTIONS)}")
     if isinstance(inputs, ConformerBlock) and colour is not None:
         raise ConfigError(f"colour={colour!r}: conformers in memory have no properties; give a file")
+    if isinstance(inputs, ConformerBlock) and targets:
+        raise ConfigError(f"targets={targets!r}: conformers in memory have no properties; give a file")
     given, why = read_data(inputs, split), ""
     if model == AUTO_MODEL:
         choice = choose(given)
@@ -242,6 +355,10 @@ def evaluate(
             f"{_name(conformers)}: no title stands twice among the conformers that the model accepts, so there is "
             "nothing to compare; give a file with several conformers of each title"
         )
+    labelled = None
+    if not isinstance(inputs, ConformerBlock) and targets and "features" in chosen:
+        labelled = read_targets(inputs, targets, table)
+        labelled = labelled.take(np.flatnonzero(accepted(embedder.model.config, labelled.block)))
     quiet = None if progress else True
     study = Study(
         embedder=embedder,
@@ -254,6 +371,8 @@ def evaluate(
         colour=None
         if isinstance(inputs, ConformerBlock) or "map" not in chosen
         else read_colour(inputs, colour),
+        labelled=labelled,
+        spread=scales(embedding(result), embedder.parts),
     )
     figures: dict[str, Sections] = {}
     seconds: dict[str, float] = {}
@@ -293,7 +412,7 @@ def read_data(data: Data, split: str | None = None) -> ConformerBlock:
         return data
     if Path(data).suffix == ".npz":
         return read_npz(Path(data), split if _has_splits(data) else None)
-    return concatenate(list(read_inputs(Path(data), keep_text=False)))
+    return concatenate(list(read_inputs(Path(data), keep_text=True)))  # with the orders of bonds
 
 
 def _has_splits(data: Data) -> bool:

@@ -100,8 +100,8 @@ def finetune(
             ``parity.png``, ``metrics.csv``, ``missing.csv`` if there is something to list, and ``last.pt``.
         targets: known ones, by name, symbol or alias.
         config: the recipe.
-        model: autoencoder whose network of atoms is the start, and whose embedding is one of the baselines;
-            "auto" for the shipped one that fits best.
+        model: autoencoder whose network of atoms is the start; its embedding and the features part of that are
+            baselines. "auto" for the shipped one that fits best.
         by: how to split, see `molgiae.properties.splitting.make_split`.
         shares: of training, validation and test.
         references: what is taken off before learning, see `molgiae.properties.references`.
@@ -193,14 +193,16 @@ def coverage(truth: Floats, value: Floats, std: Floats) -> list[tuple[float, flo
 
 
 def _embeddings(pretrained: checkpoint.Checkpoint, labelled: Labelled) -> tuple[dict[str, Floats], list[str]]:
-    """Return embeddings (M, D) by the name of their row, or none and why."""
+    """Return the embedding (M, D), and the part of it that is made to learn from, or none and why."""
     result = Embedder(pretrained, device="cpu").embed(labelled.block)
     if rejected := result.block.rejected[len(labelled.block.rejected) :]:
         return {}, [
             f"no kernel ridge regression on the embedding: model {pretrained.name} rejects {len(rejected)} "
             f"of {len(labelled)} conformers ({rejected[0].reason})"
         ]
-    return {"embedding": result["embedding"].astype(np.float64)}, []
+    values = result["embedding"].astype(np.float64)
+    parts = {part.name: values[:, part.columns] for part in pretrained.model.config.parts}
+    return {"embedding": values} | {name: parts[name] for name in ("features",) if name in parts}, []
 
 
 def _identity(labelled: Labelled, split: Split, sha256: str) -> str:

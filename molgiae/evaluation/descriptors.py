@@ -6,7 +6,7 @@ canonical form share the one of the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
@@ -15,21 +15,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from molgiae.config import Part
 from molgiae.data.blocks import Result
-from molgiae.data.conformer import ConformerBlock
+from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
+from molgiae.data.fingerprints import morgan_counts, usr, usrcat
 from molgiae.data.toolkits import to_ase
 from molgiae.evaluation.report import Track
 from molgiae.model.architectures import build
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud, pack
 from molgiae.model.embedder import Embedder
+from molgiae.properties.references import composition
 
 Floats = NDArray[np.float64]
 Descriptor = Callable[[Result], Floats]
 
 RANDOM_WEIGHTS = "random weights"
 CANONICAL_COORDINATES = "canonical coordinates"
+USR, USRCAT, MORGAN, COMPOSITION = "USR", "USRCAT", "Morgan counts", "composition"
 TYPICAL_PAIRS = 2000
 """Random pairs of conformers whose median distance is the unit of embedding space."""
 BOHR = 0.529177210903
@@ -51,9 +55,21 @@ class Panel:
         return result, {name: describe(result) for name, describe in self.descriptors.items()}
 
 
-def embedding(result: Result, columns: slice = slice(None)) -> Floats:
-    """Return (M, D) the embedding itself, or some columns of it."""
-    return result["embedding"][:, columns].astype(np.float64)
+def embedding(result: Result, columns: slice = slice(None), scale: Floats | float = 1.0) -> Floats:
+    """Return (M, D) the embedding itself, or some columns of it, divided by scales (D,)."""
+    return (result["embedding"].astype(np.float64) / scale)[:, columns]
+
+
+def scales(values: Floats, parts: Iterable[Part]) -> Floats:
+    """Return (D,) for each column of (M, D) the root mean square distance of rows from their mean in its part.
+
+    1 in parts that are constant. An embedding divided by them has parts of one weight.
+    """
+    found = np.ones(values.shape[1])
+    for part in parts:
+        spread = float(np.sqrt(values[:, part.columns].var(axis=0).sum()))
+        found[part.columns] = spread or 1.0
+    return found
 
 
 def sorted_distances(result: Result) -> Floats:
@@ -95,6 +111,25 @@ def soap(result: Result) -> Floats:
     species = [SYMBOLS[z] for z in np.unique(result.block.atomic_number)]
     spectrum = SOAP(species=species, r_cut=5.0, n_max=6, l_max=4, average="inner", periodic=False)
     return np.atleast_2d(spectrum.create([to_ase(conformer) for conformer in result.block]))
+
+
+def numbers_of_atoms(result: Result) -> Floats:
+    """Return (M, E) the atoms of each element."""
+    return composition(result.block, np.unique(result.block.atomic_number).tolist())
+
+
+def each(function: Callable[[Conformer], Floats]) -> Descriptor:
+    """Return the descriptor that describes one conformer after another."""
+    return lambda result: np.stack([function(conformer) for conformer in result.block])
+
+
+CHEMISTRY: dict[str, Descriptor] = {
+    COMPOSITION: numbers_of_atoms,
+    USR: each(usr),
+    USRCAT: each(usrcat),
+    MORGAN: each(morgan_counts),
+}
+"""Baselines of overlays and of learning properties; the last two need molecules, a millisecond or more for each."""
 
 
 def baselines(untrained: Embedder) -> dict[str, Descriptor]:

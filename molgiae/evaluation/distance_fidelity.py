@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -88,12 +88,14 @@ def symmetry_corrected_rmsd(
     return rmsd
 
 
-def fidelity(panel: Panel, block: ConformerBlock, pairs: Pairs, match: str) -> dict[str, Figures]:
+def fidelity(
+    panel: Panel, block: ConformerBlock, pairs: Pairs, match: str, lengths: Collection[str] = ()
+) -> dict[str, Figures]:
     """Return the rank correlation of distances of embeddings with symmetry-corrected RMSD.
 
     Pairs (K, 2) without an RMSD are left out. For each descriptor `pairs`, their `rmsd_median`, `spearman` over all,
     and `spearman_each`, the mean over molecules with at least `MIN_PAIRS_OF_MOLECULE` pairs of their own; None where
-    undefined.
+    undefined. For those in `lengths`, whose distances claim to be RMSDs, the `slope`, see `slope`.
     """
     rmsd = symmetry_corrected_rmsd(block, pairs, match=match, track=panel.track)
     pairs, rmsd = pairs[np.isfinite(rmsd)], rmsd[np.isfinite(rmsd)]
@@ -111,7 +113,15 @@ def fidelity(panel: Panel, block: ConformerBlock, pairs: Pairs, match: str) -> d
             "spearman": rank_correlation(distance, rmsd),
             "spearman_each": float(np.mean(defined)) if defined else None,
         }
+        if name in lengths:
+            figures[name]["slope"] = slope(distance, rmsd)
     return figures
+
+
+def slope(distance: Floats, rmsd: Floats) -> float | None:
+    """Return the slope of the line of least squares through the origin, RMSD against distance (K,); None of zeros."""
+    square = float(distance @ distance)
+    return float(distance @ rmsd) / square if square else None
 
 
 def rank_correlation(first: Floats, second: Floats) -> float | None:

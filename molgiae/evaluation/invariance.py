@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from molgiae.data.blocks import Result
+from molgiae.data.blocks import Result, concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.evaluation.descriptors import Floats, Panel, typical_distance, with_atoms
+from molgiae.evaluation.distance_fidelity import symmetry_corrected_rmsd
 from molgiae.evaluation.report import Figures
 from molgiae.matching import principal_starts, superpose
 
@@ -26,6 +27,9 @@ MAX_ROUNDED_RMSD = 0.001
 
 MIN_DIFFERENCE = 1e-2
 """Least distance, in units of the typical one, of embeddings that are told apart."""
+
+MIN_MIRROR_RMSD, MIN_MIRROR_RATIO = 0.1, 1 / 3
+"""Mirror images farther than this RMSD, angstrom, are kept apart by at least this part of it."""
 
 MIRROR_STARTS = 24
 """Random rotations from which a conformer is superposed on its mirror image."""
@@ -133,6 +137,27 @@ def mirror_images(panel: Panel, block: ConformerBlock) -> dict[str, Figures]:
             "chiral_median": _of(distance[chiral], np.median),
             "achiral_median": _of(distance[achiral], np.median),
         }
+    return figures
+
+
+def mirror_distances(panel: Panel, block: ConformerBlock) -> dict[str, Figures]:
+    """Return whether distances that claim to be RMSDs keep mirror images apart, whose RMSD is small or large.
+
+    For each descriptor `apart`, the share of conformers whose distance from the mirror image is at least
+    `MIN_MIRROR_RATIO` of their symmetry-corrected RMSD from it, over bonds, and `compared`, the number of those for
+    which this is above `MIN_MIRROR_RMSD`.
+    """
+    mirrored = with_atoms(block, block.position * np.array([1.0, 1.0, -1.0]))
+    values, mirror_values = panel(block)[1], panel(mirrored)[1]
+    both = concatenate([block, mirrored])
+    pairs = np.arange(len(both)).reshape(2, -1).T
+    rmsd = symmetry_corrected_rmsd(both, pairs, match="bonds", track=panel.track)
+    far = rmsd > MIN_MIRROR_RMSD
+    figures: dict[str, Figures] = {}
+    for name, value in values.items():
+        distance = np.linalg.norm(value - mirror_values[name], axis=1)
+        kept = distance[far] >= MIN_MIRROR_RATIO * rmsd[far]
+        figures[name] = {"compared": int(far.sum()), "apart": _of(kept, np.mean)}
     return figures
 
 

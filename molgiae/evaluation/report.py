@@ -21,6 +21,9 @@ Format = Callable[[Any], str]
 ratio: Format = "{:.3f}".format
 """Three decimals."""
 
+figure: Format = "{:.3g}".format
+"""Three digits."""
+
 SHOWN_DIGITS = 12
 """Digits of a sha256 that tell models apart."""
 
@@ -78,6 +81,8 @@ ROWS: dict[str, tuple[str, Format]] = {
     "mirror/rounded_equal": ("...... of those that equal it up to 0.001 Å", percent),
     "mirror/chiral_median": ("... median distance, chiral", ratio),
     "mirror/achiral_median": ("... median distance, achiral", ratio),
+    "mirror/apart": ("Mirror images at a third of their RMSD or more", percent),
+    "mirror/methyl_apart": ("... with a methyl group turned", percent),
     **{
         f"smoothness/{sigma}/{key}": (label.format(sigma), percent)
         for sigma in ("0.001", "0.01", "0.05")
@@ -90,10 +95,22 @@ ROWS: dict[str, tuple[str, Format]] = {
             ("jumps_other", "...... neither"),
         )
     },
+    **{
+        f"scans/{path}/{key}": (label, percent)
+        for path, what in (
+            ("stretch", "a bond to hydrogen stretched by 0.01 Å"),
+            ("torsion", "a bond turned by 3°"),
+        )
+        for key, label in (("change_max", f"Largest change with {what}"), ("jumps", "... jumps"))
+    },
     "conformers/spearman": ("Spearman with RMSD, conformers of one molecule", ratio),
     "conformers/spearman_each": ("... mean over molecules", ratio),
+    "conformers/slope": ("... slope of RMSD against distance", ratio),
     "isomers/spearman": ("Spearman with RMSD, molecules of one formula", ratio),
     "neighbours/same": ("Nearest neighbour is of the same molecule", percent),
+    "overlay/spearman": ("Spearman with exact shape Tanimoto, any molecules", ratio),
+    "overlay/spearman_color": ("... with the mean of shape and color Tanimoto", ratio),
+    "overlay/found": ("... of the 10 best overlays, among the first 100", percent),
     "throughput/conformers_per_second": ("Conformers per second, model alone", count),
 }
 """The table: section and keys that lead to the figure of a subject, text of the first column, format.
@@ -111,9 +128,20 @@ NOTES = {
     "from 0.01 on told apart. Beyond round-off: |z' - z| / |z| above 1e-5.",
     "smoothness": "Gaussian noise on every coordinate; change in units of the median distance of two random "
     "conformers. A jump is more than 10 % of it; the frame turned: by more than 30 degrees.",
+    "scans": "Steps of 0.01 Å from 0.9 to 1.7 Å, and of 3 degrees; those with atoms nearer than 0.8 Å are left out. "
+    "A jump is a step of more than 10 % of the median distance of two random conformers.",
     "conformers": "RMSD is symmetry-corrected: the least over proper motions and matchings that lay bonds on bonds; "
     "for molecules of one formula the least found over matchings within elements. SOAP: dscribe, averaged over atoms, "
-    "where installed.",
+    "where installed. The slope is of the line through the origin, least squares.",
+    "neighbours": "Smooth parts: all but detail, each divided by its root mean square spread over the conformers.",
+    "overlay": "Exact: RDKit, rdGaussianShape, Gaussian densities of heavy atoms and of pharmacophores, the better of "
+    "both directions; shape alone at the pose of its largest overlap, with color at that of their largest mean. "
+    "Estimates: Tanimoto of the parts overlay and color; of others the negative distance (USR, USRCAT: sum of "
+    "differences). USR, USRCAT: RDKit, heavy atoms.",
+    "features": "Kernel ridge regression; kernel, width, strength and whether numbers are standardized by five-fold "
+    "cross-validation within the training labels. What least squares on composition explain in these is taken off "
+    "before; the column composition is this alone. Without a split in the data the mean of five random ones, 80 to "
+    "20 %, by molecule. Morgan counts: RDKit, radius 2, 2048 bits.",
 }
 
 
@@ -192,6 +220,8 @@ COUNTS = {
     "conformers/pairs": "pairs of conformers of one molecule",
     "isomers/pairs": "pairs of molecules of one formula",
     "neighbours/queries": "conformers whose neighbours were looked up",
+    "overlay/pairs": "pairs of conformers of any molecules",
+    "overlay/queries": "conformers whose best overlays were looked for",
 }
 """What shares and correlations are taken over: path of the model's figure, and what it counts."""
 
@@ -222,6 +252,16 @@ class Report:
         """The name of the model, the first subject of every section."""
         return str(self.about["model"])
 
+    @property
+    def rows(self) -> dict[str, tuple[str, Format]]:
+        """The rows of the table: `ROWS`, and two for each target and number of labels."""
+        learned = look_up(self.sections, ("features", self.model)) or {}
+        return ROWS | {
+            f"features/{what}/{key}": (f"{label} {what}{_in(found['unit'])}", figure)
+            for what, found in learned.items()
+            for key, label in (("mae", "MAE of"), ("rmse", "RMSE of"))
+        }
+
     def figure(self, path: str, subject: str | None = None) -> Any:
         """Return the figure of a subject, the model by default, at a path as of `ROWS`; None if there is none."""
         section, *keys = path.split("/")
@@ -251,17 +291,18 @@ class Report:
 
     def _figures(self) -> str:
         """Return the main table, subjects as columns; rows and columns without any figure are left out."""
+        rows = self.rows
         found = {
             path: {
                 name: form(value)
                 for name in self.sections.get(path.split("/")[0], {})
                 if (value := self.figure(path, name)) is not None
             }
-            for path, (_, form) in ROWS.items()
+            for path, (_, form) in rows.items()
         }
         subjects = list(dict.fromkeys(name for cells in found.values() for name in cells))
         lines = [
-            [ROWS[path][0], *(cells.get(name, "") for name in subjects)]
+            [rows[path][0], *(cells.get(name, "") for name in subjects)]
             for path, cells in found.items()
             if cells
         ]
@@ -281,6 +322,10 @@ class Report:
         counts = ", ".join(f"{count(value)} {what}" for value, what in found if value is not None)
         notes = [note for section, note in NOTES.items() if section in self.sections]
         return "\n".join(f"- {note}" for note in ([f"Taken over {counts}."] if counts else []) + notes)
+
+
+def _in(unit: str) -> str:
+    return "" if unit == "1" else f" ({unit})"
 
 
 def plain(value: Any) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.metrics.pairwise import pairwise_kernels
+from sklearn.model_selection import GroupKFold
 
 from molgiae.errors import ShapeError
 from molgiae.properties.labels import Labelled
@@ -16,6 +18,9 @@ from molgiae.properties.references import Kind, References, fit_references
 from molgiae.properties.splitting import Split
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Fold = tuple[Ints, Ints]
+"""Rows that are fitted, and rows that are held out."""
 
 N_MAX = 8000
 """Most training rows of kernel ridge regression; its time grows with their third power."""
@@ -25,11 +30,13 @@ ALPHAS = 1e-8, 1e-6, 1e-4, 1e-2, 1.0
 """Strengths of the regularization that are tried; with the least of them no kernel matrix is singular."""
 WIDTHS = 0.5, 1.0, 2.0, 4.0, 8.0
 """Widths tried, times the median distance of training rows."""
-KERNELS = {
-    "laplacian": ("cityblock", lambda width: 1 / width),
-    "rbf": ("euclidean", lambda width: 1 / (2 * width**2)),
+KERNELS: dict[str, tuple[str, Callable[[float], float], Callable[[Floats, float], Floats]]] = {
+    "laplacian": ("cityblock", lambda width: 1 / width, lambda d, gamma: np.exp(-gamma * d)),
+    "rbf": ("euclidean", lambda width: 1 / (2 * width**2), lambda d, gamma: np.exp(-gamma * d**2)),
 }
-"""Kernels tried, exp(-gamma |x - y|_1) and exp(-gamma |x - y|^2): distance that widths go by, gamma of a width."""
+"""Kernels tried, exp(-gamma |x - y|_1) and exp(-gamma |x - y|^2): distance d, gamma of a width, kernel."""
+FOLDS = 5
+"""Of cross-validation."""
 CHUNK = 2048
 """Rows predicted at once."""
 MIN_SPREAD = 1e-9
@@ -39,24 +46,30 @@ MIN_SPREAD = 1e-9
 def kernel_ridge(
     features: Floats,
     values: Floats,
-    validation: tuple[Floats, Floats],
+    validation: tuple[Floats, Floats] | None,
     wanted: Floats,
     *,
+    groups: Ints | None = None,
     seed: int = 0,
     n_max: int = N_MAX,
 ) -> Floats:
-    """Predict (K,) values by kernel ridge regression on standardized features.
+    """Predict (K,) values by kernel ridge regression on features as they are, or standardized.
 
-    Kernel, width and strength are those of the least mean absolute error on a validation set. Of more rows than
-    `N_SEARCH`, or `n_max`, a random subset is used for the choice, or for the fit.
+    Which of these, kernel, width and strength are those of the least mean absolute error on a validation set, or, where
+    there is none, in cross-validation within the training rows. Of more rows than `N_SEARCH`, or `n_max`, a random
+    subset is used for the choice, or for the fit.
 
     Args:
         features: (M, F) of values (M,), which are not NaN.
-        values: (M,).
-        validation: features (V, F) and values (V,).
+        values: (M,), or (M, T) of T properties, for each of which the choice is made.
+        validation: features (V, F) and values (V,); None for cross-validation.
         wanted: (K, F) features of what is predicted.
-        seed: of the subsets.
+        groups: (M,) numbers of what stays together in cross-validation; None if nothing does.
+        seed: of the subsets and the folds.
         n_max: most rows of the fit.
+
+    Returns:
+        (K,), or (K, T).
 
     Raises:
         ShapeError: if there are no rows, or not as many values.
@@ -67,39 +80,78 @@ def kernel_ridge(
         )
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(values))[:n_max]
-    chosen = rng.permutation(len(validation[1]))[:N_SEARCH]
-    center, scale = features[order].mean(axis=0), features[order].std(axis=0)
-    scale = np.where(scale > MIN_SPREAD * np.maximum(1.0, np.abs(center)), scale, np.inf)
-    rows, held, wanted = (
-        (table - center) / scale for table in (features[order], validation[0][chosen], wanted)
-    )
-    mean = float(values[order].mean())
-    goal = values[order] - mean
-    kernel, gamma, alpha = _search(rows[:N_SEARCH], goal[:N_SEARCH], held, validation[1][chosen] - mean)
-    model = KernelRidge(alpha=alpha, kernel=kernel, gamma=gamma).fit(rows, goal)
-    parts = [model.predict(wanted[start : start + CHUNK]) for start in range(0, len(wanted), CHUNK)]
-    return mean + np.concatenate([np.empty(0), *parts])
+    center, mean = features[order].mean(axis=0), values[order].mean(axis=0)
+    rows, goal = features[order] - center, (values[order] - mean).reshape(len(order), -1)
+    among, among_goal = rows[:N_SEARCH], goal[:N_SEARCH]
+    if validation is None:
+        folds = _folds(len(among), None if groups is None else groups[order[:N_SEARCH]])
+    else:
+        held = rng.permutation(len(validation[1]))[:N_SEARCH]
+        place, own = np.arange(len(among) + len(held)), len(among)
+        folds = [(place[:own], place[own:])] if len(held) else []
+        among = np.concatenate([among, validation[0][held] - center])
+        among_goal = np.concatenate([among_goal, (validation[1][held] - mean).reshape(-1, goal.shape[1])])
+    scales = _scales(rows, center)
+    predicted = np.empty((len(wanted), goal.shape[1]))
+    for t, choice in enumerate(_search([among / scale for scale in scales], among_goal, folds)):
+        scale = scales[choice.scale]
+        model = KernelRidge(alpha=choice.alpha, kernel=choice.kernel, gamma=choice.gamma)
+        model.fit(rows / scale, goal[:, t])
+        for start in range(0, len(wanted), CHUNK):
+            part = slice(start, start + CHUNK)
+            predicted[part, t] = model.predict((wanted[part] - center) / scale)
+    return (mean + predicted).reshape(len(wanted), *values.shape[1:])
 
 
-def _search(rows: Floats, goal: Floats, held: Floats, held_goal: Floats) -> tuple[str, float, float]:
-    """Return kernel, gamma and strength of the least error."""
-    best, choice = np.inf, ("rbf", 0.5, ALPHAS[-1])
-    if not len(held):
-        return choice
-    grid = []
-    for kernel, (metric, gamma_of) in KERNELS.items():
-        distance = pdist(rows, metric)
-        distance = distance[distance > 0]
-        typical = float(np.median(distance)) if len(distance) else 1.0
-        grid += [(kernel, gamma_of(factor * typical)) for factor in WIDTHS]
-    for kernel, gamma in grid:
-        among, across = (pairwise_kernels(x, rows, metric=kernel, gamma=gamma) for x in (rows, held))
-        for alpha in ALPHAS:
-            model = KernelRidge(alpha=alpha, kernel="precomputed").fit(among, goal)
-            error = float(np.abs(model.predict(across) - held_goal).mean())
-            if error < best:
-                best, choice = error, (kernel, gamma, alpha)
+def _scales(rows: Floats, center: Floats) -> tuple[Floats, Floats]:
+    """Return (F,) what features are divided by: their standard deviation, or nothing; constants by infinity."""
+    spread = rows.std(axis=0)
+    is_constant = spread <= MIN_SPREAD * np.maximum(1.0, np.abs(center))
+    return np.where(is_constant, np.inf, spread), np.where(is_constant, np.inf, 1.0)
+
+
+def _folds(size: int, groups: Ints | None) -> list[Fold]:
+    """Return the rows of training and those held out, for each fold; none where there is too little to divide."""
+    numbers = np.arange(size) if groups is None else groups
+    count = min(FOLDS, len(np.unique(numbers)))
+    if count < 2:
+        return []
+    return list(GroupKFold(count).split(numbers, groups=numbers))
+
+
+class Choice(NamedTuple):
+    """Of a kernel: place of the scale, its name, gamma, and the strength of the regularization."""
+
+    scale: int
+    kernel: str
+    gamma: float
+    alpha: float
+
+
+def _search(tables: Sequence[Floats], goal: Floats, folds: Sequence[Fold]) -> list[Choice]:
+    """Return the choice of least error in the folds, for each column of the goal (M, T); tables (M, F) by scale."""
+    best, choice = np.full(goal.shape[1], np.inf), [Choice(0, "rbf", 0.5, ALPHAS[-1])] * goal.shape[1]
+    cases = itertools.product(range(len(tables)), KERNELS) if folds else ()
+    for scale, kernel in cases:
+        metric, gamma_of, of_distance = KERNELS[kernel]
+        distance = squareform(pdist(tables[scale], metric))
+        apart = squareform(distance[np.ix_(folds[0][0], folds[0][0])], checks=False)
+        apart = apart[apart > 0]
+        typical = float(np.median(apart)) if len(apart) else 1.0
+        for gamma in (gamma_of(factor * typical) for factor in WIDTHS):
+            errors = np.mean([_errors(of_distance(distance, gamma), goal, fold) for fold in folds], axis=0)
+            for t, k in enumerate(errors.argmin(axis=0)):
+                if errors[k, t] < best[t]:
+                    best[t], choice[t] = errors[k, t], Choice(scale, kernel, gamma, ALPHAS[k])
     return choice
+
+
+def _errors(matrix: Floats, goal: Floats, fold: Fold) -> Floats:
+    """Return the mean absolute error on what is held out, for each strength and column of the goal."""
+    own, held = fold
+    among, across = matrix[np.ix_(own, own)], matrix[np.ix_(held, own)]
+    models = (KernelRidge(alpha=alpha, kernel="precomputed").fit(among, goal[own]) for alpha in ALPHAS)
+    return np.stack([np.abs(model.predict(across) - goal[held]).mean(axis=0) for model in models])
 
 
 def baselines(

@@ -98,6 +98,7 @@ def read_labelled(
     extensive: bool = False,
     split_column: str | None = None,
     format: str | None = None,
+    keep_text: bool = False,
 ) -> Labelled:
     """Read conformers and the values of targets.
 
@@ -118,6 +119,7 @@ def read_labelled(
         extensive: whether targets that are not known grow with the molecule.
         split_column: column that says train, validation or test; npz files with an array ``split`` need none.
         format: of structure files, "sdf" or "xyz"; None to go by name and content.
+        keep_text: keep the records as they were read, which hold the orders of bonds.
 
     Raises:
         ConfigError: a target has no column, no value, or but one; units disagree; the table does not match.
@@ -126,7 +128,7 @@ def read_labelled(
     wanted = _wanted(targets, target_columns or (), unit, result_unit, extensive)
     names, notes = listed(inputs), Notes()
     is_npz = any(Path(name).suffix.lower() == ".npz" for name in names)
-    block, columns = _read_npz(names) if is_npz else _read_structures(names, format, notes)
+    block, columns = _read_npz(names) if is_npz else _read_structures(names, format, notes, keep_text)
     if not len(block):
         first = f": {block.rejected[0].reason}" if block.rejected else ""
         raise ConfigError(f"{', '.join(names)}: no record could be read{first}")
@@ -196,10 +198,12 @@ def _read_npz(names: list[str]) -> tuple[ConformerBlock, Columns]:
     return block, array_columns(names[0], len(block))
 
 
-def _read_structures(names: list[str], format: str | None, notes: Notes) -> tuple[ConformerBlock, Columns]:
+def _read_structures(
+    names: list[str], format: str | None, notes: Notes, keep_text: bool
+) -> tuple[ConformerBlock, Columns]:
     block = concatenate(list(read_inputs(names, format=format, notes=notes)) or [ConformerBlock.of([])])
     columns = property_columns(block, ", ".join(names))
-    return replace(block, text=[""] * len(block)), columns  # its bonds are kept
+    return block if keep_text else replace(block, text=[""] * len(block)), columns  # its bonds are kept
 
 
 def _find_column(wanted: _Wanted, columns: Columns, alone: bool) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from molgiae.canonical.forms import canonical_forms
 from molgiae.commands.evaluate import SECTIONS, Settings, evaluate, read_data
-from molgiae.config import Domain, ModelConfig
+from molgiae.config import Domain, ModelConfig, Part
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.npz import has_splits, read_npz
@@ -32,6 +32,7 @@ from molgiae.evaluation.descriptors import (
     embedding,
     random_weights,
     sample,
+    scales,
     sorted_distances,
     typical_distance,
     with_atoms,
@@ -42,10 +43,17 @@ from molgiae.evaluation.distance_fidelity import (
     neighbours,
     pairs_of_one_formula,
     pairs_of_one_molecule,
+    slope,
     symmetry_corrected_rmsd,
 )
 from molgiae.evaluation.embedding_map import embedding_map, read_colour
-from molgiae.evaluation.invariance import batch_effect, invariance, mirror_images, random_copies
+from molgiae.evaluation.invariance import (
+    batch_effect,
+    invariance,
+    mirror_distances,
+    mirror_images,
+    random_copies,
+)
 from molgiae.evaluation.linear_baseline import inertial_coordinates, linear_baseline
 from molgiae.evaluation.plots import plots
 from molgiae.evaluation.reconstruction import canonical_reconstruction, reconstruction, throughput
@@ -57,6 +65,7 @@ from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud
 from molgiae.model.embedder import Embedder
 from molgiae.nn.slots import SlotPrediction
+from tests.cli.invoke import molgiae_
 from tests.conformers import conformer, moved, random_conformer
 
 SLOTS = 12
@@ -95,11 +104,16 @@ class Unflatten(nn.Module):
         return SlotPrediction(nn.functional.one_hot(kind, len(ELEMENTS) + 1).float(), pos)
 
 
-def keeper(turned: bool = False) -> Embedder:
-    """A model that reconstructs perfectly, or up to pose and order."""
+def keeper(turned: bool = False, **dimensions: int) -> Embedder:
+    """A model that reconstructs perfectly, or up to pose and order; parts of its embedding by their dimensions."""
     torch.manual_seed(0)
     config = ModelConfig(
-        elements=ELEMENTS, max_atoms=SLOTS, embedding_dim=4 * SLOTS, width=8, layers=1, shape_dim=0
+        elements=ELEMENTS,
+        max_atoms=SLOTS,
+        embedding_dim=4 * SLOTS,
+        width=8,
+        layers=1,
+        **{"shape_dim": 0, **dimensions},
     )
     encoder = CanonicalEncoder(None, nn.Identity(), None)
     eta = Flatten()
@@ -252,6 +266,29 @@ class TestMirrorImages:
         assert figures["blind"]["different_share"] == 0
         assert figures["model"]["achiral_equal"] is None
 
+    def test_a_third_of_the_rmsd_is_what_keeps_them_apart(self, perfect):
+        block = BLOCK.take(BLOCK.n_atoms > 4)
+        mirrored = with_atoms(block, block.position * [1.0, 1.0, -1.0])
+        both = ConformerBlock.of([*block, *mirrored])
+        pairs = np.arange(len(both)).reshape(2, -1).T
+        rmsd = symmetry_corrected_rmsd(both, pairs, match="bonds")
+        known = dict(zip(block.title, rmsd, strict=True))
+
+        def of_hand(result):  # half of the RMSD to each side
+            hand = [np.sign(np.linalg.det(c.position[1:4] - c.position[0])) for c in result.block]
+            return (np.array(hand) * [known[title] / 2 for title in result.block.title])[:, None]
+
+        panel = panel_of(
+            perfect, exact=of_hand, much=lambda r: 0.34 * of_hand(r), little=lambda r: 0.32 * of_hand(r)
+        )
+        figures = mirror_distances(panel, block)
+        assert figures["exact"] == {"compared": np.sum(rmsd > 0.1), "apart": 1}
+        assert figures["much"]["apart"] == 1 and figures["little"]["apart"] == 0
+        flat = random_copies(
+            with_atoms(block, block.position * [1.0, 1.0, 0.0]), 5.0, np.random.default_rng(1)
+        )
+        assert mirror_distances(panel_of(perfect), flat)["model"] == {"compared": 0, "apart": None}
+
     def test_achiral(self, perfect):
         flat = with_atoms(BLOCK, BLOCK.position * [1.0, 1.0, 0.0])
         tilted = random_copies(flat, 5.0, np.random.default_rng(1))
@@ -321,8 +358,10 @@ class TestFidelity:
         panel = panel_of(
             perfect, distance=sorted_distances, folded=folded, constant=lambda r: np.ones((len(r), 1))
         )
-        figures = fidelity(panel, block, pairs, match="atoms")
+        figures = fidelity(panel, block, pairs, match="atoms", lengths=["distance"])
         assert figures["distance"]["spearman"] == pytest.approx(1)
+        assert figures["distance"]["slope"] == pytest.approx(0.5)
+        assert "slope" not in figures["folded"] and slope(np.zeros(2), np.ones(2)) is None
         assert figures["distance"]["spearman_each"] == pytest.approx(1)
         assert figures["folded"]["spearman"] < 0.5
         assert figures["constant"]["spearman"] is None
@@ -386,6 +425,15 @@ class TestDescriptors:
         assert_array_equal(first, second)
         assert not np.array_equal(first, other)
         assert torch.equal(state, torch.random.get_rng_state())
+
+    def test_parts_of_one_weight(self):
+        rng = np.random.default_rng(0)
+        values = rng.normal(size=(500, 5)) * [1, 1, 100, 100, 0]
+        parts = Part("features", 0, 2), Part("shape", 2, 4), Part("detail", 4, 5)
+        scaled = values / scales(values, parts)
+        spread = [np.sqrt(scaled[:, part.columns].var(axis=0).sum()) for part in parts]
+        assert_allclose(spread, [1, 1, 0])
+        assert_allclose(scaled[:, 0] / values[:, 0], scaled[:, 1] / values[:, 1])
 
     def test_typical_distance(self):
         assert typical_distance(np.array([[0.0], [2.0]]), 0) == 2
@@ -522,14 +570,25 @@ class TestNpz:
             read_npz(tmp_path / "none.npz")
 
 
+PARTS = ("features", "overlay", "color", "shape", "detail", "smooth parts")
+
+
 @pytest.fixture(scope="module")
-def report(perfect: Embedder, tmp_path_factory: pytest.TempPathFactory) -> Report:
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     path = tmp_path_factory.mktemp("data") / "qm9.npz"
     rng = np.random.default_rng(0)
     bent = [replace(c, position=c.position + rng.normal(0, 0.2, c.position.shape)) for c in BLOCK]
     write_qm9(path, ConformerBlock.of([*BLOCK, *bent]), [0] * 24 + [2] * 24)
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **arrays, mu=np.tile(np.arange(24.0), 2))
     several = ConformerBlock.of([c for pair in zip(BLOCK, bent, strict=True) for c in pair])
-    return evaluate(path, perfect, conformers=several, settings=SMALL)
+    model = keeper(features_dim=4, overlay_dim=8, color_dim=4, shape_dim=12)
+    return evaluate(path, model, conformers=several, targets=["mu"], settings=SMALL)
+
+
+ABSENT = ("isomers/spearman", "mirror/methyl_apart", "overlay/found")
+"""Figures of data that these are not, or of options."""
 
 
 class TestEvaluate:
@@ -539,14 +598,30 @@ class TestEvaluate:
         assert report.about["conformers"] == 24
         assert report.about["data"] == "qm9.npz, split test"
         assert list(report.sections["linear_baseline"]) == ["48", "8", "4"]
-        assert list(report.sections["mirror"])[:2] == ["keeper", RANDOM_WEIGHTS]
+        assert list(report.sections["mirror"]) == [
+            "keeper",
+            *(f"keeper, {part}" for part in PARTS),
+            *baselines(keeper()),
+        ]
+
+    def test_parts_estimate_overlays_and_are_learned_from(self, report):
+        assert "keeper, overlay + color" in report.sections["overlay"]
+        learned = report.sections["features"]
+        assert {"keeper, features", "composition", "USR", "USRCAT", "Morgan counts"} <= learned.keys()
+        assert learned["keeper"].keys() == {"mu, 24 labels"}
+        assert report.rows.keys() - ROWS.keys() == {
+            "features/mu, 24 labels/mae",
+            "features/mu, 24 labels/rmse",
+        }
+        assert "| MAE of mu, 24 labels (D) |" in report.table()
 
     def test_every_row_finds_its_figure(self, report):
         for path in ROWS:
             section, *keys, last = path.split("/")
-            if section != "isomers":
+            if path not in ABSENT:
                 # None is a legitimate figure: no conformer of the data is achiral
-                assert last in look_up(report.sections[section]["keeper"], keys), path
+                found = [look_up(figures, keys) for figures in report.sections[section].values()]
+                assert any(last in figures for figures in found if figures), path
         assert NOTES.keys() <= SECTIONS.keys()
 
     def test_json(self, report, tmp_path):
@@ -602,6 +677,16 @@ class TestEvaluate:
             assert found.about["conformers"] == 20
             assert found.about["data"] == path.name
             assert found.model == "tiny"
+
+    def test_options_of_the_command(self, sdf, model_path):
+        words = ("--model", model_path, "-t", "k", "--pairs", 30, "--top", "--json", "-q")
+        done = molgiae_("evaluate", sdf, *words)
+        assert done.exit_code == 0, done.output
+        sections = json.loads(done.stdout)["sections"]
+        assert sections["overlay"]["tiny"]["pairs"] == 30 and sections["overlay"]["USR"]["found"] == 1
+        assert list(sections["features"]["tiny, shape"]) == ["k, 15 labels"]
+        with pytest.raises(ConfigError, match="in memory"):
+            evaluate(BLOCK, model_path, targets=["k"])
 
     def test_small_lengths_are_not_rounded_to_nothing(self):
         assert [angstrom(v) for v in (1e-16, 2.34e-5, 0.0123, 1.5)] == [

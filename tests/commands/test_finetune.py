@@ -28,7 +28,14 @@ from molgiae.training import Run
 from tests.conformers import mirrored, moved, random_conformer
 
 SIZES = ModelConfig(
-    embedding_dim=8, shape_dim=4, width=8, layers=1, max_atoms=12, atom_width=16, elements=(1, 6, 7, 8)
+    embedding_dim=8,
+    features_dim=2,
+    shape_dim=2,
+    width=8,
+    layers=1,
+    max_atoms=12,
+    atom_width=16,
+    elements=(1, 6, 7, 8),
 )
 RECIPE = FinetuneConfig(epochs=30, learning_rate=5e-3, patience=25, batch_size=16)
 
@@ -87,7 +94,8 @@ def finished(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_it_learns_what_composition_does_not_know(finished):
     report = json.loads((finished / "strain" / "report.json").read_text())
     rows = report["table"]["targets"]["strain"]["rows"]
-    assert set(rows) == {"mean", "composition", "kernel ridge on embedding", "fine-tuned"}
+    kernels = {f"kernel ridge on {what}" for what in ("embedding", "features")}
+    assert set(rows) == {"mean", "composition", *kernels, "fine-tuned"}
     assert rows["fine-tuned"]["mae"] < 0.6 * rows["composition"]["mae"] < 0.6 * rows["mean"]["mae"]
     assert report["without_value"] == 2
     assert {path.name for path in (finished / "strain").iterdir()} >= {

@@ -33,10 +33,10 @@ def test_it_solves_the_normal_equations_of_a_random_subset():
     found = kernel_ridge(*TRAIN, VALIDATION, TEST[0], n_max=100, seed=4)
     rows = np.random.default_rng(4).permutation(300)[:100]
     x, y = TRAIN[0][rows], TRAIN[1][rows]
-    x, other = ((table - x.mean(axis=0))[:, :3] / x.std(axis=0)[:3] for table in (x, TEST[0]))
-    between = x[:, None] - np.concatenate([x, other])
+    between = (x[:, None] - np.concatenate([x, TEST[0]]))[..., :3]
     near = []
-    for power, sizes in ((1, np.abs(between).sum(axis=2)), (2, np.linalg.norm(between, axis=2))):
+    for scale, power in itertools.product((1.0, x.std(axis=0)[:3]), (1, 2)):
+        sizes = np.linalg.norm(between / scale, ord=power, axis=2)
         among = sizes[:, :100][~np.eye(100, dtype=bool)]
         for width, alpha in itertools.product(np.median(among) * np.array(WIDTHS), ALPHAS):
             kernel = np.exp(-((sizes / width) ** power) / power)
