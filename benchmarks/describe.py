@@ -1,12 +1,13 @@
 """What the parts of an embedding describe: properties, overlays, RMSDs, smooth paths, molecules; beside baselines.
 
-    python benchmarks/describe.py described --qm9 qm9.npz --qm9-smiles smiles.csv.gz --zinc conformers_test.npz \
-        --zinc-smiles test.smi --esol esol.csv --qm9-model qm9 --drug-model drug
+    python benchmarks/describe.py described --qm9 qm9.npz --qm9-smiles smiles.csv.gz --qm9-model qm9 \
+        --zinc conformers_test.npz --zinc-smiles test.smi --esol esol.csv --drug-model drug
 
-Writes described/table.md, whose first table it prints, and described/table.json. Data that are not named are left out.
-Conformers of ESOL (one of each molecule) and ensembles of some molecules of QM9 and ZINC are made first, as by `molgiae
-conformers`, in the same directory, where a later run finds them. All of it takes about an hour on two cores, most of it
-for exact overlays; --conformers, --pairs and --no-top make it short.
+Writes described/table.md, whose first table it prints, and a JSON file for each of the data. Data that are not named
+are left out. What has its JSON file is not measured again, so that an interrupted run goes on: take a new directory for
+another model. Conformers of ESOL (one of each molecule) and ensembles of some molecules of QM9 and ZINC are made first,
+in the same directory. All of it takes about an hour on two cores, most of it for exact overlays; --conformers, --pairs
+and --no-top make it short.
 """
 
 from __future__ import annotations
@@ -201,15 +202,20 @@ def measure(options: argparse.Namespace) -> dict[str, Report]:
         pairs=options.rmsd_pairs,
         seed=options.seed,
     )
+    folder: Path = options.output
     reports: dict[str, Report] = {}
     each = ["mirror", "smoothness", "scans"]
 
     def report(case: str, data: Any, model: str, sections: list[str], **arguments: Any) -> None:
+        kept = folder / f"{case}.json"
+        if kept.exists():
+            reports[case] = Report(**json.loads(kept.read_text()))
+            return
         reports[case] = evaluate(
             data, model, sections=sections, settings=settings, progress=True, **arguments
         )
+        reports[case].save(kept)
 
-    folder: Path = options.output
     if options.qm9:
         data = {"split": options.split, "targets": TARGETS}
         report("qm9", options.qm9, options.qm9_model, ["features", *each], **data)
@@ -235,7 +241,7 @@ def measure(options: argparse.Namespace) -> dict[str, Report]:
 
 
 def main() -> None:
-    """Measure, print the table, write both."""
+    """Measure, print the table, write it with those of all reports."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -262,8 +268,6 @@ def main() -> None:
     reports = measure(options)
     found = "\n\n".join([table(reports), *(report.table() for report in reports.values())])
     (options.output / "table.md").write_text(found + "\n")
-    plain = {case: report.to_dict() for case, report in reports.items()}
-    (options.output / "table.json").write_text(json.dumps(plain, indent=1) + "\n")
     print(table(reports))
 
 
