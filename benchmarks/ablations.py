@@ -32,7 +32,7 @@ from molgiae.model import checkpoint
 from molgiae.model.cloud import Cloud
 from molgiae.training import pretraining, reconstruct
 
-BASE = ModelConfig(embedding_dim=64, shape_dim=0, atom_width=0, width=320, layers=2)
+BASE = ModelConfig(embedding_dim=64, features_dim=0, shape_dim=0, atom_width=0, width=320, layers=2)
 RECIPE = TrainConfig(learning_rate=4e-3, distortion=0.02, type_weight=3.0, mirror=False)
 APPENDIX_D = ModelConfig(architecture="appendix-d", embedding_dim=64, width=64, layers=3)
 SLOWLY = replace(RECIPE, learning_rate=1e-3, batch_size=64, warmup_steps=50)
@@ -53,7 +53,7 @@ CASES: dict[str, tuple[ModelConfig, TrainConfig, bool]] = {
     "types weigh 1, not 3": (BASE, replace(RECIPE, type_weight=1.0), True),
     "learning rate 0.001, not 0.004": (BASE, replace(RECIPE, learning_rate=1e-3), True),
     "half the width": (replace(BASE, width=160), RECIPE, True),
-    "16 of the numbers are a shape part": (replace(BASE, shape_dim=16), RECIPE, True),
+    "16 of the numbers are a shape part": (replace(BASE, shape_dim=16, atom_width=64), RECIPE, True),
     "network of Appendix D, SoftSort": (APPENDIX_D, SLOWLY, True),
     **{
         f"network of Appendix D, {about}": (
@@ -70,10 +70,10 @@ CASES: dict[str, tuple[ModelConfig, TrainConfig, bool]] = {
 }
 
 
-FORMS: dict[tuple[str, bool], tuple[Cloud, torch.Tensor]] = {}
+FORMS: dict[tuple[str, bool], Cloud] = {}
 
 
-def forms_once(task: pretraining.Task) -> tuple[Cloud, torch.Tensor]:
+def forms_once(task: pretraining.Task) -> Cloud:
     """Canonical forms, made once for all rows of the same data; none depends on the weights."""
     key = (task.data.name, task.config.mirror)
     if key not in FORMS:
@@ -113,7 +113,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     model, recipe, more = CASES[name]
     whole = model.architecture != "slots"
     steps = options.steps if not whole else options.joint_steps
-    config = replace(recipe, steps=steps, shape_steps=options.steps)
+    config = replace(recipe, steps=steps, atom_steps=options.steps, shape_steps=options.steps)
     folder = options.output / "runs" / "".join(c if c.isalnum() else "-" for c in name)
     inputs = [options.data, *([options.conformers] if more else [])]
     metrics = pretrain(

@@ -24,16 +24,37 @@ def pretrain(
     output: str = Option("run", "--output", "-o", help="Directory of the run."),
     architecture: str = Option(MODEL.architecture, help="slots, or appendix-d for the network of the paper."),
     embedding_dim: int = Option(MODEL.embedding_dim, "--dim", min=1, help="Dimensions of the embedding."),
-    shape_dim: int = Option(MODEL.shape_dim, min=0, help="Dimensions of its smooth shape part; 0 for none."),
+    features_dim: int = Option(
+        MODEL.features_dim, min=0, help="Dimensions of its features part; 0 for none."
+    ),
+    overlay_dim: int = Option(
+        MODEL.overlay_dim, min=0, help="Dimensions of its overlay part; needs --overlays."
+    ),
+    color_dim: int = Option(
+        MODEL.color_dim, min=0, help="Dimensions of its color part; goes with the overlay part."
+    ),
+    shape_dim: int = Option(MODEL.shape_dim, min=0, help="Dimensions of its shape part; 0 for none."),
     width: int = Option(MODEL.width, min=1, help="Features of a hidden layer."),
     layers: int = Option(MODEL.layers, min=1, help="Residual blocks of the encoder, and of the decoder."),
     max_atoms: int = Option(MODEL.max_atoms, min=1, help="Atoms of the largest conformer."),
-    steps: int = Option(TRAIN.steps, min=1, help="Steps of the autoencoder."),
-    shape_steps: int = Option(TRAIN.shape_steps, min=1, help="Steps of the shape part, before these."),
     atom_width: int = Option(
-        MODEL.atom_width, min=0, help="Features of an atom in the network for properties; 0 for none."
+        MODEL.atom_width, min=0, help="Features of an atom in the network of atoms; 0 for none."
     ),
-    atom_steps: int = Option(TRAIN.atom_steps, min=1, help="Steps of that network."),
+    labels: list[str] = Option(
+        [], help="npz file of cheap labels that the network of atoms learns from, too."
+    ),
+    overlays: list[str] = Option([], help="npz file of overlays that the overlay part learns from."),
+    start_from: str | None = Option(
+        None, help="Model whose smooth parts are taken as they are; only detail and decoder are trained."
+    ),
+    atom_steps: int = Option(
+        TRAIN.atom_steps, min=1, help="Steps of the network of atoms and the features part."
+    ),
+    overlay_steps: int = Option(
+        TRAIN.overlay_steps, min=1, help="Steps of the overlay and color parts, after these."
+    ),
+    shape_steps: int = Option(TRAIN.shape_steps, min=1, help="Steps of the shape part, after these."),
+    steps: int = Option(TRAIN.steps, min=1, help="Steps of the autoencoder."),
     batch_size: int = Option(TRAIN.batch_size, min=1, help="Conformers in a step."),
     learning_rate: float = Option(TRAIN.learning_rate, "--lr", help="Peak learning rate."),
     distortion: float = Option(TRAIN.distortion, min=0, help="Largest random displacement, angstrom."),
@@ -57,6 +78,8 @@ def pretrain(
     molgiae pretrain qm9.npz conformers.sdf -o qm9 --steps 40000
     molgiae pretrain conformers.sdf more.xyz.gz -o mine --dim 128
     molgiae pretrain qm9.npz -o qm9 --steps 40000 --resume
+    molgiae pretrain mine.sdf --start-from drug -o mine --dim 384
+    molgiae pretrain zinc.sdf --labels labels.npz --overlays overlays.npz --overlay-dim 48 --dim 384
     """
     from molgiae.commands.pretrain import pretrain as run
 
@@ -70,6 +93,9 @@ def pretrain(
         stop_after=None if minutes is None else 60 * minutes,
         resume=resume,
         progress=not quiet,
+        labels=labels,
+        overlays=overlays,
+        start_from=start_from,
     )
     finish(context, metrics, _described(metrics, Path(output)), int(metrics["rejected"]))
 

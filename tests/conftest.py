@@ -18,8 +18,19 @@ from tests.data.molfiles import molecule, sdf_record, xyz_frame
 os.environ["PYTHONSAFEPATH"] = "1"
 
 TINY = ModelConfig(
-    elements=(1, 6, 7, 8, 9, 17), max_atoms=16, embedding_dim=8, width=16, layers=1, shape_dim=3
+    elements=(1, 6, 7, 8, 9, 17),
+    max_atoms=16,
+    embedding_dim=12,
+    width=16,
+    layers=1,
+    features_dim=2,
+    overlay_dim=3,
+    color_dim=2,
+    shape_dim=3,
+    atom_width=16,
+    atom_rounds=2,
 )
+"""It has all parts."""
 TINY_DOMAIN = Domain(elements=(1, 6, 7, 8), n_atoms=(2, 14), radius=20.0, nearest=(0.6, 2.5))
 N_MOLECULES = 20
 

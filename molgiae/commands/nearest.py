@@ -14,7 +14,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.config import Part
+from molgiae.config import COLOR_SHARE, Part
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.errors import ConfigError
 
@@ -46,7 +46,7 @@ class Measure:
     Attributes:
         columns: of the embedding that each part takes.
         weight: of each part: its numbers are multiplied by it.
-        is_tanimoto: whether the nearest is that of the largest mean Tanimoto of the parts, T = a.b / (a.a + b.b - a.b),
+        is_tanimoto: whether the nearest is that of the largest Tanimoto of the parts, T = a.b / (a.a + b.b - a.b),
             in place of that of the least Euclidean distance.
     """
 
@@ -62,7 +62,8 @@ class Nearest:
     Attributes:
         rows: (Q, k).
         distances: (Q, k) Euclidean distance of the parts compared.
-        tanimotos: (Q, k) their mean Tanimoto; NaN where that is not what rows are compared by.
+        tanimotos: (Q, k) their Tanimoto, of two parts the mean weighted by `COLOR_SHARE`; NaN where rows are compared
+            otherwise.
     """
 
     rows: Ints
@@ -199,12 +200,12 @@ def _exact(target: list[Floats], rows: list[Floats], chosen: Ints, first: int, m
 
 
 def _tanimoto(products: list[Floats], own: list[Floats], squares: list[Floats]) -> Floats:
-    """Return the mean Tanimoto of parts; 0 where both sides of a part are 0."""
+    """Return the Tanimoto of one part or the weighted mean of overlay and color; 0 where both sides of a part are 0."""
     values = []
     for both, a, b in zip(products, own, squares, strict=True):
         union = a + b - both
         values.append(np.divide(both, union, out=np.zeros_like(both), where=union > 0))
-    return np.mean(values, axis=0)
+    return np.average(values, axis=0, weights=(1.0, COLOR_SHARE)[: len(values)])
 
 
 def _merged(one: Nearest, other: Nearest, k: int, measure: Measure) -> Nearest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from molgiae.data.blocks import concatenate
 from molgiae.data.inputs import read_inputs
 from molgiae.data.npz import SPLITS, read_npz
 from molgiae.errors import ConfigError
+from molgiae.model.checkpoint import load
 from molgiae.model.embedder import choose_device
 from molgiae.model.header import sha256_of
 from molgiae.output.files import write_rejected
 from molgiae.plots import training_curve
 from molgiae.training import Data, Metrics, Run, train
+from molgiae.training.labels import read_labels
+from molgiae.training.overlays import read_overlays
 
 VALIDATION_SHARE = 0.05
 """Share of the molecules that is kept for validation."""
@@ -35,6 +39,9 @@ def pretrain(
     stop_after: float | None = None,
     resume: bool = False,
     progress: bool = False,
+    labels: Sequence[str | os.PathLike[str]] = (),
+    overlays: Sequence[str | os.PathLike[str]] = (),
+    start_from: str | os.PathLike[str] | None = None,
 ) -> Metrics:
     """Pretrain on files and write checkpoint, metrics and plot to a directory.
 
@@ -48,6 +55,9 @@ def pretrain(
         stop_after: seconds after which to save and end, to be resumed.
         resume: continue the run in the directory.
         progress: show bars on stderr.
+        labels: npz files of cheap labels, see `molgiae.training.labels`.
+        overlays: npz files of overlays, see `molgiae.training.overlays`.
+        start_from: name or path of a model whose smooth parts are taken as they are.
 
     Returns:
         metrics of the last validation, see `molgiae.training.train`; "rejected", how many records could not be
@@ -60,7 +70,17 @@ def pretrain(
     run = Run(Path(directory), choose_device(device), evaluate_every, stop_after, progress)
     run.check_free(resume)
     data = read_data(inputs, config.seed)
-    metrics = train(data, model, config, run, resume)
+    learned = {"labels": labels, "overlays": overlays, "start-from": [start_from] if start_from else []}
+    further = [Path(path) for paths in learned.values() for path in paths]
+    data = replace(
+        data,
+        labels=read_labels([Path(path) for path in labels]) if labels else None,
+        overlays=read_overlays([Path(path) for path in overlays]) if overlays else None,
+        sha256=data.sha256 | {path.name: sha256_of(path) for path in further if path.is_file()},
+        learned={option: [Path(path).name for path in paths] for option, paths in learned.items() if paths},
+    )
+    origin = None if start_from is None else load(os.fspath(start_from))
+    metrics = train(data, model, config, run, resume, origin)
     if data.rejected:
         write_rejected(run.directory / "rejected.csv", data.rejected)
     table = run.directory / "metrics.csv"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ UNIT = {"position": 1.0, "position_mA": 1e-3}
 """Angstrom per unit of the plain arrays that may hold coordinates."""
 
 Expected = dict[str, tuple[str, tuple[str | int, ...]]]
-"""Kinds of numbers and shape of each array: M conformers with N atoms in all."""
+"""Kinds of numbers and shape of each array: M conformers with N atoms, or as the first array with a letter says."""
 
 QM9: Expected = {
     "gdb_index": ("iu", ("M",)),
@@ -64,6 +64,23 @@ def open_npz(path: Path) -> Iterator[Any]:
         raise MolgiaeError(f"{path}: cannot be read as npz, or lacks an array ({reason})") from error
 
 
+def read_arrays(path: Path, expected: Expected, nan: Container[str] = ()) -> dict[str, Any]:
+    """Return arrays of an npz file, of which n_atoms and atomic_number are two.
+
+    Args:
+        path: the npz file.
+        expected: what they are.
+        nan: names of those that may hold NaN for what is not known.
+
+    Raises:
+        MolgiaeError: if the file cannot be read, lacks an array, or its arrays do not fit each other.
+    """
+    with open_npz(path) as file:
+        arrays = {name: file[name] for name in expected}
+    _check(path, arrays, expected, nan)
+    return arrays
+
+
 def has_splits(path: Path) -> bool:
     """Return whether an npz file says which conformers are for training and which for testing."""
     try:
@@ -93,8 +110,7 @@ def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
         if split is not None and split not in SPLITS:
             raise ConfigError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
         expected = QM9 if is_qm9 else _plain(path, file.files)
-        arrays = {name: file[name] for name in expected}
-    _check(path, arrays, expected)
+    arrays = read_arrays(path, expected)
     size = len(arrays["n_atoms"])
     if is_qm9:
         high, low = arrays["position_high"].astype(np.int32), arrays["position_low"].astype(np.uint8)
@@ -132,7 +148,9 @@ def _plain(path: Path, names: list[str]) -> Expected:
     }
 
 
-def _check(path: Path, arrays: Mapping[str, NDArray[Any]], expected: Expected) -> None:
+def _check(
+    path: Path, arrays: Mapping[str, NDArray[Any]], expected: Expected, nan: Container[str] = ()
+) -> None:
     """Raise a MolgiaeError if arrays are of other kinds, shapes do not fit each other, or atoms are no elements."""
     sizes, elements = arrays["n_atoms"], arrays["atomic_number"]
     for name in ("n_atoms", "atomic_number"):
@@ -144,16 +162,18 @@ def _check(path: Path, arrays: Mapping[str, NDArray[Any]], expected: Expected) -
     length = {"M": len(sizes), "N": sum(sizes.tolist())}  # in numbers that do not overflow
     for name, (kinds, pattern) in expected.items():
         array = arrays[name]
-        shape = tuple(length[axis] if isinstance(axis, str) else axis for axis in pattern)
+        for axis, size in zip(pattern, np.shape(array), strict=False):
+            length.setdefault(str(axis), size)
+        shape = tuple(length.get(axis, axis) if isinstance(axis, str) else axis for axis in pattern)
         if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype.kind not in kinds:
             words = "numbers" if "f" in kinds else "whole numbers"
             raise MolgiaeError(
                 f"{path}: {name} is {_described(array)}, expected {words} of shape {shape}: n_atoms has "
                 f"{length['M']} conformers with {length['N']} atoms"
             )
-        if not (finite := np.isfinite(array)).all():
-            of = "atom" if pattern[0] == "N" else "conformer"
-            raise MolgiaeError(f"{path}: {name} of {of} {np.argwhere(~finite)[0][0]} is not a finite number")
+        if name not in nan and not (known := np.isfinite(array)).all():
+            of = {"N": "atom", "M": "conformer"}.get(str(pattern[0]), "group")
+            raise MolgiaeError(f"{path}: {name} of {of} {np.argwhere(~known)[0][0]} is not a finite number")
     if not (known := (elements >= 1) & (elements < len(SYMBOLS))).all():
         atom = known.argmin()
         raise MolgiaeError(f"{path}: atomic_number {elements[atom]} of atom {atom} is no element")

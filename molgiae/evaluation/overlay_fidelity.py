@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.config import COLOR_SHARE
 from molgiae.data.conformer import ConformerBlock
 from molgiae.evaluation.descriptors import USR, USRCAT, Floats, Panel, sample
 from molgiae.evaluation.distance_fidelity import rank_correlation
@@ -57,8 +58,9 @@ def _of_pairs(values: Floats, pairs: Pairs, function: Callable[[Floats, Floats],
 
 
 def mean_tanimoto(values: Floats, pairs: Pairs, parts: tuple[slice, ...]) -> Floats:
-    """Return the mean of `tanimoto` over parts: the estimate for shape and color together."""
-    return np.mean([tanimoto(values, pairs, columns) for columns in parts], axis=0)
+    """Return `tanimoto` of overlay, and color if it is given, weighted: the estimate for shape and color together."""
+    found = [tanimoto(values, pairs, columns) for columns in parts]
+    return np.average(found, axis=0, weights=(1.0, COLOR_SHARE)[: len(found)])
 
 
 SIMILARITIES: dict[str, Similarity] = {USR: block_nearness, USRCAT: block_nearness}

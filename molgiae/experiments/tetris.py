@@ -92,10 +92,18 @@ def build(config: Config) -> ConformerAutoencoder:
     """Return an untrained model."""
     width, layers, dim = config.width, config.layers, config.embedding_dim
     model = ModelConfig(
-        elements=(CARBON,), max_atoms=4, embedding_dim=dim, width=width, layers=layers, shape_dim=0
+        elements=(CARBON,),
+        max_atoms=4,
+        embedding_dim=dim,
+        width=width,
+        layers=layers,
+        features_dim=0,
+        shape_dim=0,
     )
-    sizes = (model.elements, model.max_atoms, width, layers, dim)
-    return ConformerAutoencoder(model, PointEncoder(SlotEncoder(*sizes)), SlotDecoder(*sizes, 0))
+    sizes = (model.elements, model.max_atoms, width, layers)
+    return ConformerAutoencoder(
+        model, PointEncoder(SlotEncoder(*sizes, dim)), SlotDecoder(*sizes, [dim], [1.0])
+    )
 
 
 def noisy(copies: int, noise: float, generator: torch.Generator) -> Cloud:

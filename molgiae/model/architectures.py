@@ -3,50 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from molgiae.config import ModelConfig
+from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.errors import ConfigError
 from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant
 from molgiae.model.cloud import Cloud
 from molgiae.nn.atoms import AtomNetwork
+from molgiae.nn.features import VECTORS, FeaturesEncoder
+from molgiae.nn.labels import LabelHeads
+from molgiae.nn.overlay import OverlayEncoder
 from molgiae.nn.shape import ShapeEncoder
-from molgiae.nn.slots import DETAIL, SlotDecoder, SlotEncoder
+from molgiae.nn.slots import DETAIL, PART_SCALE, SlotDecoder, SlotEncoder
 from molgiae.tensors import Embedding
 
 if TYPE_CHECKING:
     from molgiae.nn.appendix_d import MessageEncoder
 
 
-class CanonicalEncoder(nn.Module):
-    """Mu from the bond graph, which leaves the frame open; eta of the canonical form, in two parts.
+PAIRS = 60_000
+"""Pairs of atoms that are looked at at once: what is made of them stays in the cache of a processor."""
 
-    The shape part is smooth, its distances are symmetry-corrected RMSDs in angstrom. The detail part holds what else is
-    needed to decode, and jumps where frame or order do; it is scaled down so that distances of embeddings are
-    those of shapes to a few percent.
+
+class CanonicalEncoder(nn.Module):
+    """Mu from the bond graph, which leaves the frame open; eta of the canonical form, in named parts.
+
+    All parts but the last are smooth: one network of atoms feeds them, without frame, order or bonds. The detail part
+    holds what else is needed to decode, and jumps where frame or order do; see `molgiae.config.PARTS`.
 
     Args:
-        shape: the first part of eta, or None.
-        slots: the other part.
-        atoms: what properties are learned from; takes no part in embedding. None for none.
+        atoms: features of atoms; None for none, and no smooth parts.
+        features: the features part, or None.
+        overlay: the overlay and color parts, or None.
+        shape: the shape part, or None.
+        slots: the detail part.
+        labels: what the network of atoms learns labels by; takes no part in eta.
     """
 
     fixes_action = True
     """No weight takes part in the group action: canonical forms of the data are made once."""
 
-    def __init__(self, shape: ShapeEncoder | None, slots: SlotEncoder, atoms: AtomNetwork | None) -> None:
+    def __init__(
+        self,
+        atoms: AtomNetwork | None,
+        features: FeaturesEncoder | None,
+        overlay: OverlayEncoder | None,
+        shape: ShapeEncoder | None,
+        slots: SlotEncoder,
+        labels: LabelHeads | None,
+    ) -> None:
         super().__init__()
-        self.shape, self.slots, self.atoms = shape, slots, atoms
+        self.atoms, self.features, self.overlay, self.shape = atoms, features, overlay, shape
+        self.slots, self.labels = slots, labels
 
-    def equivariant(self, x: Cloud) -> tuple[Equivariant, Tensor]:
-        """Return mu, and the classes of the atoms in canonical order, which is that of the classes."""
+    def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
+        """Return mu, and nothing that eta could share."""
         graph = x.graph
         classes = torch.from_numpy(graph.classes).to(x.z.device)
-        scores = torch.where(x.mask, classes, torch.inf)
-        return Equivariant(None, x.centroid, scores, graph), classes.sort(dim=-1).values
+        return Equivariant(None, x.centroid, torch.where(x.mask, classes, torch.inf), graph), None
 
     def latent(self, x: Cloud) -> Tensor:
         """Return the equivariant latent of the shape part, (B, V, 3) angstrom, in the type of the positions.
@@ -54,20 +72,39 @@ class CanonicalEncoder(nn.Module):
         Raises:
             ConfigError: if the model has no shape part: its embedding is made of the canonical form alone.
         """
-        if self.shape is None:
+        if self.shape is None or self.atoms is None:
             raise ConfigError(
                 "the model has no equivariant latent, as it was trained without a shape part; "
                 "use a model with one (shape_dim above 0)"
             )
-        return self.shape.latent(x.z, x.centered().pos, torch.from_numpy(x.graph.classes).to(x.z.device))
+        x = x.centered()
+        places = self.atoms.places(x.z, x.pos.to(self.slots.net.linear.weight.dtype))
+        return self.shape.latent(x.z, x.pos, places)
 
-    def invariant(self, shared: Tensor, canonical: Cloud) -> Embedding:
-        """Return eta, from the classes of the atoms and the canonical form."""
+    def invariant(self, shared: None, canonical: Cloud) -> Embedding:
+        """Return eta of the canonical form."""
         pos = canonical.pos.to(self.slots.net.linear.weight.dtype)
-        detail = self.slots(canonical.z, pos)
-        if self.shape is None:
-            return detail
-        return torch.cat([self.shape(canonical.z, pos, shared), detail], dim=-1)
+        return torch.cat([*self.smooth(canonical.z, pos), self.slots(canonical.z, pos)], dim=-1)
+
+    def smooth(self, z: Tensor, pos: Tensor) -> list[Tensor]:
+        """Return the smooth parts, each (B, size), of atoms (B, n) in any pose and order."""
+        if self.atoms is None:
+            return []
+        size = max(1, PAIRS // z.shape[1] ** 2)
+        pieces = [self._smooth(*piece) for piece in zip(z.split(size), pos.split(size), strict=True)]
+        return [torch.cat(part) for part in zip(*pieces, strict=True)]
+
+    def _smooth(self, z: Tensor, pos: Tensor) -> list[Tensor]:
+        atoms: Any = self.atoms
+        parts = []
+        places = atoms.places(z, pos)
+        if self.features is not None:
+            parts.append(self.features(places, *atoms.features_and_vectors(z, pos, places), pos, z > 0))
+        if self.overlay is not None:
+            parts += self.overlay(z, pos, places)
+        if self.shape is not None:
+            parts.append(self.shape(z, pos, places, atoms.turns(z, pos, places)))
+        return parts
 
 
 class PooledEncoder(nn.Module):
@@ -101,12 +138,27 @@ class PooledEncoder(nn.Module):
 
 def _slots(config: ModelConfig) -> ConformerAutoencoder:
     sizes = (config.elements, config.max_atoms, config.width, config.layers)
-    shape = ShapeEncoder(config.shape_dim) if config.shape_dim else None
-    detail = DETAIL if config.shape_dim else 1.0
-    slots = SlotEncoder(*sizes, config.embedding_dim - config.shape_dim, detail)
-    decoder = SlotDecoder(*sizes, config.embedding_dim, config.shape_dim)
-    atoms = AtomNetwork(config.atom_width, config.atom_layers) if config.atom_width else None
-    return ConformerAutoencoder(config, CanonicalEncoder(shape, slots, atoms), decoder)
+    dims = {part.name: part.size for part in config.parts}
+    width, smooth = config.atom_width, config.embedding_dim - dims["detail"]
+    features, shape = dims.get("features", 0), dims.get("shape", 0)
+    overlay = tuple(dims[name] for name in ("overlay", "color") if name in dims)
+    pooling = FeaturesEncoder(width, features) if features else None
+    encoder = CanonicalEncoder(
+        atom_network(width, config.atom_layers, config.atom_rounds) if width else None,
+        pooling,
+        OverlayEncoder(width, overlay) if overlay else None,
+        ShapeEncoder(width, shape) if shape else None,
+        SlotEncoder(*sizes, dims["detail"], DETAIL if smooth else 1.0),
+        None if pooling is None else LabelHeads(width, 6 * width + VECTORS),
+    )
+    scale = [PART_SCALE.get(part.name, 1.0) if smooth else 1.0 for part in config.parts]
+    decoder = SlotDecoder(*sizes, [part.size for part in config.parts], scale)
+    return ConformerAutoencoder(config, encoder, decoder)
+
+
+def atom_network(width: int, layers: int, rounds: int) -> AtomNetwork:
+    """Return an untrained network of atoms, see `molgiae.nn.atoms.AtomNetwork`."""
+    return AtomNetwork(width, layers, torch.from_numpy(COVALENT_RADIUS), rounds)
 
 
 def _appendix_d(config: ModelConfig) -> ConformerAutoencoder:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from molgiae.errors import CheckpointError, ConfigError, ShapeError
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 METADATA_KEY = "molgiae"
 
 FAULTS = (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -55,9 +55,22 @@ def _without_learned_frame(header: dict[str, Any]) -> dict[str, Any]:
     return header | {"config": config}
 
 
+def _without_bond_graph(header: dict[str, Any]) -> dict[str, Any]:
+    """Return a header of version 5, whose smooth parts were made of classes of the bond graph, as one of version 6."""
+    config = dict(header["config"])
+    if config.get("shape_dim") and config["architecture"] == "slots":
+        raise ConfigError(
+            "its shape part hangs on perceived bonds and is no longer read; train the model again"
+        )
+    if header.get("kind") == Kind.AUTOENCODER:
+        config |= {"features_dim": 0, "atom_rounds": 0}
+    return header | {"config": config}
+
+
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     3: _without_atoms,
     4: _without_learned_frame,
+    5: _without_bond_graph,
 }
 """Version n to the function that turns its header into that of version n + 1.
 

@@ -1,14 +1,15 @@
 """The shape part of an embedding: smooth in the coordinates; its distances are symmetry-corrected RMSDs, angstrom.
 
-Every atom gets a code by element and by its class in the bond graph, which motion of atoms does not change. The
+Every atom gets a code by its place among bonded atoms (`molgiae.nn.atoms`), which motion of atoms hardly changes. The
 code weighs sums over pairs of functions of distance, and sums of positions whose scalar and triple products are
 invariants (Villar et al., Scalars are universal, NeurIPS 2021). Already random codes keep distances: such sums
 are random projections of the matrix of distances (Johnson and Lindenstrauss, 1984). Triple products tell mirror images
 apart, and with them the many conformers that differ by the sign of a torsion. Where equivalent atoms leave sums of
 positions on a line, as in butane, those of the sums have no volume: sums over pairs of atoms of triple products of
-their distance and their surroundings, torsions in the main, still see the difference.
+their distance and their surroundings, torsions in the main, still see the difference; where even those cancel, as they
+do over the hydrogens of a methyl group, sums of sines and cosines of multiples of torsions do.
 
-Neither frame nor order takes part: the shape part jumps only where a bond forms or breaks.
+Neither frame nor order nor bonds take part: the shape part is smooth everywhere.
 """
 
 from __future__ import annotations
@@ -16,13 +17,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from molgiae.nn.atoms import TURNS
+from molgiae.nn.vectors import cross, others, separations
 from molgiae.tensors import AtomicNumbers, Embedding, Positions
 
-HEAVIEST = 118
-CLASSES = 128
-"""Classes of one conformer that have codes of their own; all further ones share the last."""
-
-FEATURES, CODES, TORSIONS, HIDDEN = 64, 48, 24, 256
+CODES, TORSIONS, HIDDEN = 48, 24, 256
 
 SURROUNDINGS, PARTNERS = 1.8, (1.8, 3.5)
 """Ranges of Gaussians in distance: of the surroundings of an atom, and of pairs of atoms, angstrom."""
@@ -36,21 +35,19 @@ class ShapeEncoder(nn.Module):
     """Conformers to smooth invariants, see `molgiae.training.losses.shape_loss` for what their distances mean.
 
     Args:
+        width: F, features of a place.
         size: numbers of the result.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, width: int, size: int) -> None:
         super().__init__()
-        self.element = nn.Embedding(HEAVIEST + 1, FEATURES)
-        self.place = nn.Embedding(CLASSES, FEATURES)
+        self.norm = nn.LayerNorm(width)
         self.code = nn.Sequential(
-            nn.Linear(FEATURES, 2 * FEATURES), nn.SiLU(), nn.Linear(2 * FEATURES, 2 * CODES)
+            nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, 2 * CODES + 2 * TURNS)
         )
         self.vectors = nn.Linear(CODES, 5 * CODES, bias=False)
-        self.around = nn.Sequential(
-            nn.Linear(FEATURES, FEATURES), nn.SiLU(), nn.Linear(FEATURES, 2 * TORSIONS)
-        )
-        invariants = CODES * (len(STEPS) + 1) + 2 * CODES + TORSIONS * len(PARTNERS)
+        self.around = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2 * TORSIONS))
+        invariants = CODES * (len(STEPS) + 1) + 2 * CODES + TORSIONS * len(PARTNERS) + 2 * TURNS
         self.straight = nn.Linear(invariants, size)
         self.bent = nn.Sequential(
             nn.Linear(invariants, HIDDEN),
@@ -60,50 +57,49 @@ class ShapeEncoder(nn.Module):
             nn.Linear(HIDDEN, size),
         )
 
-    def forward(self, z: AtomicNumbers, pos: Positions, classes: Tensor) -> Embedding:
+    def forward(self, z: AtomicNumbers, pos: Positions, places: Tensor, turns: Tensor) -> Embedding:
         """Encode.
 
         Args:
             z: (B, n) atomic numbers, 0 marks padding.
             pos: (B, n, 3) angstrom, in any pose and order, 0 where padded.
-            classes: (B, n) int64, see `molgiae.canonical.bond_graph`.
+            places: (B, n, F), see `molgiae.nn.atoms.AtomNetwork.places`.
+            turns: (B, n, 2 TURNS) features of torsions about the bonds of the atoms.
 
         Returns:
             (B, size) angstrom.
         """
         mask = (z > 0).to(pos.dtype)
-        features = self.element(z) + self.place(classes.clamp(max=CLASSES - 1))
-        pair, single = (self.code(features) * mask[..., None]).chunk(2, dim=-1)
-        n = z.shape[1]
-        square = (pos[:, :, None] - pos[:, None]).square().sum(dim=-1)
-        others = mask[:, :, None] * mask[:, None] * (1 - torch.eye(n, dtype=pos.dtype, device=pos.device))
-        sent, own = (self.around(features) * mask[..., None]).chunk(2, dim=-1)
+        places = self.norm(places)
+        pair, single, weight = (self.code(places) * mask[..., None]).split([CODES, CODES, 2 * TURNS], dim=-1)
+        square, pairs = separations(pos)[1], others(z, pos)
+        sent, own = (self.around(places) * mask[..., None]).chunk(2, dim=-1)
         invariants = torch.cat(
             [
-                _of_pairs(pair, square, others) / mask.sum(dim=1, keepdim=True),
+                _of_pairs(pair, square, pairs) / mask.sum(dim=1, keepdim=True),
                 self._of_vectors(single, pos, mask),
                 _grown_as_lengths(
-                    _of_torsions(sent, own, pos, square, others) / mask.sum(dim=1, keepdim=True)
+                    _of_torsions(sent, own, pos, square, pairs) / mask.sum(dim=1, keepdim=True)
                 ),
+                _grown_as_lengths((weight * turns).sum(dim=1)),
             ],
             dim=-1,
         )
         return self.straight(invariants) + self.bent(invariants)
 
-    def latent(self, z: AtomicNumbers, pos: Positions, classes: Tensor) -> Tensor:
+    def latent(self, z: AtomicNumbers, pos: Positions, places: Tensor) -> Tensor:
         """Return the weighted sums of positions of which most of the shape part is made; they turn with the conformer.
 
         Args:
             z: (B, n) atomic numbers, 0 marks padding.
             pos: (B, n, 3) angstrom, 0 where padded, any type.
-            classes: as in `forward`.
+            places: as in `forward`.
 
         Returns:
             (B, CODES, 3) angstrom, in the type of the positions; unmoved by translations and by the order of atoms.
         """
         mask = z > 0
-        features = self.element(z) + self.place(classes.clamp(max=CLASSES - 1))
-        weight = (self.code(features) * mask[..., None]).chunk(2, dim=-1)[1]
+        weight = (self.code(self.norm(places)) * mask[..., None])[..., CODES : 2 * CODES]
         return _weighted_sums(weight.to(pos.dtype), pos, mask.to(pos.dtype)).mT
 
     def _of_vectors(self, weight: Tensor, pos: Positions, mask: Tensor) -> Tensor:
@@ -111,7 +107,7 @@ class ShapeEncoder(nn.Module):
         vectors = self.vectors(_weighted_sums(weight, pos, mask))
         a, b, c, d, e = vectors.chunk(5, dim=-1)
         product = (a * b).sum(dim=1)
-        triple = (torch.linalg.cross(c, d, dim=1) * e).sum(dim=1)
+        triple = (cross(c, d, dim=1) * e).sum(dim=1)
         return torch.cat([product / (1 + product.abs()).sqrt(), _grown_as_lengths(triple)], dim=-1)
 
 
@@ -127,22 +123,24 @@ def _grown_as_lengths(triple: Tensor) -> Tensor:
     return triple / (triple.square() + 0.1).pow(1 / 3)
 
 
-def _of_pairs(code: Tensor, square: Tensor, others: Tensor) -> Tensor:
+def _of_pairs(code: Tensor, square: Tensor, pairs: Tensor) -> Tensor:
     """Return (B, CODES (1 + steps)) sums over pairs of atoms i, j of c_i c_j f(r_ij).
 
     Args:
         code: (B, n, CODES) 0 where padded.
         square: (B, n, n) squared distances, square angstrom.
-        others: (B, n, n) 1 for pairs of atoms, 0 on the diagonal and where padded.
+        pairs: (B, n, n), see `molgiae.nn.vectors.others`.
     """
     distance = (square + 1e-8).sqrt()[:, None]
     step = torch.tensor(STEPS, dtype=square.dtype, device=square.device)[:, None, None]
-    functions = torch.cat([0.3 * distance, torch.tanh((distance - step) / STEEP)], dim=1) * others[:, None]
+    # the hyperbolic tangent by the logistic function, which is ten times as fast
+    steps = 2 * torch.sigmoid((distance - step) * (2 / STEEP)) - 1
+    functions = torch.cat([0.3 * distance, steps], dim=1) * pairs[:, None]
     gathered = (functions.flatten(1, 2) @ code).unflatten(1, (-1, square.shape[1]))
     return (gathered * code[:, None]).sum(dim=2).flatten(1)
 
 
-def _of_torsions(sent: Tensor, own: Tensor, pos: Positions, square: Tensor, others: Tensor) -> Tensor:
+def _of_torsions(sent: Tensor, own: Tensor, pos: Positions, square: Tensor, pairs: Tensor) -> Tensor:
     """Return (B, TORSIONS partners) sums over pairs of atoms of c_i c_j g(r_ij) (x_i - x_j) . (v_i x v_j).
 
     The vector v_i is the sum of w(r_ik) s_k (x_k - x_i) over the other atoms. The product comes apart into
@@ -153,14 +151,15 @@ def _of_torsions(sent: Tensor, own: Tensor, pos: Positions, square: Tensor, othe
         own: (B, n, TORSIONS) c, 0 where padded.
         pos: (B, n, 3) angstrom.
         square: (B, n, n) squared distances, square angstrom.
-        others: (B, n, n) 1 for pairs of atoms, 0 on the diagonal and where padded.
+        pairs: (B, n, n), see `molgiae.nn.vectors.others`.
     """
-    near = torch.exp(-square / SURROUNDINGS**2) * others
+    near = torch.exp(-square / SURROUNDINGS**2) * pairs
     moments = (pos[..., None] * sent[:, :, None]).flatten(2)
     vector = (near @ moments).unflatten(2, (3, -1)) - pos[..., None] * (near @ sent)[:, :, None]
-    turned = torch.linalg.cross(pos[..., None].expand_as(vector), vector, dim=2) * own[:, :, None]
-    vector = (vector * own[:, :, None]).flatten(2)
-    weights = [torch.exp(-square / reach**2) * others for reach in PARTNERS]
+    vector = vector * own[:, :, None]
+    turned = cross(pos[..., None], vector, dim=2)
+    vector = vector.flatten(2)
+    weights = [torch.exp(-square / reach**2) * pairs for reach in PARTNERS]
     return torch.cat(
         [
             2 * (weight @ vector * turned.flatten(2)).sum(dim=1).unflatten(1, (3, -1)).sum(dim=1)

@@ -8,6 +8,7 @@ autoencoder, and the residual network has only to learn what that misses.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +19,12 @@ from molgiae.tensors import AtomicNumbers, Embedding, Positions
 DETAIL = 2.0**-7
 """Scale of the detail part of an embedding beside its shape part, whose unit is the angstrom.
 
-Small, so that distances of embeddings are those of shapes to a few percent; a power of two, so that nothing is rounded.
+Small, so that distances of embeddings are those of the smooth parts to a few percent; a power of two, so that nothing
+is rounded.
 """
+
+PART_SCALE = {"overlay": 32.0, "color": 8.0, "detail": DETAIL}
+"""What the decoder divides parts by, so that all are about one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +130,11 @@ class SlotDecoder(nn.Module):
         slots: S, atoms of the largest conformer.
         width: features of a hidden layer.
         layers: residual blocks.
-        embedding_dim: D.
-        shape_dim: numbers of the shape part, which comes first; the others are detail.
+        parts: sizes of the parts of the embedding, D together; the last one is detail.
+        scale: what each part is divided by.
     """
+
+    scale: Tensor
 
     def __init__(
         self,
@@ -135,16 +142,17 @@ class SlotDecoder(nn.Module):
         slots: int,
         width: int,
         layers: int,
-        embedding_dim: int,
-        shape_dim: int,
+        parts: Sequence[int],
+        scale: Sequence[float],
     ) -> None:
         super().__init__()
-        self.slots, self.shape_dim = slots, shape_dim
-        self.scale = DETAIL if shape_dim else 1.0
-        self.net = LinearPlusResidual(embedding_dim, width, layers, slots * (len(elements) + 4))
+        self.slots, self.smooth = slots, sum(parts[:-1])
+        self.net = LinearPlusResidual(sum(parts), width, layers, slots * (len(elements) + 4))
+        # not repeat_interleave, which has no sizes on the meta device, where checkpoints are compared
+        columns = [torch.full((size,), by) for size, by in zip(parts, scale, strict=True)]
+        self.register_buffer("scale", torch.cat(columns), persistent=False)
 
     def forward(self, embedding: Embedding) -> SlotPrediction:
         """Decode (B, D)."""
-        shape, detail = embedding[:, : self.shape_dim], embedding[:, self.shape_dim :]
-        out = self.net(torch.cat([shape, detail / self.scale], dim=-1)).unflatten(-1, (self.slots, -1))
+        out = self.net(embedding / self.scale).unflatten(-1, (self.slots, -1))
         return SlotPrediction(logits=out[..., :-3], pos=out[..., -3:])

@@ -91,7 +91,7 @@ def initial(pretrained: Checkpoint, scale: Scale, config: FinetuneConfig) -> Pro
             f"{pretrained.name}: has no network of atoms to start from; "
             "take another --model or pretrain one with --atom-width"
         )
-    network = PropertyModel(sizes.atom_width, sizes.atom_layers, scale)
+    network = PropertyModel(sizes.atom_width, sizes.atom_layers, sizes.atom_rounds, scale)
     if config.mode != "scratch":
         network.atoms.load_state_dict(pretrained.model.encoder.atoms.state_dict())
     return network

@@ -19,13 +19,13 @@ from molgiae.data.blocks import as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.errors import ConfigError, check_shape
+from molgiae.model.architectures import atom_network
 from molgiae.model.checkpoint import Checkpoint, with_weights, write
 from molgiae.model.cloud import Cloud, batches
 from molgiae.model.domain import domain_reasons
 from molgiae.model.embedder import choose_device
 from molgiae.model.header import Kind, building_from, damaged, read_header, sha256_of
 from molgiae.model.shipped import locate
-from molgiae.nn.atoms import AtomNetwork
 from molgiae.nn.property_head import PropertyHead
 from molgiae.properties.references import References
 from molgiae.properties.targets import Target
@@ -63,14 +63,15 @@ class PropertyModel(nn.Module):
 
     Args:
         width: F, features of an atom.
-        layers: rounds of messages.
+        layers: rounds of messages between all atoms.
+        rounds: rounds of messages between bonded atoms.
         scale: what turns the numbers of the network into values with units.
     """
 
-    def __init__(self, width: int, layers: int, scale: Scale) -> None:
+    def __init__(self, width: int, layers: int, rounds: int, scale: Scale) -> None:
         super().__init__()
         self.scale = scale
-        self.atoms = AtomNetwork(width, layers)
+        self.atoms = atom_network(width, layers, rounds)
         self.head = PropertyHead(width, [target.extensive for target in scale.targets])
 
     def forward(self, x: Cloud) -> tuple[Tensor, Tensor]:
@@ -102,7 +103,7 @@ def save(path: Path, model: PropertyModel, domain: Domain, provenance: dict[str,
     """Write a model of properties, under a temporary name until it is complete."""
     scale = model.scale
     header = {
-        "config": AtomConfig(model.atoms.element.embedding_dim, len(model.atoms.layers)).to_dict(),
+        "config": AtomConfig(*model.atoms.sizes).to_dict(),
         "targets": [target.to_dict() for target in scale.targets],
         "references": scale.references.to_dict(),
         "spread": scale.spread.tolist(),
@@ -129,7 +130,7 @@ def load(name: str) -> Checkpoint[PropertyModel]:
         spread, calibration = (np.array(header[part], np.float64) for part in ("spread", "calibration"))
         scale = Scale(targets, References.from_dict(header["references"]), spread, calibration)
         _check(scale)
-        model = with_weights(path, lambda: PropertyModel(config.width, config.layers, scale))
+        model = with_weights(path, lambda: PropertyModel(config.width, config.layers, config.rounds, scale))
         domain = Domain.from_dict(header["domain"])
     return Checkpoint(name, model, domain, header["provenance"], sha256_of(path))
 

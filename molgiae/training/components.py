@@ -1,4 +1,7 @@
-"""Where an autoencoder of canonical forms starts: at the best linear one, so that training only has to bend it."""
+"""Principal components: where an autoencoder of canonical forms starts, and what the features part keeps.
+
+The autoencoder starts at the best linear one, so that training only has to bend it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import torch
 from torch import Tensor
 
 from molgiae.model.cloud import Cloud
+from molgiae.nn.features import FeaturesEncoder
 from molgiae.nn.slots import SlotDecoder, SlotEncoder
 
 CHUNK = 8192
@@ -15,6 +19,9 @@ MAX_FORMS = 100_000
 SHARPNESS = 6.0
 """Logits of types over the components' estimate of their one-hot codes."""
 
+CONSTANT = 1e-6
+"""Standard deviation of pooled numbers below which they are constants."""
+
 MIN_DEVIATION = 0.01
 """Deviation, in angstrom, below which a conformer counts no more than one of this deviation."""
 
@@ -23,8 +30,8 @@ MIN_DEVIATION = 0.01
 def start_from_components(encoder: SlotEncoder, decoder: SlotDecoder, forms: Cloud) -> None:
     """Set the linear maps to principal components, and what is added to them to zero.
 
-    Types count as one-hot codes, of the same weight as an angstrom. The shape part, if there is one, is left to the
-    networks: linear maps do not read it. The encoder is that of the detail part; forms are canonical ones.
+    Types count as one-hot codes, of the same weight as an angstrom. Smooth parts, if there are any, are left to the
+    networks: linear maps do not read them. The encoder is that of the detail part; forms are canonical ones.
     """
     size = encoder.net.linear.out_features
     mean, axes = principal_components(encoder, forms, size)
@@ -39,11 +46,27 @@ def start_from_components(encoder: SlotEncoder, decoder: SlotDecoder, forms: Clo
     scale = torch.ones(kinds + 4, 1, dtype=axes.dtype, device=axes.device)
     scale[: kinds + 1] = SHARPNESS
     up.linear.weight.zero_()
-    up.linear.weight[:, decoder.shape_dim :].copy_((of_slots[:, order] * scale).flatten(0, 1))
+    up.linear.weight[:, decoder.smooth :].copy_((of_slots[:, order] * scale).flatten(0, 1))
     up.linear.bias.copy_((middle[:, order] * scale).flatten())
     for net in (down, up):
         net.down.weight.zero_()
         net.down.bias.zero_()
+
+
+@torch.no_grad()
+def fit_features(features: FeaturesEncoder, sums: Tensor) -> None:
+    """Set what the features part keeps of its sums (M, P): the first components of them, standardized.
+
+    The mean square of the result is about one over all its numbers together.
+    """
+    mean, spread = sums.double().mean(dim=0), sums.double().std(dim=0, correction=min(1, len(sums) - 1))
+    weight = torch.where(spread > CONSTANT, features.weights.to(spread) / spread.clamp_min(CONSTANT), 0.0)
+    rows = (sums.double() - mean) * weight
+    axes = torch.linalg.eigh(rows.mT @ rows).eigenvectors.flip(1)[:, : features.compress.out_features]
+    axes = weight[:, None] * axes / features.weights.square().sum().sqrt()
+    missing = features.compress.out_features - axes.shape[1]
+    features.compress.weight.copy_(torch.nn.functional.pad(axes, (0, missing)).mT)
+    features.compress.bias.copy_(torch.nn.functional.pad(-mean @ axes, (0, missing)))
 
 
 def principal_components(encoder: SlotEncoder, forms: Cloud, size: int) -> tuple[Tensor, Tensor]:

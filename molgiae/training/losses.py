@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from molgiae.model.cloud import Cloud
 from molgiae.nn.atoms import AtomNetwork
-from molgiae.nn.shape import ShapeEncoder
 from molgiae.nn.slots import SlotPrediction
 from molgiae.tensors import Vectors
 from molgiae.training.batches import displacements
@@ -58,11 +59,7 @@ def conditioning_loss(vectors: Vectors) -> Tensor:
 
 
 def shape_loss(
-    shape: ShapeEncoder,
-    alone: tuple[Cloud, Tensor],
-    pairs: tuple[Cloud, Tensor] | None,
-    rmsd: Tensor,
-    generator: torch.Generator,
+    embed: Callable[[Cloud], Tensor], alone: Cloud, pairs: Cloud, rmsd: Tensor, generator: torch.Generator
 ) -> Tensor:
     """How far distances of shape parts are from symmetry-corrected RMSDs (smooth L1, angstrom).
 
@@ -71,22 +68,20 @@ def shape_loss(
     where it is one.
 
     Args:
-        shape: the network.
-        alone: B conformers, any pose, and the classes of their atoms (B, n).
-        pairs: 2 P conformers, each followed by its partner, and the classes of their atoms; None for none.
+        embed: conformers to their shape parts (B, size).
+        alone: B conformers, any pose.
+        pairs: 2 P conformers, each followed by its partner.
         rmsd: (P,) of the pairs, angstrom.
         generator: source of the displacements.
     """
-    (x, classes), count = alone, alone[0].mask.sum(dim=1)
-    shift = displacements(x, DISTORTION, generator)
+    count = alone.mask.sum(dim=1)
+    shift = displacements(alone, DISTORTION, generator)
     left = (3 * count - 6 + (count == 2)).clamp(min=0) / (3 * count)
     target = (shift.square().sum(dim=(1, 2)) / count * left).sqrt()
-    apart = shape(x.z, x.pos, classes) - shape(x.z, x.pos + shift, classes)
-    if pairs is not None:
-        both = shape(pairs[0].z, pairs[0].pos, pairs[1])
-        apart, target = torch.cat([apart, both[::2] - both[1::2]]), torch.cat([target, rmsd])
+    both = embed(pairs)
+    apart = torch.cat([embed(alone) - embed(Cloud(alone.z, alone.pos + shift)), both[::2] - both[1::2]])
     distance = (apart.square().sum(dim=1) + 1e-6).sqrt()
-    return torch.nn.functional.smooth_l1_loss(distance, target, beta=QUADRATIC)
+    return torch.nn.functional.smooth_l1_loss(distance, torch.cat([target, rmsd]), beta=QUADRATIC)
 
 
 def denoising_loss(atoms: AtomNetwork, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:

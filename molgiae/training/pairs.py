@@ -9,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
+from molgiae.data.blocks import concatenate
+from molgiae.data.bonds import known_bonds
 from molgiae.data.conformer import ConformerBlock
 from molgiae.matching import superpose_pairs
 
@@ -20,11 +23,18 @@ Floats = NDArray[np.float64]
 CHUNK = 1000
 """Pairs superposed between two moves of the progress bar."""
 
-MAX_OF_MOLECULES, MAX_OF_ISOMERS = 80_000, 100_000
-"""Most pairs of conformers of one molecule, and of isomers; with mirror images twice as many."""
+MAX_PAIRS, MAX_MIRRORED = 100_000, 40_000
+"""Most pairs of conformers of one molecule, with mirror images twice as many, and of conformers and mirror images."""
 
 MAX_OF_ONE_MOLECULE = 20
 """Most pairs from one molecule, so that flexible ones do not rule the others."""
+
+
+ACHIRAL = 0.1
+"""RMSD of a conformer from its mirror image, angstrom, up to which its methyl groups are turned."""
+
+TURNED = 12
+"""Copies of such a conformer with turned methyl groups."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +42,12 @@ class Pairs:
     """Pairs of M conformers and their mirror images.
 
     Attributes:
+        block: the conformers.
         ends: (K, 2) m for a conformer, M + m for the mirror image of conformer m.
         rmsd: (K,) angstrom, symmetry-corrected.
     """
 
+    block: ConformerBlock
     ends: Ints
     rmsd: Floats
 
@@ -43,53 +55,71 @@ class Pairs:
         return len(self.rmsd)
 
 
-def conformer_pairs(
-    block: ConformerBlock, seed: int, file: Path | None, progress: bool
-) -> tuple[Pairs, Pairs]:
-    """Return pairs of conformers of one molecule, and of isomers, each as they are and with one of the two mirrored.
+def conformer_pairs(block: ConformerBlock, seed: int, file: Path | None, progress: bool) -> Pairs:
+    """Return pairs of conformers of one molecule, as they are and with one of the two mirrored, and with own images.
 
     Conformers of one molecule are those of one title with the same bonds, superposed over the symmetries of the
-    bond graph; isomers have one formula and are superposed over all matchings within elements. An npz file keeps what
-    was found for a run that is resumed.
+    bond graph. Copies of conformers that equal their mirror image but for their methyl groups, which are turned, are
+    added: their mirror images are what a network learns last. An npz file keeps what was found for a run that is
+    resumed.
     """
     if file is not None and file.exists():
         with np.load(file) as saved:
-            if {"bonds_ends", "atoms_ends"} <= set(saved.files):
-                one, other = (
-                    Pairs(saved[f"{kind}_ends"], saved[f"{kind}_rmsd"]) for kind in ("bonds", "atoms")
-                )
-                return one, other
+            added = replace(block.take(saved["copied"]), position=saved["position"])
+            return Pairs(concatenate([block, added]), saved["ends"], saved["rmsd"])
     rng = np.random.default_rng(seed)
     titles = [title or m for m, title in enumerate(block.title)]
-    formulas = [np.sort(c.atomic_number).tobytes() for c in block]
-    drawn = (
-        draw_pairs(titles, MAX_OF_MOLECULES, MAX_OF_ONE_MOLECULE, rng),
-        draw_pairs(formulas, MAX_OF_ISOMERS, None, rng),
-    )
-    mirror = np.array([0, len(block)])
-    one_molecule, one_formula = (np.concatenate([ends, ends + mirror]) for ends in drawn)
-    total = len(one_molecule) + len(one_formula)
-    with tqdm(total=total, desc="pairs", unit="pair", disable=not progress) as bar:
-        one = _superposed(block, one_molecule, "bonds", bar)
-        other = _superposed(block, one_formula, "atoms", bar)
+    drawn = draw_pairs(titles, MAX_PAIRS, MAX_OF_ONE_MOLECULE, rng)
+    own = np.repeat(np.sort(rng.permutation(len(block))[:MAX_MIRRORED]), 2).reshape(-1, 2)
+    with tqdm(desc="pairs", unit="pair", disable=not progress) as bar:
+        images = _superposed(block, own, True, bar)
+        copied = np.repeat(own[images <= ACHIRAL, 0], TURNED)
+        added = with_turned_methyls(block.take(copied), rng)
+        whole, copies = concatenate([block, added]), len(block) + np.arange(len(added))
+        moved = np.any(added.position != block.take(copied).position, axis=1)
+        copies = copies[np.add.reduceat(moved, added.offset[:-1]) > 0] if len(added) else copies
+        again = np.repeat(copies, 2).reshape(-1, 2)
+        parts = [(drawn, False), (drawn, True), (again, True)]
+        rmsd = [*(_superposed(whole, ends, mirror, bar) for ends, mirror in parts), images]
+    parts.append((own, True))
+    ends = np.concatenate([ends + np.array([0, len(whole) * mirror]) for ends, mirror in parts])
+    known = np.isfinite(np.concatenate(rmsd))
+    pairs = Pairs(whole, ends[known], np.concatenate(rmsd)[known])
     if file is not None:
-        np.savez(file, bonds_ends=one.ends, bonds_rmsd=one.rmsd, atoms_ends=other.ends, atoms_rmsd=other.rmsd)
-    return one, other
+        np.savez(file, ends=pairs.ends, rmsd=pairs.rmsd, copied=copied, position=added.position)
+    return pairs
 
 
-def _superposed(block: ConformerBlock, ends: Ints, match: str, bar: tqdm[None]) -> Pairs:
-    """Return pairs with their RMSD, without those that have none as their bonds differ."""
-    mirrored = replace(block, position=-block.position)
+def with_turned_methyls(block: ConformerBlock, rng: np.random.Generator) -> ConformerBlock:
+    """Return the conformers with every XH3 group turned about its bond by a random angle."""
+    position = block.position.copy()
+    for m, conformer in enumerate(block):
+        partners = defaultdict(list)
+        for a, b in known_bonds(conformer).tolist():
+            partners[a].append(b)
+            partners[b].append(a)
+        for center, around in partners.items():
+            hydrogens = [a for a in around if conformer.atomic_number[a] == 1]
+            others = [a for a in around if conformer.atomic_number[a] > 1]
+            if len(hydrogens) == 3 and len(others) == 1:
+                pivot = conformer.position[center]
+                axis = pivot - conformer.position[others[0]]
+                turn = Rotation.from_rotvec(2 * np.pi * rng.random() * axis / np.linalg.norm(axis))
+                rows = int(block.offset[m]) + np.array(hydrogens)
+                position[rows] = pivot + turn.apply(conformer.position[hydrogens] - pivot)
+    return replace(block, position=position)
+
+
+def _superposed(block: ConformerBlock, ends: Ints, mirror: bool, bar: tqdm[None]) -> Floats:
+    """Return (K,) RMSDs of pairs, the second mirrored if asked; NaN where their bonds differ."""
+    second = replace(block, position=-block.position) if mirror else block
     rmsd = np.empty(len(ends))
     for start in range(0, len(ends), CHUNK):
         part = ends[start : start + CHUNK]
-        first, second = (
-            [(mirrored if place >= len(block) else block)[place % len(block)] for place in column]
-            for column in part.T.tolist()
-        )
-        rmsd[start : start + CHUNK] = superpose_pairs(first, second, match=match).rmsd
+        pairs = [block[m] for m in part[:, 0].tolist()], [second[m] for m in part[:, 1].tolist()]
+        rmsd[start : start + CHUNK] = superpose_pairs(*pairs, match="bonds").rmsd
         bar.update(len(part))
-    return Pairs(ends[np.isfinite(rmsd)], rmsd[np.isfinite(rmsd)])
+    return rmsd
 
 
 def draw_pairs(keys: Sequence[Hashable], most: int, of_each: int | None, rng: np.random.Generator) -> Ints:

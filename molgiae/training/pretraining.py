@@ -1,15 +1,16 @@
 """Pretraining of autoencoders: its stages, what each draws its batches from, what it trains, and by which loss.
 
-An encoder that fixes the group action goes through all of them: a shape part whose distances
-are symmetry-corrected RMSDs, a network of atoms that knows displaced ones, and, with all of that frozen and all
-canonical forms made once, the autoencoder. Other encoders are trained whole, in the last stage.
+An encoder that fixes the group action goes through all of them: a network of atoms and a features part that know
+labels and displaced atoms; on its frozen places overlay and color parts whose inner products are overlaps, and a
+shape part whose distances are symmetry-corrected RMSDs; and, with all of that frozen and all canonical forms made once,
+the autoencoder. Other encoders are trained whole, in the last stage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -22,8 +23,9 @@ from molgiae.config import Domain, ModelConfig, TrainConfig
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.errors import ConfigError
 from molgiae.model import checkpoint
-from molgiae.model.architectures import build
+from molgiae.model.architectures import CanonicalEncoder, build
 from molgiae.model.autoencoder import ConformerAutoencoder
+from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud, batches
 from molgiae.model.domain import measure_domain
 from molgiae.training.batches import (
@@ -36,7 +38,8 @@ from molgiae.training.batches import (
     trimmed,
     whole,
 )
-from molgiae.training.components import start_from_components
+from molgiae.training.components import fit_features, start_from_components
+from molgiae.training.labels import Labels, label_loss, standardize
 from molgiae.training.loop import Metrics, Run, Stage, Trainer
 from molgiae.training.losses import (
     conditioning_loss,
@@ -46,13 +49,17 @@ from molgiae.training.losses import (
     squared_deviation,
 )
 from molgiae.training.metrics import reconstruct
+from molgiae.training.overlays import Overlays, overlay_loss
 from molgiae.training.pairs import conformer_pairs
 
 ATOM_BATCH = 64
+OVERLAY_GROUPS = 4
 SHAPE_PIECES, ATOM_PIECES, PIECES = 8, 4, 8
 """Of a batch of each stage, the last that of the autoencoder, whose shape part costs the square of the atoms, too."""
-ISOMERS = 0.4
-"""Share of the pairs of the shape part that are of isomers; the others are of conformers of one molecule."""
+SMOOTH_BATCH, MAX_POOLED = 64, 20_000
+"""Conformers whose smooth parts are made at once, and most whose principal components make the features part."""
+SMOOTH = ("features_dim", "overlay_dim", "color_dim", "shape_dim", "atom_width", "atom_layers", "atom_rounds")
+"""Fields of `ModelConfig` that smooth parts depend on."""
 PAIR_NOISE = 0.15
 """Largest standard deviation of the displacements of pairs, angstrom."""
 
@@ -68,6 +75,9 @@ class Data:
         sha256: of the files.
         rejected: records that could not be read.
         left_out: conformers of validation and test molecules that came with the training conformers.
+        labels: what the network of atoms learns from in place of denoising, if anything.
+        overlays: what the overlay part learns from, if there is one.
+        learned: names of the files of these, and of the model to start from, by option of `molgiae pretrain`.
     """
 
     train: ConformerBlock
@@ -76,6 +86,9 @@ class Data:
     sha256: dict[str, str]
     rejected: tuple[Rejected, ...] = ()
     left_out: int = 0
+    labels: Labels | None = None
+    overlays: Overlays | None = None
+    learned: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,6 +144,7 @@ class Task:
             "torch": torch.__version__,
             "data": self.data.name,
             "data_sha256": self.data.sha256,
+            "learned": self.data.learned,
             "train_conformers": len(self.data.train),
             "rejected_records": len(self.data.rejected),
             "training": self.config.to_dict(),
@@ -148,7 +162,14 @@ class Task:
         return measure_domain(self.data.train)
 
 
-def train(data: Data, model_config: ModelConfig, config: TrainConfig, run: Run, resume: bool) -> Metrics:
+def train(
+    data: Data,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    run: Run,
+    resume: bool,
+    start_from: Checkpoint[ConformerAutoencoder] | None = None,
+) -> Metrics:
     """Train an autoencoder and keep the weights that are best on validation in ``model.safetensors``.
 
     Args:
@@ -157,6 +178,7 @@ def train(data: Data, model_config: ModelConfig, config: TrainConfig, run: Run, 
         config: the recipe.
         run: where and how.
         resume: continue from ``last.pt`` if it is there.
+        start_from: a model whose smooth parts are taken as they are, so that detail and decoder alone are trained.
 
     Returns:
         validation metrics of the last evaluation, with "step" and "complete" (1.0 if all steps are done).
@@ -169,7 +191,13 @@ def train(data: Data, model_config: ModelConfig, config: TrainConfig, run: Run, 
         if not len(block):
             raise ConfigError(f"no {name} conformers")
     torch.manual_seed(config.seed)
-    trainer = pretrainer(build(fitted(model_config, data)).to(run.device), data, config, run)
+    if start_from is not None:
+        smooth = {name: getattr(start_from.model.config, name) for name in SMOOTH}
+        model_config = replace(model_config, **smooth)
+    model = build(fitted(model_config, data)).to(run.device)
+    if start_from is not None:
+        take_smooth_parts(model, start_from.model)
+    trainer = pretrainer(model, data, config, run, "" if start_from is None else start_from.sha256)
     if resume and trainer.last.exists():
         trainer.restore()
     return trainer.fit()
@@ -183,15 +211,47 @@ def fitted(model: ModelConfig, data: Data) -> ModelConfig:
     return replace(model, elements=tuple(sorted(elements)), max_atoms=max(model.max_atoms, largest))
 
 
-def pretrainer(model: ConformerAutoencoder, data: Data, config: TrainConfig, run: Run) -> Trainer:
-    """Return the run that trains a model, which is on its device; the run may be resumed with more steps."""
+def take_smooth_parts(model: ConformerAutoencoder, origin: ConformerAutoencoder) -> None:
+    """Give a model the smooth parts of another.
+
+    Raises:
+        ConfigError: if the other has none, or the architecture of one knows none.
+    """
+    ours: Any
+    theirs: Any
+    ours, theirs = model.encoder, origin.encoder
+    if len(origin.config.parts) == 1:
+        raise ConfigError("the model to start from has no smooth parts")
+    if len(model.config.parts) == 1:
+        raise ConfigError(f"architecture {model.config.architecture} has no smooth parts to start from")
+    for name in ("atoms", "features", "overlay", "shape", "labels"):
+        if getattr(ours, name) is not None:
+            getattr(ours, name).load_state_dict(getattr(theirs, name).state_dict())
+
+
+def pretrainer(
+    model: ConformerAutoencoder, data: Data, config: TrainConfig, run: Run, start_from: str = ""
+) -> Trainer:
+    """Return the run that trains a model, which is on its device; the run may be resumed with more steps.
+
+    With the sha256 of a model whose smooth parts it has, `start_from`, only its last stage is run.
+
+    Raises:
+        ConfigError: if one of its stages has nothing to learn from.
+    """
+    stages = stages_of(model)[-1:] if start_from else stages_of(model)
+    if overlay_stage in stages and data.overlays is None:
+        raise ConfigError(
+            "the overlay part learns from overlays: give --overlays, or --overlay-dim 0 and --color-dim 0"
+        )
     task = Task(model, data, config, run)
     identity = {
         "training": {key: value for key, value in config.to_dict().items() if key != "steps"},
         "config": model.config.to_dict(),
         "data": [len(data.train), len(data.validation), *sorted(data.sha256.values())],
+        "start_from": start_from,
     }
-    return Trainer(model, [partial(make, task) for make in stages_of(model)], config, run, identity)
+    return Trainer(model, [partial(make, task) for make in stages], config, run, identity)
 
 
 def on_cpu(model: ConformerAutoencoder) -> ConformerAutoencoder:
@@ -201,11 +261,88 @@ def on_cpu(model: ConformerAutoencoder) -> ConformerAutoencoder:
 
 def stages_of(model: ConformerAutoencoder) -> list[Callable[[Task], Stage]]:
     """Return what makes the stages that a model goes through, in turn."""
-    if not getattr(model.encoder, "fixes_action", False):
+    encoder: Any = model.encoder
+    if not getattr(encoder, "fixes_action", False):
         return [joint_stage]
-    first = {"shape": shape_stage, "atoms": atom_stage}
-    parts = [make for part, make in first.items() if getattr(model.encoder, part) is not None]
-    return [*parts, canonical_stage]
+    first = {"atoms": atom_stage, "features": features_stage, "overlay": overlay_stage, "shape": shape_stage}
+    return [*(make for part, make in first.items() if getattr(encoder, part) is not None), canonical_stage]
+
+
+def atom_stage(task: Task) -> Stage:
+    """Make the stage of the network of atoms and the features part: by labels if there are any, else by denoising."""
+    encoder: Any = task.model.encoder
+    atoms, features, heads = encoder.atoms, encoder.features, encoder.labels
+    device, config = task.run.device, task.config
+    labels = None if task.data.labels is None or features is None else task.data.labels.to(device)
+    conformers = task.conformers().to(device)
+    sizes = conformers.mask.sum(dim=1)
+    number = len(conformers) if labels is None else len(labels)
+
+    def denoise(piece: Tensor, generator: torch.Generator) -> Tensor:
+        return denoising_loss(atoms, trimmed(conformers[piece]), config.atom_noise, generator)
+
+    def taught(labels: Labels, piece: Tensor) -> Tensor:
+        x = labels.conformers(piece)
+        places = atoms.places(x.z, x.pos)
+        seen = atoms.features_and_vectors(x.z, x.pos, places)
+        pooled = features.pooled(places, *seen, x.pos, x.mask)
+        direction = features.directions(torch.cat([seen[0], places], dim=-1), seen[1], x.pos, x.mask)[..., 0]
+        return label_loss(heads, heads(pooled, places, *seen, x.mask), direction, labels, piece)
+
+    def loss(index: Tensor, generator: torch.Generator) -> Tensor:
+        index = index[:ATOM_BATCH]
+        if labels is None:
+            return mean_over_pieces(partial(denoise, generator=generator), index, sizes, ATOM_PIECES)
+        return mean_over_pieces(partial(taught, labels), index, labels.sizes, ATOM_PIECES)
+
+    def begin() -> None:
+        if labels is not None:
+            standardize(heads, labels)
+
+    trained = [atoms] if labels is None else [atoms, features, heads]
+    parameters = [p for network in trained for p in network.parameters()]
+    return task.stage("atoms", config.atom_steps, number, parameters, loss, begin=begin)
+
+
+def features_stage(task: Task) -> Stage:
+    """Make the stage that compresses what the features part pools; it has no steps."""
+    encoder: Any = task.model.encoder
+    features = encoder.features
+
+    def begin() -> None:
+        parts = []
+        order = torch.randperm(
+            len(task.data.train), generator=torch.Generator().manual_seed(task.config.seed)
+        )
+        block = by_size(task.data.train.take(order[:MAX_POOLED].numpy()))
+        with torch.no_grad():
+            for piece in batches(block.atomic_number, block.position, block.offset, SMOOTH_BATCH):
+                x = piece.centered().to(task.run.device, torch.float32)
+                places = encoder.atoms.places(x.z, x.pos)
+                seen = encoder.atoms.features_and_vectors(x.z, x.pos, places)
+                pooled = features.pooled(places, *seen, x.pos, x.mask)
+                parts.append(features.sums(pooled, x.pos, x.mask))
+        fit_features(features, torch.cat(parts))
+
+    return task.stage(
+        "features", 0, 1, list(features.compress.parameters()), lambda i, g: i.sum(), begin=begin
+    )
+
+
+def overlay_stage(task: Task) -> Stage:
+    """Make the stage of the overlay and color parts, which learn from overlays on the frozen places of atoms."""
+    encoder: Any = task.model.encoder
+    assert task.data.overlays is not None, "checked before the first stage"
+    overlays = task.data.overlays.to(task.run.device)
+    encoder.atoms.requires_grad_(False)
+
+    def loss(index: Tensor, generator: torch.Generator) -> Tensor:
+        x = overlays.conformers(index[:OVERLAY_GROUPS])
+        parts = encoder.overlay(x.z, x.pos, encoder.atoms.places(x.z, x.pos))
+        return overlay_loss(parts, overlays, index[:OVERLAY_GROUPS])
+
+    parameters = list(encoder.overlay.parameters())
+    return task.stage("overlay", task.config.overlay_steps, len(overlays), parameters, loss)
 
 
 def shape_stage(task: Task) -> Stage:
@@ -214,98 +351,85 @@ def shape_stage(task: Task) -> Stage:
     Both ends of a pair may be mirrored, which leaves their RMSD as it is. Both are displaced a little, so that no pair
     is seen twice; displacements that are not those of the shapes add to its square.
     """
-    shape: Any = task.model.encoder.shape
-    device, train = task.run.device, task.data.train
-    found = conformer_pairs(train, task.config.seed, task.run.directory / "pairs.npz", task.run.progress)
-    kinds = [
-        (share, torch.from_numpy(pairs.ends).to(device), torch.from_numpy(pairs.rmsd).float().to(device))
-        for share, pairs in zip((1 - ISOMERS, ISOMERS), found, strict=True)
-        if len(pairs)
-    ]
-    every = sum(share for share, _, _ in kinds)
-    conformers = task.conformers()
-    classes, conformers = classes_of(conformers).to(device), conformers.to(device)
+    encoder: Any = task.model.encoder
+    device = task.run.device
+    pairs = conformer_pairs(
+        task.data.train, task.config.seed, task.run.directory / "pairs.npz", task.run.progress
+    )
+    ends, rmsd = torch.from_numpy(pairs.ends).to(device), torch.from_numpy(pairs.rmsd).float().to(device)
+    conformers = whole(pairs.block, task.model.config.max_atoms).to(device)
     sizes, number = conformers.mask.sum(dim=1), len(conformers)
+    encoder.atoms.requires_grad_(False)
+    encoder.atoms.turn.requires_grad_(True)
 
-    def batch(places: Tensor) -> tuple[Cloud, Tensor]:
-        """Conformers, or from `number` on their mirror images, and the classes of their atoms."""
-        index = places % number
-        x = trimmed(conformers[index])
+    def embed(x: Cloud) -> Tensor:
+        places = encoder.atoms.places(x.z, x.pos)
+        return encoder.shape(x.z, x.pos, places, encoder.atoms.turns(x.z, x.pos, places))
+
+    def batch(places: Tensor) -> Cloud:
+        """Conformers, or from `number` on their mirror images."""
+        x = trimmed(conformers[places % number])
         sign = torch.where(places < number, 1.0, -1.0)[:, None, None]
-        return Cloud(x.z, sign * x.pos), classes[index, : x.z.shape[1]]
-
-    def draw_pairs(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return (P, 2) ends and (P,) RMSD, P up to so many."""
-        both, target = [torch.empty(0, 2, dtype=torch.int64, device=device)], [torch.empty(0, device=device)]
-        for share, ends, rmsd in kinds:
-            count = round(size * share / every)
-            index = torch.randint(len(rmsd), (count,), generator=generator, device=device)
-            mirrored = torch.randint(2, (len(index), 1), generator=generator, device=device)
-            both.append((ends[index] + number * mirrored) % (2 * number))
-            target.append(rmsd[index])
-        return torch.cat(both), torch.cat(target)
+        return Cloud(x.z, sign * x.pos)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         alone = index[: max(len(index) // 8, 1)]
-        both, target = draw_pairs(max(len(index) // 2, 2), generator)
+        chosen = torch.randint(len(rmsd), (max(len(index) // 2, 2),), generator=generator, device=device)
+        mirrored = torch.randint(2, (len(chosen), 1), generator=generator, device=device)
+        both = (ends[chosen] + number * mirrored) % (2 * number)
         parts = min(SHAPE_PIECES, len(alone))
         ones = alone[sizes[alone].argsort()].tensor_split(parts)
         twos = sizes[both[:, 0] % number].argsort().tensor_split(parts)
         total = torch.zeros((), device=index.device)
         for one, two in zip(ones, twos, strict=True):
-            pair, rmsd = None, target[two]
-            if len(two):
-                x, kind = batch(both[two].flatten())
-                moved = distort(x, PAIR_NOISE, generator)
-                shift = squared_deviation(moved.pos, x).view(-1, 2).sum(dim=1)
-                pair, rmsd = (moved, kind), (rmsd.square() + shift).sqrt()
+            x = batch(both[two].flatten())
+            moved = distort(x, PAIR_NOISE, generator)
+            shift = squared_deviation(moved.pos, x).view(-1, 2).sum(dim=1)
+            target = (rmsd[chosen[two]].square() + shift).sqrt()
             share = (len(one) + len(two)) / (len(alone) + len(both))
-            total = total + share * shape_loss(shape, batch(one), pair, rmsd, generator)
+            total = total + share * shape_loss(embed, batch(one), moved, target, generator)
         return total
 
-    return task.stage("shape", task.config.shape_steps, number, list(shape.parameters()), loss)
-
-
-def atom_stage(task: Task) -> Stage:
-    """Make the stage of the network that properties are learned from, see `molgiae.training.losses.denoising_loss`."""
-    atoms: Any = task.model.encoder.atoms
-    conformers = task.conformers().to(task.run.device)
-    sizes = conformers.mask.sum(dim=1)
-
-    def loss(index: Tensor, generator: torch.Generator) -> Tensor:
-        def of_piece(piece: Tensor) -> Tensor:
-            return denoising_loss(atoms, trimmed(conformers[piece]), task.config.atom_noise, generator)
-
-        return mean_over_pieces(of_piece, index[:ATOM_BATCH], sizes, ATOM_PIECES)
-
-    parameters = list(atoms.parameters())
-    return task.stage("atoms", task.config.atom_steps, len(conformers), parameters, loss, bf16=True)
+    parameters = [*encoder.shape.parameters(), *encoder.atoms.turn.parameters()]
+    return task.stage("shape", task.config.shape_steps, number, parameters, loss)
 
 
 def canonical_stage(task: Task) -> Stage:
-    """Eta's detail and delta, on canonical forms that are made once."""
+    """Eta's detail and delta, on canonical forms that are made, distorted and given their smooth parts once."""
     model, config = task.model, task.config
-    for network in (model.encoder.shape, model.encoder.atoms):
-        if network is not None:
-            network.requires_grad_(False)
-    forms, classes = canonical_forms(task)
-    conformers, classes = forms.to(task.run.device), classes.to(task.run.device)
+    encoder: Any = model.encoder
+    encoder.requires_grad_(False)
+    encoder.slots.requires_grad_(True)
+    forms = canonical_forms(task).to(task.run.device)
+    noise = torch.Generator(task.run.device).manual_seed(config.seed)
+    conformers = distort(forms, config.distortion, noise)
+    smooth = smooth_parts(encoder, conformers, task.run.progress)
     sizes = conformers.mask.sum(dim=1)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         def of_piece(piece: Tensor) -> Tensor:
-            x = trimmed(distort(conformers[piece], config.distortion, generator))
-            embedding = model.encoder.invariant(classes[piece, : x.z.shape[1]], x)
+            x = trimmed(conformers[piece])
+            embedding = torch.cat([smooth[piece], encoder.slots(x.z, x.pos)], dim=-1)
             return reconstruction_loss(model.decoder(embedding), x, model.element, config.type_weight)
 
         return mean_over_pieces(of_piece, index, sizes, PIECES)
 
     def begin() -> None:
         if config.components:
-            start_from_components(model.encoder.slots, model.decoder, conformers)
+            start_from_components(encoder.slots, model.decoder, conformers)
 
     parameters = [p for p in model.parameters() if p.requires_grad]
     return task.last_stage(len(conformers), parameters, loss, begin=begin)
+
+
+@torch.no_grad()
+def smooth_parts(encoder: CanonicalEncoder, conformers: Cloud, progress: bool) -> Tensor:
+    """Return the smooth parts of many conformers, which come by size, side by side: (M, S)."""
+    found = []
+    for start in tqdm(range(0, len(conformers), SMOOTH_BATCH), desc="smooth parts", disable=not progress):
+        x = trimmed(conformers[slice(start, start + SMOOTH_BATCH)])
+        found.append(torch.cat([x.pos.new_empty(len(x), 0), *encoder.smooth(x.z, x.pos)], dim=-1))
+    return torch.cat(found)
 
 
 def joint_stage(task: Task) -> Stage:
@@ -322,18 +446,9 @@ def joint_stage(task: Task) -> Stage:
     return task.last_stage(len(conformers), list(model.parameters()), loss)
 
 
-def classes_of(x: Cloud) -> Tensor:
-    """Return (B, n) graph classes of many conformers, see `molgiae.canonical.bond_graph`; 0 where padded."""
-    classes = torch.zeros_like(x.z)
-    for index in x.mask.sum(dim=1).argsort().split(EVALUATE_BATCH):
-        part = trimmed(x[index])
-        classes[index, : part.z.shape[1]] = torch.from_numpy(part.graph.classes).to(x.z.device) * part.mask
-    return classes
-
-
 @torch.no_grad()
-def canonical_forms(task: Task) -> tuple[Cloud, Tensor]:
-    """Return canonical forms of all training conformers, float32, padded to the slots, and the classes of their atoms.
+def canonical_forms(task: Task) -> Cloud:
+    """Return canonical forms of all training conformers, float32, padded to the slots.
 
     They come by size. Mirror images of conformers are conformers as well, so if asked those are there, too.
     """
@@ -341,15 +456,12 @@ def canonical_forms(task: Task) -> tuple[Cloud, Tensor]:
     signs = [1.0, -1.0] if task.config.mirror else [1.0]
     count = len(signs) * len(block)
     slots = task.model.config.max_atoms
-    parts, classes = [], []
+    parts = []
     task.model.cpu()
     with tqdm(total=count, desc="canonical forms", unit="conformer", disable=not task.run.progress) as bar:
         for sign in signs:
             for x in batches(block.atomic_number, sign * block.position, block.offset, EVALUATE_BATCH):
-                form = task.model.canonical(x)
-                kinds = torch.from_numpy(form.graph.classes)
-                classes.append(nn.functional.pad(kinds, (0, slots - form.z.shape[1])))
-                parts.append(padded(form, slots).to(dtype=torch.float32))
+                parts.append(padded(task.model.canonical(x), slots).to(dtype=torch.float32))
                 bar.update(len(x))
     task.model.to(task.run.device)
-    return Cloud(torch.cat([x.z for x in parts]), torch.cat([x.pos for x in parts])), torch.cat(classes)
+    return Cloud(torch.cat([x.z for x in parts]), torch.cat([x.pos for x in parts]))

@@ -41,7 +41,7 @@ def no_gradients():
         yield
 
 
-CONFIG = ModelConfig(max_atoms=29, embedding_dim=4, width=8, layers=1, shape_dim=0)
+CONFIG = ModelConfig(max_atoms=29, embedding_dim=4, width=8, layers=1, shape_dim=0, features_dim=0)
 torch.manual_seed(0)
 MODEL = build(CONFIG)
 

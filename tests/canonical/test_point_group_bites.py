@@ -25,6 +25,9 @@ CONFIG = ModelConfig(
     width=8,
     layers=1,
     shape_dim=2,
+    features_dim=0,
+    atom_width=8,
+    atom_rounds=2,
 )
 GENERIC = random_cloud([5, 9, 12], seed=0)
 

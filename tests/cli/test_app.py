@@ -14,7 +14,7 @@ import pytest
 
 import molgiae
 from tests.cli.invoke import START, molgiae_
-from tests.conftest import N_MOLECULES
+from tests.conftest import N_MOLECULES, TINY
 
 COMMANDS = (
     *("embed", "canonicalize", "reconstruct", "align", "dedup", "search", "conformers"),
@@ -65,4 +65,4 @@ def test_the_console_script(sdf, model_path):
     assert json.loads(done.stdout)["written"] == N_MOLECULES
     assert done.stderr.startswith(f"embedded {N_MOLECULES} of {N_MOLECULES} conformers")
     with h5py.File("out.h5") as file:
-        assert file["embedding"].shape == (N_MOLECULES, 8)
+        assert file["embedding"].shape == (N_MOLECULES, TINY.embedding_dim)

@@ -113,9 +113,9 @@ def keeper(turned: bool = False, **dimensions: int) -> Embedder:
         embedding_dim=4 * SLOTS,
         width=8,
         layers=1,
-        **{"shape_dim": 0, **dimensions},
+        **{"shape_dim": 0, "features_dim": 0, **dimensions},
     )
-    encoder = CanonicalEncoder(None, nn.Identity(), None)
+    encoder = CanonicalEncoder(None, None, None, None, nn.Identity(), None)
     eta = Flatten()
     encoder.invariant = lambda shared, canonical: eta(canonical.z, canonical.pos)
     model = ConformerAutoencoder(config, encoder, Unflatten(turned)).eval().requires_grad_(False)

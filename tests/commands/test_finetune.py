@@ -28,15 +28,18 @@ from molgiae.training import Run
 from tests.conformers import mirrored, moved, random_conformer
 
 SIZES = ModelConfig(
-    embedding_dim=8,
-    features_dim=2,
-    shape_dim=2,
+    elements=(1, 6, 7, 8),
+    max_atoms=12,
+    embedding_dim=14,
     width=8,
     layers=1,
-    max_atoms=12,
+    shape_dim=4,
+    features_dim=4,
+    overlay_dim=2,
+    color_dim=2,
     atom_width=16,
-    elements=(1, 6, 7, 8),
 )
+BARE = replace(SIZES, atom_width=0, shape_dim=0, features_dim=0, overlay_dim=0, color_dim=0)
 RECIPE = FinetuneConfig(epochs=30, learning_rate=5e-3, patience=25, batch_size=16)
 
 
@@ -132,7 +135,7 @@ def report_sizes(folder: Path) -> dict[str, int]:
 
 
 def test_a_fit_in_sessions_of_one_step_ends_with_the_same_bits(pretrained, tmp_path):
-    config = replace(RECIPE, epochs=1, patience=1)
+    config = replace(RECIPE, epochs=1)
     start = checkpoint.load(str(pretrained))
     expected = learn(labelled(60), labelled(10, 60), start, config, Run(tmp_path / "a"))
     found, sessions = None, 0
@@ -207,7 +210,7 @@ def test_models_of_the_wrong_kind_say_what_they_are(finished, pretrained, tmp_pa
     with pytest.raises(CheckpointError, match="no such model"):
         Predictor(tmp_path / "nothing")
     bare = tmp_path / "bare.safetensors"
-    checkpoint.save(bare, build(replace(SIZES, atom_width=0)), Domain((1,), (1, 2), 1.0, (0.5, 1.0)), {})
+    checkpoint.save(bare, build(BARE), Domain((1,), (1, 2), 1.0, (0.5, 1.0)), {})
     data = write_xyz(tmp_path / "data.xyz", molecules(20))
     with pytest.raises(CheckpointError, match="no network of atoms"):
         finetune(data, tmp_path / "run", model=str(bare), target_columns=["strain"])

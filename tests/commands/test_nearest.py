@@ -40,7 +40,13 @@ def brute_force(z: np.ndarray, targets: np.ndarray, measure: Measure) -> tuple[n
         [np.hypot.reduce([w * np.linalg.norm((t - x)[c]) for c, w in weighted]) for t, x in row]
         for row in pairs
     ]
-    alike = [[np.mean([tanimoto(t[c], x[c]) for c, _ in weighted]) for t, x in row] for row in pairs]
+    alike = [
+        [
+            np.average([tanimoto(t[c], x[c]) for c, _ in weighted], weights=[1, 0.2][: len(weighted)])
+            for t, x in row
+        ]
+        for row in pairs
+    ]
     return np.array(apart), np.array(alike)
 
 

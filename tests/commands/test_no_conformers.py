@@ -70,7 +70,7 @@ def files(tmp_path_factory, model_path) -> dict[str, str]:
     (target,), elements = (find("H"),), (1, 6, 7, 8, 17)
     references = References(("atoms",), elements, np.zeros((5, 1)), np.zeros(1), elements)
     scale = Scale((target,), references, np.ones(1), np.ones(1))
-    save(home / "p.safetensors", PropertyModel(8, 1, scale), TINY_DOMAIN, {})
+    save(home / "p.safetensors", PropertyModel(8, 1, 1, scale), TINY_DOMAIN, {})
     (home / "good.sdf").write_text("".join(sdf_record(molecule(k), f"m{k}") for k in range(3)))
     (home / "nan.xyz").write_text(INPUTS["nan.xyz"])
     for source, output in (("good.sdf", "stored.h5"), ("nan.xyz", "empty.h5")):

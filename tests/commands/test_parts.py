@@ -25,15 +25,15 @@ from tests.cli.invoke import assert_one_line, molgiae_
 from tests.conftest import TINY, TINY_DOMAIN
 from tests.data.test_hdf5 import as_version_1
 
-SIZES = {"features": 2, "overlay": 2, "color": 1, "shape": 3, "detail": 4}
+SIZES = {"features": 2, "overlay": 3, "color": 2, "shape": 3, "detail": 2}
 
 
 @pytest.fixture(scope="module")
-def many_parts(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An untrained model with every part."""
+def two_parts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An untrained model of shape and detail."""
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "parts.safetensors"
-    config = replace(TINY, embedding_dim=12, features_dim=2, overlay_dim=2, color_dim=1)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    config = replace(TINY, embedding_dim=8, features_dim=0, overlay_dim=0, color_dim=0)
     checkpoint.save(path, build(config), TINY_DOMAIN, {"data": "none"})
     return str(path)
 
@@ -58,10 +58,10 @@ def test_parts_are_chosen_by_name_in_their_order():
 
 
 @pytest.mark.parametrize("parts", ["features,overlay", ["shape", "features"], "detail"])
-def test_files_hold_the_parts_asked_for_and_say_so(sdf, tmp_path, many_parts, parts):
-    molgiae.embed(sdf, output=tmp_path / "all.h5", model=many_parts)
-    molgiae.embed(sdf, output=tmp_path / "some.h5", model=many_parts, parts=parts)
-    molgiae.embed(sdf, output=tmp_path / "some.npz", model=many_parts, parts=parts)
+def test_files_hold_the_parts_asked_for_and_say_so(sdf, tmp_path, model_path, parts):
+    molgiae.embed(sdf, output=tmp_path / "all.h5", model=model_path)
+    molgiae.embed(sdf, output=tmp_path / "some.h5", model=model_path, parts=parts)
+    molgiae.embed(sdf, output=tmp_path / "some.npz", model=model_path, parts=parts)
     whole, every = written(tmp_path / "all.h5")
     some, found = written(tmp_path / "some.h5")
     assert every == parts_of(SIZES)
@@ -75,12 +75,12 @@ def test_files_hold_the_parts_asked_for_and_say_so(sdf, tmp_path, many_parts, pa
         assert file["part_unit"].tolist() == [part.unit for part in found]
 
 
-def test_the_command_takes_parts(sdf, many_parts, tmp_path, monkeypatch):
+def test_the_command_takes_parts(sdf, model_path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = ["embed", sdf, "-m", many_parts]
+    words = ["embed", sdf, "-m", model_path]
     assert molgiae_(*words, "--parts", "features,overlay").exit_code == 0
     assert molgiae_(*words, "--parts", "features", "--format", "npz").exit_code == 0
-    assert written(tmp_path / "molecules.h5")[1] == parts_of({"features": 2, "overlay": 2})
+    assert written(tmp_path / "molecules.h5")[1] == parts_of({"features": 2, "overlay": 3})
     assert np.load("molecules.npz")["arr_0"].shape == (20, 2)
     done = molgiae_(*words, "--parts", "shape", "--projection", "norms", "-o", "p.h5")
     assert done.exit_code == 0, done.output
@@ -96,16 +96,16 @@ def test_the_command_takes_parts(sdf, many_parts, tmp_path, monkeypatch):
         (",", "no part of the embedding is named; its parts are shape, detail"),
     ],
 )
-def test_parts_that_are_not_there_are_one_line(sdf, model_path, tmp_path, monkeypatch, parts, message):
+def test_parts_that_are_not_there_are_one_line(sdf, two_parts, tmp_path, monkeypatch, parts, message):
     monkeypatch.chdir(tmp_path)
-    assert_one_line(molgiae_("embed", sdf, "-m", model_path, "--parts", parts), message)
-    assert_one_line(molgiae_("embed", sdf, "-m", model_path, "--parts", parts, "--format", "npz"), message)
+    assert_one_line(molgiae_("embed", sdf, "-m", two_parts, "--parts", parts), message)
+    assert_one_line(molgiae_("embed", sdf, "-m", two_parts, "--parts", parts, "--format", "npz"), message)
     assert list(tmp_path.iterdir()) == [sdf]
 
 
-def test_reconstructions_do_not_need_the_parts_that_come_out(sdf, many_parts):
+def test_reconstructions_do_not_need_the_parts_that_come_out(sdf, model_path):
     conformers = ConformerBlock.of(list(molgiae.read_conformers(sdf)))
-    whole, features = (Embedder(many_parts, device="cpu", parts=parts) for parts in (None, "features"))
+    whole, features = (Embedder(model_path, device="cpu", parts=parts) for parts in (None, "features"))
     assert (whole.dimension, features.dimension) == (12, 2)
     assert whole.is_whole and not features.is_whole
     assert features.part("features") == Part("features", 0, 2)
@@ -118,15 +118,15 @@ def test_reconstructions_do_not_need_the_parts_that_come_out(sdf, many_parts):
         molgiae.evaluate(conformers, features)
 
 
-def test_search_needs_the_shape_part_alone_and_says_so(sdf, many_parts, tmp_path):
+def test_search_needs_the_shape_part_alone_and_says_so(sdf, model_path, tmp_path):
     for name, parts in (("all", None), ("shape", "shape"), ("detail", "detail,overlay")):
-        molgiae.embed(sdf, output=tmp_path / f"{name}.h5", model=many_parts, parts=parts)
+        molgiae.embed(sdf, output=tmp_path / f"{name}.h5", model=model_path, parts=parts)
     whole, shape = (search(sdf, tmp_path / f"{name}.h5", k=3).hits for name in ("all", "shape"))
     assert [hit.row for hit in whole] == [hit.row for hit in shape]
     assert_array_equal([hit.distance for hit in whole], [hit.distance for hit in shape])
     assert_one_line(
         molgiae_("search", sdf, tmp_path / "detail.h5"),
-        "detail.h5: the embedding has no part shape; its parts are overlay, detail: make the file again",
+        "detail.h5 has no part shape of the embedding, only overlay, detail; embed it again",
     )
     with h5py.File(tmp_path / "all.h5", "r+") as file:
         file["embedding"].attrs.update(
@@ -135,8 +135,8 @@ def test_search_needs_the_shape_part_alone_and_says_so(sdf, many_parts, tmp_path
     assert_one_line(molgiae_("search", sdf, tmp_path / "all.h5"), "have not the columns of the model")
 
 
-def test_files_of_version_1_are_searched(sdf, model_path, tmp_path):
-    molgiae.embed(sdf, output=tmp_path / "a.h5", model=model_path)
+def test_files_of_version_1_are_searched(sdf, two_parts, tmp_path):
+    molgiae.embed(sdf, output=tmp_path / "a.h5", model=two_parts)
     expected = search(sdf, tmp_path / "a.h5", k=3).hits
     as_version_1(tmp_path / "a.h5", 3)
     assert search(sdf, tmp_path / "a.h5", k=3).hits == expected
@@ -147,9 +147,9 @@ def test_files_of_version_1_are_searched(sdf, model_path, tmp_path):
     ]  # fmt: skip
 
 
-def test_info_tells_the_parts_of_files_and_models(sdf, many_parts, tmp_path):
-    molgiae.embed(sdf, output=tmp_path / "a.h5", model=many_parts)
-    for name in (tmp_path / "a.h5", many_parts):
+def test_info_tells_the_parts_of_files_and_models(sdf, model_path, tmp_path):
+    molgiae.embed(sdf, output=tmp_path / "a.h5", model=model_path)
+    for name in (tmp_path / "a.h5", model_path):
         parts = json.loads(molgiae_("info", name, "--json").stdout)["parts"]
         assert parts == [part.to_dict() for part in parts_of(SIZES)]
         lines = [" ".join(line.split()) for line in molgiae_("info", name).stdout.splitlines()]

@@ -6,8 +6,6 @@ import csv
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import h5py
 import numpy as np
@@ -19,7 +17,7 @@ from typer.testing import CliRunner
 import molgiae
 from molgiae.cli import app
 from molgiae.commands import search
-from molgiae.config import parts_of
+from molgiae.config import COLOR_SHARE
 from molgiae.data.conformer import Conformer
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.overlay import overlay, shape_of
@@ -171,38 +169,10 @@ def copies(query: Path) -> list[Conformer]:
     return list(molgiae.read_conformers(query, on_error="skip"))
 
 
-class Relabelled:
-    """An embedder whose numbers are said to be other parts."""
-
-    def __init__(self, path: str, **sizes: int) -> None:
-        self.embedder, self.parts = molgiae.Embedder(path), parts_of(sizes)
-        self.model = SimpleNamespace(config=SimpleNamespace(parts=self.parts))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.embedder, name)
-
-
-@pytest.fixture
-def in_parts(stored, model_path, tmp_path, monkeypatch) -> Path:
-    """The file with all smooth parts, and its model."""
-    model = Relabelled(model_path, features=1, overlay=2, color=2, shape=2, detail=1)
-    path = Path(shutil.copy(stored, tmp_path / "parts.h5"))
-    with h5py.File(path, "r+") as file:
-        about = file["embedding"].attrs
-        about["parts"] = [part.name for part in model.parts]
-        about["part_start"], about["part_stop"] = (
-            [getattr(p, n) for p in model.parts] for n in ("start", "stop")
-        )
-        about["part_unit"] = [part.unit for part in model.parts]
-        about["part_meaning"] = [part.meaning for part in model.parts]
-    monkeypatch.setattr(search, "_model_of", lambda *arguments: model)
-    return path
-
-
-def test_by_overlay_the_exact_overlay_ranks(in_parts, query):
-    result = search.search(query, in_parts, k=4, by="overlay")
+def test_by_overlay_the_exact_overlay_ranks(stored, query):
+    result = search.search(query, stored, k=4, by="overlay")
     assert result.by == "overlay" and len(result.hits) == 8
-    with EmbeddingFile(in_parts) as file:
+    with EmbeddingFile(stored) as file:
         shapes = [shape_of(c) for block in file.blocks() for c in block]
     for q, wanted in enumerate(copies(query)):
         exact = [overlay(shape_of(wanted), shape).combination for shape in shapes]
@@ -213,18 +183,18 @@ def test_by_overlay_the_exact_overlay_ranks(in_parts, query):
     assert first.row == 1 and first.shape_tanimoto > 0.999 and first.rmsd < 1e-6 and first.estimate > 0.999
 
 
-def test_estimates_are_those_of_overlay_and_color(in_parts, query):
-    with EmbeddingFile(in_parts) as file:
+def test_estimates_are_those_of_overlay_and_color(stored, query):
+    with EmbeddingFile(stored) as file:
         z = file.column("embedding")
-    for hit in search.search(query, in_parts, k=40, by="overlay").hits[:40]:
-        parts = [(z[1, columns], z[hit.row, columns]) for columns in (slice(1, 3), slice(3, 5))]
-        expected = np.mean([a @ b / (a @ a + b @ b - a @ b) for a, b in parts])
+    for hit in search.search(query, stored, k=40, by="overlay").hits[:40]:
+        parts = [(z[1, columns], z[hit.row, columns]) for columns in (slice(2, 5), slice(5, 7))]
+        expected = np.average([a @ b / (a @ a + b @ b - a @ b) for a, b in parts], weights=[1, COLOR_SHARE])
         assert_allclose(hit.estimate, expected, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("by", ["features", "all"])
-def test_by_features_and_all_the_distance_ranks(in_parts, query, by):
-    hits = search.search(query, in_parts, k=40, by=by).hits[:40]
+def test_by_features_and_all_the_distance_ranks(stored, query, by):
+    hits = search.search(query, stored, k=40, by=by).hits[:40]
     assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits)
     assert hits[0].row == 1 and all(hit.estimate is hit.combination is None for hit in hits)
 
@@ -238,9 +208,9 @@ def test_by_shape_conformers_of_the_molecule_come_first_by_rmsd(stored, query):
 
 
 @pytest.mark.parametrize("by", ["shape", "overlay", "features"])
-def test_poses_lie_on_their_query(in_parts, query, tmp_path, by):
+def test_poses_lie_on_their_query(stored, query, tmp_path, by):
     poses = tmp_path / "poses.sdf"
-    result = search.search(query, in_parts, k=3, by=by, poses=poses)
+    result = search.search(query, stored, k=3, by=by, poses=poses)
     assert result.poses == str(poses)
     records = list(molgiae.read_conformers(poses))
     assert [record.properties["rank"] for record in records] == ["0", "1", "2", "3"] * 2
@@ -253,7 +223,7 @@ def test_poses_lie_on_their_query(in_parts, query, tmp_path, by):
     assert float(copy.properties["rmsd"]) < 1e-6
     assert ("shape_tanimoto" in copy.properties) == (by == "overlay")
     with pytest.raises(MolgiaeError, match="exists already"):
-        search.search(query, in_parts, poses=poses)
+        search.search(query, stored, poses=poses)
 
 
 def test_poses_have_bonds(tmp_path, model_path):
@@ -270,9 +240,9 @@ def test_poses_have_bonds(tmp_path, model_path):
         assert len(record.bonds) == 4 and "  1  2  2" in record.text
 
 
-def test_command_by_overlay(in_parts, query, tmp_path):
+def test_command_by_overlay(stored, query, tmp_path):
     output = tmp_path / "hits.csv"
-    words = ["search", str(query), str(in_parts), "--by", "overlay", "-k", "2"]
+    words = ["search", str(query), str(stored), "--by", "overlay", "-k", "2"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 3, result.output
     head = result.stdout.splitlines()[0].split()
@@ -283,7 +253,9 @@ def test_command_by_overlay(in_parts, query, tmp_path):
     assert "shape_tanimoto" in output.read_text().splitlines()[0]
 
 
-def test_parts_that_a_file_lacks_are_named(stored, query):
-    result = CliRunner().invoke(app, ["search", str(query), str(stored), "--by", "overlay"])
+def test_parts_that_a_file_lacks_are_named(stored, query, model_path, tmp_path):
+    some = tmp_path / "some.h5"
+    molgiae.embed(stored, output=some, model=model_path, parts="shape,detail")
+    result = CliRunner().invoke(app, ["search", str(query), str(some), "--by", "overlay"])
     assert result.exit_code == 1
-    assert "no part overlay of the embedding, only shape, detail; its model makes none" in result.stderr
+    assert "no part overlay of the embedding, only shape, detail; embed it again" in result.stderr

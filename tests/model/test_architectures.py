@@ -36,10 +36,15 @@ def config(architecture: str) -> ModelConfig:
         architecture=architecture,
         elements=(1, 5, 6, 7, 8, 9, 16, 17, 35),
         max_atoms=16,
-        embedding_dim=12,
+        embedding_dim=16,
         width=16,
         layers=2,
         shape_dim=4,
+        features_dim=4,
+        overlay_dim=3,
+        color_dim=2,
+        atom_width=16,
+        atom_rounds=2,
     )
 
 

@@ -34,7 +34,16 @@ from molgiae.model.shipped import by_default, catalogue
 from tests.conformers import any_bonds, conformer, random_conformer
 from tests.data.molfiles import molecule, sdf_record
 
-SMALL = ModelConfig(elements=(1, 6, 7, 8, 9), max_atoms=12, embedding_dim=8, width=16, layers=1, shape_dim=3)
+SMALL = ModelConfig(
+    elements=(1, 6, 7, 8, 9),
+    max_atoms=12,
+    embedding_dim=8,
+    width=16,
+    layers=1,
+    shape_dim=3,
+    features_dim=0,
+    atom_width=8,
+)
 SMALL_DOMAIN = Domain(
     elements=(1, 6, 7, 8),
     n_atoms=(2, 12),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from molgiae.model.checkpoint import load, save
 from molgiae.model.header import read_header, sha256_of
 from molgiae.model.shipped import locate, shipped_names
 from tests.conftest import TINY, TINY_DOMAIN
+from tests.geometries import random_cloud
 
 FILES = Path(__file__).parents[1] / "files"
 PROVENANCE = {"data": "qm9", "steps": 3, "units": {"length": "angstrom"}}
@@ -190,17 +192,74 @@ def test_every_format_version_is_read_or_refused():
                 load(str(path))
 
 
-def test_a_learned_frame_of_format_4_is_refused_by_name(path, tmp_path):
-    config = TINY.to_dict() | {"frame_width": 8}
-    framed = with_header(path, tmp_path / "framed.safetensors", format_version=4, config=config)
+OLD = replace(TINY, features_dim=0, overlay_dim=0, color_dim=0, shape_dim=0, atom_rounds=0)
+"""A model as there were before format 6: a network of atoms and no smooth parts."""
+
+
+def header_of_old(config: ModelConfig) -> dict[str, object]:
+    """The configuration as formats 4 and 5 had it."""
+    later = ("features_dim", "overlay_dim", "color_dim", "atom_rounds")
+    return {name: value for name, value in config.to_dict().items() if name not in later}
+
+
+@pytest.fixture
+def old(tmp_path) -> Path:
+    torch.manual_seed(1)
+    save(tmp_path / "old.safetensors", build(OLD), TINY_DOMAIN, PROVENANCE)
+    return tmp_path / "old.safetensors"
+
+
+def test_a_learned_frame_of_format_4_is_refused_by_name(old, tmp_path):
+    config = header_of_old(OLD) | {"frame_width": 8}
+    framed = with_header(old, tmp_path / "framed.safetensors", format_version=4, config=config)
     with pytest.raises(
         CheckpointError, match="learned frame, which is no longer read; train the model again"
     ):
         load(str(framed))
     none = with_header(
-        path, tmp_path / "none.safetensors", format_version=4, config=config | {"frame_width": 0}
+        old, tmp_path / "none.safetensors", format_version=4, config=config | {"frame_width": 0}
     )
-    assert load(str(none)).model.config == TINY
+    assert load(str(none)).model.config == OLD
+
+
+def test_models_of_format_5_without_a_shape_part_are_read(old, tmp_path):
+    five = with_header(old, tmp_path / "five.safetensors", format_version=5, config=header_of_old(OLD))
+    found, expected = load(str(five)).model, load(str(old)).model
+    assert found.config == OLD and [part.name for part in found.config.parts] == ["detail"]
+    for name, weights in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[name], weights), name
+
+
+def test_shape_parts_of_format_5_are_refused_by_name(old, tmp_path):
+    config = header_of_old(OLD) | {"shape_dim": 3}
+    five = with_header(old, tmp_path / "five.safetensors", format_version=5, config=config)
+    with pytest.raises(
+        CheckpointError,
+        match=r"five\.safetensors: its shape part hangs on perceived bonds and is no longer read; train",
+    ) as error:
+        load(str(five))
+    assert "\n" not in str(error.value)
+
+
+def test_architectures_without_parts_are_read_whatever_format_5_says_of_them(tmp_path):
+    """Their headers had a shape_dim as all others, of which they make nothing."""
+    config = ModelConfig("appendix-d", max_atoms=6, embedding_dim=4, width=4, layers=1)
+    save(tmp_path / "six.safetensors", build(config), TINY_DOMAIN, PROVENANCE)
+    header = header_of_old(config) | {"shape_dim": 32}
+    five = with_header(
+        tmp_path / "six.safetensors", tmp_path / "five.safetensors", format_version=5, config=header
+    )
+    found = load(str(five)).model
+    assert found.config.parts == config.parts and found.config.shape_dim == 32
+
+
+def test_every_part_comes_back(path, model):
+    """The scales of the decoder and the radii of the atoms are no weights: they are made anew."""
+    x = random_cloud([5, 9], seed=0)
+    found = load(str(path)).model
+    assert torch.equal(found.encode(x).embedding, model.encode(x).embedding)
+    assert torch.equal(found.reconstruct(x).pos, model.reconstruct(x).pos)
+    assert len(found.decoder.scale) == TINY.embedding_dim and len(set(found.decoder.scale.tolist())) == 4
 
 
 def test_format_3_is_read_for_ever():
@@ -208,7 +267,16 @@ def test_format_3_is_read_for_ever():
     found = load(str(FILES / "format-3.safetensors"))
     assert found.sha256 == "98712523a622d98bf54cef54ac9250b9872fbc74238ba52d276453d3be4a26d9"
     assert found.model.config == ModelConfig(
-        "slots", (1, 6, 8), max_atoms=6, embedding_dim=4, width=4, layers=1, shape_dim=0, atom_width=0
+        "slots",
+        (1, 6, 8),
+        max_atoms=6,
+        embedding_dim=4,
+        width=4,
+        layers=1,
+        shape_dim=0,
+        features_dim=0,
+        atom_width=0,
+        atom_rounds=0,
     )
     assert found.domain == Domain((1, 6, 8), (1, 6), 3.0, (0.9, 1.6), (-1, 1))
     assert found.provenance["data"] == "none"
@@ -222,6 +290,19 @@ def test_format_3_is_read_for_ever():
 
 
 def test_configurations_that_cannot_be_are_refused():
+    with pytest.raises(
+        ConfigError, match="embedding_dim=12: must be above the 12 numbers of its smooth parts"
+    ):
+        replace(TINY, features_dim=4)
+    with pytest.raises(ConfigError, match="color_dim: a color part goes with an overlay part"):
+        replace(TINY, overlay_dim=0)
+    for missing in ("atom_width", "atom_rounds"):
+        with pytest.raises(ConfigError, match="atom_width and atom_rounds must be above 0"):
+            replace(TINY, **{missing: 0})
+    with pytest.raises(ConfigError, match="features_dim=-1: must be at least 0"):
+        replace(TINY, features_dim=-1)
+    with pytest.raises(ConfigError, match="atom_rounds=1001: must be at most 1000"):
+        replace(TINY, atom_rounds=1001)
     with pytest.raises(ConfigError, match="width=0: must be at least 1"):
         ModelConfig(width=0)
     with pytest.raises(ConfigError, match="ascending order"):

@@ -43,12 +43,23 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {kind: home / f"{kind}.safetensors" for kind in KINDS}
     torch.manual_seed(0)
     config = ModelConfig(
-        "slots", (1, 6, 7, 8), max_atoms=6, embedding_dim=4, width=4, layers=1, shape_dim=2, atom_width=4
+        "slots",
+        (1, 6, 7, 8),
+        max_atoms=6,
+        embedding_dim=9,
+        width=4,
+        layers=1,
+        shape_dim=2,
+        features_dim=2,
+        overlay_dim=2,
+        color_dim=2,
+        atom_width=4,
+        atom_rounds=1,
     )
     checkpoint.save(found["autoencoder"], build(config), DOMAIN, {"data": "none"})
     references = References(("atoms",), (1, 6), np.zeros((2, 1)), np.zeros(1), (1, 6))
     scale = Scale((find("H"),), references, np.ones(1), np.ones(1))
-    save(found["property"], PropertyModel(4, 1, scale), DOMAIN, {"data": "none"})
+    save(found["property"], PropertyModel(4, 1, 1, scale), DOMAIN, {"data": "none"})
     return found
 
 

@@ -148,7 +148,7 @@ def test_strangers_are_refused_by_name_and_the_others_kept(embedder):
 def test_all_refused_is_an_empty_result(embedder):
     result = embedder.embed([conformer([92], [[0, 0, 0]])])
     assert len(result) == 0 and len(result.block.rejected) == 1
-    assert result["embedding"].shape == (0, 8)
+    assert result["embedding"].shape == (0, embedder.dimension)
 
 
 @pytest.mark.parametrize("method", ["embed", "canonicalize"])
@@ -204,7 +204,7 @@ def test_nothing_gives_nothing(embedder):
     for result in (embedder.embed([], reconstruct=True), canonical_forms([])):
         assert len(result) == 0
         assert all(len(column) == 0 for column in result.columns.values())
-    assert embedder.embed([])["embedding"].shape == (0, 8)
+    assert embedder.embed([])["embedding"].shape == (0, embedder.dimension)
 
 
 def test_poses_that_are_not_defined_are_said_to_be(embedder):

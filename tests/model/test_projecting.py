@@ -26,7 +26,7 @@ from molgiae.model.projections import PROJECTIONS, ProjectingEmbedder
 from tests.conformers import conformer, mirrored, moved, random_conformer
 
 MODELS = {
-    "slots": ModelConfig(max_atoms=20, embedding_dim=24, shape_dim=8, width=16, layers=1),
+    "slots": ModelConfig(max_atoms=20, embedding_dim=24, shape_dim=8, features_dim=0, width=16, layers=1),
     "appendix-d": ModelConfig(architecture="appendix-d", max_atoms=20, embedding_dim=8, width=16, layers=2),
 }
 NAMES = get_args(Projection)

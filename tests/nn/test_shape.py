@@ -1,4 +1,4 @@
-"""The shape part: invariant, smooth, sees mirror images where equivalent atoms hide them, named in files."""
+"""The shape part: sees mirror images where equivalent atoms hide them, is named in files; see test_smooth_parts."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ from torch import Tensor
 
 from molgiae.commands.embed import embed
 from molgiae.commands.nearest import Measure, measure_of
-from molgiae.config import parts_of
+from molgiae.config import ModelConfig, parts_of
 from molgiae.data.hdf5.reader import EmbeddingFile
+from molgiae.model.architectures import CanonicalEncoder, build
 from molgiae.model.cloud import Cloud
-from molgiae.nn.shape import ShapeEncoder
-from tests.geometries import mirrored, random_action, random_cloud, together
+from tests.geometries import mirrored, random_action, random_cloud
+
+CONFIG = ModelConfig(
+    embedding_dim=14, width=8, layers=1, shape_dim=12, features_dim=0, atom_width=12, atom_rounds=2
+)
 
 
 @pytest.fixture(scope="module")
-def shape() -> ShapeEncoder:
+def shape() -> CanonicalEncoder:
     torch.manual_seed(0)
-    return ShapeEncoder(12).double().requires_grad_(False)
+    return build(CONFIG).double().requires_grad_(False).encoder
 
 
-def of(shape: ShapeEncoder, x: Cloud) -> Tensor:
-    return shape(x.z, x.pos, torch.from_numpy(x.graph.classes))
+def of(shape: CanonicalEncoder, x: Cloud) -> Tensor:
+    (found,) = shape.smooth(x.z, x.pos)
+    return found
 
 
 def peroxide(torsion: float) -> Cloud:
@@ -33,12 +38,6 @@ def peroxide(torsion: float) -> Cloud:
     hydrogen = np.array([0.9 * np.cos(half), 0.9 * np.sin(half), 1.0])
     pos = np.array([[0, 0, 0.7], [0, 0, -0.7], hydrogen, hydrogen * [1, -1, -1]])
     return Cloud(torch.tensor([[8, 8, 1, 1]]), torch.from_numpy(pos)[None]).centered()
-
-
-def test_pose_order_and_padding_do_not_matter(shape):
-    x = random_cloud([6, 9, 12], seed=3)
-    assert_allclose(of(shape, x.moved(random_action(x, seed=1))), of(shape, x), atol=1e-9)
-    assert_allclose(of(shape, together(*(x[m : m + 1] for m in range(3)), slots=20)), of(shape, x), atol=1e-9)
 
 
 def test_mirror_images_differ_where_equivalent_atoms_hide_them_from_sums(shape):
@@ -56,24 +55,24 @@ def test_small_displacements_move_it_little(shape):
         torch.randn(x.pos.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         * x.mask[..., None]
     )
-    classes = torch.from_numpy(x.graph.classes)
-    change = [shape(x.z, x.pos + s * step, classes) - shape(x.z, x.pos, classes) for s in (1e-4, 5e-5)]
+    change = [of(shape, Cloud(x.z, x.pos + s * step)) - of(shape, x) for s in (1e-4, 5e-5)]
     ratio = change[0].norm(dim=1) / change[1].norm(dim=1)
     assert ((ratio - 2).abs() < 0.1).all()
 
 
-def test_gradients_are_finite_for_lonely_and_coinciding_atoms():
-    encoder = ShapeEncoder(4)
-    pos = torch.zeros(2, 3, 3, requires_grad=True)
-    z = torch.tensor([[6, 0, 0], [6, 1, 1]])
-    encoder(z, pos, torch.tensor([[0, 1, 1], [0, 1, 1]])).square().sum().backward()
-    assert torch.isfinite(pos.grad).all()
-    assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
+def test_the_latent_is_what_moments_are_made_of(shape):
+    """It turns with the conformer; neither place nor order of the atoms changes it."""
+    x = random_cloud([9, 12], seed=6)
+    action = random_action(x, seed=3, reach=5.0)
+    turned = shape.latent(x) @ action.motion.rotation.matrix.mT
+    assert_allclose(shape.latent(x.moved(action)), turned, atol=1e-9)
+    assert float(turned.abs().max()) > 1e-2
 
 
-def test_files_say_how_many_columns_are_shape(tmp_path, xyz, embedder, model_path):
+def test_files_say_which_columns_are_shape(tmp_path, xyz, embedder, model_path):
     output = tmp_path / "a.h5"
     embed(xyz, output=output, model=model_path)
     with EmbeddingFile(output) as stored:
-        assert stored.parts == embedder.parts == parts_of({"shape": 3, "detail": 5})
-        assert measure_of(stored, None, ["shape", "detail"]) == Measure((slice(0, 3),), (1.0,))
+        sizes = {"features": 2, "overlay": 3, "color": 2, "shape": 3, "detail": 2}
+        assert stored.parts == embedder.parts == parts_of(sizes)
+        assert measure_of(stored, None, ["shape", "detail"]) == Measure((slice(7, 10),), (1.0,))

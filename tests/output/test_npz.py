@@ -15,6 +15,7 @@ import molgiae
 from molgiae.cli import app
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.output.npz import is_npz
+from tests.conftest import TINY
 from tests.data.molfiles import molecule, sdf_record, xyz_frame
 
 STRANGER = sdf_record([("Si", 0, 0, 0), ("H", 0, 0, 1.5)], "silane")
@@ -113,7 +114,7 @@ def test_npz_alone_by_option_names_itself_after_the_input(sdf, model_path, tmp_p
     done = CliRunner().invoke(app, ["embed", str(sdf), "--format", "npz", "--model", model_path])
     assert done.exit_code == 0, done.output
     assert "-> molecules.npz" in done.stderr and "molecules.npz.rows.csv" in done.stderr
-    assert as_chemprop(tmp_path / "molecules.npz").shape == (20, 8)
+    assert as_chemprop(tmp_path / "molecules.npz").shape == (20, TINY.embedding_dim)
 
 
 @pytest.mark.parametrize(

@@ -5,35 +5,33 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from molgiae.matching import kabsch
 from molgiae.model.cloud import Cloud
 from molgiae.training.losses import DISTORTION, QUADRATIC, shape_loss
 
 
-class Recorder(nn.Module):
-    """In place of the network: keeps what it is asked for and answers 3 angstrom apart, or as it is told."""
+class Recorder:
+    """In place of the network: keeps what it is asked for and answers 3 angstrom apart, or pairs as it is told."""
 
-    def __init__(self, pairs_apart: Tensor | None = None) -> None:
-        super().__init__()
-        self.seen: list[Tensor] = []
+    def __init__(self, pairs_apart: Tensor) -> None:
+        self.alone: list[Tensor] = []
         self.pairs_apart = pairs_apart
 
-    def forward(self, z: Tensor, pos: Tensor, classes: Tensor) -> Tensor:
-        self.seen.append(pos)
-        if len(self.seen) < 3:
-            return torch.full((len(pos), 1), 3.0 * len(self.seen))
-        assert self.pairs_apart is not None
-        return torch.stack([self.pairs_apart + 5, 0 * self.pairs_apart + 5], dim=1).reshape(-1, 1)
+    def __call__(self, x: Cloud) -> Tensor:
+        if len(x) == 2 * len(self.pairs_apart):
+            return torch.stack([self.pairs_apart + 5, 0 * self.pairs_apart + 5], dim=1).reshape(-1, 1)
+        self.alone.append(x.pos)
+        return torch.full((len(x), 1), 3.0 * len(self.alone))
 
 
-def conformers(atoms: int, count: int, padding: int = 0) -> tuple[Cloud, Tensor]:
+def conformers(atoms: int, count: int, padding: int = 0) -> Cloud:
     """Large ones, which displacements turn by small angles."""
     rng = torch.Generator().manual_seed(atoms)
     z = torch.cat([torch.full((count, atoms), 6), torch.zeros((count, padding), dtype=torch.long)], dim=1)
     pos = 20 * torch.randn(count, atoms + padding, 3, generator=rng, dtype=torch.float64)
-    return Cloud(z, pos * (z > 0)[..., None]).centered(), torch.zeros_like(z)
+    return Cloud(z, pos * (z > 0)[..., None]).centered()
 
 
 @pytest.mark.parametrize("padding", [0, 3])
@@ -49,12 +47,10 @@ def test_displaced_copies_are_as_far_apart_as_superposition_leaves_them(atoms, p
         return loss(distance, target, beta=beta)
 
     monkeypatch.setattr(torch.nn.functional, "smooth_l1_loss", kept)
-    network, (cloud, classes) = Recorder(), conformers(atoms, 20_000, padding)
-    found = float(
-        shape_loss(network, (cloud, classes), None, torch.empty(0), torch.Generator().manual_seed(0))
-    )
-    before, after = (pos[:, :atoms].numpy() for pos in network.seen)
-    assert (network.seen[1][:, atoms:] == 0).all(), "padding is not displaced"
+    network, cloud = Recorder(torch.empty(0)), conformers(atoms, 20_000, padding)
+    found = float(shape_loss(network, cloud, cloud[:0], torch.empty(0), torch.Generator().manual_seed(0)))
+    before, after = (pos[:, :atoms].numpy() for pos in network.alone)
+    assert (network.alone[1][:, atoms:] == 0).all(), "padding is not displaced"
     rmsd = kabsch(before, after)[2]
     assert float(targets[0].square().mean()) == pytest.approx(np.square(rmsd).mean(), rel=0.02, abs=1e-12)
     assert found == pytest.approx(3.0 - float(targets[0].mean()) - QUADRATIC / 2, abs=1e-3)

@@ -1,0 +1,215 @@
+"""The overlay parts of an embedding: inner products are overlap volumes of two conformers, superposed.
+
+Molecules are compared as densities: a Gaussian on every heavy atom (Grant, Gallardo and Pickup, J. Comput. Chem. 17,
+1653, 1996), and on every pharmacophore feature. The largest overlap over all motions, V_ab, is an inner product of
+densities that know no pose, and two vectors u with <u_a, u_b> = V_ab, |u_a|^2 = V_aa serve it: squared distances are
+those of the densities, V_aa + V_bb - 2 V_ab, and Tanimoto similarities are those of the vectors.
+
+The vectors are made of what the density is about its centroid: moments, Gaussian-type radial functions times
+spherical harmonics, weighted by channels that are learned from the places of the atoms. Products of moments
+of one rank are invariants (the power spectrum), triple products of them, too, and the odd ones tell mirror images
+apart; sums over pairs of atoms of functions of distance say how far channels lie from each other.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from molgiae.nn.vectors import cross, separations
+from molgiae.tensors import AtomicNumbers, Embedding, Positions
+
+CHANNELS, PRODUCTS, TRIPLES, HIDDEN = 16, 64, 16, 384
+"""Channels of density, products of moments of one rank, triple products of a kind, hidden features."""
+
+WIDTHS = (1.0, 1.6, 2.4, 3.4, 4.6, 6.0)
+"""Of the Gaussians about the centroid, angstrom."""
+
+RANKS = 5
+"""Spherical harmonics of rank 0 to 4."""
+
+STEPS = tuple(1.5 + 1.25 * k for k in range(12))
+STEEP = 1.2
+"""Distances, angstrom, about which a function of pairs rises from 0 to 1, and half the width of the rise."""
+
+RADIUS, KAPPA = 1.7, math.pi / 2 * (6 / math.pi) ** (2 / 3)
+"""Of the Gaussians of RDKit's rdGaussianShape: angstrom, and what makes their self-overlap that of a sphere."""
+
+COLOR = 10.0
+"""Volume of a few pharmacophore features, cubic angstrom."""
+
+PAIRED = 8
+"""Channels whose distances from each other are looked at."""
+
+
+class OverlayEncoder(nn.Module):
+    """Conformers to vectors of one or two parts, of shape and of color, see `molgiae.training.overlays.overlay_loss`.
+
+    The square length of the first is the volume of the density, by its formula. That of the second is learned.
+
+    Args:
+        width: features of a place.
+        sizes: numbers of each part.
+    """
+
+    def __init__(self, width: int, sizes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.channel = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, CHANNELS - 1))
+        sent = CHANNELS * len(WIDTHS)
+        mixed = 2 * PRODUCTS
+        self.mix = nn.ModuleList(nn.Linear(sent, mixed, bias=False) for _ in range(1, RANKS))
+        self.triple = nn.ModuleList(nn.Linear(sent, 3 * TRIPLES, bias=False) for _ in range(2))
+        invariants = sent + PRODUCTS * (RANKS - 1) + 5 * TRIPLES + PAIRED * len(STEPS) + CHANNELS
+        self.norm = nn.LayerNorm(invariants)
+        self.volume = nn.Linear(invariants, 1)
+        self.straight = nn.Linear(invariants, sum(sizes))
+        self.bent = nn.Sequential(
+            nn.Linear(invariants, HIDDEN),
+            nn.SiLU(),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.SiLU(),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.SiLU(),
+            nn.Linear(HIDDEN, sum(sizes)),
+        )
+
+    def forward(self, z: AtomicNumbers, pos: Positions, places: Tensor) -> tuple[Embedding, ...]:
+        """Return vectors (B, size), angstrom^1.5, of each part; of conformers without heavy atoms, too.
+
+        Args:
+            z: (B, n) atomic numbers, 0 marks padding.
+            pos: (B, n, 3) angstrom, in any pose and order.
+            places: (B, n, F) of the atoms.
+        """
+        z, pos, places = _heavy_atoms(z, pos, places)
+        heavy = (z > 0).to(pos.dtype)
+        count = heavy.sum(dim=1, keepdim=True)
+        weight = (
+            torch.cat([torch.ones_like(heavy)[..., None], self.channel(places)], dim=-1) * heavy[..., None]
+        )
+        centered = (pos - (pos * heavy[..., None]).sum(dim=1, keepdim=True) / count[..., None]) * heavy[
+            ..., None
+        ]
+        moments = _moments(centered, weight)
+        features = [
+            weight.sum(dim=1) / 10,
+            moments[0][:, 0] / 5,
+            *(_products(mix(of_rank)) for mix, of_rank in zip(self.mix, moments[1:], strict=True)),
+            *self._triples(moments[1], moments[2]),
+            _of_pairs(weight[..., :PAIRED], centered) / count,
+        ]
+        invariants = self.norm(torch.cat(features, dim=-1))
+        raw = self.straight(invariants) + self.bent(invariants)
+        volumes = self_overlap(centered, heavy), COLOR * nn.functional.softplus(self.volume(invariants)[:, 0])
+        return tuple(
+            nn.functional.normalize(part, dim=-1) * volume.sqrt()[:, None]
+            for part, volume in zip(raw.split(self.sizes, dim=-1), volumes, strict=False)
+        )
+
+    def _triples(self, vectors: Tensor, tensors: Tensor) -> list[Tensor]:
+        """Return invariants of three moments of ranks 1 and 2; those of odd parity tell mirror images apart."""
+        a, b, c = self.triple[0](vectors).chunk(3, dim=-1)
+        p, q, r = (_as_matrices(part) for part in self.triple[1](tensors).chunk(3, dim=-1))
+        pq, av = (p[:, :, :, None] * q[:, None]).sum(dim=2), (p * a[:, None]).sum(dim=2)
+        axial = torch.stack(
+            [pq[:, 1, 2] - pq[:, 2, 1], pq[:, 2, 0] - pq[:, 0, 2], pq[:, 0, 1] - pq[:, 1, 0]], dim=1
+        )
+        found = [
+            (cross(a, b, dim=1) * c).sum(dim=1),
+            (axial * a).sum(dim=1),
+            (cross(av, b, dim=1) * a).sum(dim=1),
+            (av * b).sum(dim=1),
+            (pq * r).sum(dim=(1, 2)),  # r is symmetric
+        ]
+        return [x / (x.square() + 1).pow(1 / 3) for x in found]
+
+
+def self_overlap(pos: Positions, heavy: Tensor) -> Tensor:
+    """Return (B,) the overlap of densities with themselves, cubic angstrom; pos (B, n, 3), heavy (B, n) 0 or 1."""
+    overlap = torch.exp(separations(pos)[1] * (-KAPPA / (2 * RADIUS**2)))
+    return 4 / 3 * math.pi * RADIUS**3 * (heavy[:, None] @ overlap @ heavy[..., None])[:, 0, 0]
+
+
+def _heavy_atoms(z: Tensor, pos: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the same without hydrogens, padded anew; conformers of hydrogens alone keep them."""
+    heavy = z > 1
+    heavy = torch.where(heavy.any(dim=1, keepdim=True), heavy, z > 0)
+    most = int(heavy.sum(dim=1).max())
+    order = heavy.long().argsort(dim=1, descending=True, stable=True)[:, :most]
+    z = (z * heavy).gather(1, order)
+    of_pos, of_places = (order[..., None].expand(-1, -1, of.shape[2]) for of in (pos, places))
+    return z, pos.gather(1, of_pos), places.gather(1, of_places)
+
+
+def _moments(pos: Tensor, weight: Tensor) -> list[Tensor]:
+    """Return, for each rank l, (B, 2 l + 1, C widths) sums over atoms of weights, radial functions and harmonics."""
+    square = pos.square().sum(dim=-1)[..., None]
+    width = torch.tensor(WIDTHS, dtype=pos.dtype, device=pos.device)
+    radial = torch.exp(-square / (2 * width**2))
+    harmonics = _harmonics(pos)
+    of_atoms = (weight[..., None] * radial[:, :, None]).flatten(2)
+    moments = torch.stack([component for rank in harmonics for component in rank], dim=1) @ of_atoms
+    of_ranks = moments.unflatten(2, (-1, len(WIDTHS))).split([len(rank) for rank in harmonics], dim=1)
+    return [of_rank.div(width**rank).flatten(2) for rank, of_rank in enumerate(of_ranks)]
+
+
+def _harmonics(pos: Tensor) -> list[list[Tensor]]:
+    """Return solid harmonics r^l Y_lm, each (B, n), up to a common factor of each rank."""
+    x, y, z = pos.unbind(dim=-1)
+    xx, yy, zz = x * x, y * y, z * z
+    rr = xx + yy + zz
+    return [
+        [torch.ones_like(x)],
+        [x, y, z],
+        [3**0.5 * x * y, 3**0.5 * y * z, 3**0.5 * x * z, 3**0.5 / 2 * (xx - yy), (3 * zz - rr) / 2],
+        [
+            (5 / 8) ** 0.5 * y * (3 * xx - yy),
+            15**0.5 * x * y * z,
+            (3 / 8) ** 0.5 * y * (5 * zz - rr),
+            z * (5 * zz - 3 * rr) / 2,
+            (3 / 8) ** 0.5 * x * (5 * zz - rr),
+            15**0.5 / 2 * z * (xx - yy),
+            (5 / 8) ** 0.5 * x * (xx - 3 * yy),
+        ],
+        [
+            35**0.5 / 2 * x * y * (xx - yy),
+            (35 / 8) ** 0.5 * y * z * (3 * xx - yy),
+            5**0.5 / 2 * x * y * (7 * zz - rr),
+            (5 / 8) ** 0.5 * y * z * (7 * zz - 3 * rr),
+            (35 * zz * zz - 30 * zz * rr + 3 * rr * rr) / 8,
+            (5 / 8) ** 0.5 * x * z * (7 * zz - 3 * rr),
+            5**0.5 / 4 * (xx - yy) * (7 * zz - rr),
+            (35 / 8) ** 0.5 * x * z * (xx - 3 * yy),
+            35**0.5 / 8 * (xx * (xx - 3 * yy) - yy * (3 * xx - yy)),
+        ],
+    ]
+
+
+def _products(moments: Tensor) -> Tensor:
+    """Map (B, 2 l + 1, 2 C) to (B, C) scalar products, grown no faster than the root."""
+    a, b = moments.chunk(2, dim=-1)
+    product = (a * b).sum(dim=1)
+    return product / (1 + product.abs()).sqrt()
+
+
+def _as_matrices(tensors: Tensor) -> Tensor:
+    """Map (B, 5, C) harmonics of rank 2 to (B, 3, 3, C) symmetric traceless matrices."""
+    xy, yz, xz, difference, axis = tensors.unbind(dim=1)
+    half = 3**0.5 / 2
+    xx, yy, zz = half * difference - axis / 2, -half * difference - axis / 2, axis
+    xy, yz, xz = (half * off for off in (xy, yz, xz))
+    rows = [torch.stack(row, dim=1) for row in ((xx, xy, xz), (xy, yy, yz), (xz, yz, zz))]
+    return torch.stack(rows, dim=1)
+
+
+def _of_pairs(weight: Tensor, pos: Tensor) -> Tensor:
+    """Return (B, C steps) sums over pairs of heavy atoms of products of weights and smooth steps of their distance."""
+    distance = (separations(pos)[1] + 1e-6).sqrt()
+    step = torch.tensor(STEPS, dtype=pos.dtype, device=pos.device)[:, None, None]
+    # weights are 0 where padded
+    functions = torch.sigmoid((step - distance[:, None]) * (2 / STEEP))
+    gathered = (functions.flatten(1, 2) @ weight).unflatten(1, (-1, pos.shape[1]))
+    return (gathered * weight[:, None]).sum(dim=2).flatten(1)

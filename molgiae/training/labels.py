@@ -1,0 +1,170 @@
+"""Cheap labels that the network of atoms learns from beside denoising: what a file of them holds, and the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molgiae.data.npz import Expected, read_arrays
+from molgiae.model.cloud import Cloud
+from molgiae.nn.labels import CHEMISTRY, LabelHeads, Taught
+
+ARRAYS: Expected = {
+    "n_atoms": ("iu", ("M",)),
+    "energy": ("iuf", ("M",)),
+    "gap": ("iuf", ("M",)),
+    "formal_charge": ("iu", ("M",)),
+    "dipole": ("iuf", ("M", 3)),
+    "polarizability": ("iuf", ("M",)),
+    "atomic_number": ("iu", ("N",)),
+    "position": ("iuf", ("N", 3)),
+    "forces": ("iuf", ("N", 3)),
+    "charges": ("iuf", ("N",)),
+    "chemistry": ("iuf", ("N", CHEMISTRY)),
+}
+"""Arrays of a file, see `benchmarks/cheap_labels.py`: kinds of numbers, and shapes for M conformers with N atoms."""
+
+MAY_LACK = ("energy", "gap", "dipole", "polarizability", "forces", "charges", "chemistry")
+"""Those where NaN says that a label is not known."""
+
+WEIGHTS = {"conformer": 1.0, "forces": 1.0, "charges": 10.0, "chemistry": 0.5, "direction": 0.5}
+"""Of the mean errors in the loss, in standard deviations, eV/angstrom, elementary charges, nats and debye."""
+
+LARGEST = 6.0
+"""Errors of forces beyond this many eV/angstrom count no more: colliding atoms would rule the loss."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels of M conformers with N atoms in all.
+
+    Attributes:
+        offset: (M + 1,) first atom of each conformer.
+        arrays: what `ARRAYS` names, without n_atoms, as tensors; labels that are not known are NaN.
+    """
+
+    offset: Tensor
+    arrays: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.offset) - 1
+
+    @property
+    def sizes(self) -> Tensor:
+        """(M,) numbers of atoms."""
+        return self.offset.diff()
+
+    def of_atoms(self, name: str, index: Tensor) -> Tensor:
+        """Return what an array says of the atoms of conformers (b,), padded: (b, n, ...)."""
+        sizes = self.sizes[index]
+        place = torch.arange(int(sizes.max()), device=index.device)
+        there = place < sizes[:, None]
+        found = self.arrays[name][(self.offset[index][:, None] + place) * there]
+        # not a product: what is not known of the first atom, NaN, would be in all padding
+        return found.masked_fill(~there.view(*there.shape, *[1] * (found.dim() - 2)), 0)
+
+    def conformers(self, index: Tensor) -> Cloud:
+        """Return conformers (b,), centered."""
+        return Cloud(self.of_atoms("atomic_number", index), self.of_atoms("position", index)).centered()
+
+    def to(self, device: str) -> Labels:
+        """Return the same on another device."""
+        return Labels(self.offset.to(device), {name: array.to(device) for name, array in self.arrays.items()})
+
+
+def read_labels(paths: Sequence[Path]) -> Labels:
+    """Return the labels of several files.
+
+    Raises:
+        MolgiaeError: if one cannot be read, lacks an array, or its arrays do not fit each other.
+    """
+    files = [read_arrays(path, ARRAYS, MAY_LACK) for path in paths]
+    joined = {name: np.concatenate([arrays[name] for arrays in files]) for name in ARRAYS}
+    offset = torch.from_numpy(np.concatenate([[0], np.cumsum(joined.pop("n_atoms"), dtype=np.int64)]))
+    whole = ("atomic_number", "formal_charge")
+    return Labels(
+        offset,
+        {
+            name: torch.from_numpy(array.astype(np.int64 if name in whole else np.float32))
+            for name, array in joined.items()
+        },
+    )
+
+
+@torch.no_grad()
+def standardize(heads: LabelHeads, labels: Labels) -> None:
+    """Set what the heads keep of the labels: the energies of elements, means and standard deviations."""
+    z = labels.arrays["atomic_number"]
+    conformer = torch.repeat_interleave(torch.arange(len(labels), device=z.device), labels.sizes)
+    counts = torch.zeros(len(labels), len(heads.composition), dtype=torch.float64, device=z.device)
+    counts.index_put_((conformer, z), torch.ones(1, dtype=torch.float64, device=z.device), accumulate=True)
+    energy = labels.arrays["energy"].double()
+    counts, energy = counts[energy.isfinite()], energy[energy.isfinite()]
+    present = counts.sum(dim=0) > 0
+    found = torch.linalg.lstsq(counts[:, present], energy[:, None]).solution[:, 0]
+    heads.composition[present] = found.float()
+    for k, values in enumerate(_of_conformers(heads, labels, torch.arange(len(labels), device=z.device)).T):
+        known = values[values.isfinite()]
+        if len(known) > 1:
+            # quartiles: a few broken geometries have energies of hundreds of eV
+            low, middle, high = known.quantile(known.new_tensor([0.25, 0.5, 0.75])).tolist()
+            heads.center[k], heads.scale[k] = middle, max((high - low) / 1.35, 1e-3)
+
+
+def _of_conformers(heads: LabelHeads, labels: Labels, index: Tensor) -> Tensor:
+    """Return (b, 6) labels of conformers (b,), as they are but for the energy without its composition."""
+    arrays, z = labels.arrays, labels.of_atoms("atomic_number", index)
+    energy = arrays["energy"][index] - (heads.composition.double()[z] * (z > 0)).sum(dim=1).float()
+    shares = labels.of_atoms("chemistry", index)[..., :2].sum(dim=1)
+    columns = [
+        energy,
+        arrays["gap"][index],
+        arrays["dipole"][index].norm(dim=-1),
+        arrays["polarizability"][index],
+        *shares.T,
+    ]
+    return torch.stack(columns, dim=1)
+
+
+def label_loss(heads: LabelHeads, found: Taught, direction: Tensor, labels: Labels, index: Tensor) -> Tensor:
+    """Mean absolute errors of all labels that are known, weighted by `WEIGHTS`.
+
+    Args:
+        heads: with the scales of the labels.
+        found: what is predicted of conformers (b,).
+        direction: (b, 3) their dipole moments, debye.
+        labels: of all conformers.
+        index: places of the conformers among the labels.
+    """
+    wanted = (_of_conformers(heads, labels, index) - heads.center) / heads.scale
+    there = labels.of_atoms("atomic_number", index) > 0
+    chemistry, taught = labels.of_atoms("chemistry", index)[there], found.chemistry[there]
+    known = chemistry[:, 0].isfinite()
+    errors = {
+        "conformer": (found.conformer - wanted)[wanted.isfinite()].abs().clamp(max=LARGEST).sum()
+        / index.numel(),
+        "forces": _mean_error(found.forces[there], labels.of_atoms("forces", index)[there], LARGEST),
+        "charges": _mean_error(found.charges[there], labels.of_atoms("charges", index)[there]),
+        "chemistry": (taught[known, :2] - chemistry[known, :2]).abs().sum() / max(2 * int(known.sum()), 1)
+        + torch.nn.functional.binary_cross_entropy_with_logits(
+            taught[known, 2:], chemistry[known, 2:], reduction="sum"
+        )
+        / max(int(known.sum()), 1),
+        "direction": _mean_error(direction, labels.arrays["dipole"][index]),
+    }
+    total = found.conformer.new_zeros(())
+    for name, error in errors.items():
+        total = total + WEIGHTS[name] * error
+    return total
+
+
+def _mean_error(found: Tensor, wanted: Tensor, largest: float = math.inf) -> Tensor:
+    """Return the mean absolute error, up to the largest, of what is known; 0 where nothing is."""
+    known = wanted.isfinite()
+    return (found - wanted)[known].abs().clamp(max=largest).sum() / max(int(known.sum()), 1)
