@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -31,7 +32,14 @@ FITTED = ("elements", "max_atoms")
 PRECISIONS = {
     "half": (torch.float16, (), "half"),
     "single": (torch.float32, (), "single"),
-    "mixed": (torch.float16, (".net.linear.",), "half (the linear maps beside the networks in single)"),
+    "mixed": (
+        torch.float16,
+        (
+            ".net.linear.",
+            *(f"encoder.{part}." for part in ("atoms", "features", "overlay", "shape", "labels")),
+        ),
+        "half (smooth parts, and the linear maps beside the networks of detail and decoder, in single)",
+    ),
 }
 """Type of most weights, parts of the names of those in single precision, and how the card says so."""
 ELSEWHERE = ("reconstruction", "conformers")
@@ -60,7 +68,9 @@ def main() -> None:
     trained = checkpoint.load(str(options.run))
     dtype, single, precision = PRECISIONS[options.precision]
     weights = HERE / f"{options.name}.safetensors"
-    checkpoint.save(weights, trained.model, trained.domain, trained.provenance, dtype, single)
+    # what training_ranges leaves out, one bond in 10 000, is no domain
+    domain = replace(trained.domain, bonds=(), shares=())
+    checkpoint.save(weights, trained.model, domain, trained.provenance, dtype, single)
     weights.chmod(0o644)
     report = evaluate(options.data, str(weights), conformers=options.conformers, progress=True)
     if options.plots:
@@ -79,11 +89,11 @@ def main() -> None:
 def model_card(name: str, trained: checkpoint.Checkpoint, precision: str, table: str, notes: str) -> str:
     """The card of a model as markdown."""
     origin, config, domain = trained.provenance, trained.model.config, trained.domain
-    parts = f", the first {config.shape_dim} of them the shape part" if config.shape_dim else ""
+    parts = ", ".join(f"{part.size} {part.name}" for part in config.parts)
     digests = "".join(f"- `{file}` sha256 `{digest}`\n" for file, digest in origin["data_sha256"].items())
     return f"""# {name}
 
-Architecture `{config.architecture}`, {config.embedding_dim} dimensions{parts};
+Architecture `{config.architecture}`, {config.embedding_dim} dimensions ({parts});
 {_count(trained):,} weights, kept in {precision} precision and computed in single; the canonical frame in double.
 
 ## Domain
@@ -128,7 +138,10 @@ def recipe(trained: checkpoint.Checkpoint) -> str:
         for name, value in chosen.items()
         if name not in FITTED and value != default.get(name)
     ]
-    files = " ".join(trained.provenance["data_sha256"]) or "DATA"
+    learned = trained.provenance.get("learned", {})
+    options += [f"--{kind} {name}" for kind, names in learned.items() for name in names]
+    further = {name for names in learned.values() for name in names}
+    files = " ".join(name for name in trained.provenance["data_sha256"] if name not in further) or "DATA"
     return " \\\n  ".join([f"molgiae pretrain {files} -o run", *_lines(options)])
 
 
