@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from molgiae.config import ModelConfig
+from molgiae.config import PARTS, ModelConfig
 from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.errors import ConfigError
 from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 PAIRS = 60_000
 """Pairs of atoms that are looked at at once: what is made of them stays in the cache of a processor."""
+
+OVERLAYS = ("overlay", "color")
+"""Parts that one network makes, in its order."""
 
 
 class CanonicalEncoder(nn.Module):
@@ -81,28 +84,34 @@ class CanonicalEncoder(nn.Module):
         places = self.atoms.places(x.z, x.pos.to(self.slots.net.linear.weight.dtype))
         return self.shape.latent(x.z, x.pos, places)
 
-    def invariant(self, shared: None, canonical: Cloud) -> Embedding:
-        """Return eta of the canonical form."""
+    def invariant(self, shared: None, canonical: Cloud, parts: Iterable[str] = PARTS) -> Embedding:
+        """Return eta of the canonical form, or the columns of some parts of it; others are not computed."""
+        wanted = frozenset(parts)
         pos = canonical.pos.to(self.slots.net.linear.weight.dtype)
-        return torch.cat([*self.smooth(canonical.z, pos), self.slots(canonical.z, pos)], dim=-1)
+        found = self.smooth(canonical.z, pos, wanted)
+        if "detail" in wanted:
+            found.append(self.slots(canonical.z, pos))
+        return torch.cat(found, dim=-1)
 
-    def smooth(self, z: Tensor, pos: Tensor) -> list[Tensor]:
-        """Return the smooth parts, each (B, size), of atoms (B, n) in any pose and order."""
-        if self.atoms is None:
+    def smooth(self, z: Tensor, pos: Tensor, parts: Iterable[str] = PARTS) -> list[Tensor]:
+        """Return the smooth ones among some parts, each (B, size), of atoms (B, n) in any pose and order."""
+        wanted = frozenset(parts) - {"detail"}
+        if self.atoms is None or not wanted:
             return []
         size = max(1, PAIRS // z.shape[1] ** 2)
-        pieces = [self._smooth(*piece) for piece in zip(z.split(size), pos.split(size), strict=True)]
+        pieces = [self._smooth(*piece, wanted) for piece in zip(z.split(size), pos.split(size), strict=True)]
         return [torch.cat(part) for part in zip(*pieces, strict=True)]
 
-    def _smooth(self, z: Tensor, pos: Tensor) -> list[Tensor]:
+    def _smooth(self, z: Tensor, pos: Tensor, wanted: frozenset[str]) -> list[Tensor]:
         atoms: Any = self.atoms
         parts = []
         places = atoms.places(z, pos)
-        if self.features is not None:
+        if self.features is not None and "features" in wanted:
             parts.append(self.features(places, *atoms.features_and_vectors(z, pos, places), pos, z > 0))
-        if self.overlay is not None:
-            parts += self.overlay(z, pos, places)
-        if self.shape is not None:
+        if self.overlay is not None and not wanted.isdisjoint(OVERLAYS):
+            made = zip(OVERLAYS, self.overlay(z, pos, places), strict=False)
+            parts += [part for name, part in made if name in wanted]
+        if self.shape is not None and "shape" in wanted:
             parts.append(self.shape(z, pos, places, atoms.turns(z, pos, places)))
         return parts
 
@@ -141,7 +150,7 @@ def _slots(config: ModelConfig) -> ConformerAutoencoder:
     dims = {part.name: part.size for part in config.parts}
     width, smooth = config.atom_width, config.embedding_dim - dims["detail"]
     features, shape = dims.get("features", 0), dims.get("shape", 0)
-    overlay = tuple(dims[name] for name in ("overlay", "color") if name in dims)
+    overlay = tuple(dims[name] for name in OVERLAYS if name in dims)
     pooling = FeaturesEncoder(width, features) if features else None
     encoder = CanonicalEncoder(
         atom_network(width, config.atom_layers, config.atom_rounds) if width else None,

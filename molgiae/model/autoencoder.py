@@ -88,13 +88,18 @@ class GroupInvariantAutoencoder(nn.Module, Generic[X, Y, G]):
         """Return the g with y = rho_Y(g) y0, as the group finds it."""
         return cast(G, self.group.from_equivariant(y))
 
-    def encode(self, x: X) -> Encoding[X, G]:
-        """Return eta(x), psi(x) and the canonical element."""
+    def encode(self, x: X, **wanted: Any) -> Encoding[X, G]:
+        """Return eta(x), psi(x) and the canonical element.
+
+        Args:
+            x: B elements.
+            **wanted: what else ``invariant`` of the encoder takes.
+        """
         y, shared = self.encoder.equivariant(x)
         completed, diagnosis = self.complete(x, y)
         action = self.xi(completed)
         canonical = self.undo(action, x)
-        return Encoding(self.encoder.invariant(shared, canonical), action, canonical, diagnosis)
+        return Encoding(self.encoder.invariant(shared, canonical, **wanted), action, canonical, diagnosis)
 
     def canonical(self, x: X) -> X:
         """Return rho(psi(x))^-1 x."""
@@ -175,8 +180,12 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, SE3xSn]
         """Return rho(g) x."""
         return x.moved(g)
 
-    def encode(self, x: Cloud) -> Encoding[Cloud, SE3xSn]:
+    def encode(self, x: Cloud, **wanted: Any) -> Encoding[Cloud, SE3xSn]:
         """Return eta(x), psi(x) and the canonical form.
+
+        Args:
+            x: B conformers.
+            **wanted: what else ``invariant`` of the encoder takes.
 
         Raises:
             ShapeError: if a conformer has more atoms than the model has slots.
@@ -185,7 +194,7 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, SE3xSn]
             raise ShapeError(
                 f"conformers of {x.z.shape[1]} atoms, the model takes up to {self.config.max_atoms}"
             )
-        return super().encode(x)
+        return super().encode(x, **wanted)
 
     def decode(self, embedding: Embedding) -> Cloud:
         """Return delta of an embedding: the decoded canonical form; z is 0 where a slot is empty."""

@@ -21,6 +21,7 @@ from molgiae.model.checkpoint import Checkpoint, load
 from molgiae.model.cloud import as_numpy, pack
 from molgiae.model.domain import accepted, domain_reasons
 from molgiae.model.shipped import ShippedModel, by_default, catalogue
+from molgiae.parallel.memory import keep_memory
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -56,6 +57,7 @@ class Embedder:
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch size {batch_size}: must be at least 1")
+        keep_memory()
         self.checkpoint = model if isinstance(model, Checkpoint) else load(os.fspath(model))
         self.device = choose_device(device)
         self.model = self.checkpoint.model.to(self.device)
@@ -111,10 +113,12 @@ class Embedder:
         if reconstruct:
             names += ["reconstructed_position", "reconstructed_atomic_number", "rmsd"]
         columns = forms.columns | allocated(names, len(block), len(block.atomic_number), self.dimension)
+        # others are not computed, unless they are needed to decode
+        wanted = {} if self.is_whole or reconstruct else {"parts": [part.name for part in self.parts]}
         for chosen in batches_by_size(block.n_atoms, self.batch_size):
             part, rows = block.take(chosen), forms.rows(chosen)
             x = pack(part.atomic_number, part.position, part.offset, part.isotope).to(self.device)
-            encoding = self.model.encode(x)
+            encoding = self.model.encode(x, **wanted)
             g, mask = encoding.action, as_numpy(x.mask)
             forms.fill(
                 chosen,
@@ -125,7 +129,8 @@ class Embedder:
                 canonical=as_numpy(encoding.canonical.pos),
                 diagnosis=encoding.diagnosis,
             )
-            columns["embedding"][chosen] = as_numpy(encoding.embedding)[:, self._columns]
+            embedding = as_numpy(encoding.embedding)
+            columns["embedding"][chosen] = embedding if wanted else embedding[:, self._columns]
             if reconstruct:
                 predicted = self.model.place(self.model.decode(encoding.embedding), g, x)
                 columns["reconstructed_position"][rows] = as_numpy(predicted.pos)[mask]

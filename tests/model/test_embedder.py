@@ -308,3 +308,22 @@ def test_the_size_of_batches_changes_round_off_alone():
         assert np.abs(other["embedding"] - first["embedding"]).max() < 1e-5
         assert np.abs(other["canonical_position"] - first["canonical_position"]).max() < 1e-12
         assert np.array_equal(other["permutation"], first["permutation"])
+
+
+@pytest.mark.parametrize("names", ["features", "color", "detail", "overlay,shape"])
+def test_parts_that_are_not_wanted_are_not_computed(names, embedder, monkeypatch):
+    some = Embedder(embedder.checkpoint, device="cpu", parts=names)
+    whole, rebuilt = embedder.embed(MIXED), some.embed(MIXED, reconstruct=True)
+    columns = np.concatenate([np.r_[embedder.part(name).columns] for name in names.split(",")])
+    encoder = embedder.model.encoder
+    makers = {
+        "features": encoder.features,
+        "overlay": encoder.overlay,
+        "color": encoder.overlay,
+        "shape": encoder.shape,
+        "detail": encoder.slots,
+    }
+    for idle in set(makers.values()) - {makers[name] for name in names.split(",")}:
+        monkeypatch.setattr(idle, "forward", None)
+    for found in (some.embed(MIXED), rebuilt):
+        assert relative(found["embedding"], whole["embedding"][:, columns]) <= 1e-5
