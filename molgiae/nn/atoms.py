@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from molgiae.config import MAX_ATOMIC_NUMBER
+from molgiae.nn.linear import Linear
 from molgiae.nn.vectors import cross, others, separations
 from molgiae.tensors import AtomicNumbers, Positions
 
@@ -62,8 +63,8 @@ class AtomNetwork(nn.Module):
         self.rounds = nn.ModuleList(BondedLayer(width) for _ in range(rounds))
         self.layers = nn.ModuleList(MomentLayer(width) for _ in range(layers))
         self.last = nn.LayerNorm(width)
-        self.gate = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, MIXED))
-        self.turn = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * TURNS)) if rounds else None
+        self.gate = nn.Sequential(Linear(width, width), nn.SiLU(), Linear(width, MIXED))
+        self.turn = nn.Sequential(nn.LayerNorm(width), Linear(width, 2 * TURNS)) if rounds else None
         self.register_buffer("radius", radius.float(), persistent=False)
 
     radius: Tensor
@@ -135,9 +136,9 @@ class BondedLayer(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.sent = nn.Linear(width, width)
-        self.hidden = nn.Linear(2 * width, 2 * width)
-        self.out = nn.Linear(2 * width, width)
+        self.sent = Linear(width, width)
+        self.hidden = Linear(2 * width, 2 * width)
+        self.out = Linear(2 * width, width)
 
     def forward(self, s: Tensor, bonds: Tensor) -> Tensor:
         """Map features (B, n, F) and `bonding` (B, n, n) to the next features."""
@@ -152,12 +153,12 @@ class MomentLayer(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.sent = nn.Linear(width, CHANNELS)
+        self.sent = Linear(width, CHANNELS)
         # the scalars need no length, so there may be more of them; vectors also serve `displacement`
         sizes = (3 * MIXED, 2 * MIXED, MIXED)
-        self.mix = nn.ModuleList(nn.Linear(RADIAL * CHANNELS, size, bias=False) for size in sizes)
-        self.hidden = nn.Linear(width + sum(sizes), 2 * width)
-        self.out = nn.Linear(2 * width, width)
+        self.mix = nn.ModuleList(Linear(RADIAL * CHANNELS, size, bias=False) for size in sizes)
+        self.hidden = Linear(width + sum(sizes), 2 * width)
+        self.out = Linear(2 * width, width)
 
     def forward(self, s: Tensor, radial: Tensor, harmonics: list[list[Tensor]]) -> tuple[Tensor, Tensor]:
         """Map features (B, n, F) and `surroundings` to the next features and moments of rank 1, (B, n, 3, MIXED)."""

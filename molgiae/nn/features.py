@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from molgiae.nn.atoms import MIXED
+from molgiae.nn.linear import Linear
 from molgiae.tensors import Embedding, Mask, Positions
 
 VECTORS = 12
@@ -37,13 +38,11 @@ class FeaturesEncoder(nn.Module):
 
     def __init__(self, width: int, size: int) -> None:
         super().__init__()
-        self.added = nn.Sequential(
-            nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, 2 * width)
-        )
-        self.charge = nn.Linear(2 * width, VECTORS)
-        self.mix = nn.Linear(MIXED, VECTORS, bias=False)
-        self.gate = nn.Linear(2 * width, VECTORS)
-        self.compress = nn.Linear(4 * width + VECTORS + RADII, size)
+        self.added = nn.Sequential(Linear(2 * width, 2 * width), nn.SiLU(), Linear(2 * width, 2 * width))
+        self.charge = Linear(2 * width, VECTORS)
+        self.mix = Linear(MIXED, VECTORS, bias=False)
+        self.gate = Linear(2 * width, VECTORS)
+        self.compress = Linear(4 * width + VECTORS + RADII, size)
 
     @property
     def weights(self) -> Tensor:

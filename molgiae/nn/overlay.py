@@ -18,6 +18,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from molgiae.nn.linear import Linear
 from molgiae.nn.vectors import cross, separations
 from molgiae.tensors import AtomicNumbers, Embedding, Positions
 
@@ -57,23 +58,23 @@ class OverlayEncoder(nn.Module):
     def __init__(self, width: int, sizes: tuple[int, ...]) -> None:
         super().__init__()
         self.sizes = sizes
-        self.channel = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, CHANNELS - 1))
+        self.channel = nn.Sequential(Linear(width, width), nn.SiLU(), Linear(width, CHANNELS - 1))
         sent = CHANNELS * len(WIDTHS)
         mixed = 2 * PRODUCTS
-        self.mix = nn.ModuleList(nn.Linear(sent, mixed, bias=False) for _ in range(1, RANKS))
-        self.triple = nn.ModuleList(nn.Linear(sent, 3 * TRIPLES, bias=False) for _ in range(2))
+        self.mix = nn.ModuleList(Linear(sent, mixed, bias=False) for _ in range(1, RANKS))
+        self.triple = nn.ModuleList(Linear(sent, 3 * TRIPLES, bias=False) for _ in range(2))
         invariants = sent + PRODUCTS * (RANKS - 1) + 5 * TRIPLES + PAIRED * len(STEPS) + CHANNELS
         self.norm = nn.LayerNorm(invariants)
-        self.volume = nn.Linear(invariants, 1)
-        self.straight = nn.Linear(invariants, sum(sizes))
+        self.volume = Linear(invariants, 1)
+        self.straight = Linear(invariants, sum(sizes))
         self.bent = nn.Sequential(
-            nn.Linear(invariants, HIDDEN),
+            Linear(invariants, HIDDEN),
             nn.SiLU(),
-            nn.Linear(HIDDEN, HIDDEN),
+            Linear(HIDDEN, HIDDEN),
             nn.SiLU(),
-            nn.Linear(HIDDEN, HIDDEN),
+            Linear(HIDDEN, HIDDEN),
             nn.SiLU(),
-            nn.Linear(HIDDEN, sum(sizes)),
+            Linear(HIDDEN, sum(sizes)),
         )
 
     def forward(self, z: AtomicNumbers, pos: Positions, places: Tensor) -> tuple[Embedding, ...]:

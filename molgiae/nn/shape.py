@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from molgiae.nn.atoms import TURNS
+from molgiae.nn.linear import Linear
 from molgiae.nn.vectors import cross, others, separations
 from molgiae.tensors import AtomicNumbers, Embedding, Positions
 
@@ -43,18 +44,18 @@ class ShapeEncoder(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.code = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, 2 * CODES + 2 * TURNS)
+            Linear(width, 2 * width), nn.SiLU(), Linear(2 * width, 2 * CODES + 2 * TURNS)
         )
-        self.vectors = nn.Linear(CODES, 5 * CODES, bias=False)
-        self.around = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2 * TORSIONS))
+        self.vectors = Linear(CODES, 5 * CODES, bias=False)
+        self.around = nn.Sequential(Linear(width, width), nn.SiLU(), Linear(width, 2 * TORSIONS))
         invariants = CODES * (len(STEPS) + 1) + 2 * CODES + TORSIONS * len(PARTNERS) + 2 * TURNS
-        self.straight = nn.Linear(invariants, size)
+        self.straight = Linear(invariants, size)
         self.bent = nn.Sequential(
-            nn.Linear(invariants, HIDDEN),
+            Linear(invariants, HIDDEN),
             nn.SiLU(),
-            nn.Linear(HIDDEN, HIDDEN),
+            Linear(HIDDEN, HIDDEN),
             nn.SiLU(),
-            nn.Linear(HIDDEN, size),
+            Linear(HIDDEN, size),
         )
 
     def forward(self, z: AtomicNumbers, pos: Positions, places: Tensor, turns: Tensor) -> Embedding:

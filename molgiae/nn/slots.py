@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from molgiae.nn.linear import Linear
 from molgiae.tensors import AtomicNumbers, Embedding, Positions
 
 DETAIL = 2.0**-7
@@ -46,8 +47,8 @@ class DenseResidual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.up = nn.Linear(width, 2 * width)
-        self.down = nn.Linear(2 * width, width)
+        self.up = Linear(width, 2 * width)
+        self.down = Linear(2 * width, width)
         nn.init.zeros_(self.down.weight)
         nn.init.zeros_(self.down.bias)
 
@@ -65,10 +66,10 @@ class LinearPlusResidual(nn.Module):
 
     def __init__(self, inputs: int, width: int, layers: int, outputs: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(inputs, outputs)
-        self.up = nn.Linear(inputs, width)
+        self.linear = Linear(inputs, outputs)
+        self.up = Linear(inputs, width)
         self.blocks = nn.Sequential(*(DenseResidual(width) for _ in range(layers)), nn.LayerNorm(width))
-        self.down = nn.Linear(width, outputs)
+        self.down = Linear(width, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs) to (B, outputs), in the type of the weights."""

@@ -1,0 +1,31 @@
+"""Linear layers are the same by both libraries, and learn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from torch import nn
+
+from molgiae.nn.linear import ROWS, Linear
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(0, 24), (3, 24), (ROWS, 24), (ROWS, 5, 24)])
+def test_both_libraries_agree(shape, bias):
+    torch.manual_seed(0)
+    layer, x = Linear(24, 40, bias=bias), torch.randn(*shape)
+    expected = nn.functional.linear(x.double(), layer.weight.double(), layer.bias.double() if bias else None)
+    for grad in (False, True):
+        with torch.set_grad_enabled(grad):
+            for given in (x, x.mT.contiguous().mT):
+                found = layer(given)
+                assert found.requires_grad == grad
+                assert_allclose(found.detach(), expected.detach(), atol=1e-5)
+
+
+def test_what_it_has_no_form_for_takes_the_other_way():
+    with torch.no_grad():
+        assert Linear(4, 2).double()(torch.zeros(ROWS, 4, dtype=torch.float64)).dtype == torch.float64
+        with torch.autocast("cpu", torch.bfloat16):
+            assert Linear(4, 2)(torch.zeros(ROWS, 4)).dtype == torch.bfloat16
