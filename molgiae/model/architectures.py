@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from molgiae.nn.appendix_d import MessageEncoder
 
 
-PAIRS = 60_000
+PAIRS = 120_000
 """Pairs of atoms that are looked at at once: what is made of them stays in the cache of a processor."""
 
 OVERLAYS = ("overlay", "color")
