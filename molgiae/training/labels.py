@@ -1,4 +1,4 @@
-"""Cheap labels that the network of atoms learns from beside denoising: what a file of them holds, and the loss."""
+"""Cheap labels that the network of atoms learns from in place of denoising: what a file of them holds, and the loss."""
 
 from __future__ import annotations
 
