@@ -274,11 +274,8 @@ def atom_stage(task: Task) -> Stage:
     atoms, features, heads = encoder.atoms, encoder.features, encoder.labels
     device, config = task.run.device, task.config
     labels = None if task.data.labels is None or features is None else task.data.labels.to(device)
-    conformers = task.conformers().to(device)
-    sizes = conformers.mask.sum(dim=1)
-    number = len(conformers) if labels is None else len(labels)
 
-    def denoise(piece: Tensor, generator: torch.Generator) -> Tensor:
+    def denoise(conformers: Cloud, generator: torch.Generator, piece: Tensor) -> Tensor:
         return denoising_loss(atoms, trimmed(conformers[piece]), config.atom_noise, generator)
 
     def taught(labels: Labels, piece: Tensor) -> Tensor:
@@ -289,19 +286,22 @@ def atom_stage(task: Task) -> Stage:
         direction = features.directions(torch.cat([seen[0], places], dim=-1), seen[1], x.pos, x.mask)[..., 0]
         return label_loss(heads, heads(pooled, places, *seen, x.mask), direction, labels, piece)
 
+    if labels is None:
+        conformers = task.conformers().to(device)
+        sizes, trained = conformers.mask.sum(dim=1), [atoms]
+    else:
+        sizes, trained = labels.sizes, [atoms, features, heads]
+
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
-        index = index[:ATOM_BATCH]
-        if labels is None:
-            return mean_over_pieces(partial(denoise, generator=generator), index, sizes, ATOM_PIECES)
-        return mean_over_pieces(partial(taught, labels), index, labels.sizes, ATOM_PIECES)
+        of_piece = partial(denoise, conformers, generator) if labels is None else partial(taught, labels)
+        return mean_over_pieces(of_piece, index[:ATOM_BATCH], sizes, ATOM_PIECES)
 
     def begin() -> None:
         if labels is not None:
             standardize(heads, labels)
 
-    trained = [atoms] if labels is None else [atoms, features, heads]
     parameters = [p for network in trained for p in network.parameters()]
-    return task.stage("atoms", config.atom_steps, number, parameters, loss, begin=begin)
+    return task.stage("atoms", config.atom_steps, len(sizes), parameters, loss, begin=begin)
 
 
 def features_stage(task: Task) -> Stage:
