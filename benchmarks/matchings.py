@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from molgiae.canonical.order import walk
+from molgiae.canonical.completion import complete
 from molgiae.config import ModelConfig
+from molgiae.data.conformer import offset_of
 from molgiae.groups import Permutation, SE3xSn
 from molgiae.model.architectures import ARCHITECTURES
 from molgiae.model.autoencoder import ConformerAutoencoder, Encoding
@@ -72,11 +74,12 @@ class Matched(ConformerAutoencoder):
     def order(self, x: Cloud, embedding: Embedding) -> Permutation:
         """Of atoms in the canonical frame."""
         if self.how == "fixed":
-            graph = x.graph
-            place = walk(graph.classes, graph.adjacency, as_numpy(x.pos.double()), as_numpy(x.mask)).place
-            return Permutation.from_equivariant(
-                torch.where(x.mask, torch.from_numpy(place).to(x.z.device), torch.inf)
-            )
+            mask, place = as_numpy(x.mask), torch.full(x.z.shape, torch.inf, dtype=torch.float64)
+            axes = np.broadcast_to(np.eye(3)[:2], (len(x), 2, 3))
+            offset = offset_of(mask.sum(axis=1))
+            found = complete(as_numpy(x.z)[mask], as_numpy(x.pos)[mask], offset, vectors=axes)
+            place[x.mask.cpu()] = torch.from_numpy(found.place).double()
+            return Permutation.from_equivariant(place.to(x.z.device))
         prediction, kind = self.slots(embedding, x), torch.searchsorted(self.element, x.z)
         n = x.z.shape[1]
         entropy = -prediction.logits[:, :n].log_softmax(dim=-1).gather(2, kind[:, None].expand(-1, n, -1))

@@ -10,8 +10,9 @@ import torch
 from ase.build import molecule
 from torch import Tensor, nn
 
-from molgiae.canonical.completion import Diagnosis, complete
+from molgiae.canonical.completion import Completion, Diagnosis, complete
 from molgiae.canonical.point_group import POSES
+from molgiae.data.conformer import offset_of
 from molgiae.groups import SE3, Permutation, RigidVectors, SE3xSn
 from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant
 from molgiae.model.cloud import Cloud, as_numpy
@@ -170,13 +171,20 @@ class GroupAction:
         )
 
 
+def completed(x: Cloud) -> Completion:
+    """Frame and order of conformers by the bond graph."""
+    mask = as_numpy(x.mask)
+    isotope = None if x.isotope is None else as_numpy(x.isotope)[mask]
+    centered = as_numpy(x.centered().pos.double())[mask]
+    return complete(as_numpy(x.z)[mask], centered, offset_of(mask.sum(axis=1)), isotope=isotope)
+
+
 def by_graph(x: Cloud) -> GroupAction:
     """The group actions that no network takes part in."""
-    centered = as_numpy(x.centered().pos.double())
-    isotope = None if x.isotope is None else as_numpy(x.isotope)
-    found = complete(as_numpy(x.z), centered, x.graph, isotope=isotope)
-    vectors, scores = torch.from_numpy(found.vectors), torch.from_numpy(found.scores)
-    g = SE3xSn.from_equivariant((RigidVectors(vectors, x.centroid.double()), scores))
+    found = completed(x)
+    scores = torch.full(x.z.shape, torch.inf, dtype=torch.float64)
+    scores[x.mask] = torch.from_numpy(found.place).double()
+    g = SE3xSn.from_equivariant((RigidVectors(torch.from_numpy(found.vectors), x.centroid.double()), scores))
     return GroupAction.of(g, found.diagnosis)
 
 
@@ -201,7 +209,7 @@ class WithVectors(nn.Module):
             ~x.mask[:, None], 0.0
         )
         weight = torch.stack([far.sum(dim=2).sin(), (x.z * far.square().sum(dim=2) / 10).cos()], dim=1)
-        return y._replace(vectors=(weight * x.mask[:, None]) @ pos, graph=None), shared
+        return y._replace(vectors=(weight * x.mask[:, None]) @ pos), shared
 
     def invariant(self, shared: Any, canonical: Cloud) -> Tensor:
         return self.sound.invariant(shared, canonical)

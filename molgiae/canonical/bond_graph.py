@@ -1,16 +1,14 @@
-"""The bond graph of conformers: bonds as distances show them, and the classes of atoms that it tells apart.
-
-Conformers stand in padded arrays, B of up to n atoms; z is 0 where a row is padded, which is at its end.
-"""
+"""The classes of atoms that a bond graph tells apart."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.bonds import perceived_bonds_of_block
+from molgiae.parallel.kernels import kernel
+from molgiae.parallel.sorting import argsort
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -20,99 +18,121 @@ _SAME_SUM = 1e-9
 """Sums of hashes over neighbours that differ by less are of the same neighbours."""
 
 
-@dataclass(frozen=True, eq=False)
-class BondGraph:
-    """The bonds of B conformers.
-
-    Attributes:
-        adjacency: (B, n, n) bool.
-        classes: (B, n) of the atoms, by element, heavy ones first, and by bonds; numbered from 0, padding last.
-        margin: (B,) how far the distance that is nearest to its limit is from it, angstrom; infinite for one atom.
-    """
-
-    adjacency: Bools
-    classes: Ints
-    margin: Floats
-
-
-def bond_graph(z: Ints, pos: Floats) -> BondGraph:
-    """Return the bond graph of conformers, by `molgiae.data.bonds.perceived_bonds_of_block`.
+@kernel
+def neighbours_of(n: int, first: Ints, second: Ints) -> tuple[Ints, Ints]:
+    """Return the bonded atoms of every atom, in the order of `first` and `second`.
 
     Args:
-        z: (B, n) atomic numbers.
-        pos: (B, n, 3) angstrom.
+        n: number of atoms.
+        first: the lesser atoms (K,) of the bonds.
+        second: the greater ones.
+
+    Returns:
+        start (n + 1,) and neighbour (2 K,); those of atom i are ``neighbour[start[i]:start[i + 1]]``.
     """
-    atoms = z > 0
-    offset = np.concatenate([[0], atoms.sum(axis=1).cumsum()])
-    bonds, margin = perceived_bonds_of_block(z[atoms], pos[atoms], offset)
-    conformer, place = atoms.nonzero()
-    first, second = bonds.T
-    adjacency = np.zeros((*z.shape, z.shape[1]), dtype=bool)
-    adjacency[conformer[first], place[first], place[second]] = True
-    adjacency |= adjacency.transpose(0, 2, 1)
-    return BondGraph(adjacency, refined(ranks(np.where(atoms, -z, 1)), adjacency), margin)
+    start = np.zeros(n + 1, np.int64)
+    for k in range(len(first)):
+        start[first[k]] += 1
+        start[second[k]] += 1
+    for i in range(n):
+        start[i + 1] += start[i]
+    neighbour = np.empty(2 * len(first), np.int64)
+    for k in range(len(first) - 1, -1, -1):
+        for a, b in ((first[k], second[k]), (second[k], first[k])):
+            start[a] -= 1
+            neighbour[start[a]] = b
+    return start, neighbour
 
 
-def refined(classes: Ints, adjacency: Bools) -> Ints:
+@kernel
+def refined(classes: Ints, start: Ints, neighbour: Ints, hashes: Floats) -> Ints:
     """Return the classes, split until atoms of one have neighbours of the same classes (Weisfeiler and Leman, 1968).
 
     Args:
-        classes: (B, n) from 0, last where padded.
-        adjacency: (B, n, n).
+        classes: (n,) from 0, without gaps.
+        start: as of `neighbours_of`.
+        neighbour: the same.
+        hashes: (n,) at least, of `hashes_of`.
 
     Returns:
-        (B, n) numbered from 0 without gaps, in the order of the classes given.
+        (n,) numbered from 0 without gaps, in the order of the classes given.
     """
-    n = classes.shape[1]
-    hashes, neighbours = _hashes(n + 1), adjacency.astype(np.float64)
+    n = len(classes)
+    around = np.empty(n)
     while True:
-        around = (neighbours @ hashes[classes][..., None])[..., 0]
-        split = ranks(classes * (n + 1) + ranks(around, _SAME_SUM))
-        if np.array_equal(split, classes):
-            return classes
-        classes = split
+        for i in range(n):
+            around[i] = 0.0
+            for k in range(start[i], start[i + 1]):
+                around[i] += hashes[classes[neighbour[k]]]
+        found = split(classes, ranks(around, _SAME_SUM))
+        if same(found, classes):
+            return found
+        classes = found
 
 
-def refined_by_isotope(classes: Ints, isotope: Ints | None, adjacency: Bools) -> Ints:
-    """Return the classes with atoms of unlike isotopes apart, and those that this tells apart.
+@kernel
+def split(classes: Ints, number: Ints) -> Ints:
+    """Return the classes (n,), in their order, with atoms of unlike numbers (n,), of at least 0, apart in order."""
+    least = 1
+    for i in range(len(number)):
+        least = max(least, number[i] + 1)
+    key = np.empty(len(classes))
+    for i in range(len(classes)):
+        key[i] = classes[i] * least + number[i]
+    return ranks(key, 0.0)
 
-    The order among the classes given stays, so that isotopes decide between atoms that are else alike.
+
+@kernel
+def same(first: Ints, second: Ints) -> bool:
+    """Return whether two arrays (n,) are equal."""
+    for i in range(len(first)):
+        if first[i] != second[i]:
+            return False
+    return True
+
+
+@kernel
+def ranks(values: Floats, tolerance: float) -> Ints:
+    """Return the ranks (n,) of values (n,); values that follow each other closer share one.
+
+    So ranks depend on gaps between values, never on a grid that round-off could cross.
 
     Args:
-        classes: (B, n), refined.
-        isotope: (B, n) mass numbers, 0 for natural atoms; None if all are.
-        adjacency: (B, n, n).
-    """
-    if isotope is None:
-        return classes
-    return refined(ranks(classes * (int(isotope.max()) + 1) + isotope), adjacency)
-
-
-def ranks(values: NDArray[np.generic], tolerance: float = 0.0) -> Ints:
-    """Return the ranks (B, n) of values (B, n) in their rows; values that follow each other closer share one.
-
-    So ranks depend on gaps between values, never on a grid that round-off could cross. Infinite values share one.
-
-    Args:
-        values: finite or infinite numbers.
+        values: finite numbers.
         tolerance: the largest gap between values of one rank.
     """
-    order = values.argsort(axis=-1, kind="stable")
-    ordered = np.take_along_axis(values, order, axis=-1)
-    with np.errstate(invalid="ignore"):  # infinity less infinity is no gap
-        apart = np.diff(ordered, axis=-1) > tolerance
-    rank = np.zeros(values.shape, dtype=np.int64)
-    np.cumsum(apart, axis=-1, out=rank[..., 1:])
-    found = np.empty_like(rank)
-    np.put_along_axis(found, order, rank, axis=-1)
+    order = argsort(values)
+    found = np.empty(len(values), np.int64)
+    rank = 0
+    for k in range(len(order)):
+        if k > 0 and values[order[k]] - values[order[k - 1]] > tolerance:
+            rank += 1
+        found[order[k]] = rank
     return found
 
 
-def _hashes(size: int) -> Floats:
-    """Return the same random numbers in [0, 1) at every call, of 53 bits each.
+@kernel
+def sizes_of(classes: Ints) -> Ints:
+    """Return the number of atoms of each class."""
+    number = 0
+    for i in range(len(classes)):
+        number = max(number, classes[i] + 1)
+    size = np.zeros(number, np.int64)
+    for i in range(len(classes)):
+        size[classes[i]] += 1
+    return size
+
+
+def hashes_of(size: int) -> Floats:
+    """Return the same random numbers in [0, 1) at every call, at least so many, of 53 bits each.
 
     They decide the order of classes, so a change of this stream changes canonical forms and embeddings.
     """
+    return _hashes(max(256, 1 << (size - 1).bit_length()))
+
+
+@cache
+def _hashes(size: int) -> Floats:
     stream = np.random.MT19937()
     stream._legacy_seeding(0)
     high, low = stream.random_raw(2 * size).astype(np.uint64).reshape(-1, 2).T

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from molgiae.canonical.bond_graph import Floats, Ints
-from molgiae.canonical.point_group import SYMMETRY_TOLERANCE, operations
+from molgiae.canonical.places import SYMMETRY_TOLERANCE
+from molgiae.canonical.point_group import MAX_IMAGES, operations
 
 Render = Callable[[Ints, Floats], str]
 """Text of a record whose atoms stand in this order (n,) at these positions (n, 3)."""
@@ -51,7 +52,7 @@ def least_table(species: Ints, order: Ints, position: Floats, render: Render) ->
 def _rotations(classes: Ints, pos: Floats) -> Iterator[tuple[Floats, Ints]]:
     """Rotations (3, 3) of a canonical form upon itself, and the atom (n,) that each atom falls upon."""
     if np.linalg.norm(pos[:, 1:], axis=1).max() > SYMMETRY_TOLERANCE / 2:
-        found = operations(classes, pos)
+        found, _ = operations(classes, pos, MAX_IMAGES)
         yield from zip(found.matrix[found.proper], found.image[found.proper], strict=True)
         return
     # the frame of a linear conformer has its first axis along it

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.canonical.bond_graph import Bools, Floats, Ints, bond_graph
+from molgiae.canonical.bond_graph import Bools, Floats, Ints
 from molgiae.canonical.completion import Diagnosis, complete
-from molgiae.config import BATCH_SIZE
 from molgiae.data.blocks import Columns, Result, as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock, rows_of
@@ -89,24 +88,30 @@ def batches_by_size(sizes: Ints, batch_size: int) -> Iterator[Ints]:
         start = stop
 
 
-def canonical_forms(conformers: ConformerBlock | Iterable[Conformer], batch_size: int = BATCH_SIZE) -> Result:
+def canonical_forms(conformers: ConformerBlock | Iterable[Conformer], workers: int = 1) -> Result:
     """Return group action and canonical form of every conformer, of any elements and size.
 
     They are those of a shipped model (`molgiae.model.autoencoder`), found without one.
+
+    Args:
+        conformers: a block, or any iterable of conformers.
+        workers: threads that share them.
     """
     block = reject_meaningless(as_block(conformers))
+    if not len(block):
+        return Result(block, FormColumns(block).columns)
+    offset, owner = block.offset, block.owner
+    origin = np.add.reduceat(block.position, offset[:-1]) / block.n_atoms[:, None]
+    pos = block.position - origin[owner]
+    found = complete(block.atomic_number, pos, offset, isotope=block.isotope, workers=workers)
+    first, second = found.vectors[:, 0], found.vectors[:, 1]
+    rotation = np.stack([first, second, np.cross(first, second)], axis=2)
+    start = offset[:-1][owner]
+    order = np.empty(len(owner), np.int64)
+    order[start + found.place] = np.arange(len(owner)) - start
+    canonical = np.einsum("ni,nij->nj", pos[start + order], rotation[owner])
     forms = FormColumns(block)
-    for chosen in batches_by_size(block.n_atoms, batch_size):
-        part = block.take(chosen)
-        x = padded(part.atomic_number, part.position, part.offset, part.isotope)
-        origin = x.pos.sum(axis=1) / x.mask.sum(axis=1, keepdims=True)
-        pos = (x.pos - origin[:, None]) * x.mask[..., None]
-        found = complete(x.z, pos, bond_graph(x.z, pos), isotope=x.isotope)
-        first, second = found.vectors[:, 0], found.vectors[:, 1]
-        rotation = np.stack([first, second, np.cross(first, second)], axis=2)
-        order = found.scores.argsort(axis=1, kind="stable")
-        canonical = np.take_along_axis(pos @ rotation, order[..., None], axis=1)
-        forms.fill(chosen, x.mask, rotation, origin, order, canonical, found.diagnosis)
+    forms.fill(np.arange(len(block)), rotation, origin, order, canonical, found.diagnosis)
     return Result(block, forms.columns)
 
 
@@ -124,7 +129,6 @@ class FormColumns:
     def fill(
         self,
         chosen: Ints,
-        mask: Bools,
         rotation: Floats,
         translation: Floats,
         order: Ints,
@@ -134,19 +138,18 @@ class FormColumns:
         """Write a batch to its rows.
 
         Args:
-            chosen: (B,) indices of the conformers.
-            mask: (B, n) true for atoms.
+            chosen: (B,) indices of the conformers, of N atoms.
             rotation: (B, 3, 3) from the canonical form to the conformer.
             translation: (B, 3) angstrom.
-            order: (B, n) atom of the conformer at each place of the canonical form.
-            canonical: (B, n, 3) angstrom, the canonical form.
+            order: (N,) atom of the conformer at each place of the canonical form.
+            canonical: (N, 3) angstrom, the canonical form.
             diagnosis: of the batch.
         """
         rows = self.rows(chosen)
         self.columns["rotation"][chosen] = rotation
         self.columns["translation"][chosen] = translation
-        self.columns["permutation"][rows] = order[mask]
-        self.columns["canonical_position"][rows] = canonical[mask]
+        self.columns["permutation"][rows] = order
+        self.columns["canonical_position"][rows] = canonical
         for name in ("pose_defined", "order_defined", "symmetry_number", "point_group", "stability"):
             self.columns[name][chosen] = getattr(diagnosis, name)
 

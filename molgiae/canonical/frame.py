@@ -8,13 +8,16 @@ at one distance are taken or left, so that a symmetry never exchanges a candidat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 
-from molgiae.canonical.bond_graph import Bools, Floats, Ints
-from molgiae.canonical.point_group import Places
-from molgiae.data.bonds import SAME_LENGTH, at_least
+from molgiae.canonical.bond_graph import Bools, Floats, Ints, sizes_of
+from molgiae.canonical.eigen import eigen
+from molgiae.canonical.places import SYMMETRY_TOLERANCE, fall_upon, places_of
+from molgiae.data.bonds import SAME_LENGTH, lowest_reached
+from molgiae.parallel.kernels import kernel
+from molgiae.parallel.sorting import argsort
 
 MIN_AXIS_GAP = 0.50013
 """Least difference between the singular values of sums over classes that defines their axes, angstrom.
@@ -32,126 +35,151 @@ Not at round numbers, which made-up structures meet. The last is beyond round-of
 """
 
 MAX_PLACED_ATOMS = 100_000_000
-"""Most atoms placed in candidate frames, some seconds; where there are more, candidates are thinned out first."""
+"""Most atoms placed in candidate frames, a second; where there are more, candidates are thinned out first."""
 
-PLACED_AT_ONCE = 1 << 19
-"""Atoms placed at once, some ten megabytes for each array."""
+_PLACED_AT_ONCE = 64
+"""Frames that an atom is placed in at once, so that processors do several in one step."""
 
 _WAVES = np.array([[1.31, 0.47, 0.73], [-0.53, 1.17, 0.91], [0.37, -0.83, 1.43]])
 _PHASES = np.array([0.4, 1.3, 2.2])
 
 
-@dataclass(frozen=True, eq=False)
-class ClassAxes:
-    """The principal axes of the classes of B conformers.
-
-    Attributes:
-        rotation: (B, 3, 3) with the axes as columns.
-        margin: (B, 2) by how much the first and the second axis exceed `MIN_AXIS_GAP` and `MIN_PROJECTION`, angstrom;
-            negative where they are not defined.
-        depth: (B,) third singular value, angstrom; 0 if there is a mirror plane.
-    """
-
-    rotation: Floats
-    margin: Floats
-    depth: Floats
-
-    @property
-    def defined(self) -> Bools:
-        """(B,) bool, whether both axes are."""
-        return self.margin.min(axis=1) >= 0
-
-
-def class_axes(classes: Ints, pos: Floats, mask: Bools) -> ClassAxes:
+@kernel
+def class_axes(classes: Ints, pos: Floats) -> tuple[Floats, Floats, float]:
     """Return the principal axes of the sums of positions over classes, each divided by the root of its size.
 
     Noise s on every coordinate is noise s on every coordinate of such a sum. Signs are those of the projections
     of the sums weighted by the centered ranks of their classes.
 
     Args:
-        classes: (B, n) of the atoms, from 0.
-        pos: (B, n, 3) angstrom, from the centroid, 0 where padded.
-        mask: (B, n) true for atoms.
+        classes: (n,) of the atoms, from 0, without gaps.
+        pos: (n, 3) angstrom, from the centroid.
+
+    Returns:
+        rotation (3, 3) with the axes as rows; margin (2,) by how much the first and the second axis exceed
+        `MIN_AXIS_GAP` and `MIN_PROJECTION`, angstrom, negative where they are not defined; and depth, the third
+        singular value, angstrom, 0 if there is a mirror plane.
     """
-    size, n = classes.shape
-    flat = (classes + n * np.arange(size)[:, None]).ravel()
-    count = np.bincount(flat[mask.ravel()], minlength=size * n).reshape(size, n)
-    totals = np.stack([np.bincount(flat, c, minlength=size * n) for c in pos.reshape(-1, 3).T], axis=1)
-    sums: Floats = totals.reshape(size, n, 3) / np.sqrt(np.maximum(count, 1))[..., None]
-    present: Floats = (count > 0).astype(np.float64)
-    mean = (np.arange(n) * present).sum(axis=1) / present.sum(axis=1)
-    rank = (np.arange(n) - mean[:, None]) * present
-    weight = rank / np.maximum(np.linalg.norm(rank, axis=1, keepdims=True), 1e-12)
-    value, axes = np.linalg.eigh(sums.transpose(0, 2, 1) @ sums)
-    singular, axes = np.sqrt(np.maximum(value, 0.0))[:, ::-1], axes[:, :, ::-1]
-    lean = ((weight[:, None] @ sums) @ axes)[:, 0]
-    axes = axes * np.where(lean < 0, -1.0, 1.0)[:, None]
-    gap = (singular[:, :2] - singular[:, 1:]) - MIN_AXIS_GAP
-    # the second axis is worth no more than the gap to the first
-    margin = np.minimum(gap / 2**0.5, np.abs(lean[:, :2]) - MIN_PROJECTION)
-    first, second = axes[:, :, 0], axes[:, :, 1]
-    return ClassAxes(np.stack([first, second, np.cross(first, second)], axis=2), margin, singular[:, 2])
+    size = sizes_of(classes)
+    sums, moment, lean = np.zeros((len(size), 3)), np.zeros((3, 3)), np.zeros(3)
+    for i in range(len(classes)):
+        for x in range(3):
+            sums[classes[i], x] += pos[i, x]
+    mean = (len(size) - 1) / 2
+    norm = 0.0
+    for c in range(len(size)):
+        norm += (c - mean) ** 2
+        for x in range(3):
+            sums[c, x] /= math.sqrt(size[c])
+            lean[x] += (c - mean) * sums[c, x]
+    for x in range(3):
+        for y in range(3):
+            for c in range(len(size)):
+                moment[x, y] += sums[c, x] * sums[c, y]
+    value, axes = eigen(moment)
+    rotation, margin = np.empty((3, 3)), np.empty(2)
+    for k in range(2):
+        along = 0.0
+        for x in range(3):
+            along += axes[x, k] * lean[x] / max(math.sqrt(norm), 1e-12)
+        for x in range(3):
+            rotation[k, x] = -axes[x, k] if along < 0 else axes[x, k]
+        gap = math.sqrt(max(value[k], 0.0)) - math.sqrt(max(value[k + 1], 0.0)) - MIN_AXIS_GAP
+        # the second axis is worth no more than the gap to the first
+        margin[k] = min(gap / 2**0.5, abs(along) - MIN_PROJECTION)
+    cross(rotation[0], rotation[1], rotation[2])
+    return rotation, margin, math.sqrt(max(value[2], 0.0))
 
 
-def frame_of_atoms(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Floats, float]:
+@kernel
+def frame_of_atoms(classes: Ints, pos: Floats, first: Floats, most_placed: int) -> tuple[Floats, float]:
     """Return the best of all frames that the conformer itself singles out, and how steady it is.
 
     Args:
         classes: (n,) of the atoms, from 0.
         pos: (n, 3) angstrom, relative to mu's translation.
-        first: (3,) first axis, or None if that has to come from the atoms too.
+        first: (1, 3) first axis, or (0, 3) if that has to come from the atoms too.
+        most_placed: `MAX_PLACED_ATOMS`.
 
     Returns:
-        (2, 3) first and second axis, and the noise on the atoms, angstrom, that would make another candidate
+        rotation (3, 3) with the axes as rows, and the noise on the atoms, angstrom, that would make another candidate
         with another cloud win, or change what the candidates are; infinite without another, 0 if there were
         too many even of the rarest to compare them all, so that the frame may depend on the pose.
     """
-    frames, steadiness = candidates(classes, pos, first)
-    value = np.concatenate(
-        [
-            _waves(classes, pos @ some)
-            for some in np.array_split(frames, len(frames) * len(pos) // PLACED_AT_ONCE + 1)
-        ]
-    )
-    order = value.argsort()
-    best = int(order[0])
-    cloud = pos @ frames[best]
-    places = Places(classes, cloud)
-    for k in order[1:].tolist():
-        if places.image(pos @ frames[k]) is None:
-            wins_by = float(value[k] - value[best]) / _slope(classes, cloud) / 2**0.5
-            return frames[best].T[:2], min(steadiness, wins_by)
-    return frames[best].T[:2], steadiness
+    frames, steadiness = candidates(classes, pos, first, most_placed)
+    value = _waves(classes, pos, frames)
+    best = _least(value)
+    lowest, cloud = value[best], placed(pos, frames[best])
+    places, image = places_of(classes, cloud), np.empty(len(pos), np.int64)
+    value[best] = np.inf
+    for _ in range(1, len(frames)):
+        k = _least(value)
+        if not fall_upon(places, classes, placed(pos, frames[k]), SYMMETRY_TOLERANCE, image):
+            wins_by = (value[k] - lowest) / _slope(classes, cloud) / 2**0.5
+            return frames[best], min(steadiness, wins_by)
+        value[k] = np.inf
+    return frames[best], steadiness
 
 
-def candidates(classes: Ints, pos: Floats, first: Floats | None) -> tuple[Floats, float]:
-    """Return rotations with axes towards atoms of one class each, as columns; arguments as of `frame_of_atoms`.
+@kernel
+def _least(values: Floats) -> int:
+    best = 0
+    for k in range(1, len(values)):
+        if values[k] < values[best]:
+            best = k
+    return best
 
-    Where the atoms of one class would give too many (`MAX_PLACED_ATOMS`), those of its rarest shell stand for them.
+
+@kernel
+def placed(pos: Floats, rotation: Floats) -> Floats:
+    """Return the coordinates (n, 3) of atoms along the rows of a rotation."""
+    found = np.empty((len(pos), 3))
+    for i in range(len(pos)):
+        for x in range(3):
+            found[i, x] = pos[i, 0] * rotation[x, 0] + pos[i, 1] * rotation[x, 1] + pos[i, 2] * rotation[x, 2]
+    return found
+
+
+@kernel
+def candidates(classes: Ints, pos: Floats, first: Floats, most_placed: int) -> tuple[Floats, float]:
+    """Return rotations with axes towards atoms of one class each, as rows; arguments as of `frame_of_atoms`.
+
+    Where the atoms of one class would give too many (`most_placed`), those of its rarest shell stand for them.
 
     Returns:
         (m, 3, 3), and the noise on the atoms that would change what they are, angstrom.
     """
-    for thinned in (False, True):
-        if first is None:
-            starts, steadiness = directions(classes, pos, thinned)
-        else:
-            starts, steadiness = first[None], np.inf
-        frames: list[Floats] = []
-        number = 0
-        for start in starts if len(starts) else np.eye(3)[:1]:
-            across = pos - (pos @ start)[:, None] * start
-            seconds, steady = directions(classes, across, thinned)
-            frames.append(_frames(start, seconds))
-            number += len(frames[-1])
+    for thinned in range(2):
+        starts, steadiness = first, np.inf
+        if not len(first):
+            starts, steadiness = directions(classes, pos, thinned > 0)
+        if not len(starts):
+            starts = np.zeros((1, 3))
+            starts[0, 0] = 1.0
+        frames, number, is_all = np.empty((len(pos), 3, 3)), 0, True
+        across = np.empty((len(pos), 3))
+        for a in range(len(starts)):
+            start = starts[a]
+            for i in range(len(pos)):
+                _reject(pos[i], start, across[i])
+            seconds, steady = directions(classes, across, thinned > 0)
             steadiness = min(steadiness, steady)
-            if number * len(pos) > MAX_PLACED_ATOMS:
+            if not len(seconds):
+                seconds = _any_across(start)
+            if number + len(seconds) > len(frames):
+                frames = _grown(frames, number, 2 * (number + len(seconds)))
+            for b in range(len(seconds)):
+                _frame(start, seconds[b], frames[number])
+                number += 1
+            if number * len(pos) > most_placed:
+                is_all = False
                 break
-        else:
-            return np.concatenate(frames), steadiness
-    return np.concatenate(frames), 0.0
+        if is_all:
+            break
+    return frames[:number], steadiness if is_all else 0.0
 
 
+@kernel
 def directions(classes: Ints, offset: Floats, thinned: bool) -> tuple[Floats, float]:
     """Return unit vectors towards the atoms of one class, none if no offset reaches far enough.
 
@@ -166,76 +194,209 @@ def directions(classes: Ints, offset: Floats, thinned: bool) -> tuple[Floats, fl
     Returns:
         (m, 3), and the noise on the atoms that would change the choice of atoms, angstrom.
     """
-    length = np.linalg.norm(offset, axis=1)
-    size = np.bincount(classes)
-    for reach in MIN_RADII:
+    n, size = len(classes), sizes_of(classes)
+    length, far = np.empty(n), np.zeros(n, np.bool_)
+    for i in range(n):
+        length[i] = math.sqrt(offset[i, 0] ** 2 + offset[i, 1] ** 2 + offset[i, 2] ** 2)
+    steadiness, chosen = np.inf, -1
+    for k in range(len(MIN_RADII)):
+        reach = MIN_RADII[k]
         # beside the lower limits even SAME_LENGTH is much; half of one bounds what is near it in any case
         step = min(SAME_LENGTH, reach / 10)
-        far = at_least(length, reach, step) & (length > reach / 2)
-        if not far.any():
-            continue
-        found = np.unique(classes[far])
-        chosen = found[size[found].argmin()]
-        steadiness = np.inf
-        # beyond the lower limits other atoms turn the frame, but hardly move one
-        if reach in MIN_RADII[:2]:
-            rival = size[classes] <= size[chosen]
-            steadiness = float(np.abs(length[rival] - reach).min())
-            gap = length[rival & far].min() - length[rival & ~far].max(initial=-np.inf)
-            steadiness = min(steadiness, float(gap - step))
-        far &= classes == chosen
-        if thinned:
-            shell, steady = rarest_shell(length[far])
-            far[far] = shell
-            steadiness = min(steadiness, steady)
-        return offset[far] / length[far, None], steadiness
-    return np.empty((0, 3)), np.inf
+        least = lowest_reached(length, reach, step)
+        for i in range(n):
+            far[i] = length[i] >= least and length[i] > reach / 2
+            c = classes[i]
+            if far[i] and (chosen < 0 or size[c] < size[chosen] or (size[c] == size[chosen] and c < chosen)):
+                chosen = c
+        if chosen >= 0:
+            # beyond the lower limits other atoms turn the frame, but hardly move one
+            if k < 2:
+                steadiness = _steadiness(length, far, size, classes, chosen, reach, step)
+            break
+    own, number = np.empty(n), 0
+    for i in range(n):
+        far[i] &= classes[i] == chosen
+        if far[i]:
+            own[number] = length[i]
+            number += 1
+    low, high = 0.0, np.inf
+    if thinned and number:
+        low, high, steady = rarest_shell(own[:number])
+        steadiness = min(steadiness, steady)
+    units, number = np.empty((number, 3)), 0
+    for i in range(n):
+        if far[i] and low <= length[i] <= high:
+            for x in range(3):
+                units[number, x] = offset[i, x] / length[i]
+            number += 1
+    return units[:number], steadiness
 
 
-def rarest_shell(length: Floats) -> tuple[Bools, float]:
-    """Return the atoms at the distance that fewest share, by steps of `SAME_LENGTH`; of several the most isolated one.
+@kernel
+def _steadiness(
+    length: Floats, far: Bools, size: Ints, classes: Ints, chosen: int, reach: float, step: float
+) -> float:
+    """Return the noise on the atoms, angstrom, that would change the chosen class or which of its atoms reach."""
+    nearest, least, most = np.inf, np.inf, -np.inf
+    for i in range(len(length)):
+        if size[classes[i]] <= size[chosen]:
+            nearest = min(nearest, abs(length[i] - reach))
+            if far[i]:
+                least = min(least, length[i])
+            else:
+                most = max(most, length[i])
+    return min(nearest, least - most - step)
+
+
+@kernel
+def rarest_shell(length: Floats) -> tuple[float, float, float]:
+    """Return between which lengths the atoms are that fewest share, by steps of `SAME_LENGTH`.
+
+    Of several such shells the most isolated one is taken.
 
     Args:
         length: (m,) angstrom.
 
     Returns:
-        (m,) which atoms, and the noise on the atoms that would change the choice, angstrom.
+        these two and the noise on the atoms that would change the choice, angstrom.
     """
-    order = length.argsort()
-    steps = np.diff(length[order], prepend=-np.inf, append=np.inf)
-    bounds = np.flatnonzero(steps > SAME_LENGTH)
-    size = np.diff(bounds)
-    isolation = np.minimum(steps[bounds[:-1]], steps[bounds[1:]])
-    isolation[size > size.min()] = -np.inf
-    best = int(isolation.argmax())
-    shell = np.zeros(len(length), dtype=bool)
-    shell[order[bounds[best] : bounds[best + 1]]] = True
-    lead = isolation[best] - np.delete(isolation, best).max(initial=-np.inf)
-    return shell, float(min(lead, isolation[best] - SAME_LENGTH)) / 2
+    m, order = len(length), argsort(length)
+    best, after, isolated, second = 0, m + 1, -np.inf, -np.inf
+    begin, before = 0, np.inf
+    for k in range(1, m + 1):
+        step = length[order[k]] - length[order[k - 1]] if k < m else np.inf
+        if step <= SAME_LENGTH:
+            continue
+        isolation = min(before, step)
+        if k - begin < after - best:
+            best, after, isolated, second = begin, k, isolation, -np.inf
+        elif k - begin == after - best:
+            if isolation > isolated:
+                best, after, isolated, second = begin, k, isolation, isolated
+            else:
+                second = max(second, isolation)
+        begin, before = k, step
+    lead = isolated - second if second > -np.inf else np.inf
+    return length[order[best]], length[order[after - 1]], min(lead, isolated - SAME_LENGTH) / 2
 
 
-def _frames(first: Floats, second: Floats) -> Floats:
-    """Return (m, 3, 3) rotations with this first axis and these second ones (m, 3), any if there are none."""
-    if not len(second):
-        second = np.eye(3)[np.abs(first).argmin()][None]
+@kernel
+def _grown(frames: Floats, number: int, size: int) -> Floats:
+    found = np.empty((size, 3, 3))
+    for k in range(number):
+        for x in range(3):
+            for y in range(3):
+                found[k, x, y] = frames[k, x, y]
+    return found
+
+
+@kernel
+def _frame(first: Floats, second: Floats, frame: Floats) -> None:
+    """Fill in the axes (3, 3), as rows: this first one, and a second one in the plane of both vectors."""
     # once more, for offsets as short as round-off
-    second = second - (second @ first)[:, None] * first
-    second = second / np.linalg.norm(second, axis=1, keepdims=True)
-    return np.stack([np.broadcast_to(first, second.shape), second, np.cross(first, second)], axis=2)
+    _reject(second, first, frame[1])
+    length = math.sqrt(frame[1, 0] ** 2 + frame[1, 1] ** 2 + frame[1, 2] ** 2)
+    for x in range(3):
+        frame[0, x] = first[x]
+        frame[1, x] /= length
+    cross(frame[0], frame[1], frame[2])
 
 
-def _waves(classes: Ints, clouds: Floats) -> Floats:
-    """Return (C,) a continuous function of clouds (C, n, 3) that tells poses, but not orders of atoms, apart."""
-    weight = _weight(classes)
-    phases = (clouds @ wave + phase for wave, phase in zip(_WAVES, _PHASES, strict=True))
-    return np.sum([np.cos(phase) @ weight for phase in phases], axis=0)
+@kernel
+def _any_across(first: Floats) -> Floats:
+    """Return the axis of the coordinates (1, 3) that is least along a unit vector."""
+    found, best = np.zeros((1, 3)), 0
+    for x in range(1, 3):
+        if abs(first[x]) < abs(first[best]):
+            best = x
+    found[0, best] = 1.0
+    return found
 
 
+@kernel
+def _reject(vector: Floats, axis: Floats, across: Floats) -> None:
+    """Fill in the part of a vector (3,) across a unit vector."""
+    along = vector[0] * axis[0] + vector[1] * axis[1] + vector[2] * axis[2]
+    for x in range(3):
+        across[x] = vector[x] - along * axis[x]
+
+
+@kernel
+def cross(first: Floats, second: Floats, product: Floats) -> None:
+    """Fill in the cross product (3,)."""
+    product[0] = first[1] * second[2] - first[2] * second[1]
+    product[1] = first[2] * second[0] - first[0] * second[2]
+    product[2] = first[0] * second[1] - first[1] * second[0]
+
+
+@kernel
+def dot(first: Floats, second: Floats) -> float:
+    """Return the scalar product of two vectors (3,)."""
+    return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]
+
+
+@kernel
+def _waves(classes: Ints, pos: Floats, frames: Floats) -> Floats:
+    """Return (m,) a continuous function of clouds that tells poses, but not orders of atoms, apart.
+
+    Args:
+        classes: (n,) of the atoms, from 0.
+        pos: (n, 3) angstrom.
+        frames: (m, 3, 3) rotations, axes as rows.
+    """
+    m = len(frames)
+    value, wave = np.zeros(m), np.empty((9, _PLACED_AT_ONCE))
+    for begin in range(0, m, _PLACED_AT_ONCE):
+        size = min(_PLACED_AT_ONCE, m - begin)
+        for k in range(size):
+            for w in range(3):
+                for x in range(3):
+                    wave[3 * w + x, k] = 0.0
+                    for y in range(3):
+                        wave[3 * w + x, k] += _WAVES[w, y] * frames[begin + k, y, x] / (2 * math.pi)
+        for i in range(len(pos)):
+            x, y, z, weight = pos[i, 0], pos[i, 1], pos[i, 2], _weight(classes[i])
+            for k in range(size):
+                value[begin + k] += weight * (
+                    _cosine(wave[0, k] * x + wave[1, k] * y + wave[2, k] * z + _PHASES[0] / (2 * math.pi))
+                    + _cosine(wave[3, k] * x + wave[4, k] * y + wave[5, k] * z + _PHASES[1] / (2 * math.pi))
+                    + _cosine(wave[6, k] * x + wave[7, k] * y + wave[8, k] * z + _PHASES[2] / (2 * math.pi))
+                )
+    return value
+
+
+@kernel
+def _cosine(turns: float) -> float:
+    """Return the cosine of an angle in whole turns, to round-off, by steps that processors do several of at once."""
+    t = 0.25 - abs(turns - math.floor(turns + 0.5))  # the cosine is the sine of the complement
+    angle = 2 * math.pi * t
+    square = angle * angle
+    total = square / 51090942171709440000.0 - 1.0 / 121645100408832000.0
+    total = (total * square + 1.0 / 355687428096000.0) * square - 1.0 / 1307674368000.0
+    total = (total * square + 1.0 / 6227020800.0) * square - 1.0 / 39916800.0
+    total = (total * square + 1.0 / 362880.0) * square - 1.0 / 5040.0
+    total = ((total * square + 1.0 / 120.0) * square - 1.0 / 6.0) * square + 1.0
+    return angle * total
+
+
+@kernel
 def _slope(classes: Ints, cloud: Floats) -> float:
     """Return the length of the gradient of `_waves` at a cloud (n, 3)."""
-    gradient = _weight(classes)[:, None] * (np.sin(cloud @ _WAVES.T + _PHASES) @ _WAVES)
-    return float(np.linalg.norm(gradient)) + 1e-12
+    total = 0.0
+    for i in range(len(cloud)):
+        x = y = z = 0.0
+        for w in range(3):
+            wave = _WAVES[w]
+            steep = math.sin(
+                cloud[i, 0] * wave[0] + cloud[i, 1] * wave[1] + cloud[i, 2] * wave[2] + _PHASES[w]
+            )
+            x, y, z = x + steep * wave[0], y + steep * wave[1], z + steep * wave[2]
+        total += _weight(classes[i]) ** 2 * (x * x + y * y + z * z)
+    return math.sqrt(total) + 1e-12
 
 
-def _weight(classes: Ints) -> Floats:
-    return 1.0 + np.modf(0.618034 * (classes + 1))[0]
+@kernel
+def _weight(number: int) -> float:
+    turns = 0.618034 * (number + 1)
+    return 1.0 + turns - math.floor(turns)

@@ -9,13 +9,14 @@ the bond that leads to them, counted from `FIRST_TORSION`, an angle that no comm
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from molgiae.canonical.bond_graph import Bools, Floats, Ints
+from molgiae.canonical.bond_graph import Bools, Floats, Ints, sizes_of
+from molgiae.canonical.frame import dot
 from molgiae.data.bonds import SAME_LENGTH
+from molgiae.parallel.kernels import kernel
+from molgiae.parallel.sorting import argsort
 
 FIRST_TORSION = -0.58
 """Torsion that comes first, radian: about as far as can be from multiples of 60 degrees, and none of 6 or 10."""
@@ -37,208 +38,303 @@ DIRECTION = np.array([1.0, 0.5437, 0.2331])
 special position of a point group is orthogonal to it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Walk:
-    """The order of a walk.
+Graph = tuple[Ints, Ints, Ints]
+"""Classes (n,) of the atoms, and their bonds as of `bond_graph.neighbours_of`."""
 
-    Attributes:
-        place: (B, n) int64, each atom's place in the walk; n where padded.
-        margin: (B,) noise on the atoms, angstrom, that would turn the closest decision; infinite without one.
-    """
-
-    place: Ints
-    margin: Floats
+Visit = tuple[Ints, Ints, Ints, Bools, Floats]
+"""Where a walk stands: atoms in the order of their places, places (n,) of the atoms, n where there is none yet, parents
+(n,), n where there is none, which of the atoms that get places next are told apart by class and parent, and how far all
+are along `DIRECTION`, angstrom."""
 
 
-def walk(classes: Ints, adjacency: Bools, pos: Floats, mask: Bools) -> Walk:
+@kernel
+def walk(classes: Ints, start: Ints, neighbour: Ints, pos: Floats) -> tuple[Ints, float]:
     """Visit all atoms; a component of the graph after the other.
 
     Args:
-        classes: (B, n) from 0, smaller than n + 1.
-        adjacency: (B, n, n) bonds.
-        pos: (B, n, 3) angstrom, in the canonical frame.
-        mask: (B, n) true for atoms.
+        classes: (n,) from 0, without gaps.
+        start: bonds as of `bond_graph.neighbours_of`.
+        neighbour: the same.
+        pos: (n, 3) angstrom, in the canonical frame.
+
+    Returns:
+        (n,) each atom's place in the walk, and the noise on the atoms, angstrom, that would turn the closest decision;
+        infinite without one.
     """
-    return _Walk(classes, adjacency, pos, mask).run()
+    n = len(classes)
+    graph = classes, start, neighbour
+    projection = np.empty(n)
+    for i in range(n):
+        projection[i] = pos[i, 0] * DIRECTION[0] + pos[i, 1] * DIRECTION[1] + pos[i, 2] * DIRECTION[2]
+    visit = np.empty(n, np.int64), np.full(n, n), np.full(n, n), np.zeros(n, np.bool_), projection
+    visited, place, apart = visit[0], visit[1], visit[3]
+    roots = _roots(classes, projection)
+    next_root, begin, seen, margin = 0, 0, 0, np.inf
+    while seen < n:
+        stop = seen + _find_children(graph, visit, begin, seen)
+        begin = seen
+        if stop > seen:
+            margin = min(margin, _sort(graph, visit, pos, seen, stop))
+        else:
+            while place[roots[next_root]] < n:
+                next_root += 1
+            root, stop = roots[next_root], seen + 1
+            visited[seen] = root
+            if next_root + 1 < n:
+                rival = roots[next_root + 1]
+                if classes[rival] == classes[root] and place[rival] == n:
+                    margin = min(margin, (projection[root] - projection[rival]) / 2**0.5)
+        for k in range(seen, stop):
+            place[visited[k]], apart[visited[k]] = k, False
+        seen = stop
+    return place, margin
 
 
-class _Walk:
-    """State of a walk over the atoms of a batch as one list of B n atoms; atom i of conformer b is b n + i."""
-
-    def __init__(self, classes: Ints, adjacency: Bools, pos: Floats, mask: Bools) -> None:
-        self.size, self.n = classes.shape
-        total = self.size * self.n
-        self.mask, self.adjacency = mask.ravel(), adjacency.reshape(total, self.n)
-        self.classes, self.pos = classes.ravel(), pos.reshape(total, 3)
-        self.unseen = total
-        self.conformer = np.arange(total) // self.n
-        self.start, to = self.adjacency.nonzero()
-        self.end = self.conformer[self.start] * self.n + to
-        self.place = np.full(total, self.unseen)
-        self.parent = np.full(total, -1)
-        self.seen = np.zeros(self.size, dtype=np.int64)
-        self.projection = self.pos @ DIRECTION
-        self.margin = np.full(self.size, np.inf)
-        own = self.conformer * self.n + np.minimum(self.classes, self.n - 1)
-        multiplicity = np.bincount(own[self.mask], minlength=total)[own]
-        self.roots = np.lexsort((-self.projection, self.classes, multiplicity, self.conformer))
-        self.root_rank = np.empty_like(self.roots)
-        self.root_rank[self.roots] = np.arange(total)
-
-    def run(self) -> Walk:
-        frontier = np.zeros(self.unseen, dtype=bool)
-        while True:
-            children, of = self._children(frontier)
-            frontier[:] = False
-            roots = self._new_roots(children)
-            if not len(children) and not len(roots):
-                break
-            frontier[roots] = True
-            self._put(roots)
-            if len(children):
-                self.parent[children] = of
-                self._put(self._sorted(children, of))
-                frontier[children] = True
-        place = np.where(self.mask, self.place - self.conformer * self.n, self.n)
-        return Walk(place.reshape(self.size, self.n), self.margin)
-
-    def _children(self, frontier: Bools) -> tuple[Ints, Ints]:
-        """Atoms not yet seen beside the frontier, and for each the first atom of the frontier it is bonded to."""
-        step = frontier[self.start] & (self.place[self.end] == self.unseen)
-        first = np.full(self.unseen, self.unseen)
-        np.minimum.at(first, self.end[step], self.place[self.start[step]])
-        children = np.flatnonzero(first < self.unseen)
-        at = np.full(self.unseen, -1)
-        placed = np.flatnonzero(self.place < self.unseen)
-        at[self.place[placed]] = placed
-        return children, at[first[children]]
-
-    def _new_roots(self, children: Ints) -> Ints:
-        """For each conformer that stands still with atoms not yet seen, where to start again."""
-        left = (self.place == self.unseen) & self.mask
-        still = np.zeros(self.size, dtype=bool)
-        still[self.conformer[left]] = True
-        still[self.conformer[children]] = False
-        if not still.any():
-            return children[:0]
-        rank = np.where(left & still[self.conformer], self.root_rank, self.unseen)
-        best = rank.reshape(self.size, self.n).min(axis=1)[still]
-        root = self.roots[best]
-        follower = self.roots[np.minimum(best + 1, len(self.roots) - 1)]
-        rival = (self.conformer[follower] == self.conformer[root]) & self.mask[follower] & (follower != root)
-        rival &= (self.classes[follower] == self.classes[root]) & (self.place[follower] == self.unseen)
-        gap = (self.projection[root] - self.projection[follower])[rival] / 2**0.5
-        self._limit(root[rival], gap)
-        return root
-
-    def _limit(self, atoms: Ints, margin: Floats) -> None:
-        """Bound the margins of the conformers of these atoms."""
-        np.minimum.at(self.margin, self.conformer[atoms], margin)
-
-    def _put(self, atoms: Ints) -> None:
-        """Give the next places of their conformers to atoms, which are grouped by conformer."""
-        owner = self.conformer[atoms]
-        first = np.searchsorted(owner, np.arange(self.size))
-        self.place[atoms] = owner * self.n + self.seen[owner] + np.arange(len(atoms)) - first[owner]
-        self.seen += np.bincount(owner, minlength=self.size)
-
-    def _sorted(self, children: Ints, of: Ints) -> Ints:
-        """Children by place of their parent, class, torsion."""
-        key = self.place[of] * (self.n + 1) + self.classes[children]
-        _, group, count = np.unique(key, return_inverse=True, return_counts=True)
-        tied = count[group] > 1
-        if tied.any():
-            atoms, sibling = children[tied], key[tied]
-            angle, height = self._torsions(atoms, of[tied], children[~tied])
-            # equal torsions, then equal heights, as a symmetry makes them, leave the choice to the next key
-            alike = _split(sibling, angle, SAME_TORSION)
-            alike = _split(alike, -height, SAME_LENGTH)
-            order = np.lexsort((-self.projection[atoms], alike))
-            children = np.concatenate([atoms[order], children[~tied]])
-            key = np.concatenate([sibling[order], key[~tied]])
-        return children[key.argsort(kind="stable")]
-
-    def _torsions(self, atoms: Ints, of: Ints, told_apart: Ints) -> tuple[Floats, Floats]:
-        """Torsions (T,) of atoms about the bonds to their parents, from `FIRST_TORSION`, and heights along these."""
-        others = (self.conformer[atoms] * self.n)[:, None] + np.arange(self.n)
-        apart = np.zeros(self.unseen, dtype=bool)
-        apart[told_apart] = True
-        sibling = self.adjacency[of] & apart[others]
-        start = self._starts(atoms, of, others, sibling)
-        axis = _normalized(self.pos[of] - self.pos[start])
-        plane = self._planes(atoms, of, start, others, sibling, axis)
-        own = self.pos[atoms] - self.pos[of]
-        x, y = (own * plane).sum(axis=1), (own * np.cross(axis, plane)).sum(axis=1)
-        angle = np.remainder(np.arctan2(y, x) - FIRST_TORSION, 2 * math.pi)
-        straight = np.hypot(x, y) < MIN_SINE_OF_TORSION * _length(own)
-        turns = ~straight & (atoms != start)
-        near = np.minimum(angle, 2 * math.pi - angle) * np.hypot(x, y)
-        self._limit(atoms[turns], near[turns] / 2**0.5)
-        height = (own * axis).sum(axis=1)
-        return np.where(atoms == start, -2.0, np.where(straight, -1.0, angle)), height
-
-    def _starts(self, atoms: Ints, of: Ints, others: Ints, sibling: Bools) -> Ints:
-        """Return the atoms (T,) from which the axes to the parents come.
-
-        The parent's parent; at a root a child that is told apart, else the child that is foremost along `DIRECTION`,
-        which comes first.
-        """
-        classes = self.classes[others]
-        by_class = np.where(sibling, classes, self.unseen)
-        same = self.adjacency[of] & (classes == self.classes[atoms][:, None])
-        same &= self.place[others] == self.unseen
-        ahead = np.where(same, self.projection[others], -np.inf)
-        which = np.where(sibling.any(axis=1), by_class.argmin(axis=1), ahead.argmax(axis=1))
-        before = self.parent[of]
-        leads = (before < 0) & ~sibling.any(axis=1)
-        second, first = np.sort(ahead[leads], axis=1)[:, -2:].T
-        self._limit(atoms[leads], (first - second) / 2**0.5)
-        return np.where(before < 0, np.take_along_axis(others, which[:, None], axis=1)[:, 0], before)
-
-    def _planes(
-        self, atoms: Ints, of: Ints, start: Ints, others: Ints, sibling: Bools, axis: Floats
-    ) -> Floats:
-        """Unit vectors (T, 3) across the axes from which torsions are counted.
-
-        Towards a child that is told apart, else an atom with a place, neighbours on the axis first, else along a frame
-        axis.
-        """
-        place, classes = self.place[others], self.classes[others]
-        offset = self.pos[others] - self.pos[of][:, None]
-        across = offset - (offset * axis[:, None]).sum(axis=-1, keepdims=True) * axis[:, None]
-        length = _length(offset)
-        sine = _length(across) / np.maximum(length, 1e-9)
-        known = (sibling | (place < self.unseen)) & (others != of[:, None]) & (others != start[:, None])
-        beside = self.adjacency[np.where(self.parent[of] < 0, of, start)]
-        rank = np.where(beside, place, place + self.unseen)
-        # a ring may close at children told apart by several parents, and of one class
-        by_parent = (classes - self.n - 1) * (self.unseen + 1) + self.place[self.parent[others]]
-        never = 4 * self.unseen
-        rank = np.where(known, np.where(sibling, by_parent, rank), never)
-        bent = np.where(sine < MIN_SINE_OF_TORSION, never, rank)
-        which = bent.argmin(axis=1)
-        every = np.arange(len(atoms))
-        best = bent[every, which]
-        wavering = np.abs(sine - MIN_SINE_OF_TORSION) * length
-        wavering[(rank > best[:, None]) | ~known] = np.inf
-        self._limit(atoms, wavering.min(axis=1) / 2**0.5)
-        frame = np.eye(3) - axis[:, :, None] * axis[:, None]
-        free = (_length(frame) > MIN_SINE_OF_AXIS).argmax(axis=1)
-        return _normalized(np.where((best < never)[:, None], across[every, which], frame[every, free]))
+@kernel
+def _roots(classes: Ints, projection: Floats) -> Ints:
+    """Return the atoms in the order in which a walk would start at them: the rarest class first, then along."""
+    n, size = len(classes), sizes_of(classes)
+    order = argsort(-projection)
+    key = np.empty(n)
+    for k in range(n):
+        key[k] = size[classes[order[k]]] * n + classes[order[k]]
+    roots = np.empty(n, np.int64)
+    by_class = argsort(key)
+    for k in range(n):
+        roots[k] = order[by_class[k]]
+    return roots
 
 
-def _split(key: Ints, value: Floats, step: float) -> Ints:
-    """Number the groups of equal keys anew, in order, split where sorted values differ by more than a step."""
-    order = np.lexsort((value, key))
-    new = (np.diff(key[order]) != 0) | (np.diff(value[order]) > step)
-    number = np.empty_like(key)
-    number[order] = np.concatenate([[0], new.cumsum()])
+@kernel
+def _find_children(graph: Graph, visit: Visit, begin: int, seen: int) -> int:
+    """Write the atoms without a place beside those from `begin` to `seen` after these, and return their number.
+
+    The first of the atoms beside it is made the parent of each.
+    """
+    _, start, neighbour = graph
+    visited, place, parent, _, _ = visit
+    n, number = len(place), 0
+    for k in range(begin, seen):
+        for b in range(start[visited[k]], start[visited[k] + 1]):
+            i = neighbour[b]
+            if place[i] == n and parent[i] == n:
+                parent[i] = visited[k]
+                visited[seen + number] = i
+                number += 1
     return number
 
 
-def _length(vectors: NDArray[np.float64]) -> Floats:
-    return np.sqrt(np.einsum("...i,...i->...", vectors, vectors))
+@kernel
+def _sort(graph: Graph, visit: Visit, pos: Floats, seen: int, stop: int) -> float:
+    """Sort atoms visited from `seen` to `stop` by place of their parent, class, torsion.
+
+    Returns:
+        the noise on the atoms, angstrom, that would turn a decision.
+    """
+    classes, (visited, place, parent, apart, _) = graph[0], visit
+    m, margin, begin = stop - seen, np.inf, 0
+    key, children = np.empty(m), visited[seen:stop].copy()
+    for k in range(m):
+        key[k] = place[parent[children[k]]] * len(classes) + classes[children[k]]
+    order = argsort(key)
+    for k in range(m):
+        visited[seen + k] = children[order[k]]
+        is_first, is_last = (
+            k == 0 or key[order[k - 1]] < key[order[k]],
+            k + 1 == m or key[order[k + 1]] > key[order[k]],
+        )
+        apart[visited[seen + k]] = is_first and is_last
+    for k in range(1, m + 1):
+        if k < m and key[order[k]] == key[order[begin]]:
+            continue
+        if k - begin > 1:
+            margin = min(margin, _sort_alike(graph, visit, pos, seen, visited[seen + begin : seen + k]))
+        begin = k
+    return margin
 
 
-def _normalized(vectors: Floats) -> Floats:
-    return vectors / np.maximum(_length(vectors), 1e-12)[..., None]
+@kernel
+def _sort_alike(graph: Graph, visit: Visit, pos: Floats, seen: int, alike: Ints) -> float:
+    """Sort children of one atom and one class; return the noise, angstrom, that would turn a decision.
+
+    Equal torsions, then equal heights, as a symmetry makes them, leave the choice to the next key.
+
+    Args:
+        graph: with the bonds.
+        visit: where the walk stands.
+        pos: (n, 3) angstrom, in the canonical frame.
+        seen: number of atoms that have a place.
+        alike: these children, sorted in place.
+    """
+    m, margin, projection = len(alike), np.inf, visit[4]
+    angle, height = np.empty(m), np.empty(m)
+    for k in range(m):
+        angle[k], height[k], steady = _torsion(graph, visit, pos, seen, alike[k])
+        margin = min(margin, steady)
+    level = _chains(np.zeros(m), angle, SAME_TORSION)
+    level = _chains(level, -height, SAME_LENGTH)
+    for k in range(1, m):  # by level, then along
+        moved, rank, j = alike[k], level[k], k
+        while j > 0 and (
+            level[j - 1] > rank or (level[j - 1] == rank and projection[alike[j - 1]] < projection[moved])
+        ):
+            alike[j], level[j] = alike[j - 1], level[j - 1]
+            j -= 1
+        alike[j], level[j] = moved, rank
+    return margin
+
+
+@kernel
+def _chains(level: Floats, value: Floats, step: float) -> Floats:
+    """Number levels (m,) anew, in order, split where sorted values (m,) differ by more than a step."""
+    m = len(level)
+    order = argsort(value)
+    key = np.empty(m)
+    for k in range(m):
+        key[k] = level[order[k]]
+    by_level = argsort(key)
+    found, number = np.empty(m), 0.0
+    for k in range(m):
+        own = order[by_level[k]]
+        if k > 0:
+            before = order[by_level[k - 1]]
+            if level[own] != level[before] or value[own] - value[before] > step:
+                number += 1.0
+        found[own] = number
+    return found
+
+
+@kernel
+def _torsion(graph: Graph, visit: Visit, pos: Floats, seen: int, atom: int) -> tuple[float, float, float]:
+    """Return the torsion of an atom about the bond to its parent, from `FIRST_TORSION`, and its height along this.
+
+    The third number is the noise on the atoms, angstrom, that would change either by a jump. Arguments as above.
+    """
+    of = visit[2][atom]
+    begin, margin = _start(graph, visit, atom)
+    axis, own, plane, straight = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+    for x in range(3):
+        axis[x], own[x] = pos[of, x] - pos[begin, x], pos[atom, x] - pos[of, x]
+    _normalize(axis)
+    margin = min(margin, _plane(graph, visit, pos, seen, of, begin, axis, plane))
+    height, along = dot(own, axis), dot(own, plane)
+    for k in range(3):
+        straight[k] = axis[(k + 1) % 3] * plane[(k + 2) % 3] - axis[(k + 2) % 3] * plane[(k + 1) % 3]
+    aside = dot(own, straight)
+    if atom == begin:
+        return -2.0, height, margin
+    radius = math.hypot(along, aside)
+    if radius < MIN_SINE_OF_TORSION * math.sqrt(dot(own, own)):
+        return -1.0, height, margin
+    angle = (math.atan2(aside, along) - FIRST_TORSION) % (2 * math.pi)
+    return angle, height, min(margin, min(angle, 2 * math.pi - angle) * radius / 2**0.5)
+
+
+@kernel
+def _start(graph: Graph, visit: Visit, atom: int) -> tuple[int, float]:
+    """Return the atom from which the axis to the parent of an atom comes, and the noise that would change it.
+
+    The parent's parent; at a root a child that is told apart, else the child that is foremost along `DIRECTION`,
+    which comes first.
+    """
+    classes, start, neighbour = graph
+    _, place, parent, apart, projection = visit
+    n, of = len(classes), parent[atom]
+    if parent[of] < n:
+        return parent[of], np.inf
+    told, foremost, first, second = n, n, -np.inf, -np.inf
+    for b in range(start[of], start[of + 1]):
+        i = neighbour[b]
+        if apart[i] and (told == n or classes[i] < classes[told]):
+            told = i
+        if classes[i] == classes[atom] and place[i] == n:
+            if projection[i] > first:
+                foremost, first, second = i, projection[i], first
+            else:
+                second = max(second, projection[i])
+    return (told, np.inf) if told < n else (foremost, (first - second) / 2**0.5)
+
+
+@kernel
+def _plane(
+    graph: Graph, visit: Visit, pos: Floats, seen: int, of: int, begin: int, axis: Floats, plane: Floats
+) -> float:
+    """Find a unit vector across an axis from which torsions are counted; return the noise that would change it.
+
+    Towards a child that is told apart, else an atom with a place, neighbours on the axis first, else along a frame
+    axis.
+
+    Args:
+        graph: as above.
+        visit: as above.
+        pos: as above.
+        seen: as above.
+        of: the atom that the axis points to.
+        begin: the atom that it comes from.
+        axis: (3,) of length 1.
+        plane: (3,) filled in.
+    """
+    classes, start, neighbour = graph
+    visited, place, parent, apart, _ = visit
+    n, margin, across = len(classes), np.inf, np.empty(3)
+    beside = of if parent[of] == n else begin
+    done = -1.0
+    for stage in range(2):
+        # told apart children of the atom, a ring may close at some of several parents and of one class; neighbours
+        base = of if stage == 0 else beside
+        while True:
+            best, least = n, np.inf
+            for b in range(start[base], start[base + 1]):
+                i = neighbour[b]
+                if i == of or i == begin or not (apart[i] if stage == 0 else place[i] < n):
+                    continue
+                rank = float(classes[i] * n + place[parent[i]] if stage == 0 else place[i])
+                if done < rank < least:
+                    best, least = i, rank
+            if best == n:
+                break
+            done = least
+            bent, steady = _bent(pos, of, best, axis, plane)
+            margin = min(margin, steady)
+            if bent:
+                return margin
+        done = -1.0
+    for k in range(seen):
+        i = visited[k]
+        if i != of and i != begin:
+            bent, steady = _bent(pos, of, i, axis, plane)
+            margin = min(margin, steady)
+            if bent:
+                return margin
+    for x in range(3):
+        for y in range(3):
+            across[y] = (1.0 if x == y else 0.0) - axis[x] * axis[y]
+        if x == 2 or math.sqrt(dot(across, across)) > MIN_SINE_OF_AXIS:
+            break
+    for x in range(3):
+        plane[x] = across[x]
+    _normalize(plane)
+    return margin
+
+
+@kernel
+def _bent(pos: Floats, of: int, atom: int, axis: Floats, plane: Floats) -> tuple[bool, float]:
+    """Fill in the direction (3,) of an atom across an axis; return whether it is bent, and by what margin."""
+    along = 0.0
+    for x in range(3):
+        plane[x] = pos[atom, x] - pos[of, x]
+        along += plane[x] * axis[x]
+    length = math.sqrt(dot(plane, plane))
+    for x in range(3):
+        plane[x] -= along * axis[x]
+    sine = math.sqrt(dot(plane, plane)) / max(length, 1e-9)
+    _normalize(plane)
+    return sine >= MIN_SINE_OF_TORSION, abs(sine - MIN_SINE_OF_TORSION) * length / 2**0.5
+
+
+@kernel
+def _normalize(vector: Floats) -> None:
+    """Give a vector (3,) length 1."""
+    length = max(math.sqrt(dot(vector, vector)), 1e-12)
+    for x in range(3):
+        vector[x] /= length

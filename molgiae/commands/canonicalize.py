@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,8 +31,7 @@ def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any)
     names = listed(inputs)
     output = output_path(names, options, "_canonical.h5")
     sink = sink_for(output, options, CANONICAL_COLUMNS, _record)
-    compute = partial(canonical_forms, batch_size=options.batch_size)
-    return run(read(names, options, output), compute, sink, options, "canonicalize")
+    return run(read(names, options, output), canonical_forms, sink, options, "canonicalize")
 
 
 def _record(writer: StructureWriter, result: Result, m: int) -> None:

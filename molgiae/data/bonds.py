@@ -3,17 +3,22 @@
 Equivalent atoms share bond lengths, distances and heights up to round-off and to the decimals of a file. A cut decided
 value by value would part them where it meets such a value. Two habits prevent this, here and in `canonical`: no cut
 stands at a round number, which made-up structures meet, and values that follow each other in small steps fall on one
-side (`at_least`).
+side (`lowest_reached`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from molgiae.data.conformer import Bonds, Conformer
 from molgiae.data.elements import COVALENT_RADIUS
+from molgiae.parallel.kernels import kernel
+from molgiae.parallel.sorting import argsort
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 SAME_LENGTH = 0.0037
 """Lengths that follow each other by no more stay together, angstrom.
@@ -69,12 +74,12 @@ def perceived_bonds(z: NDArray[np.integer], pos: NDArray[np.floating]) -> Bonds:
 
 
 def perceived_bonds_of_block(
-    z: NDArray[np.integer], pos: NDArray[np.floating], offset: NDArray[np.int64]
-) -> tuple[Bonds, NDArray[np.float64]]:
+    z: NDArray[np.integer], pos: NDArray[np.floating], offset: Ints
+) -> tuple[Bonds, Floats]:
     """Return the bonds that distances show in many conformers, and how far each conformer is from other bonds.
 
     Atoms are bonded by `BOND_LENGTH_FACTOR` and the exceptions to it above. Lengths that are nearly the same are
-    judged together (`at_least`), so that bonds which a symmetry exchanges are all there or none is.
+    judged together (`lowest_reached`), so that bonds which a symmetry exchanges are all there or none is.
 
     Args:
         z: (N,) atomic numbers of all conformers.
@@ -86,13 +91,14 @@ def perceived_bonds_of_block(
         margin (M,), the smallest difference between the distance of two atoms and the one below which they are
         bonded, angstrom; inf where there is one atom.
     """
-    pairs = _NearPairs(z, pos, offset)
-    first, second = pairs.first[pairs.bonded], pairs.second[pairs.bonded]
-    place = np.sort(first * len(z) + second)
-    return np.stack(np.divmod(place, max(len(z), 1)), axis=1), pairs.margin
+    return _bonds_of_block(
+        np.ascontiguousarray(z, dtype=np.int64),
+        np.ascontiguousarray(pos, dtype=np.float64),
+        np.ascontiguousarray(offset, dtype=np.int64),
+    )
 
 
-def apart(pos: NDArray[np.floating], owner: NDArray[np.int64]) -> NDArray[np.float64]:
+def apart(pos: NDArray[np.floating], owner: Ints) -> Floats:
     """Return (N, 4) places of atoms at which those of different conformers are far from each other.
 
     Args:
@@ -102,99 +108,207 @@ def apart(pos: NDArray[np.floating], owner: NDArray[np.int64]) -> NDArray[np.flo
     return np.column_stack([pos, APART * owner])
 
 
-class _NearPairs:
-    """The pairs of atoms of one conformer that are near enough for any bond; arguments as of the function above.
+@kernel
+def _bonds_of_block(z: Ints, pos: Floats, offset: Ints) -> tuple[Ints, Floats]:
+    bonds, used, margin = np.empty((2 * len(z), 2), np.int64), 0, np.empty(len(offset) - 1)
+    for m in range(len(margin)):
+        start, stop = offset[m], offset[m + 1]
+        first, second, margin[m] = bonds_of(z[start:stop], pos[start:stop])
+        if used + len(first) > len(bonds):
+            more = np.empty((2 * (used + len(first)), 2), np.int64)
+            for k in range(used):
+                more[k, 0], more[k, 1] = bonds[k, 0], bonds[k, 1]
+            bonds = more
+        for k in range(len(first)):
+            bonds[used, 0], bonds[used, 1] = first[k] + start, second[k] + start
+            used += 1
+    return bonds[:used].copy(), margin
 
-    Attributes:
-        first, second: (P,) rows of `pos`.
-        bonded: (P,) whether they are bonded.
-        margin: (M,) smallest difference of a distance from its limit in each conformer, angstrom.
+
+@kernel
+def bonds_of(z: Ints, pos: Floats) -> tuple[Ints, Ints, float]:
+    """Return the bonds of one conformer by the rule of `perceived_bonds_of_block`.
+
+    Args:
+        z: (n,) atomic numbers.
+        pos: (n, 3) angstrom.
+
+    Returns:
+        the lesser and the greater atom (K,) of each bond, sorted, and the margin, angstrom.
     """
-
-    def __init__(self, z: NDArray[np.integer], pos: NDArray[np.floating], offset: NDArray[np.int64]) -> None:
-        self.z, self.radius = z, COVALENT_RADIUS[z]
-        owner = np.repeat(np.arange(len(offset) - 1), np.diff(offset))
-        widest = np.zeros(len(offset) - 1)
-        np.maximum.at(widest, owner, self.radius)
-        self._find(pos, owner, 2 * LONE_HYDROGEN_FACTOR * widest)
-        radii, self.whose = self.radius[self.first] + self.radius[self.second], owner[self.first]
-        surely, spare = SURE_FACTOR * radii - self.length, BOND_LENGTH_FACTOR * radii - self.length
-        sure = at_least(surely, 0.0, group=self.whose)
-        self.bonded = sure | (at_least(spare, 0.0, group=self.whose) & ~self._at(self._full(sure)))
-        self._bind_lone_hydrogens(spare, self.length < LONE_HYDROGEN_FACTOR * radii)
-        full = self._full(surely > 0)
-        barred = self._at(full) & (surely < 0)
-        self.margin = np.full(len(widest), np.inf)
-        np.minimum.at(self.margin, self.whose, np.abs(np.where(barred, surely, spare)))
-        beyond = 2 * (LONE_HYDROGEN_FACTOR - BOND_LENGTH_FACTOR) * widest
-        for m in np.flatnonzero((self.margin > beyond) & (np.diff(offset) > 1)).tolist():
-            own = slice(int(offset[m]), int(offset[m + 1]))
-            self.margin[m] = min(self.margin[m], _margin_of_all(pos[own], self.radius[own], full[own]))
-
-    def _find(self, pos: NDArray[np.floating], owner: NDArray[np.int64], reach: NDArray[np.float64]) -> None:
-        """Find the pairs that are no farther apart than the reach (M,) of their conformer, and their distances."""
-        tree = cKDTree(apart(pos, owner))
-        first, second = tree.query_pairs(float(reach.max(initial=0.0)), output_type="ndarray").T
-        between = pos[first] - pos[second]
-        length = np.sqrt(np.einsum("pi,pi->p", between, between))
-        near = length <= reach[owner[first]]
-        self.first, self.second, self.length = first[near].astype(np.int64), second[near], length[near]
-
-    def _at(self, atoms: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return (P,) which pairs have one of some atoms (N,)."""
-        return atoms[self.first] | atoms[self.second]
-
-    def _full(self, sure: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return (N,) the atoms of `FOUR_BONDS` that have four neighbours by some of the pairs (P,)."""
-        ends = np.concatenate([self.first[sure], self.second[sure]])
-        return (self.z == FOUR_BONDS) & (np.bincount(ends, minlength=len(self.z)) >= 4)
-
-    def _bind_lone_hydrogens(self, spare: NDArray[np.float64], near: NDArray[np.bool_]) -> None:
-        """Bond every hydrogen that has no bond to the atom that is nearest, judged by radii.
-
-        Args:
-            spare: (P,) by how much distances are below the limit, angstrom.
-            near: (P,) whether they may be bonded at all.
-        """
-        lone = self.z == 1
-        lone[self.first[self.bonded]] = lone[self.second[self.bonded]] = False
-        pair, end = np.nonzero(np.stack([lone[self.first], lone[self.second]], axis=1) & near[:, None])
-        atom, best = np.where(end == 0, self.first[pair], self.second[pair]), np.full(len(lone), -np.inf)
-        np.maximum.at(best, atom, spare[pair])
-        self.bonded[pair[at_least(spare[pair] - best[atom], 0.0, group=atom)]] = True
+    n = len(z)
+    radius = np.empty(n)
+    for i in range(n):
+        radius[i] = COVALENT_RADIUS[z[i]]
+    widest = radius.max() if n else 0.0
+    first, second, length = _near_pairs(pos, 2 * LONE_HYDROGEN_FACTOR * widest)
+    surely, spare = np.empty(len(first)), np.empty(len(first))
+    for p in range(len(first)):
+        radii = radius[first[p]] + radius[second[p]]
+        surely[p], spare[p] = SURE_FACTOR * radii - length[p], BOND_LENGTH_FACTOR * radii - length[p]
+    sure = surely >= lowest_reached(surely, 0.0, SAME_LENGTH)
+    full = _full(z, first, second, sure)
+    bonded = spare >= lowest_reached(spare, 0.0, SAME_LENGTH)
+    for p in range(len(first)):
+        bonded[p] = sure[p] or (bonded[p] and not (full[first[p]] or full[second[p]]))
+    _bind_lone_hydrogens(z, radius, first, second, length, spare, bonded)
+    margin = _margin(pos, radius, _full(z, first, second, surely > 0), first, second, length)
+    key = np.empty(bonded.sum())
+    k = 0
+    for p in range(len(first)):
+        if bonded[p]:
+            key[k] = min(first[p], second[p]) * n + max(first[p], second[p])
+            k += 1
+    key = key[argsort(key)]
+    return (key // n).astype(np.int64), (key % n).astype(np.int64), margin
 
 
-def _margin_of_all(pos: NDArray[np.floating], radius: NDArray[np.float64], full: NDArray[np.bool_]) -> float:
-    """Return the margin of one conformer, whose atoms are all far from the limits of bonds."""
-    first, second = np.triu_indices(len(pos), 1)
-    factor = np.where(full[first] | full[second], SURE_FACTOR, BOND_LENGTH_FACTOR)
-    excess = np.linalg.norm(pos[first] - pos[second], axis=1) - factor * (radius[first] + radius[second])
-    return float(np.abs(excess).min())
+@kernel
+def _near_pairs(pos: Floats, reach: float) -> tuple[Ints, Ints, Floats]:
+    """Return the pairs (P,) of atoms that are no farther apart than a reach, and their distances, angstrom."""
+    none = np.empty(0, np.int64)
+    along = pos[:, widest_axis(pos)].copy()
+    order = argsort(along)
+    number = _sweep(pos, along, order, reach, none, none, np.empty(0))
+    first, second, length = np.empty(number, np.int64), np.empty(number, np.int64), np.empty(number)
+    _sweep(pos, along, order, reach, first, second, length)
+    return first, second, length
 
 
-def at_least(
-    values: NDArray[np.float64],
-    cut: float,
-    step: float = SAME_LENGTH,
-    group: NDArray[np.int64] | None = None,
-) -> NDArray[np.bool_]:
-    """Tell which values reach a cut, or follow downwards, in small steps, one that does.
+@kernel
+def widest_axis(pos: Floats) -> int:
+    """Return the coordinate, 0 to 2, along which atoms (n, 3) are spread most."""
+    best, spread = 0, -1.0
+    for axis in range(3):
+        low, high = np.inf, -np.inf
+        for i in range(len(pos)):
+            low, high = min(low, pos[i, axis]), max(high, pos[i, axis])
+        if high - low > spread:
+            best, spread = axis, high - low
+    return best
+
+
+@kernel
+def _sweep(
+    pos: Floats, along: Floats, order: Ints, reach: float, first: Ints, second: Ints, length: Floats
+) -> int:
+    """Return the number of pairs within reach; fill them in where there is room for them."""
+    number = 0
+    for a in range(len(order)):
+        i = order[a]
+        for b in range(a + 1, len(order)):
+            j = order[b]
+            if along[j] - along[i] > reach:
+                break
+            distance = _distance(pos, i, j)
+            if distance <= reach:
+                if number < len(first):
+                    first[number], second[number], length[number] = i, j, distance
+                number += 1
+    return number
+
+
+@kernel
+def _distance(pos: Floats, i: int, j: int) -> float:
+    x, y, z = pos[i, 0] - pos[j, 0], pos[i, 1] - pos[j, 1], pos[i, 2] - pos[j, 2]
+    return np.sqrt(x * x + y * y + z * z)
+
+
+@kernel
+def _full(z: Ints, first: Ints, second: Ints, sure: Bools) -> Bools:
+    """Return (n,) the atoms of `FOUR_BONDS` that have four neighbours by some of the pairs (P,)."""
+    number = np.zeros(len(z), np.int64)
+    for p in range(len(first)):
+        if sure[p]:
+            number[first[p]] += 1
+            number[second[p]] += 1
+    return (z == FOUR_BONDS) & (number >= 4)
+
+
+@kernel
+def _bind_lone_hydrogens(
+    z: Ints, radius: Floats, first: Ints, second: Ints, length: Floats, spare: Floats, bonded: Bools
+) -> None:
+    """Bond every hydrogen that has no bond to the atom that is nearest, judged by radii; arguments by pairs (P,).
+
+    Args:
+        z: (n,) atomic numbers.
+        radius: (n,) angstrom.
+        first: an atom of each pair.
+        second: the other.
+        length: distances, angstrom.
+        spare: by how much distances are below the limit, angstrom.
+        bonded: changed in place.
+    """
+    lone = z == 1
+    for p in range(len(first)):
+        if bonded[p]:
+            lone[first[p]] = lone[second[p]] = False
+    if not lone.any():
+        return
+    own = np.empty(len(first))
+    for atom in np.nonzero(lone)[0]:
+        for p in range(len(first)):
+            near = length[p] < LONE_HYDROGEN_FACTOR * (radius[first[p]] + radius[second[p]])
+            own[p] = spare[p] if near and (first[p] == atom or second[p] == atom) else -np.inf
+        best = own.max() if len(own) else -np.inf
+        if best > -np.inf:
+            least = lowest_reached(own, best, SAME_LENGTH)
+            for p in range(len(first)):
+                bonded[p] |= own[p] >= least
+
+
+@kernel
+def _margin(pos: Floats, radius: Floats, full: Bools, first: Ints, second: Ints, length: Floats) -> float:
+    """Return the smallest difference between a distance and its limit, angstrom, infinite for one atom.
+
+    Args:
+        pos: (n, 3) angstrom.
+        radius: (n,) angstrom.
+        full: (n,) whether an atom has no bond beyond `SURE_FACTOR`.
+        first: an atom of each pair (P,) within `LONE_HYDROGEN_FACTOR`.
+        second: the other.
+        length: distances, angstrom.
+    """
+    widest = 2 * radius.max() if len(radius) else 0.0
+    reach = LONE_HYDROGEN_FACTOR * widest
+    while True:
+        margin = np.inf
+        for p in range(len(first)):
+            radii = radius[first[p]] + radius[second[p]]
+            excess = length[p] - SURE_FACTOR * radii
+            if excess <= 0 or not (full[first[p]] or full[second[p]]):
+                excess = length[p] - BOND_LENGTH_FACTOR * radii
+            margin = min(margin, abs(excess))
+        # every pair beyond the reach is farther than this from its limit
+        if margin <= reach - BOND_LENGTH_FACTOR * widest or 2 * len(first) >= len(pos) * (len(pos) - 1):
+            return margin
+        reach *= 2
+        first, second, length = _near_pairs(pos, reach)
+
+
+@kernel
+def lowest_reached(values: Floats, cut: float, step: float) -> float:
+    """Return the least value that reaches a cut, or follows downwards, in small steps, one that does.
 
     Args:
         values: (n,) finite, angstrom.
         cut: angstrom.
         step: the largest that is small, angstrom.
-        group: (n,) which values belong together; others do not follow each other. None if all do.
+
+    Returns:
+        infinity if none reaches the cut.
     """
-    reaches = values >= cut
-    near = ~reaches & (values >= cut - 2 * step)
-    if not near.any():
-        return reaches
-    group = np.zeros(len(values), np.int64) if group is None else group
-    rows = np.flatnonzero(np.isin(group, group[near]))
-    rows = rows[np.lexsort((-values[rows], group[rows]))]
-    downwards = values[rows]
-    starts = np.append(True, (np.diff(group[rows]) != 0) | (-np.diff(downwards) > step))
-    highest = downwards[starts][np.cumsum(starts) - 1]
-    reaches[rows] = highest >= cut
-    return reaches
+    low = np.inf
+    for value in values:
+        if cut <= value < low:
+            low = value
+    while low < np.inf:
+        below = -np.inf
+        for value in values:
+            if below < value < low:
+                below = value
+        if low - below > step:
+            break
+        low = below
+    return low

@@ -65,9 +65,7 @@ class CanonicalEncoder(nn.Module):
 
     def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
         """Return mu, and nothing that eta could share."""
-        graph = x.graph
-        classes = torch.from_numpy(graph.classes).to(x.z.device)
-        return Equivariant(None, x.centroid, torch.where(x.mask, classes, torch.inf), graph), None
+        return Equivariant(None, x.centroid, None), None
 
     def latent(self, x: Cloud) -> Tensor:
         """Return the equivariant latent of the shape part, (B, V, 3) angstrom, in the type of the positions.

@@ -12,12 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from molgiae.canonical.bond_graph import BondGraph, bond_graph
 from molgiae.canonical.completion import Diagnosis, complete, well_conditioned
 from molgiae.config import ModelConfig
+from molgiae.data.conformer import offset_of
 from molgiae.errors import ShapeError
 from molgiae.groups import Group, RigidVectors, SE3xSn, soft_sort
 from molgiae.model.cloud import Cloud, as_numpy
@@ -122,14 +123,13 @@ class Equivariant(NamedTuple):
         vectors: (B, 2, 3) angstrom; turn with the conformer, unmoved by translations. They span the frame where
             they can; None to leave it to sums of positions over classes of atoms.
         translation: (B, 3) angstrom; moves with the conformer.
-        scores: (B, n) invariant under motions, permuted with the atoms; +inf where padded.
-        graph: the bond graph if the scores are its classes; None if it is yet to be found.
+        scores: (B, n) invariant under motions, permuted with the atoms; +inf where padded. None to leave the order to
+            the bond graph.
     """
 
     vectors: Vectors | None
     translation: Points
-    scores: Scores
-    graph: BondGraph | None = None
+    scores: Scores | None
 
 
 class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, SE3xSn]):
@@ -159,18 +159,18 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, SE3xSn]
         Gradients pass through vectors of mu that define a frame and through translations. Other frames are
         constants: the shorter the vectors, the larger their gradients.
         """
-        z, vectors = as_numpy(x.z), None if y.vectors is None else as_numpy(y.vectors.double())
-        centered = (x.pos.detach() - y.translation.detach()[:, None]) * x.mask[..., None]
-        pos = as_numpy(centered.double())
+        mask, vectors = as_numpy(x.mask), None if y.vectors is None else as_numpy(y.vectors.double())
         found = complete(
-            z,
-            pos,
-            bond_graph(z, pos) if y.graph is None else y.graph,
-            isotope=None if x.isotope is None else as_numpy(x.isotope),
-            scores=as_numpy(y.scores.double()) if y.graph is None else None,
+            as_numpy(x.z)[mask],
+            as_numpy((x.pos.detach() - y.translation.detach()[:, None]).double())[mask],
+            offset_of(mask.sum(axis=1)),
+            isotope=None if x.isotope is None else as_numpy(x.isotope)[mask],
+            scores=None if y.scores is None else as_numpy(y.scores.double())[mask],
             vectors=vectors,
         )
-        frame, scores = (torch.from_numpy(of).to(x.pos.device) for of in (found.vectors, found.scores))
+        place = np.full(mask.shape, np.inf)
+        place[mask] = found.place
+        frame, scores = (torch.from_numpy(of).to(x.pos.device) for of in (found.vectors, place))
         if y.vectors is not None and vectors is not None:
             given = torch.from_numpy(well_conditioned(vectors)).to(x.pos.device)
             frame = torch.where(given[:, None, None], y.vectors.double(), frame)

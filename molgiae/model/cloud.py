@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molgiae.canonical.bond_graph import BondGraph, bond_graph
 from molgiae.canonical.forms import padded
 from molgiae.errors import check_shape
 from molgiae.groups import SE3xSn
@@ -50,11 +49,6 @@ class Cloud:
     def centroid(self) -> Points:
         """(B, 3) mean of the atoms of each conformer."""
         return self.pos.sum(dim=1) / self.mask.sum(dim=1, keepdim=True)
-
-    @property
-    def graph(self) -> BondGraph:
-        """The bond graph, found anew at every call."""
-        return bond_graph(as_numpy(self.z), as_numpy(self.pos.double()))
 
     def centered(self) -> Cloud:
         """Return the same conformers with their centroids at the origin; padding stays at 0."""

@@ -122,11 +122,10 @@ class Embedder:
             g, mask = encoding.action, as_numpy(x.mask)
             forms.fill(
                 chosen,
-                mask,
                 rotation=as_numpy(g.rotation.matrix),
                 translation=as_numpy(g.translation.vector),
-                order=as_numpy(g.permutation.index),
-                canonical=as_numpy(encoding.canonical.pos),
+                order=as_numpy(g.permutation.index)[mask],
+                canonical=as_numpy(encoding.canonical.pos)[mask],
                 diagnosis=encoding.diagnosis,
             )
             embedding = as_numpy(encoding.embedding)

@@ -13,7 +13,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from molgiae.canonical.point_group import operations, point_group_of, symmetry_of
+from molgiae.canonical import point_group
+from molgiae.canonical.point_group import MAX_IMAGES, operations, point_group_of, symbol_of
 from molgiae.model.cloud import Cloud
 from tests.canonical.test_point_group import GENERATORS, orbits
 from tests.geometries import GOLDEN, by_graph, together
@@ -154,8 +155,13 @@ def test_symbol_and_symmetry_number_agree_for_large_rings(fold):
     pos[1:] *= 1.4 * fold / (2 * np.pi)
     for pose in range(2):
         turned = Rotation.random(random_state=pose).apply(pos)
-        symmetry = symmetry_of(np.array([0] + [1] * fold), turned)
-        assert (symmetry.point_group, symmetry.symmetry_number) == (f"C{fold}v", fold)
+        assert symmetry_of(np.array([0] + [1] * fold), turned) == (f"C{fold}v", fold)
+
+
+def symmetry_of(classes: np.ndarray, pos: np.ndarray) -> tuple[str, int]:
+    """Symbol and symmetry number."""
+    found = point_group.symmetry_of(classes, pos, MAX_IMAGES)
+    return symbol_of(*found.symbol), found.number
 
 
 def oracle(classes: np.ndarray, pos: np.ndarray, tolerance: float) -> dict[tuple[bool, bytes], np.ndarray]:
@@ -195,20 +201,18 @@ def test_symmetry_number_against_all_triples_of_atoms(name, noise):
     pos = 1.3 * pos + noise * rng.standard_normal(pos.shape)
     pos = Rotation.random(random_state=rng).apply(pos - pos.mean(axis=0))
     classes = np.unique(-z, return_inverse=True)[1]
-    symmetry = symmetry_of(classes, pos)
-    assert rotations_of(symmetry.point_group) == symmetry.symmetry_number
+    symbol, order = symmetry_of(classes, pos)
+    assert rotations_of(symbol) == order
     found = oracle(classes, pos, tolerance=0.0201)
     number = sum(is_proper for is_proper, _ in found)
     images = [(is_proper, np.frombuffer(image, dtype=np.int64)) for is_proper, image in found]
     if all((p is q, a[b].tobytes()) in found for p, a in images for q, b in images):
-        assert symmetry.symmetry_number == number
-        assert (number < len(found)) is (
-            symmetry.point_group[-1] in "vhdsi" or symmetry.point_group[0] == "S"
-        )
+        assert order == number
+        assert (number < len(found)) is (symbol[-1] in "vhdsi" or symbol[0] == "S")
     else:
-        assert 1 <= symmetry.symmetry_number <= number
+        assert 1 <= order <= number
     if noise == 0.0:
-        assert symmetry.point_group == SETS[name][0]
+        assert symbol == SETS[name][0]
 
 
 @pytest.mark.parametrize("name", ["tetrahedron", "octahedron", "cube", "ring of 6"])
@@ -219,17 +223,16 @@ def test_symbol_and_symmetry_number_agree_where_noise_leaves_no_group(name):
     no_group = 0
     for seed in range(60):
         noisy = 1.3 * pos + 0.013 * np.random.default_rng(seed).standard_normal(pos.shape)
-        found = operations(classes, noisy - noisy.mean(axis=0))
+        found, _ = operations(classes, noisy - noisy.mean(axis=0), MAX_IMAGES)
         group = point_group_of(found)
-        no_group += len(group) < len(found)
-        images = set(group.keys)
-        for proper, image in zip(group.proper, group.image, strict=True):
-            assert all(
-                bytes([bool(p == proper)]) + image[other].tobytes() in images
-                for p, other in zip(group.proper, group.image, strict=True)
-            )
-        symmetry = symmetry_of(classes, noisy)
-        assert rotations_of(symmetry.point_group) == symmetry.symmetry_number == group.proper.sum()
+        no_group += len(group) < len(found.error)
+        known = {(bool(found.proper[k]), found.image[k].tobytes()) for k in group}
+        for a in group:
+            for b in group:
+                is_proper = bool(found.proper[a] == found.proper[b])
+                assert (is_proper, found.image[a][found.image[b]].tobytes()) in known
+        symbol, order = symmetry_of(classes, noisy)
+        assert rotations_of(symbol) == order == found.proper[group].sum()
     assert no_group > 5
 
 
@@ -237,3 +240,10 @@ def test_sets_are_many():
     """What the names of the sets promise."""
     assert len(SMALL) > 20
     assert len(together(*(copies(name, SIZES[:1], None, 1, 0) for name in SETS))) == len(SETS)
+
+
+def test_where_operations_are_too_many_to_hold_the_order_is_not_called_defined():
+    pos = np.array([point for _, point in ring(12)])
+    whole, cut = (point_group.symmetry_of(np.zeros(12, np.int64), pos, most) for most in (MAX_IMAGES, 12))
+    assert whole.is_settled and whole.number == 24
+    assert not cut.is_settled and not cut.order_defined and cut.number < 24

@@ -12,14 +12,12 @@ import pytest
 import torch
 
 import molgiae
-from molgiae.canonical import completion
 from molgiae.commands.search import search
 from molgiae.data.readers import read_conformers
 from molgiae.data.writers import StructureWriter
 from molgiae.matching import superpose_pairs
-from molgiae.model.cloud import Cloud
 from tests.conformers import mirrored, moved, random_conformer
-from tests.geometries import SYMMETRIES, by_graph, g2, named, random_action, random_cloud, together
+from tests.geometries import SYMMETRIES, by_graph, completed, g2, named, random_action, random_cloud, together
 
 FIRST, OTHER = (random_conformer(10, seed, elements=(6,)) for seed in (1, 2))
 """Ten atoms of one element: no one tries 3 628 800 matchings, and of two that are unrelated nothing is proven."""
@@ -133,41 +131,11 @@ def test_where_order_and_pose_are_called_defined_a_copy_gets_the_same_ones():
     assert torch.stack(pose_kept).all(dim=0)[~full].double().mean() < 0.2, "a symmetry always leaves a choice"
 
 
-@pytest.mark.parametrize("decision", ["bonds", "walk", "frame", "completion"])
-def test_stability_is_no_more_than_the_margin_of_any_decision(decision, monkeypatch):
-    """The bonds, the walk, the frame and its completion from the atoms are each made doubtful in turn."""
-    x = (
-        together(random_cloud([9, 12], seed=4), named("CH4"))
-        if decision == "completion"
-        else random_cloud([9, 12], 4)
-    )
-    tiny = 1e-9
-    real = {name: getattr(completion, name) for name in ("walk", "class_axes", "frame_of_atoms")}
-
-    def walk(*arguments):
-        return replace(real["walk"](*arguments), margin=np.full(len(x), tiny))
-
-    def class_axes(*arguments):
-        axes = real["class_axes"](*arguments)
-        return replace(axes, margin=0 * axes.margin + [1.0, tiny])
-
-    def frame_of_atoms(*arguments):
-        return real["frame_of_atoms"](*arguments)[0], tiny
-
-    def graph_of(x):
-        return replace(real_graph.fget(x), margin=np.full(len(x), tiny))
-
-    honest, real_graph = by_graph(x).stability, Cloud.graph
-    name, doubtful = {
-        "bonds": (None, graph_of),
-        "walk": ("walk", walk),
-        "frame": ("class_axes", class_axes),
-        "completion": ("frame_of_atoms", frame_of_atoms),
-    }[decision]
-    if name is None:
-        monkeypatch.setattr(Cloud, "graph", property(doubtful))
-    else:
-        monkeypatch.setattr(completion, name, doubtful)
-    concerned = slice(2, 3) if decision == "completion" else slice(None)
-    assert (by_graph(x).stability[concerned] <= tiny).all()
-    assert (honest[concerned] > tiny).all()
+def test_stability_is_the_margin_of_the_most_doubtful_decision():
+    """Of bonds, frame and order each is the most doubtful one somewhere, and none takes part without a choice."""
+    x = together(random_cloud([9, 12] * 30, seed=4), named("CH4"), named("C6H6"), named("atom"))
+    found = completed(x)
+    assert (found.diagnosis.stability == found.margins.min(axis=1)).all()
+    assert set(found.margins.argmin(axis=1).tolist()) == {0, 1, 2}
+    assert (found.margins > 0).all()
+    assert np.isinf(found.margins[-1, [0, 2]]).all(), "one atom has no bonds and one order"

@@ -253,7 +253,7 @@ def test_batches_hold_every_conformer_once_and_few_pairs(monkeypatch, max_pairs)
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_batch_holds_a_conformer_at_least(size):
     with pytest.raises(ConfigError, match=f"batch size {size}: must be at least 1"):
-        canonical_forms([WATER], batch_size=size)
+        list(batches_by_size(np.array([3]), size))
 
 
 def test_small_batches_for_large_conformers_do_not_change_results(embedder, monkeypatch):
