@@ -23,6 +23,7 @@ from .predict import predict
 from .pretrain import pretrain
 from .reconstruct import reconstruct
 from .search import search
+from .warmup import warmup
 
 app = typer.Typer(
     name="molgiae",
@@ -68,6 +69,7 @@ for command in (
 ):
     app.command(no_args_is_help=True)(command)
 app.command()(models)
+app.command()(warmup)
 app.add_typer(experiments.app, name="experiments")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from molgiae.commands.warmup import warmup
 from molgiae.config import Domain, ModelConfig
 from molgiae.model import checkpoint
 from molgiae.model.architectures import build
@@ -38,6 +39,12 @@ N_MOLECULES = 20
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_kernels():
+    """No test has to wait for them, or finds on stderr that they are being compiled."""
+    warmup()
 
 
 @pytest.fixture(scope="session")

@@ -163,17 +163,22 @@ def _complete_some(begin: int, end: int, given: Given, found: Found) -> None:
         a, b = offset[m], offset[m + 1]
         first, second, margins[m, 0] = bonds_of(z[a:b], pos[a:b])
         start, neighbour = neighbours_of(b - a, first, second)
-        own = scores[a:b] if len(scores) else -z[a:b].astype(np.float64)
+        own, is_natural = np.empty(b - a), True
+        for i in range(a, b):
+            own[i - a] = scores[i] if len(scores) else -z[i]
+            is_natural &= isotope[i] == 0
         classes = refined(ranks(own, SAME_SCORE if len(scores) else 0.0), start, neighbour, hashes)
-        if isotope[a:b].any():
+        if not is_natural:
             classes = refined(split(classes, isotope[a:b]), start, neighbour, hashes)
         axes, margin, depth = class_axes(classes, pos[a:b])
-        margins[m, 1] = margin.min()
+        margins[m, 1] = min(margin[0], margin[1])
         if is_given[m]:
             _orthonormalize(vectors[m], axes)
             margins[m, 1] = np.inf
         elif margins[m, 1] < 0:
-            axes, steadiness = frame_of_atoms(classes, pos[a:b], axes[: margin[0] >= 0], budget[0])
+            axes, steadiness = frame_of_atoms(
+                classes, pos[a:b], axes[: 1 if margin[0] >= 0 else 0], budget[0]
+            )
             margins[m, 1] = min(-margins[m, 1], steadiness)
         for x in range(3):
             frames[m, 0, x], frames[m, 1, x] = axes[0, x], axes[1, x]
@@ -193,7 +198,9 @@ def _complete_some(begin: int, end: int, given: Given, found: Found) -> None:
 def _order(classes: Ints, start: Ints, neighbour: Ints, pos: Floats, axes: Floats, place: Ints) -> float:
     """Fill in the place (n,) of each atom, by class and then by the walk; return the margin, angstrom."""
     n, margin = len(classes), np.inf
-    key = classes.astype(np.float64)
+    key = np.empty(n)
+    for i in range(n):
+        key[i] = classes[i]
     if len(sizes_of(classes)) < n:
         visit, margin = walk(classes, start, neighbour, placed(pos, axes))
         for i in range(n):

@@ -2,90 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from molgiae.canonical.bond_graph import Bools, Floats, Ints
+from molgiae.canonical.bond_graph import Floats, Ints
 from molgiae.canonical.completion import Diagnosis, complete
 from molgiae.data.blocks import Columns, Result, as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock, rows_of
 from molgiae.data.hdf5.schema import CANONICAL_COLUMNS, allocated
-from molgiae.errors import ConfigError
-
-MAX_PAIRS = 1 << 20
-"""Pairs of atoms in a batch, whose distances are held at once; large conformers go in smaller batches."""
-
-
-@dataclass(frozen=True, eq=False)
-class Padded:
-    """B conformers of up to n atoms in padded arrays.
-
-    Attributes:
-        z: (B, n) atomic numbers; 0 marks padding, at the end of a row.
-        pos: (B, n, 3) angstrom, 0 where padded.
-        isotope: (B, n) mass numbers, 0 for natural atoms and padding; None where all atoms are natural.
-    """
-
-    z: Ints
-    pos: Floats
-    isotope: Ints | None
-
-    @property
-    def mask(self) -> Bools:
-        """(B, n) true for atoms."""
-        return self.z > 0
-
-
-def padded(
-    atomic_number: NDArray[np.uint8],
-    position: Floats,
-    offset: Ints,
-    isotope: NDArray[np.uint16] | None = None,
-) -> Padded:
-    """Return compressed sparse rows as padded arrays.
-
-    Args:
-        atomic_number: (N,).
-        position: (N, 3) angstrom.
-        offset: (B + 1,) atoms of conformer b are ``offset[b]:offset[b + 1]``.
-        isotope: (N,) mass numbers, 0 for natural atoms; None for natural atoms alone.
-    """
-    sizes = np.diff(offset)
-    mask = np.arange(sizes.max(initial=0)) < sizes[:, None]
-    z, pos = np.zeros(mask.shape, dtype=np.int64), np.zeros((*mask.shape, 3))
-    atoms = slice(offset[0], offset[-1])
-    z[mask], pos[mask] = atomic_number[atoms], position[atoms]
-    if isotope is None or not isotope[atoms].any():
-        return Padded(z, pos, None)
-    mass = np.zeros(mask.shape, dtype=np.int64)
-    mass[mask] = isotope[atoms]
-    return Padded(z, pos, mass)
-
-
-def batches_by_size(sizes: Ints, batch_size: int) -> Iterator[Ints]:
-    """Yield indices of conformers of similar size; no batch of two or more has more than `MAX_PAIRS` pairs of atoms.
-
-    Args:
-        sizes: (M,) atoms of each conformer.
-        batch_size: most conformers in a batch.
-
-    Raises:
-        ConfigError: if the batch size is below 1.
-    """
-    if batch_size < 1:
-        raise ConfigError(f"batch size {batch_size}: must be at least 1")
-    by_size = np.argsort(sizes, kind="stable")
-    start = 0
-    while start < len(sizes):
-        stop = min(start + batch_size, len(sizes))
-        while stop > start + 1 and (stop - start) * int(sizes[by_size[stop - 1]]) ** 2 > MAX_PAIRS:
-            stop = start + (stop - start) // 2
-        yield by_size[start:stop]
-        start = stop
 
 
 def canonical_forms(conformers: ConformerBlock | Iterable[Conformer], workers: int = 1) -> Result:

@@ -345,31 +345,34 @@ def _waves(classes: Ints, pos: Floats, frames: Floats) -> Floats:
         pos: (n, 3) angstrom.
         frames: (m, 3, 3) rotations, axes as rows.
     """
-    m = len(frames)
-    value, wave = np.zeros(m), np.empty((9, _PLACED_AT_ONCE))
-    for begin in range(0, m, _PLACED_AT_ONCE):
-        size = min(_PLACED_AT_ONCE, m - begin)
-        for k in range(size):
-            for w in range(3):
-                for x in range(3):
-                    wave[3 * w + x, k] = 0.0
-                    for y in range(3):
-                        wave[3 * w + x, k] += _WAVES[w, y] * frames[begin + k, y, x] / (2 * math.pi)
-        for i in range(len(pos)):
-            x, y, z, weight = pos[i, 0], pos[i, 1], pos[i, 2], _weight(classes[i])
+    value, wave = np.empty(len(frames)), np.zeros((4, _PLACED_AT_ONCE))
+    for begin in range(0, len(frames), _PLACED_AT_ONCE):
+        size, total = min(_PLACED_AT_ONCE, len(frames) - begin), np.zeros(_PLACED_AT_ONCE)
+        for w in range(3):
             for k in range(size):
-                value[begin + k] += weight * (
-                    _cosine(wave[0, k] * x + wave[1, k] * y + wave[2, k] * z + _PHASES[0] / (2 * math.pi))
-                    + _cosine(wave[3, k] * x + wave[4, k] * y + wave[5, k] * z + _PHASES[1] / (2 * math.pi))
-                    + _cosine(wave[6, k] * x + wave[7, k] * y + wave[8, k] * z + _PHASES[2] / (2 * math.pi))
-                )
+                for x in range(3):
+                    wave[x, k] = 0.0
+                    for y in range(3):
+                        wave[x, k] += _WAVES[w, y] * frames[begin + k, y, x] / (2 * math.pi)
+                wave[3, k] = _PHASES[w] / (2 * math.pi)
+            for i in range(len(pos)):
+                _add_waves(total, wave, pos[i, 0], pos[i, 1], pos[i, 2], _weight(classes[i]))
+        for k in range(size):
+            value[begin + k] = total[k]
     return value
+
+
+@kernel
+def _add_waves(total: Floats, wave: Floats, x: float, y: float, z: float, weight: float) -> None:
+    """Add the weighted waves (4, k), in whole turns along the axes and at the origin, at one point; k at once."""
+    for k in range(len(total)):
+        total[k] += weight * _cosine(wave[0, k] * x + wave[1, k] * y + wave[2, k] * z + wave[3, k])
 
 
 @kernel
 def _cosine(turns: float) -> float:
     """Return the cosine of an angle in whole turns, to round-off, by steps that processors do several of at once."""
-    t = 0.25 - abs(turns - math.floor(turns + 0.5))  # the cosine is the sine of the complement
+    t = 0.25 - abs(turns - np.floor(turns + 0.5))  # the cosine is the sine of the complement
     angle = 2 * math.pi * t
     square = angle * angle
     total = square / 51090942171709440000.0 - 1.0 / 121645100408832000.0
@@ -399,4 +402,4 @@ def _slope(classes: Ints, cloud: Floats) -> float:
 @kernel
 def _weight(number: int) -> float:
     turns = 0.618034 * (number + 1)
-    return 1.0 + turns - math.floor(turns)
+    return 1.0 + turns - np.floor(turns)

@@ -94,8 +94,10 @@ def walk(classes: Ints, start: Ints, neighbour: Ints, pos: Floats) -> tuple[Ints
 def _roots(classes: Ints, projection: Floats) -> Ints:
     """Return the atoms in the order in which a walk would start at them: the rarest class first, then along."""
     n, size = len(classes), sizes_of(classes)
-    order = argsort(-projection)
-    key = np.empty(n)
+    key, behind = np.empty(n), np.empty(n)
+    for i in range(n):
+        behind[i] = -projection[i]
+    order = argsort(behind)
     for k in range(n):
         key[k] = size[classes[order[k]]] * n + classes[order[k]]
     roots = np.empty(n, np.int64)
@@ -167,12 +169,12 @@ def _sort_alike(graph: Graph, visit: Visit, pos: Floats, seen: int, alike: Ints)
         alike: these children, sorted in place.
     """
     m, margin, projection = len(alike), np.inf, visit[4]
-    angle, height = np.empty(m), np.empty(m)
+    angle, depth = np.empty(m), np.empty(m)
     for k in range(m):
-        angle[k], height[k], steady = _torsion(graph, visit, pos, seen, alike[k])
-        margin = min(margin, steady)
+        angle[k], height, steady = _torsion(graph, visit, pos, seen, alike[k])
+        depth[k], margin = -height, min(margin, steady)
     level = _chains(np.zeros(m), angle, SAME_TORSION)
-    level = _chains(level, -height, SAME_LENGTH)
+    level = _chains(level, depth, SAME_LENGTH)
     for k in range(1, m):  # by level, then along
         moved, rank, j = alike[k], level[k], k
         while j > 0 and (

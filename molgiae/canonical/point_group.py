@@ -94,14 +94,15 @@ def symmetry_of(classes: Ints, pos: Floats, most_images: int) -> Symmetry:
                 moment[x, y] += pos[i, x] * pos[i, y]
     if farthest <= SYMMETRY_TOLERANCE**2:
         return Symmetry((_SPHERE, _NO_FOLD, _HORIZONTAL), 0, True, 0, True)
-    line = np.zeros((len(pos), 3))
+    line, turned = np.zeros((len(pos), 3)), np.zeros((len(pos), 3))
     axis, across = eigen(moment)[1][:, 0].copy(), 0.0
     for i in range(len(pos)):
         line[i, 0] = dot(pos[i], axis)
+        turned[i, 0] = -line[i, 0]
         across = max(across, dot(pos[i], pos[i]) - line[i, 0] ** 2)
     if across <= (SYMMETRY_TOLERANCE / 2) ** 2:
         image = np.empty(len(pos), np.int64)
-        if fall_upon(places_of(classes, line), classes, -line, SYMMETRY_TOLERANCE, image):
+        if fall_upon(places_of(classes, line), classes, turned, SYMMETRY_TOLERANCE, image):
             return Symmetry((_DIHEDRAL, _EVERY_FOLD, _HORIZONTAL), 0, False, 0, True)
         return Symmetry((_CYCLIC, _EVERY_FOLD, _VERTICAL), 1, True, 0, True)
     found, is_settled = operations(classes, pos, most_images)
@@ -263,8 +264,9 @@ def _number_alike(classes: Ints, radius: Floats) -> Ints:
 @kernel
 def _fewest(alike: Ints, length: Floats) -> int:
     """Return the atom that is like the fewest, of those at least half as far out as any; the first of several."""
-    half = length.max() / 2
-    best = -1
+    half, best = 0.0, -1
+    for i in range(len(length)):
+        half = max(half, length[i] / 2)
     for i in range(len(alike)):
         if length[i] >= half and (best < 0 or alike[i] < alike[best]):
             best = i
@@ -360,7 +362,12 @@ def point_group_of(found: Operations) -> Ints:
         if _generate(found, table, generators[: size + 1], trial):
             inside, trial = trial, inside
             size += 1
-    return np.nonzero(inside)[0]
+    group, size = np.empty(number, np.int64), 0
+    for k in range(number):
+        if inside[k]:
+            group[size] = k
+            size += 1
+    return group[:size]
 
 
 @kernel
@@ -445,7 +452,7 @@ def _schoenflies(found: Operations, group: Ints, order: int) -> tuple[int, int, 
             top = max(top, folds[k])
         elif _product_is_identity(found.image[group[k]]):  # an involution has the trace 1 or -3
             if trace > -1:
-                _axis(-matrix, mirrors[number])
+                _axis(matrix, -1.0, mirrors[number])
                 number += 1
             else:
                 has_inversion = True
@@ -456,7 +463,7 @@ def _schoenflies(found: Operations, group: Ints, order: int) -> tuple[int, int, 
     is_across, mains = False, 0
     for k in range(len(group)):
         if found.proper[group[k]] and folds[k] == top:
-            _axis(found.matrix[group[k]], main[mains])
+            _axis(found.matrix[group[k]], 1.0, main[mains])
             for m in range(number):
                 is_across |= abs(dot(mirrors[m], main[mains])) > 0.9
             mains += 1
@@ -492,12 +499,12 @@ def _fold(trace: float, order: int) -> int:
 
 
 @kernel
-def _axis(rotation: Floats, axis: Floats) -> None:
-    """Fill in the unit vector (3,) along the axis of a rotation (3, 3) other than the identity."""
+def _axis(matrix: Floats, sign: float, axis: Floats) -> None:
+    """Fill in the unit vector (3,) along the axis of a rotation, a matrix (3, 3) times a sign, not the identity."""
     both = np.empty((3, 3))
     for x in range(3):
         for y in range(3):
-            both[x, y] = (rotation[x, y] + rotation[y, x]) / 2
+            both[x, y] = sign * (matrix[x, y] + matrix[y, x]) / 2
     vectors = eigen(both)[1]
     for x in range(3):
         axis[x] = vectors[x, 0]

@@ -137,30 +137,43 @@ def bonds_of(z: Ints, pos: Floats) -> tuple[Ints, Ints, float]:
         the lesser and the greater atom (K,) of each bond, sorted, and the margin, angstrom.
     """
     n = len(z)
-    radius = np.empty(n)
+    radius, widest = np.empty(n), 0.0
     for i in range(n):
         radius[i] = COVALENT_RADIUS[z[i]]
-    widest = radius.max() if n else 0.0
+        widest = max(widest, radius[i])
     first, second, length = _near_pairs(pos, 2 * LONE_HYDROGEN_FACTOR * widest)
     surely, spare = np.empty(len(first)), np.empty(len(first))
     for p in range(len(first)):
         radii = radius[first[p]] + radius[second[p]]
         surely[p], spare[p] = SURE_FACTOR * radii - length[p], BOND_LENGTH_FACTOR * radii - length[p]
-    sure = surely >= lowest_reached(surely, 0.0, SAME_LENGTH)
-    full = _full(z, first, second, sure)
-    bonded = spare >= lowest_reached(spare, 0.0, SAME_LENGTH)
+    least = lowest_reached(surely, 0.0, SAME_LENGTH)
+    full = _full(z, first, second, surely, least)
+    least_spare = lowest_reached(spare, 0.0, SAME_LENGTH)
+    bonded = np.empty(len(first), np.bool_)
     for p in range(len(first)):
-        bonded[p] = sure[p] or (bonded[p] and not (full[first[p]] or full[second[p]]))
+        is_full = full[first[p]] or full[second[p]]
+        bonded[p] = surely[p] >= least or (spare[p] >= least_spare and not is_full)
     _bind_lone_hydrogens(z, radius, first, second, length, spare, bonded)
-    margin = _margin(pos, radius, _full(z, first, second, surely > 0), first, second, length)
-    key = np.empty(bonded.sum())
-    k = 0
+    # the least number above 0: where a length is just at the limit, it is not within it
+    margin = _margin(pos, radius, _full(z, first, second, surely, 5e-324), first, second, length)
+    lesser, greater = _sorted_bonds(n, first, second, bonded)
+    return lesser, greater, margin
+
+
+@kernel
+def _sorted_bonds(n: int, first: Ints, second: Ints, bonded: Bools) -> tuple[Ints, Ints]:
+    """Return the lesser and the greater atom (K,) of those pairs (P,) that are bonded, sorted."""
+    key, number = np.empty(len(first)), 0
     for p in range(len(first)):
         if bonded[p]:
-            key[k] = min(first[p], second[p]) * n + max(first[p], second[p])
-            k += 1
-    key = key[argsort(key)]
-    return (key // n).astype(np.int64), (key % n).astype(np.int64), margin
+            key[number] = min(first[p], second[p]) * n + max(first[p], second[p])
+            number += 1
+    order = argsort(key[:number])
+    lesser, greater = np.empty(number, np.int64), np.empty(number, np.int64)
+    for k in range(number):
+        pair = int(key[order[k]])
+        lesser[k], greater[k] = pair // n, pair % n
+    return lesser, greater
 
 
 @kernel
@@ -215,14 +228,16 @@ def _distance(pos: Floats, i: int, j: int) -> float:
 
 
 @kernel
-def _full(z: Ints, first: Ints, second: Ints, sure: Bools) -> Bools:
-    """Return (n,) the atoms of `FOUR_BONDS` that have four neighbours by some of the pairs (P,)."""
-    number = np.zeros(len(z), np.int64)
+def _full(z: Ints, first: Ints, second: Ints, surely: Floats, least: float) -> Bools:
+    """Return (n,) the atoms of `FOUR_BONDS` with four neighbours by pairs (P,) within a limit by enough."""
+    number, full = np.zeros(len(z), np.int64), np.empty(len(z), np.bool_)
     for p in range(len(first)):
-        if sure[p]:
+        if surely[p] >= least:
             number[first[p]] += 1
             number[second[p]] += 1
-    return (z == FOUR_BONDS) & (number >= 4)
+    for i in range(len(z)):
+        full[i] = z[i] == FOUR_BONDS and number[i] >= 4
+    return full
 
 
 @kernel
@@ -240,18 +255,18 @@ def _bind_lone_hydrogens(
         spare: by how much distances are below the limit, angstrom.
         bonded: changed in place.
     """
-    lone = z == 1
+    is_bound, own = np.zeros(len(z), np.bool_), np.empty(len(first))
     for p in range(len(first)):
         if bonded[p]:
-            lone[first[p]] = lone[second[p]] = False
-    if not lone.any():
-        return
-    own = np.empty(len(first))
-    for atom in np.nonzero(lone)[0]:
+            is_bound[first[p]] = is_bound[second[p]] = True
+    for atom in range(len(z)):
+        best = -np.inf
+        if z[atom] != 1 or is_bound[atom]:
+            continue
         for p in range(len(first)):
             near = length[p] < LONE_HYDROGEN_FACTOR * (radius[first[p]] + radius[second[p]])
             own[p] = spare[p] if near and (first[p] == atom or second[p] == atom) else -np.inf
-        best = own.max() if len(own) else -np.inf
+            best = max(best, own[p])
         if best > -np.inf:
             least = lowest_reached(own, best, SAME_LENGTH)
             for p in range(len(first)):
@@ -270,7 +285,9 @@ def _margin(pos: Floats, radius: Floats, full: Bools, first: Ints, second: Ints,
         second: the other.
         length: distances, angstrom.
     """
-    widest = 2 * radius.max() if len(radius) else 0.0
+    widest = 0.0
+    for i in range(len(radius)):
+        widest = max(widest, 2 * radius[i])
     reach = LONE_HYDROGEN_FACTOR * widest
     while True:
         margin = np.inf

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molgiae.canonical.forms import padded
-from molgiae.errors import check_shape
+from molgiae.errors import ConfigError, check_shape
 from molgiae.groups import SE3xSn
 from molgiae.tensors import AtomicNumbers, Mask, Points, Positions
+
+MAX_PAIRS = 1 << 20
+"""Pairs of atoms in a batch, whose distances are held at once; large conformers go in smaller batches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +74,46 @@ def pack(
     offset: NDArray[np.int64],
     isotope: NDArray[np.uint16] | None = None,
 ) -> Cloud:
-    """Return compressed sparse rows as a padded batch, float64; arguments as of `molgiae.canonical.forms.padded`."""
-    x = padded(atomic_number, position, offset, isotope)
-    isotopes = None if x.isotope is None else torch.from_numpy(x.isotope)
-    return Cloud(torch.from_numpy(x.z), torch.from_numpy(x.pos), isotopes)
+    """Return compressed sparse rows as a padded batch, float64.
+
+    Args:
+        atomic_number: (N,).
+        position: (N, 3) angstrom.
+        offset: (B + 1,) atoms of conformer b are ``offset[b]:offset[b + 1]``.
+        isotope: (N,) mass numbers, 0 for natural atoms; None for natural atoms alone.
+    """
+    sizes = np.diff(offset)
+    mask = np.arange(sizes.max(initial=0)) < sizes[:, None]
+    z, pos = np.zeros(mask.shape, dtype=np.int64), np.zeros((*mask.shape, 3))
+    atoms = slice(offset[0], offset[-1])
+    z[mask], pos[mask] = atomic_number[atoms], position[atoms]
+    if isotope is None or not isotope[atoms].any():
+        return Cloud(torch.from_numpy(z), torch.from_numpy(pos))
+    mass = np.zeros(mask.shape, dtype=np.int64)
+    mass[mask] = isotope[atoms]
+    return Cloud(torch.from_numpy(z), torch.from_numpy(pos), torch.from_numpy(mass))
+
+
+def batches_by_size(sizes: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
+    """Yield indices of conformers of similar size; no batch of two or more has more than `MAX_PAIRS` pairs of atoms.
+
+    Args:
+        sizes: (M,) atoms of each conformer.
+        batch_size: most conformers in a batch.
+
+    Raises:
+        ConfigError: if the batch size is below 1.
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch size {batch_size}: must be at least 1")
+    by_size = np.argsort(sizes, kind="stable")
+    start = 0
+    while start < len(sizes):
+        stop = min(start + batch_size, len(sizes))
+        while stop > start + 1 and (stop - start) * int(sizes[by_size[stop - 1]]) ** 2 > MAX_PAIRS:
+            stop = start + (stop - start) // 2
+        yield by_size[start:stop]
+        start = stop
 
 
 def batches(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from molgiae.canonical.forms import FormColumns, batches_by_size
+from molgiae.canonical.forms import FormColumns
 from molgiae.config import BATCH_SIZE, ModelConfig, Part, chosen_parts, parts_of
 from molgiae.data.blocks import Result, as_block
 from molgiae.data.checks import reject_meaningless
@@ -18,7 +18,7 @@ from molgiae.data.hdf5.schema import allocated
 from molgiae.errors import ConfigError
 from molgiae.model.auto import Watch
 from molgiae.model.checkpoint import Checkpoint, load
-from molgiae.model.cloud import as_numpy, pack
+from molgiae.model.cloud import as_numpy, batches_by_size, pack
 from molgiae.model.domain import accepted, domain_reasons
 from molgiae.model.shipped import ShippedModel, by_default, catalogue
 from molgiae.parallel.memory import keep_memory

@@ -23,13 +23,12 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from molgiae.canonical.forms import batches_by_size
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.hdf5.schema import PROJECTION, Column
 from molgiae.errors import ConfigError, ShapeError
 from molgiae.groups import SO2, SO3, Group, Permutation
-from molgiae.model.cloud import pack
+from molgiae.model.cloud import batches_by_size, pack
 from molgiae.model.embedder import Embedder
 
 LatentGroup = type[Group[Any]]

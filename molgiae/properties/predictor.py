@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from molgiae.canonical.forms import batches_by_size
 from molgiae.config import AtomConfig, Domain
 from molgiae.data.blocks import as_block
 from molgiae.data.checks import reject_meaningless
@@ -21,7 +20,7 @@ from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.errors import ConfigError, check_shape
 from molgiae.model.architectures import atom_network
 from molgiae.model.checkpoint import Checkpoint, with_weights, write
-from molgiae.model.cloud import Cloud, batches
+from molgiae.model.cloud import Cloud, batches, batches_by_size
 from molgiae.model.domain import domain_reasons
 from molgiae.model.embedder import choose_device
 from molgiae.model.header import Kind, building_from, damaged, read_header, sha256_of

@@ -18,7 +18,7 @@ from tests.conftest import N_MOLECULES, TINY
 
 COMMANDS = (
     *("embed", "canonicalize", "reconstruct", "align", "dedup", "search", "conformers"),
-    *("pretrain", "finetune", "predict", "evaluate", "info", "models", "experiments list"),
+    *("pretrain", "finetune", "predict", "evaluate", "info", "models", "warmup", "experiments list"),
 )
 
 

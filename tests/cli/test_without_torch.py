@@ -24,6 +24,7 @@ WITHOUT = [
     ["info", "embeddings.h5"],
     ["info", "qm9"],
     ["models"],
+    ["warmup"],
     ["conformers", "a.smi", "-n", "1", "-j", "1", "-o", "made.sdf"],
     ["experiments", "list"],
     ["canonicalize", "a.sdf", "-o", "canonical.sdf"],

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from molgiae.canonical import forms
-from molgiae.canonical.forms import batches_by_size, canonical_forms
+from molgiae.canonical.forms import canonical_forms
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.errors import ConfigError, ShapeError
+from molgiae.model import cloud
+from molgiae.model.cloud import batches_by_size
 from molgiae.model.embedder import Embedder
 from molgiae.model.shipped import shipped_names
 from tests.conformers import conformer, mirrored, moved, random_conformer
@@ -241,7 +242,7 @@ def test_reconstructions_follow_pose_and_order(embedder):
 
 @pytest.mark.parametrize("max_pairs", [1, 200, 10_000])
 def test_batches_hold_every_conformer_once_and_few_pairs(monkeypatch, max_pairs):
-    monkeypatch.setattr(forms, "MAX_PAIRS", max_pairs)
+    monkeypatch.setattr(cloud, "MAX_PAIRS", max_pairs)
     sizes = np.random.default_rng(0).integers(1, 40, 50)
     batches = list(batches_by_size(sizes, 8))
     assert sorted(np.concatenate(batches).tolist()) == list(range(50))
@@ -258,7 +259,7 @@ def test_a_batch_holds_a_conformer_at_least(size):
 
 def test_small_batches_for_large_conformers_do_not_change_results(embedder, monkeypatch):
     expected = embedder.embed(MIXED)
-    monkeypatch.setattr(forms, "MAX_PAIRS", 100)
+    monkeypatch.setattr(cloud, "MAX_PAIRS", 100)
     assert_same(embedder.embed(MIXED), expected)
 
 

@@ -1,0 +1,34 @@
+"""After `warmup`, no command compiles a kernel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from tests.cli.invoke import START
+from tests.data.molfiles import molecule, sdf_record, xyz_frame
+
+
+@pytest.mark.slow
+def test_a_second_process_starts_warm(tmp_path):
+    """Kernels are in the folder that NUMBA_CACHE_DIR names; nothing else is told about compiling."""
+    (tmp_path / "a.sdf").write_text(sdf_record(molecule(0), "a") * 3)
+    (tmp_path / "a.xyz").write_text(xyz_frame(molecule(0), "a") * 3)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def said(*words: str) -> str:
+        done = subprocess.run(
+            [*START, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stderr
+
+    assert "compiling kernels once" in said("warmup")
+    for words in (
+        ["warmup"],
+        *(["canonicalize", f"a.{kind}", "-o", f"canonical.{kind}"] for kind in ("sdf", "xyz")),
+        *(["dedup", f"a.{kind}", "-o", f"unique.{kind}"] for kind in ("sdf", "xyz")),
+        *(["align", f"a.{kind}", "-o", f"aligned.{kind}"] for kind in ("sdf", "xyz")),
+    ):
+        assert "compiling" not in said(*words), words
