@@ -108,26 +108,16 @@ def frame_of_atoms(classes: Ints, pos: Floats, first: Floats, most_placed: int) 
     """
     frames, steadiness = candidates(classes, pos, first, most_placed)
     value = _waves(classes, pos, frames)
-    best = _least(value)
-    lowest, cloud = value[best], placed(pos, frames[best])
+    order = argsort(value)
+    best = order[0]
+    cloud = placed(pos, frames[best])
     places, image = places_of(classes, cloud), np.empty(len(pos), np.int64)
-    value[best] = np.inf
-    for _ in range(1, len(frames)):
-        k = _least(value)
+    for j in range(1, len(order)):
+        k = order[j]
         if not fall_upon(places, classes, placed(pos, frames[k]), SYMMETRY_TOLERANCE, image):
-            wins_by = (value[k] - lowest) / _slope(classes, cloud) / 2**0.5
+            wins_by = (value[k] - value[best]) / _slope(classes, cloud) / 2**0.5
             return frames[best], min(steadiness, wins_by)
-        value[k] = np.inf
     return frames[best], steadiness
-
-
-@kernel
-def _least(values: Floats) -> int:
-    best = 0
-    for k in range(1, len(values)):
-        if values[k] < values[best]:
-            best = k
-    return best
 
 
 @kernel
