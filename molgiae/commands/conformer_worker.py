@@ -5,13 +5,9 @@ A process of its own, because nothing else can stop RDKit when it hangs, or outl
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import chain
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +19,7 @@ from molgiae.data.writers import sdf_record
 from molgiae.errors import ConformerError
 from molgiae.matching import kabsch
 from molgiae.matching.copies import Rule, find_duplicates
-
-READY = {"ready": True}
+from molgiae.parallel.processes import serve
 
 
 def answer(question: dict[str, Any], search: ConformerSearch) -> dict[str, Any]:
@@ -76,22 +71,11 @@ def _apart_as_numbered(conformers: list[Conformer], reach: float) -> list[Confor
     return [conformers[k] for k in kept]
 
 
-def main() -> None:
-    """Answer until the input ends."""
-    for stop in (signal.SIGINT, signal.SIGTERM):  # the process that asks decides when to stop
-        signal.signal(stop, signal.SIG_IGN)
-    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
+def answering(setup: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return `answer` of a search."""
     be_silent()
-    search = ConformerSearch.from_dict(json.loads(sys.stdin.readline()))
-    replies = chain([READY], (answer(json.loads(line), search) for line in sys.stdin))
-    try:
-        for reply in replies:
-            output.write(json.dumps(reply) + "\n")
-            output.flush()
-    except BrokenPipeError:  # whoever asked is gone
-        os._exit(1)
+    return partial(answer, search=ConformerSearch.from_dict(setup))
 
 
 if __name__ == "__main__":
-    main()
+    serve(answering)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import functools
-import json
-import os
-import signal
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,11 +14,10 @@ from numpy.typing import NDArray
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.overlay import Best, Shape, overlay, shape_of
 from molgiae.evaluation.report import Track
-from molgiae.parallel.processes import Workers
+from molgiae.parallel.processes import Workers, serve
 from molgiae.parallel.threads import cores, in_flight
 
 WORKER = "molgiae.evaluation.overlay_worker"
-READY = {"ready": True}
 PAIRS_AT_A_TIME = 50
 """Pairs in a question."""
 MIN_PAIRS = 200
@@ -105,21 +99,5 @@ def _answering(conformers: list[Conformer]) -> Callable[[dict[str, Any]], dict[s
     return answer
 
 
-def main() -> None:
-    """Answer until the input ends."""
-    for stop in (signal.SIGINT, signal.SIGTERM):  # the process that asks decides when to stop
-        signal.signal(stop, signal.SIG_IGN)
-    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
-    setup = json.loads(sys.stdin.readline())
-    answer = _answering([_conformer(plain) for plain in setup["conformers"]])
-    try:
-        for reply in chain([READY], (answer(json.loads(line)) for line in sys.stdin)):
-            output.write(json.dumps(reply) + "\n")
-            output.flush()
-    except BrokenPipeError:  # whoever asked is gone
-        os._exit(1)
-
-
 if __name__ == "__main__":
-    main()
+    serve(lambda setup: _answering([_conformer(plain) for plain in setup["conformers"]]))

@@ -10,10 +10,13 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from itertools import chain
 from typing import Any, Self
 
 from molgiae.errors import MolgiaeError
@@ -32,8 +35,7 @@ class Workers:
 
     Args:
         size: how many, as many as threads that ask at a time.
-        module: run as ``python -m``; it reads the setup and then questions from standard input, and writes a line
-            when it is ready and one for every answer. All lines are JSON.
+        module: run as ``python -m``; it calls `serve`.
         setup: first line for each process.
         time_limit: seconds for an answer.
     """
@@ -108,6 +110,25 @@ class Workers:
                 if stream is not None:
                     stream.close()
         return process.wait()
+
+
+def serve(answering: Callable[[Plain], Callable[[Plain], Plain]]) -> None:
+    """Answer the questions of `Workers`, in a process of its own, until there are no more; all lines are JSON.
+
+    Args:
+        answering: from the setup to what answers.
+    """
+    for stop in (signal.SIGINT, signal.SIGTERM):  # the process that asks decides when to stop
+        signal.signal(stop, signal.SIG_IGN)
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
+    answer = answering(json.loads(sys.stdin.readline()))
+    try:
+        for reply in chain([{"ready": True}], (answer(json.loads(line)) for line in sys.stdin)):
+            output.write(json.dumps(reply) + "\n")
+            output.flush()
+    except BrokenPipeError:  # whoever asked is gone
+        os._exit(1)
 
 
 def _exchange(process: subprocess.Popen[str], question: Plain) -> Plain | None:
