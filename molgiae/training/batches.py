@@ -27,6 +27,22 @@ def whole(block: ConformerBlock, slots: int) -> Cloud:
     return padded(cloud, slots).to(dtype=torch.float32)
 
 
+def padded_rows(offset: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where the atoms of some conformers stand among those of all.
+
+    Args:
+        offset: (M + 1,) first atom of each conformer.
+        index: (b,) conformers.
+
+    Returns:
+        (b, n) rows, those of padding any, and whether there is an atom.
+    """
+    sizes = offset.diff()[index]
+    place = torch.arange(int(sizes.max()), device=index.device)
+    there = place < sizes[:, None]
+    return (offset[index][:, None] + place) * there, there
+
+
 def by_size(block: ConformerBlock) -> ConformerBlock:
     """Return the same conformers, smallest first, so that batches of neighbours have little padding."""
     return block.take(np.argsort(block.n_atoms, kind="stable"))

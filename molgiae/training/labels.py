@@ -14,6 +14,7 @@ from torch import Tensor
 from molgiae.data.npz import Expected, read_arrays
 from molgiae.model.cloud import Cloud
 from molgiae.nn.labels import CHEMISTRY, LabelHeads, Taught
+from molgiae.training.batches import padded_rows
 
 ARRAYS: Expected = {
     "n_atoms": ("iu", ("M",)),
@@ -62,10 +63,8 @@ class Labels:
 
     def of_atoms(self, name: str, index: Tensor) -> Tensor:
         """Return what an array says of the atoms of conformers (b,), padded: (b, n, ...)."""
-        sizes = self.sizes[index]
-        place = torch.arange(int(sizes.max()), device=index.device)
-        there = place < sizes[:, None]
-        found = self.arrays[name][(self.offset[index][:, None] + place) * there]
+        rows, there = padded_rows(self.offset, index)
+        found = self.arrays[name][rows]
         # not a product: what is not known of the first atom, NaN, would be in all padding
         return found.masked_fill(~there.view(*there.shape, *[1] * (found.dim() - 2)), 0)
 
