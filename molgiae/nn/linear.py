@@ -9,21 +9,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-ROWS = 128
-"""Rows from which on a call of oneDNN is worth its start."""
-
+WORK = 1_000_000
+"""Multiplications from which on a call of oneDNN is worth its start."""
 
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether this build of PyTorch has it."""
 
 
 class Linear(nn.Linear):
-    """A linear layer, by oneDNN where no gradients are wanted and there are many rows in float32 on a CPU."""
+    """A linear layer, by oneDNN where no gradients are wanted and there is much to multiply in float32 on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., inputs) to (..., outputs)."""
         plain = torch.is_grad_enabled() or x.device.type != "cpu" or torch.is_autocast_enabled("cpu")
-        if plain or x.dtype != torch.float32 or x.shape[:-1].numel() < ROWS or not ONEDNN:
+        if plain or x.dtype != torch.float32 or x.numel() * self.out_features < WORK or not ONEDNN:
             return super().forward(x)
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         return product
