@@ -2,8 +2,8 @@
 
 Sums over atoms, of features as they are and of learned functions of them, serve what grows with the molecule; the
 lengths of sums of vectors what has a direction, as the dipole moment; and radii of gyration what depends on extent, as
-the polarizability. One linear map compresses them all: principal components of the training conformers
-(`molgiae.training.components.fit_features`).
+the polarizability. One linear map compresses them all: discriminants that tell molecules of the training conformers
+apart (`molgiae.training.components.fit_features`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ VECTORS = 12
 
 RADII = 3
 """Radii of gyration: from the trace of the tensor, from that of its square, and from its determinant."""
-
-DIRECTED, EXTENDED = 1.5, 2.5
-"""How much lengths and radii count beside sums, chosen by kernel ridge regression on validation molecules."""
 
 TYPICAL = 20.0
 """Atoms of a conformer whose sums are as large as its means."""
@@ -43,12 +40,6 @@ class FeaturesEncoder(nn.Module):
         self.mix = Linear(MIXED, VECTORS, bias=False)
         self.gate = Linear(2 * width, VECTORS)
         self.compress = Linear(4 * width + VECTORS + RADII, size)
-
-    @property
-    def weights(self) -> Tensor:
-        """How much each of the `sums` counts before components are taken."""
-        sizes = torch.tensor([self.compress.in_features - VECTORS - RADII, VECTORS, RADII])
-        return torch.tensor([1.0, DIRECTED, EXTENDED]).repeat_interleave(sizes)
 
     def forward(
         self, places: Tensor, features: Tensor, vectors: Tensor, pos: Positions, mask: Mask

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -57,7 +58,9 @@ OVERLAY_GROUPS = 4
 SHAPE_PIECES, ATOM_PIECES, PIECES = 8, 4, 8
 """Of a batch of each stage, the last that of the autoencoder, whose shape part costs the square of the atoms, too."""
 SMOOTH_BATCH, MAX_POOLED = 64, 20_000
-"""Conformers whose smooth parts are made at once, and most whose principal components make the features part."""
+"""Conformers whose smooth parts are made at once, and most that the features part is made by."""
+FEATURE_NOISE = 0.05
+"""Standard deviation of displacements, angstrom, that features should hardly see."""
 SMOOTH = ("features_dim", "overlay_dim", "color_dim", "shape_dim", "atom_width", "atom_layers", "atom_rounds")
 """Fields of `ModelConfig` that smooth parts depend on."""
 PAIR_NOISE = 0.15
@@ -309,20 +312,28 @@ def features_stage(task: Task) -> Stage:
     encoder: Any = task.model.encoder
     features = encoder.features
 
+    def sums(x: Cloud) -> Tensor:
+        places = encoder.atoms.places(x.z, x.pos)
+        seen = encoder.atoms.features_and_vectors(x.z, x.pos, places)
+        return features.sums(features.pooled(places, *seen, x.pos, x.mask), x.pos, x.mask)
+
+    @torch.no_grad()
     def begin() -> None:
+        rng = np.random.default_rng(task.config.seed)
+        titles = [title or str(m) for m, title in enumerate(task.data.train.title)]
+        molecule = np.unique(titles, return_inverse=True)[1]
+        # all conformers of a molecule, or none
+        chosen = np.argsort(rng.permutation(len(molecule))[molecule], kind="stable")[:MAX_POOLED]
+        chosen = chosen[np.argsort(task.data.train.n_atoms[chosen], kind="stable")]
+        block = task.data.train.take(chosen)
+        noise = torch.Generator(task.run.device).manual_seed(task.config.seed)
         parts = []
-        order = torch.randperm(
-            len(task.data.train), generator=torch.Generator().manual_seed(task.config.seed)
-        )
-        block = by_size(task.data.train.take(order[:MAX_POOLED].numpy()))
-        with torch.no_grad():
-            for piece in batches(block.atomic_number, block.position, block.offset, SMOOTH_BATCH):
-                x = piece.centered().to(task.run.device, torch.float32)
-                places = encoder.atoms.places(x.z, x.pos)
-                seen = encoder.atoms.features_and_vectors(x.z, x.pos, places)
-                pooled = features.pooled(places, *seen, x.pos, x.mask)
-                parts.append(features.sums(pooled, x.pos, x.mask))
-        fit_features(features, torch.cat(parts))
+        for piece in batches(block.atomic_number, block.position, block.offset, SMOOTH_BATCH):
+            x = piece.centered().to(task.run.device, torch.float32)
+            shift = torch.randn(x.pos.shape, generator=noise, device=x.pos.device) * x.mask[..., None]
+            parts.append((sums(x), sums(Cloud(x.z, x.pos + FEATURE_NOISE * shift).centered())))
+        there, moved = (torch.cat(part) for part in zip(*parts, strict=True))
+        fit_features(features, there, moved, torch.from_numpy(molecule[chosen]).to(there.device))
 
     return task.stage(
         "features", 0, 1, list(features.compress.parameters()), lambda i, g: i.sum(), begin=begin
