@@ -2,12 +2,14 @@
 
     molgiae conformers train.smi --number 3 -o zinc.sdf
     python benchmarks/overlay_labels.py zinc.sdf --groups 2000 -o overlays.npz
-    molgiae pretrain zinc.sdf --overlays overlays.npz --overlay-dim 48 --color-dim 16 -o run
+    python benchmarks/overlay_labels.py zinc.sdf --groups 48000 --shape-only --seed 1 -o shapes.npz
+    molgiae pretrain zinc.sdf --overlays overlays.npz --overlays shapes.npz --overlay-dim 48 --color-dim 16 -o run
 
-Conformers are drawn in groups of 16, all of whose 120 pairs are overlaid by RDKit (`rdkit.Chem.rdGaussianShape`): ten
-of any molecules, two pairs of conformers of one molecule, and mirror images of two of these. The shape Tanimoto is that
-of the best overlap, the color Tanimoto that of the best combination of both. Each pair is overlaid from one side, the
-sides in turn: RDKit finds nearly the same from both, see `molgiae.data.overlay`. Needs SDF with bonds and hydrogens.
+Conformers are drawn in groups of 16, all of whose 120 pairs are overlaid: ten of any molecules, two of one molecule,
+mirror images of two of these, and copies of two with noise. The shape Tanimoto is that of the best overlap
+(`benchmarks/overlap.py`), the color Tanimoto that of the best combination of both by RDKit, each pair from one side,
+the sides in turn. RDKit takes some 0.3 s a group, so color is left out with --shape-only. Needs SDF with bonds and
+hydrogens.
 """
 
 from __future__ import annotations
@@ -15,88 +17,92 @@ from __future__ import annotations
 import argparse
 import os
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from overlap import tanimoto_of_all
 from rdkit import Chem, RDLogger
 from rdkit.Chem import rdGaussianShape
 from tqdm import tqdm
 
-ANY, TWINS, IMAGES = 10, 2, 2
-SIZE = ANY + 2 * TWINS + IMAGES
-FEWEST_HEAVY = 3
-
-Floats = NDArray[np.float32]
+ANY, TWINS, IMAGES, NOISY = 10, 2, 2, 2
+SIZE = ANY + TWINS + IMAGES + NOISY
+MOST_NOISE = 0.12
+"""Largest standard deviation of the displacements of copies, angstrom."""
+FEWEST_HEAVY = 4
 
 
 class Group(NamedTuple):
-    """What is known of a group: (SIZE, SIZE, 2) Tanimoto similarities and (SIZE,) volumes of color."""
+    """Conformers that are overlaid: their places, whether the mirror image is meant, seeds of noise or -1 for none."""
 
-    tanimoto: Floats
-    color_volume: Floats
-
-
-def shapes_of(molecule: Any) -> tuple[Any, Any]:
-    """Return the shape of a molecule with color, and without."""
-    plain = rdGaussianShape.ShapeInputOptions()
-    plain.useColors = False
-    return (
-        rdGaussianShape.ShapeInput(
-            molecule, -1, rdGaussianShape.ShapeInputOptions(), options(shape_only=False)
-        ),
-        rdGaussianShape.ShapeInput(molecule, -1, plain, options(shape_only=True)),
-    )
+    places: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
+    noise: NDArray[np.int64]
 
 
-def options(*, shape_only: bool) -> Any:
-    """Return how to overlay: RDKit's defaults without a cutoff of distances, or by shape alone."""
-    found = rdGaussianShape.ShapeOverlayOptions()
-    found.useDistCutoff = False
-    if shape_only:
-        found.optimMode = rdGaussianShape.OptimMode.SHAPE_ONLY
-    return found
+class Overlaid(NamedTuple):
+    """What is known of a group: (SIZE, SIZE, 2) Tanimoto similarities and (SIZE,) volumes of color, NaN if unknown."""
+
+    tanimoto: NDArray[np.float32]
+    color_volume: NDArray[np.float32]
 
 
-def overlaid(molecules: list[Any]) -> Group | None:
+def moved(molecule: Any, mirrored: bool, noise: int) -> Any:
+    """Return the molecule with noise of a seed, then mirrored."""
+    copy = Chem.Mol(molecule)
+    position = copy.GetConformer().GetPositions()
+    if noise >= 0:
+        rng = np.random.default_rng(noise)
+        position += rng.uniform(0, MOST_NOISE) * rng.standard_normal(position.shape)
+    copy.GetConformer().SetPositions(position * [-1.0 if mirrored else 1.0, 1.0, 1.0])
+    return copy
+
+
+def overlaid(molecules: list[Any], color: bool) -> Overlaid | None:
     """Return all overlays of a group; None if RDKit knows no features of a molecule."""
+    heavy = [[a.GetAtomicNum() > 1 for a in molecule.GetAtoms()] for molecule in molecules]
+    positions = [m.GetConformer().GetPositions()[h] for m, h in zip(molecules, heavy, strict=True)]
+    tanimoto = np.full((SIZE, SIZE, 2), np.nan, np.float32)
+    tanimoto[..., 0] = tanimoto_of_all(positions)
+    if not color:
+        return Overlaid(tanimoto, np.full(SIZE, np.nan, np.float32))
+    options = rdGaussianShape.ShapeOverlayOptions()
+    options.useDistCutoff = False
     try:
-        shapes = [shapes_of(molecule) for molecule in molecules]
+        shapes = [
+            rdGaussianShape.ShapeInput(m, -1, rdGaussianShape.ShapeInputOptions(), options) for m in molecules
+        ]
     except (RuntimeError, ValueError):
         return None
-    with_color, without = options(shape_only=False), options(shape_only=True)
-    tanimoto = np.ones((SIZE, SIZE, 2), np.float32)
+    tanimoto[range(SIZE), range(SIZE), 1] = 1.0
     for a in range(SIZE):
         for b in range(a):
-            first, second = (shapes[a], shapes[b]) if (a + b) % 2 else (shapes[b], shapes[a])
-            _, shape, color, _ = rdGaussianShape.AlignShapes(first[0], second[0], with_color)
-            best = max(shape, rdGaussianShape.AlignShapes(first[1], second[1], without)[1])
-            tanimoto[a, b] = tanimoto[b, a] = best, color
-    return Group(tanimoto, np.array([shape.ColorVolume for shape, _ in shapes], np.float32))
+            pair = (shapes[a], shapes[b]) if (a + b) % 2 else (shapes[b], shapes[a])
+            tanimoto[a, b, 1] = tanimoto[b, a, 1] = rdGaussianShape.AlignShapes(*pair, options)[2]
+    return Overlaid(tanimoto, np.array([shape.ColorVolume for shape in shapes], np.float32))
 
 
-def mirror_image(molecule: Any) -> Any:
-    """Return the mirror image of a molecule."""
-    image = Chem.Mol(molecule)
-    image.GetConformer().SetPositions(molecule.GetConformer().GetPositions() * [-1.0, 1.0, 1.0])
-    return image
-
-
-def drawn(titles: list[str], number: int, rng: np.random.Generator) -> Iterator[tuple[list[int], list[bool]]]:
-    """Draw groups: (SIZE,) places of conformers, and whether the mirror image is meant."""
+def drawn(titles: list[str], number: int, rng: np.random.Generator) -> list[Group]:
+    """Draw so many groups; without any molecule of several conformers, the two of one are the same."""
     members = defaultdict(list)
     for place, title in enumerate(titles):
         members[title].append(place)
-    several = [places for places in members.values() if len(places) > 1]
+    several = [places for places in members.values() if len(places) > 1] or list(members.values())
+    order = np.arange(SIZE)
+    mirrored = (order >= ANY + TWINS) & (order < SIZE - NOISY)
+    groups = []
     for _ in range(number):
-        places = rng.integers(len(titles), size=SIZE - IMAGES if not several else ANY).tolist()
-        for which in rng.integers(len(several), size=TWINS) if several else []:
-            places += rng.choice(several[which], 2, replace=False).tolist()
-        places += [places[k] for k in rng.integers(len(places), size=IMAGES)]
-        yield places, [False] * (SIZE - IMAGES) + [True] * IMAGES
+        twins = rng.choice(several[rng.integers(len(several))], TWINS)
+        first = np.concatenate([rng.integers(len(titles), size=ANY), twins])
+        places = np.concatenate([first, rng.choice(first, IMAGES + NOISY)])
+        groups.append(
+            Group(places, mirrored, np.where(order < SIZE - NOISY, -1, rng.integers(2**31, size=SIZE)))
+        )
+    return groups
 
 
 def main() -> None:
@@ -106,6 +112,7 @@ def main() -> None:
     )
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--groups", type=int, default=2000)
+    parser.add_argument("--shape-only", action="store_true", help="leave color out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -114,23 +121,26 @@ def main() -> None:
     read = (m for path in arguments.files for m in Chem.SDMolSupplier(str(path), removeHs=False))
     molecules = [m for m in read if m is not None and m.GetNumHeavyAtoms() >= FEWEST_HEAVY]
     titles = [m.GetProp("_Name") or str(place) for place, m in enumerate(molecules)]
-    groups = list(drawn(titles, arguments.groups, np.random.default_rng(arguments.seed)))
-    jobs = (
-        [mirror_image(molecules[m]) if image else molecules[m] for m, image in zip(*group, strict=True)]
-        for group in groups
-    )
+    groups = drawn(titles, arguments.groups, np.random.default_rng(arguments.seed))
+    jobs = ([moved(molecules[m], *how) for m, *how in zip(*group, strict=True)] for group in groups)
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        found = list(tqdm(pool.map(overlaid, jobs, chunksize=4), total=len(groups), unit="group"))
-    known = [(group, places) for group, places in zip(found, groups, strict=True) if group is not None]
+        work = pool.map(partial(overlaid, color=not arguments.shape_only), jobs, chunksize=4)
+        found = list(tqdm(work, total=len(groups), unit="group"))
+    known = [(group, known) for group, known in zip(groups, found, strict=True) if known is not None]
+    written = [
+        (m, int(seed)) for group, _ in known for m, seed in zip(group.places, group.noise, strict=True)
+    ]
+    conformers = {which: place for place, which in enumerate(dict.fromkeys(written))}
+    all_of = [moved(molecules[m], False, seed) for m, seed in conformers]
     np.savez(
         arguments.output,
-        n_atoms=np.array([m.GetNumAtoms() for m in molecules]),
-        atomic_number=np.concatenate([[a.GetAtomicNum() for a in m.GetAtoms()] for m in molecules]),
-        position=np.concatenate([m.GetConformer().GetPositions() for m in molecules]).astype(np.float32),
-        index=np.array([places for _, (places, _) in known]),
-        mirrored=np.array([images for _, (_, images) in known]),
-        tanimoto=np.array([group.tanimoto for group, _ in known]),
-        color_volume=np.array([group.color_volume for group, _ in known]),
+        n_atoms=np.array([m.GetNumAtoms() for m in all_of]),
+        atomic_number=np.concatenate([[a.GetAtomicNum() for a in m.GetAtoms()] for m in all_of]),
+        position=np.concatenate([m.GetConformer().GetPositions() for m in all_of]).astype(np.float32),
+        index=np.array([conformers[which] for which in written]).reshape(-1, SIZE),
+        mirrored=np.array([group.mirrored for group, _ in known]),
+        tanimoto=np.array([overlays.tanimoto for _, overlays in known]),
+        color_volume=np.array([overlays.color_volume for _, overlays in known]),
     )
     print(f"{len(known)} groups of {SIZE} in {arguments.output}")
 

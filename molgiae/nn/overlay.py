@@ -6,26 +6,36 @@ densities that know no pose, and two vectors u with <u_a, u_b> = V_ab, |u_a|^2 =
 those of the densities, V_aa + V_bb - 2 V_ab, and Tanimoto similarities are those of the vectors.
 
 The vectors are made of what the density is about its centroid: moments, Gaussian-type radial functions times
-spherical harmonics, weighted by channels that are learned from the places of the atoms. Products of moments
-of one rank are invariants (the power spectrum), triple products of them, too, and the odd ones tell mirror images
-apart; sums over pairs of atoms of functions of distance say how far channels lie from each other.
+spherical harmonics, weighted by channels that are learned from the places of the atoms. Products of moments of one rank
+are invariants (the power spectrum), and so are triple products (the bispectrum), which say how moments of several ranks
+lie to each other; the odd ones tell mirror images apart. Sums over pairs of atoms of functions of distance say how far
+channels lie from each other.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
+import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from molgiae.nn.linear import Linear
-from molgiae.nn.vectors import cross, separations
+from molgiae.nn.vectors import separations
 from molgiae.tensors import AtomicNumbers, Embedding, Positions
 
-CHANNELS, PRODUCTS, TRIPLES, HIDDEN = 16, 64, 16, 384
+CHANNELS, PRODUCTS, TRIPLES, HIDDEN = 16, 128, 24, 640
 """Channels of density, products of moments of one rank, triple products of a kind, hidden features."""
 
-WIDTHS = (1.0, 1.6, 2.4, 3.4, 4.6, 6.0)
+COUPLED = (
+    (1, 1, 1), (1, 1, 2), (1, 2, 2), (2, 2, 2), (1, 2, 3), (1, 3, 3), (2, 2, 3), (2, 2, 4),
+    (2, 3, 3), (1, 3, 4), (2, 3, 4), (2, 4, 4), (3, 3, 4),
+)  # fmt: skip
+"""Ranks of three moments whose product is an invariant; where their sum is odd, mirror images have its negative."""
+
+WIDTHS = (1.0, 1.5, 2.2, 3.0, 4.0, 5.2, 6.6, 8.5)
 """Of the Gaussians about the centroid, angstrom."""
 
 RANKS = 5
@@ -62,8 +72,11 @@ class OverlayEncoder(nn.Module):
         sent = CHANNELS * len(WIDTHS)
         mixed = 2 * PRODUCTS
         self.mix = nn.ModuleList(Linear(sent, mixed, bias=False) for _ in range(1, RANKS))
-        self.triple = nn.ModuleList(Linear(sent, 3 * TRIPLES, bias=False) for _ in range(2))
-        invariants = sent + PRODUCTS * (RANKS - 1) + 5 * TRIPLES + PAIRED * len(STEPS) + CHANNELS
+        uses = [sum(ranks.count(rank) for ranks in COUPLED) for rank in range(1, RANKS)]
+        self.triple = nn.ModuleList(Linear(sent, use * TRIPLES, bias=False) for use in uses)
+        for ranks in COUPLED:
+            self.register_buffer(_name(ranks), coupling(*ranks), persistent=False)
+        invariants = sent + PRODUCTS * (RANKS - 1) + len(COUPLED) * TRIPLES + PAIRED * len(STEPS) + CHANNELS
         self.norm = nn.LayerNorm(invariants)
         self.volume = Linear(invariants, 1)
         self.straight = Linear(invariants, sum(sizes))
@@ -99,7 +112,7 @@ class OverlayEncoder(nn.Module):
             weight.sum(dim=1) / 10,
             moments[0][:, 0] / 5,
             *(_products(mix(of_rank)) for mix, of_rank in zip(self.mix, moments[1:], strict=True)),
-            *self._triples(moments[1], moments[2]),
+            *self._triples(moments[1:]),
             _of_pairs(weight[..., :PAIRED], centered) / count,
         ]
         invariants = self.norm(torch.cat(features, dim=-1))
@@ -110,22 +123,49 @@ class OverlayEncoder(nn.Module):
             for part, volume in zip(raw.split(self.sizes, dim=-1), volumes, strict=False)
         )
 
-    def _triples(self, vectors: Tensor, tensors: Tensor) -> list[Tensor]:
-        """Return invariants of three moments of ranks 1 and 2; those of odd parity tell mirror images apart."""
-        a, b, c = self.triple[0](vectors).chunk(3, dim=-1)
-        p, q, r = (_as_matrices(part) for part in self.triple[1](tensors).chunk(3, dim=-1))
-        pq, av = (p[:, :, :, None] * q[:, None]).sum(dim=2), (p * a[:, None]).sum(dim=2)
-        axial = torch.stack(
-            [pq[:, 1, 2] - pq[:, 2, 1], pq[:, 2, 0] - pq[:, 0, 2], pq[:, 0, 1] - pq[:, 1, 0]], dim=1
-        )
-        found = [
-            (cross(a, b, dim=1) * c).sum(dim=1),
-            (axial * a).sum(dim=1),
-            (cross(av, b, dim=1) * a).sum(dim=1),
-            (av * b).sum(dim=1),
-            (pq * r).sum(dim=(1, 2)),  # r is symmetric
+    def _triples(self, moments: list[Tensor]) -> list[Tensor]:
+        """Return (B, TRIPLES) invariants of three moments, for each of `COUPLED`, grown no faster than the root."""
+        mixed = [
+            iter(mix(of_rank).split(TRIPLES, dim=-1))
+            for mix, of_rank in zip(self.triple, moments, strict=True)
         ]
+        found = []
+        for ranks in COUPLED:
+            a, b, c = (next(mixed[rank - 1]) for rank in ranks)
+            pairs = (a[:, :, None] * b[:, None]).flatten(1, 2)
+            table = getattr(self, _name(ranks)).to(pairs.dtype).flatten(0, 1).mT
+            found.append(((table @ pairs) * c).sum(dim=1))
         return [x / (x.square() + 1).pow(1 / 3) for x in found]
+
+
+def _name(ranks: tuple[int, int, int]) -> str:
+    return "coupling_{}_{}_{}".format(*ranks)
+
+
+@functools.cache
+def coupling(first: int, second: int, third: int) -> Tensor:
+    """Return the trilinear invariant (2 l + 1 for each rank l) of harmonics as `_harmonics` gives them, float64.
+
+    It is the only one, up to a factor, that rotations leave as it is (Wigner's 3j symbols, of real harmonics), and it
+    is found as just that. Its first large entry is positive.
+    """
+    points = np.random.default_rng(0).standard_normal((64, 3))
+    square = 1e-9 * np.eye((2 * first + 1) * (2 * second + 1) * (2 * third + 1))
+    for vector in ((0.3, -1.1, 0.7), (-0.9, 0.4, 1.3)):
+        turned = Rotation.from_rotvec(vector).apply(points)
+        before, after = (_harmonics(torch.from_numpy(p)) for p in (points, turned))
+        one, two, three = (
+            np.linalg.lstsq(np.stack(before[rank], axis=1), np.stack(after[rank], axis=1), rcond=None)[0].T
+            for rank in (first, second, third)
+        )
+        changed = np.kron(np.kron(one, two), three) - np.eye(len(square))
+        square += changed.T @ changed
+    found = 1.0 + np.arange(len(square)) % 7
+    for _ in range(3):  # inverse iteration
+        found = np.linalg.solve(square, found)
+        found /= np.linalg.norm(found)
+    found *= np.sign(found[np.abs(found) > 0.3 * np.abs(found).max()][0])
+    return torch.from_numpy(found.reshape(2 * first + 1, 2 * second + 1, 2 * third + 1))
 
 
 def self_overlap(pos: Positions, heavy: Tensor) -> Tensor:
@@ -194,16 +234,6 @@ def _products(moments: Tensor) -> Tensor:
     a, b = moments.chunk(2, dim=-1)
     product = (a * b).sum(dim=1)
     return product / (1 + product.abs()).sqrt()
-
-
-def _as_matrices(tensors: Tensor) -> Tensor:
-    """Map (B, 5, C) harmonics of rank 2 to (B, 3, 3, C) symmetric traceless matrices."""
-    xy, yz, xz, difference, axis = tensors.unbind(dim=1)
-    half = 3**0.5 / 2
-    xx, yy, zz = half * difference - axis / 2, -half * difference - axis / 2, axis
-    xy, yz, xz = (half * off for off in (xy, yz, xz))
-    rows = [torch.stack(row, dim=1) for row in ((xx, xy, xz), (xy, yy, yz), (xz, yz, zz))]
-    return torch.stack(rows, dim=1)
 
 
 def _of_pairs(weight: Tensor, pos: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "an array is missing": ({"tanimoto": None}, "lacks an array"),
     "similarities of fewer": ({"tanimoto": np.ones((6, 4, 4, 2))}, r"tanimoto .*of shape \(6, 5, 5, 2\)"),
     "similarities of shape alone": ({"tanimoto": np.ones((6, 5, 5))}, r"tanimoto .*of shape \(6, 5, 5, 2\)"),
-    "similarities that are not known": ({"tanimoto": np.full((6, 5, 5, 2), np.nan)}, "tanimoto of group 0"),
+    "similarities that are not known": ({"tanimoto": np.full((6, 5, 5, 2), np.nan)}, "tanimoto of shapes"),
     "a list of places": ({"index": np.arange(5)}, r"index .*of shape \(5, 'G'\)"),
     "places that are not there": ({"index": np.full((6, 5), 12)}, "index needs .* from 0 to 11"),
     "places before the first": ({"index": np.full((6, 5), -1)}, "index needs .* from 0 to 11"),
@@ -146,3 +146,18 @@ def test_gradients_are_finite_where_all_conformers_are_alike(overlays):
         parts = [torch.full((10, size), value, requires_grad=True) for size in (6, 4)]
         overlay_loss(parts, overlays, groups).backward()
         assert all(part.grad.isfinite().all() for part in parts)
+
+
+def test_groups_of_unknown_color_teach_shape_alone(overlays):
+    groups = torch.tensor([5, 0, 3])
+    parts = perfect(overlays, groups)
+    unknown = torch.tensor([0, 1, 2])
+    overlays.tanimoto[unknown, ..., 1] = overlays.color_volume[unknown] = torch.nan
+    assert float(overlay_loss(parts, overlays, groups)) < 1e-4
+    wrong = [parts[0], parts[1].clone()]
+    wrong[1][5:10] *= -3  # of group 0, whose color is not known
+    assert float(overlay_loss(wrong, overlays, groups)) < 1e-4
+    wrong[1][:5] *= 3
+    assert float(overlay_loss(wrong, overlays, groups)) > 0.02
+    wrong[0] = 2 * wrong[0].roll(1, 0)
+    assert float(overlay_loss(wrong, overlays, torch.tensor([0, 0, 0]))) > 0.02, "no color at all"
