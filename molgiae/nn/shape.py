@@ -3,8 +3,11 @@
 Every atom gets a code by its place among bonded atoms (`molgiae.nn.atoms`), which motion of atoms hardly changes. The
 code weighs sums over pairs of functions of distance, and sums of positions whose scalar and triple products are
 invariants (Villar et al., Scalars are universal, NeurIPS 2021). Already random codes keep distances: such sums
-are random projections of the matrix of distances (Johnson and Lindenstrauss, 1984). Triple products tell mirror images
-apart, and with them the many conformers that differ by the sign of a torsion. Where equivalent atoms leave sums of
+are random projections of the matrix of distances (Johnson and Lindenstrauss, 1984). So do scalar products by the
+inverse root of the gyration tensor T: with X (3, n) the centered positions, X^T T^(-1/2) X is the root of the Gram
+matrix X^T X, and two such roots are as far apart as the least deviation over all rotations and reflections, up to a
+factor of 2^(1/2) (Bhatia, Jain and Lim, Expo. Math. 37, 165, 2019). Triple products tell mirror images apart, and with
+them the many conformers that differ by the sign of a torsion. Where equivalent atoms leave sums of
 positions on a line, as in butane, those of the sums have no volume: sums over pairs of atoms of triple products of
 their distance and their surroundings, torsions in the main, still see the difference; where even those cancel, as they
 do over the hydrogens of a methyl group, sums of sines and cosines of multiples of torsions do.
@@ -22,10 +25,13 @@ from molgiae.nn.linear import Linear
 from molgiae.nn.vectors import cross, others, separations
 from molgiae.tensors import AtomicNumbers, Embedding, Positions
 
-CODES, TORSIONS, HIDDEN = 48, 24, 256
+CODES, ROOTS, TORSIONS, HIDDEN = 48, 128, 24, 512
 
 SURROUNDINGS, PARTNERS = 1.8, (1.8, 3.5)
 """Ranges of Gaussians in distance: of the surroundings of an atom, and of pairs of atoms, angstrom."""
+
+FLAT = 0.1
+"""Added to the gyration tensor, square angstrom, so that its root stays smooth where a conformer is flat."""
 
 STEPS = (0.5, 1.875, 3.25, 4.625, 6.0)
 STEEP = 1.5
@@ -48,7 +54,8 @@ class ShapeEncoder(nn.Module):
         )
         self.vectors = Linear(CODES, 5 * CODES, bias=False)
         self.around = nn.Sequential(Linear(width, width), nn.SiLU(), Linear(width, 2 * TORSIONS))
-        invariants = CODES * (len(STEPS) + 1) + 2 * CODES + TORSIONS * len(PARTNERS) + 2 * TURNS
+        self.roots = Linear(CODES, 2 * ROOTS, bias=False)
+        invariants = CODES * (len(STEPS) + 3) + TORSIONS * len(PARTNERS) + 2 * TURNS + ROOTS
         self.straight = Linear(invariants, size)
         self.bent = nn.Sequential(
             Linear(invariants, HIDDEN),
@@ -83,6 +90,7 @@ class ShapeEncoder(nn.Module):
                     _of_torsions(sent, own, pos, square, pairs) / mask.sum(dim=1, keepdim=True)
                 ),
                 _grown_as_lengths((weight * turns).sum(dim=1)),
+                self._of_roots(single, pos, mask),
             ],
             dim=-1,
         )
@@ -110,6 +118,30 @@ class ShapeEncoder(nn.Module):
         product = (a * b).sum(dim=1)
         triple = (cross(c, d, dim=1) * e).sum(dim=1)
         return torch.cat([product / (1 + product.abs()).sqrt(), _grown_as_lengths(triple)], dim=-1)
+
+    def _of_roots(self, weight: Tensor, pos: Positions, mask: Tensor) -> Tensor:
+        """Return (B, ROOTS) lengths: products of sums of positions by the inverse root of the gyration tensor."""
+        count = mask.sum(dim=1)[:, None, None]
+        centered = (pos - (pos * mask[..., None]).sum(dim=1, keepdim=True) / count) * mask[..., None]
+        root = _inverse_root(centered.mT @ centered / count)
+        a, b = self.roots(_weighted_sums(weight, pos, mask)).chunk(2, dim=-1)
+        return ((root @ a) * b).sum(dim=1)
+
+
+def _inverse_root(square: Tensor) -> Tensor:
+    """Return (square + FLAT)^(-1/2) of symmetric matrices (B, 3, 3), smooth wherever eigenvalues are equal.
+
+    A matrix is a root of its own characteristic polynomial, which gives the root of another by its three invariants,
+    and these are symmetric in the eigenvalues (Hoger and Carlson, Quart. Appl. Math. 42, 113, 1984).
+    """
+    identity = torch.eye(3, dtype=square.dtype, device=square.device)
+    square = square + FLAT * identity
+    # without gradient of eigenvectors, which have none where eigenvalues are equal
+    x, y, z = torch.linalg.eigvalsh(square).clamp_min(FLAT / 2).sqrt()[..., None, None].unbind(dim=1)
+    first, second, third = x + y + z, x * y + y * z + z * x, x * y * z
+    power = square @ square
+    root = ((first.square() - second) * square + first * third * identity - power) / (first * second - third)
+    return (square - first * root + second * identity) / third
 
 
 def _weighted_sums(weight: Tensor, pos: Positions, mask: Tensor) -> Tensor:

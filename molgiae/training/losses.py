@@ -17,6 +17,8 @@ MIN_FRAME_LENGTH = 0.5
 """Length of pooled vectors, in angstrom, beyond which a frame is defined well enough."""
 DISTORTION = 0.3
 """Largest standard deviation of displacements, angstrom, from which distances of shape parts are learned."""
+MIN_INERTIA = 1e-3
+"""Added to moments of inertia about an axis, square angstrom."""
 QUADRATIC = 0.1
 """Error of a distance, in angstrom, beyond which the loss grows linearly."""
 
@@ -64,8 +66,7 @@ def shape_loss(
     """How far distances of shape parts are from symmetry-corrected RMSDs (smooth L1, angstrom).
 
     Conformers that are given alone are compared with distorted copies of themselves, whose RMSD is that of the
-    displacements after superposition, which takes six of their 3 n degrees of freedom, five where n is two and all
-    where it is one.
+    displacements without the motion of the whole: of all atoms, or of a few that may even leave their bonds.
 
     Args:
         embed: conformers to their shape parts (B, size).
@@ -74,14 +75,31 @@ def shape_loss(
         rmsd: (P,) of the pairs, angstrom.
         generator: source of the displacements.
     """
-    count = alone.mask.sum(dim=1)
     shift = displacements(alone, DISTORTION, generator)
-    left = (3 * count - 6 + (count == 2)).clamp(min=0) / (3 * count)
-    target = (shift.square().sum(dim=(1, 2)) / count * left).sqrt()
+    moved = torch.rand(alone.mask.shape, generator=generator, device=shift.device)
+    share = torch.rand(len(alone), 1, generator=generator, device=shift.device)
+    shift = shift * (moved < (2 * share).clamp(max=1))[..., None]
+    inner = without_motion(alone, shift)
+    target = (inner.square().sum(dim=(1, 2)) / alone.mask.sum(dim=1)).sqrt()
     both = embed(pairs)
     apart = torch.cat([embed(alone) - embed(Cloud(alone.z, alone.pos + shift)), both[::2] - both[1::2]])
     distance = (apart.square().sum(dim=1) + 1e-6).sqrt()
     return torch.nn.functional.smooth_l1_loss(distance, torch.cat([target, rmsd]), beta=QUADRATIC)
+
+
+def without_motion(x: Cloud, shift: Tensor) -> Tensor:
+    """Return displacements (B, n, 3) less the translation and, to first order, the rotation of the whole conformer."""
+    there = x.mask[..., None].to(shift.dtype)
+    count = there.sum(dim=1, keepdim=True)
+    pos = (x.pos - (x.pos * there).sum(dim=1, keepdim=True) / count) * there
+    shift = (shift - (shift * there).sum(dim=1, keepdim=True) / count) * there
+    outer = pos.mT @ pos
+    identity = torch.eye(3, dtype=pos.dtype, device=pos.device)
+    inertia = identity * outer.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None] - outer
+    momentum = torch.linalg.cross(pos, shift).sum(dim=1)
+    # about the axis of a linear conformer nothing turns
+    turn = torch.linalg.solve(inertia + MIN_INERTIA * identity, momentum)
+    return shift - torch.linalg.cross(turn[:, None].expand_as(pos), pos) * there
 
 
 def denoising_loss(atoms: AtomNetwork, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy.linalg import sqrtm
 from torch import Tensor
 
 from molgiae.commands.embed import embed
@@ -14,6 +15,7 @@ from molgiae.config import ModelConfig, parts_of
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.model.architectures import CanonicalEncoder, build
 from molgiae.model.cloud import Cloud
+from molgiae.nn.shape import FLAT, _inverse_root
 from tests.geometries import mirrored, random_action, random_cloud
 
 CONFIG = ModelConfig(
@@ -76,3 +78,26 @@ def test_files_say_which_columns_are_shape(tmp_path, xyz, embedder, model_path):
         sizes = {"features": 2, "overlay": 3, "color": 2, "shape": 3, "detail": 2}
         assert stored.parts == embedder.parts == parts_of(sizes)
         assert measure_of(stored, None, ["shape", "detail"]) == Measure((slice(7, 10),), (1.0,))
+
+
+def test_inverse_roots_of_matrices_with_equal_or_vanishing_eigenvalues_have_gradients():
+    values = torch.tensor([[4.0, 1.0, 0.2], [2.0, 2.0, 2.0], [3.0, 0.0, 0.0], [0.0, 0.0, 0.0]]).double()
+    basis = torch.linalg.qr(torch.randn(4, 3, 3, generator=torch.Generator().manual_seed(0)).double()).Q
+    square = (basis * values[:, None]) @ basis.mT
+    root = _inverse_root(square)
+    flat = FLAT * torch.eye(3).double()
+    assert_allclose(root @ root @ (square + flat), torch.eye(3).double().expand(4, 3, 3), atol=1e-9)
+    symmetric = square.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda m: _inverse_root((m + m.mT) / 2), (symmetric,))
+
+
+def test_roots_of_gram_matrices_are_apart_as_conformers_are():
+    """By at least the least deviation over rotations and reflections, and at most the root of two of it."""
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        first = random.normal(size=(7, 3)) * [3, 2, 1]
+        second = first + random.choice([0.1, 2.0]) * random.normal(size=(7, 3))
+        roots = [x @ np.linalg.inv(sqrtm(x.T @ x).real) @ x.T for x in (first, second)]
+        _, orthogonal = np.linalg.svd(first.T @ second)[:2]
+        least = np.sqrt((first**2).sum() + (second**2).sum() - 2 * orthogonal.sum())
+        assert 0.999 * least < np.linalg.norm(roots[0] - roots[1]) < 2**0.5 * least

@@ -37,7 +37,7 @@ def conformers(atoms: int, count: int, padding: int = 0) -> Cloud:
 @pytest.mark.parametrize("padding", [0, 3])
 @pytest.mark.parametrize("atoms", [1, 2, 3, 4, 9])
 def test_displaced_copies_are_as_far_apart_as_superposition_leaves_them(atoms, padding, monkeypatch):
-    """In the mean over squares: six of 3 n degrees of freedom are lost, five of two atoms, three of one."""
+    """To first order in the displacements, of all atoms or of a few."""
     targets: list[Tensor] = []
     loss = torch.nn.functional.smooth_l1_loss
 
@@ -52,9 +52,13 @@ def test_displaced_copies_are_as_far_apart_as_superposition_leaves_them(atoms, p
     before, after = (pos[:, :atoms].numpy() for pos in network.alone)
     assert (network.alone[1][:, atoms:] == 0).all(), "padding is not displaced"
     rmsd = kabsch(before, after)[2]
-    assert float(targets[0].square().mean()) == pytest.approx(np.square(rmsd).mean(), rel=0.02, abs=1e-12)
+    assert float(targets[0].square().mean()) == pytest.approx(np.square(rmsd).mean(), rel=0.04, abs=1e-9)
+    if atoms > 2:
+        assert np.corrcoef(targets[0], rmsd)[0, 1] > 0.99
+        still = (np.abs(after - before).max(axis=2) == 0).mean(axis=1)
+        assert (still == 0).mean() > 0.4 and (still > 0.5).mean() > 0.15
     assert found == pytest.approx(3.0 - float(targets[0].mean()) - QUADRATIC / 2, abs=1e-3)
-    assert np.square(after - before).mean() == pytest.approx(DISTORTION**2 / 3, rel=0.04)
+    assert np.square(after - before).mean() == pytest.approx(0.75 * DISTORTION**2 / 3, rel=0.05)
 
 
 def test_pairs_count_like_the_others_and_by_their_rmsd():
