@@ -27,8 +27,8 @@ GALLERY, QUERIES = 5000, 50
 """Most conformers that are searched, and how many of them are queries."""
 TOP, FOUND = 10, 100
 """So many best overlays are looked for among so many first by the embedding."""
-AT_ONCE = 200_000
-"""Pairs of rows in memory at a time."""
+AT_ONCE = 10_000_000
+"""Numbers of descriptors of pairs in memory at a time."""
 
 
 def nearness(values: Floats, pairs: Pairs) -> Floats:
@@ -53,7 +53,8 @@ def tanimoto(values: Floats, pairs: Pairs, columns: slice = slice(None)) -> Floa
 
 
 def _of_pairs(values: Floats, pairs: Pairs, function: Callable[[Floats, Floats], Floats]) -> Floats:
-    parts = [pairs[k : k + AT_ONCE] for k in range(0, len(pairs), AT_ONCE)]
+    size = max(1, AT_ONCE // max(1, values.shape[1]))
+    parts = [pairs[k : k + size] for k in range(0, len(pairs), size)]
     return np.concatenate([np.empty(0), *(function(*values[part.T]) for part in parts)])
 
 

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.overlay import overlay, shape_of
+from molgiae.evaluation import overlay_fidelity as overlay_fidelity_module
 from molgiae.evaluation.overlay_fidelity import (
     FOUND,
     SIMILARITIES,
@@ -108,3 +109,17 @@ def test_best_overlays_among_the_first():
     assert figures["distance"] == {"gallery": 400, "queries": 20, "found": 1.0}
     assert figures["opposite"]["found"] == 0
     assert 0.15 < figures["noise"]["found"] < 0.35
+
+
+def test_many_pairs_of_wide_descriptors_are_taken_in_pieces(monkeypatch):
+    """SOAP has thousands of numbers, and there may be a quarter of a million pairs."""
+    values, pairs = np.random.default_rng(0).normal(size=(20, 7)), random_pairs(20, 100, seed=0)
+    whole, seen = nearness(values, pairs), []
+
+    def piece(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        seen.append(a.size)
+        return -np.linalg.norm(a - b, axis=1)
+
+    monkeypatch.setattr(overlay_fidelity_module, "AT_ONCE", 30)
+    np.testing.assert_array_equal(overlay_fidelity_module._of_pairs(values, pairs, piece), whole)
+    assert max(seen) <= 30
