@@ -28,6 +28,9 @@ FLOOR = 0.005
 Chosen by kernel ridge regression on validation molecules: less makes features steadier, more learns energies better.
 """
 
+LONGEST = 3.0
+"""Times the median: beyond it deviations are cut, as those of strained or strange conformers."""
+
 MIN_DEVIATION = 0.01
 """Deviation, in angstrom, below which a conformer counts no more than one of this deviation."""
 
@@ -77,7 +80,7 @@ def fit_features(features: FeaturesEncoder, sums: Tensor, moved: Tensor, molecul
     mean, spread = sums.double().mean(dim=0), sums.double().std(dim=0, correction=min(1, count - 1))
     weight = torch.where(spread > CONSTANT, 1 / spread.clamp_min(CONSTANT), 0.0)
     rows, noise = (sums.double() - mean) * weight, (moved.double() - sums) * weight
-    unwanted = _within(rows, molecule) + noise.mT @ noise / count
+    unwanted = _within(rows, molecule) + _moment(noise) / count
     variance, basis = torch.linalg.eigh(unwanted + FLOOR * torch.eye(len(weight)).to(unwanted))
     white = basis / variance.sqrt()
     ratio, axes = torch.linalg.eigh(white.mT @ (rows.mT @ rows) @ white / count)
@@ -95,7 +98,15 @@ def _within(rows: Tensor, molecule: Tensor) -> Tensor:
     _, number, count = torch.unique(molecule, return_inverse=True, return_counts=True)
     total = rows.new_zeros(len(count), rows.shape[1]).index_add(0, number, rows)
     apart = rows - (total / count[:, None])[number]
-    return apart.mT @ apart / max(len(rows) - len(count), 1)
+    return _moment(apart) / max(len(rows) - len(count), 1)
+
+
+def _moment(rows: Tensor) -> Tensor:
+    """Return (P, P) sums of products of rows (M, P), of which the longest are cut: a few must not speak for all."""
+    length = rows.norm(dim=1, keepdim=True)
+    if length.any():
+        rows = rows * (LONGEST * length[length > 0].median() / length.clamp_min(CONSTANT)).clamp(max=1)
+    return rows.mT @ rows
 
 
 def principal_components(encoder: SlotEncoder, forms: Cloud, size: int) -> tuple[Tensor, Tensor]:
