@@ -186,6 +186,13 @@ PARTS: dict[str, tuple[str, str]] = {
 """Parts of embeddings in their order: unit, and what is read from them."""
 
 
+TOGETHER = {"features": 4.0}
+"""How much a part counts where all smooth ones are compared together, each divided by its spread; others count once.
+
+Of 1 to 6 the least with which the nearest neighbours of 95 % of drug-like validation conformers are conformers of the
+same molecule (71 % with 1): features alone tell molecules apart, all others tell conformers.
+"""
+
 COLOR_SHARE = 0.2
 """Weight of the color part's Tanimoto beside that of the overlay part in estimates of their combination.
 

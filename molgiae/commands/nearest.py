@@ -14,7 +14,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.config import COLOR_SHARE, Part
+from molgiae.config import COLOR_SHARE, TOGETHER, Part
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.errors import ConfigError
 
@@ -112,6 +112,7 @@ def measure_of(file: EmbeddingFile, by: By | None, of_model: Collection[str]) ->
 
     By "all", each smooth part is divided by its spread in the file, the root of the sum of the variances of its
     columns: any two conformers of the file are then 2 apart on average in every part, as the square of a distance.
+    Parts of `TOGETHER` count more.
 
     Raises:
         ConfigError: as of `parts_by`.
@@ -124,14 +125,17 @@ def measure_of(file: EmbeddingFile, by: By | None, of_model: Collection[str]) ->
 
 
 def _weights(file: Rows, parts: Collection[Part]) -> tuple[float, ...]:
-    """Return the inverse of the spread of each part in the file; 1 where all embeddings are equal."""
+    """Return how much each part counts over its spread in the file; 1 where all embeddings are equal."""
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415 (slow to import, seldom needed)
 
     scaler = StandardScaler()
     for start in range(0, len(file), ROWS):
         scaler.partial_fit(file.column("embedding", start, start + ROWS).astype(np.float64))
     spreads = [float(scaler.var_[part.columns].sum()) ** 0.5 if len(file) else 0.0 for part in parts]
-    return tuple(1 / spread if spread > 0 else 1.0 for spread in spreads)
+    return tuple(
+        TOGETHER.get(part.name, 1.0) / spread if spread > 0 else 1.0
+        for part, spread in zip(parts, spreads, strict=True)
+    )
 
 
 def nearest(

@@ -142,7 +142,7 @@ def search(
         k: hits for each query.
         by: "shape": Euclidean distance of the shape parts, then RMSD: conformers of the molecule of the query come
             first. "overlay": Tanimoto of the overlay and color parts, then the exact overlay. "features": Euclidean
-            distance. "all": that of all smooth parts, each divided by its spread in the file. None: "shape" where
+            distance. "all": that of all smooth parts over their spreads in the file. None: "shape" where
             the model makes that part, else the whole embedding.
         poses: SDF or XYZ of each query and its hits superposed on it, with the fields of `Hit` as properties.
         model: name or path of the model of the file; by default what the file says.

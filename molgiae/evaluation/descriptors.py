@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molgiae.config import Part
+from molgiae.config import TOGETHER, Part
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
@@ -63,12 +63,13 @@ def embedding(result: Result, columns: slice = slice(None), scale: Floats | floa
 def scales(values: Floats, parts: Iterable[Part]) -> Floats:
     """Return (D,) for each column of (M, D) the root mean square distance of rows from their mean in its part.
 
-    1 in parts that are constant. An embedding divided by them has parts of one weight.
+    1 in parts that are constant. Divided by how much the part counts (`TOGETHER`): what an embedding is divided by
+    where its parts are compared together.
     """
     found = np.ones(values.shape[1])
     for part in parts:
         spread = float(np.sqrt(values[:, part.columns].var(axis=0).sum()))
-        found[part.columns] = spread or 1.0
+        found[part.columns] = spread / TOGETHER.get(part.name, 1.0) if spread else 1.0
     return found
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from molgiae.canonical.forms import canonical_forms
 from molgiae.commands.evaluate import SECTIONS, Settings, evaluate, read_data
-from molgiae.config import Domain, ModelConfig, Part
+from molgiae.config import TOGETHER, Domain, ModelConfig, Part
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.npz import has_splits, read_npz
@@ -426,13 +426,13 @@ class TestDescriptors:
         assert not np.array_equal(first, other)
         assert torch.equal(state, torch.random.get_rng_state())
 
-    def test_parts_of_one_weight(self):
+    def test_parts_are_divided_by_their_spread_and_count_as_together(self):
         rng = np.random.default_rng(0)
         values = rng.normal(size=(500, 5)) * [1, 1, 100, 100, 0]
         parts = Part("features", 0, 2), Part("shape", 2, 4), Part("detail", 4, 5)
         scaled = values / scales(values, parts)
         spread = [np.sqrt(scaled[:, part.columns].var(axis=0).sum()) for part in parts]
-        assert_allclose(spread, [1, 1, 0])
+        assert_allclose(spread, [TOGETHER["features"], 1, 0])
         assert_allclose(scaled[:, 0] / values[:, 0], scaled[:, 1] / values[:, 1])
 
     def test_typical_distance(self):

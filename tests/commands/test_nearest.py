@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from molgiae.commands import nearest as module
 from molgiae.commands.nearest import Measure, nearest, parts_by
-from molgiae.config import parts_of
+from molgiae.config import TOGETHER, parts_of
 from molgiae.errors import ConfigError
 
 EUCLIDEAN, WEIGHTED = Measure((slice(0, 8),), (1.0,)), Measure((slice(0, 3), slice(5, 8)), (1.0, 0.1))
@@ -81,7 +81,7 @@ def test_no_queries_and_no_rows():
     assert_allclose(nearest(Table(0 * z), 0 * z, 3, TANIMOTO).tanimotos, 0)
 
 
-def test_no_part_rules_where_all_are_compared(monkeypatch):
+def test_units_and_sizes_of_parts_do_not_matter_where_all_are_compared(monkeypatch):
     monkeypatch.setattr(module, "ROWS", 100)
     rng = np.random.default_rng(0)
     z = np.concatenate([rng.normal(1e4, 1e3, (1000, 3)), rng.normal(0, 0.01, (1000, 5))], axis=1)
@@ -90,7 +90,7 @@ def test_no_part_rules_where_all_are_compared(monkeypatch):
     one, other = z[rng.integers(1000, size=(2, 20_000))]
     for part, weight in zip(parts, weights, strict=True):
         squares = np.square(weight * (one - other)[:, part.columns]).sum(axis=1)
-        assert_allclose(squares.mean(), 2, rtol=0.05)
+        assert_allclose(squares.mean(), 2 * TOGETHER.get(part.name, 1) ** 2, rtol=0.05)
     assert module._weights(Table(0 * z), parts) == (1.0, 1.0)
 
 
