@@ -29,16 +29,18 @@ OPTIONS = {"embedding_dim": "--dim", "learning_rate": "--lr"}
 """Options of pretrain that are not named after what they set."""
 FITTED = ("elements", "max_atoms")
 """What pretrain takes from the data."""
+POOLED = "encoder.atoms.", "encoder.features."
 PRECISIONS = {
     "half": (torch.float16, (), "half"),
-    "single": (torch.float32, (), "single"),
+    "single": (
+        torch.float16,
+        ("encoder.slots.", "decoder.", *POOLED),
+        "single (the networks of overlay, color and shape, and what labels were learned by, in half)",
+    ),
     "mixed": (
         torch.float16,
-        (
-            ".net.linear.",
-            *(f"encoder.{part}." for part in ("atoms", "features", "overlay", "shape", "labels")),
-        ),
-        "half (smooth parts, and the linear maps beside the networks of detail and decoder, in single)",
+        (".net.linear.", "encoder.labels.", *POOLED),
+        "half (network of atoms, features and the linear maps beside the networks of detail and decoder in single)",
     ),
 }
 """Type of most weights, parts of the names of those in single precision, and how the card says so."""
