@@ -142,7 +142,9 @@ def _rows_within(
 ) -> NDArray[np.int64] | slice:
     """Return the rows of some of the stretches that an offset divides."""
     if isinstance(which, slice):
-        start, stop, _ = which.indices(len(offset) - 1)
+        start, stop, step = which.indices(len(offset) - 1)
+        if step != 1:  # stretches of the others lie between
+            return _rows_within(offset, np.arange(len(offset) - 1)[which])
         return slice(int(offset[start]), int(offset[max(start, stop)]))
     return rows_of(offset[:-1][which], np.diff(offset)[which])
 
@@ -278,7 +280,7 @@ class ConformerBlock:
         """Return some conformers; rejected records are added to those already here.
 
         Args:
-            which: a mask, or rows in any order, or a slice without a step, which shares the arrays.
+            which: a mask, or rows in any order, or a slice, which shares the arrays where it has no step.
             rejected: records to add.
         """
         atoms, bonds = _rows_within(self.offset, which), _rows_within(self.bond_offset, which)

@@ -1,0 +1,41 @@
+"""Blocks give the conformers that are asked for, whichever way rows are named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from molgiae.data.conformer import ConformerBlock
+from tests.conformers import conformer
+
+BLOCK = ConformerBlock.of(
+    [conformer([6] * n, [[1.5 * k, n, 0] for k in range(n)], title=f"{n}") for n in (3, 1, 4, 2, 5, 2, 3)]
+)
+EVERY = np.arange(len(BLOCK))
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        slice(2, 5),
+        slice(None),
+        slice(5, 2),
+        slice(0, None, 2),
+        slice(1, None, 3),
+        slice(None, None, -1),
+        slice(-2, 0, -2),
+        EVERY % 3 == 1,
+        np.array([6, 0, 0, 3]),
+        np.array([], dtype=np.int64),
+    ],
+    ids=str,
+)
+def test_taken_conformers_keep_their_atoms(which):
+    taken = BLOCK.take(which)
+    expected = EVERY[which].tolist()
+    assert len(taken) == len(expected)
+    for found, m in zip(taken, expected, strict=True):
+        assert found.title == BLOCK[m].title
+        assert_array_equal(found.position, BLOCK[m].position)
+        assert_array_equal(found.atomic_number, BLOCK[m].atomic_number)
