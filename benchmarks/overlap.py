@@ -1,9 +1,9 @@
-"""The largest overlap volume of densities of heavy atoms, by a compiled kernel: some twenty times as fast as RDKit's.
+"""The largest overlap volume of densities of heavy atoms, by a compiled kernel, many times as fast as RDKit's.
 
 For labels that a network learns shape overlays from; what users see is RDKit's (`molgiae.data.overlay`, which has the
 formula). From eight starts, inertial frames on each other in all four proper ways, as they are and with two axes
-exchanged, Newton's method climbs to a maximum; the best is taken. It is at or above that of RDKit to 0.005 of Tanimoto
-in 98 % of the pairs of ZINC training molecules, and above by more in 42 %.
+exchanged, Newton's method climbs to a maximum; the best is taken. Of 1 440 pairs of held-out ZINC training
+molecules it was at or above that of RDKit, from one side, to 0.005 of Tanimoto in 98 %, and above by more in 42 %.
 """
 
 from __future__ import annotations
