@@ -8,17 +8,18 @@ Lengths are judged by `molgiae.data.training_ranges`, what the training data of 
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
-from molgiae.data.bonds import APART, apart, perceived_bonds_of_block
+from molgiae.data.bonds import nearest, perceived_bonds_of_block
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
 from molgiae.data.training_ranges import BOND_LENGTHS
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -74,22 +75,6 @@ def shares(block: ConformerBlock) -> Floats:
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
 
-def nearest(position: Floats, owner: Ints, count: int) -> tuple[Floats, Ints]:
-    """Return the nearest atoms of each atom in its conformer.
-
-    Args:
-        position: (N, 3) angstrom.
-        owner: (N,) conformer of each atom.
-        count: k, how many to look for.
-
-    Returns:
-        distance (N, k) angstrom, ascending, inf where there are no more atoms; and atom (N, k), rows of `position`.
-    """
-    places = apart(position, owner)
-    distance, atom = cKDTree(places).query(places, list(range(2, count + 2)))
-    return np.where(distance < APART / 2, distance, np.inf), np.minimum(atom, len(owner) - 1)
-
-
 def unit_of(block: ConformerBlock) -> list[str]:
     """Return the row of `UNITS` in which coordinates look like a molecule; empty if there is none.
 
@@ -99,7 +84,7 @@ def unit_of(block: ConformerBlock) -> list[str]:
     found = np.full(len(block), "", dtype=object)
     if not len(owner):
         return []
-    distance, neighbour = nearest(block.position, owner, 1)
+    distance, neighbour = nearest(block.position, block.offset, 1)
     low, high = length_bounds()
     pair = block.atomic_number, block.atomic_number[neighbour[:, 0]]
     for name, factor in UNITS.items():
@@ -154,6 +139,8 @@ class Bonding:
     @cached_property
     def _graph(self) -> csr_array:
         """(N, N) ratio of each bond, in both directions."""
+        from scipy.sparse import csr_array  # noqa: PLC0415 (slow to import, and few files need it)
+
         both = np.concatenate([self.pair, self.pair[:, ::-1]])
         return csr_array((np.tile(self._ratio, 2), tuple(both.T)), shape=(len(self.owner),) * 2)
 
@@ -165,6 +152,8 @@ class Bonding:
         Args:
             bonds: (J,) rows of `pair`.
         """
+        if not len(bonds):
+            return np.empty(0, bool)
         shorter = []
         for atoms in self.pair[bonds].T:
             rows = self._graph[atoms]
@@ -182,6 +171,8 @@ class Bonding:
     @cached_property
     def pieces(self) -> Ints:
         """(M,) fragments of each conformer that no bond connects."""
+        from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 (slow to import)
+
         _, label = connected_components(self._graph, directed=False)
         _, first = np.unique(label, return_index=True)
         return np.bincount(self.owner[first], minlength=len(self.block))

@@ -52,9 +52,6 @@ Hydrogen has one bond: while it is stretched, from 1.39 to 1.71 angstrom for C-H
 Free atoms and ions stand farther off (H...C at van der Waals contact needs 2.7).
 """
 
-APART = 1e9
-"""Angstrom between conformers in the fourth dimension of a tree that holds the atoms of them all."""
-
 
 def known_bonds(conformer: Conformer) -> Bonds:
     """Return the bonds of the record, or perceived ones where it has none."""
@@ -98,14 +95,45 @@ def perceived_bonds_of_block(
     )
 
 
-def apart(pos: NDArray[np.floating], owner: Ints) -> Floats:
-    """Return (N, 4) places of atoms at which those of different conformers are far from each other.
+def nearest(pos: NDArray[np.floating], offset: Ints, count: int) -> tuple[Floats, Ints]:
+    """Return the nearest atoms of each atom in its conformer.
 
     Args:
         pos: (N, 3) angstrom.
-        owner: (N,) conformer of each atom.
+        offset: (M + 1,) as of `perceived_bonds_of_block`.
+        count: k, how many to look for.
+
+    Returns:
+        distance (N, k) angstrom, ascending, and atom (N, k), rows of `pos`; infinity and the atom itself where there
+        are no more atoms.
     """
-    return np.column_stack([pos, APART * owner])
+    distance = np.full((len(pos), count), np.inf)
+    atom = np.repeat(np.arange(len(pos)), count).reshape(-1, count)
+    _nearest(np.ascontiguousarray(pos, np.float64), np.ascontiguousarray(offset, np.int64), distance, atom)
+    return distance, atom
+
+
+@kernel
+def _nearest(pos: Floats, offset: Ints, distance: Floats, atom: Ints) -> None:
+    """Fill in what `nearest` returns: from each atom outwards along an axis, until no other can be nearer."""
+    most = distance.shape[1] - 1
+    for m in range(len(offset) - 1):
+        own = pos[offset[m] : offset[m + 1]]
+        along = own[:, widest_axis(own)].copy()
+        order = argsort(along)
+        for a in range(len(order)):
+            i = offset[m] + order[a]
+            for step in (-1, 1):
+                b = a + step
+                while 0 <= b < len(order) and abs(along[order[b]] - along[order[a]]) < distance[i, most]:
+                    j = offset[m] + order[b]
+                    length, k = _distance(pos, i, j), most
+                    if length < distance[i, most]:
+                        while k > 0 and length < distance[i, k - 1]:
+                            distance[i, k], atom[i, k] = distance[i, k - 1], atom[i, k - 1]
+                            k -= 1
+                        distance[i, k], atom[i, k] = length, j
+                    b += step
 
 
 @kernel

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.config import MAX_ATOMIC_NUMBER
-from molgiae.data.bond_geometry import Bonding, nearest, remedy, unit_of
+from molgiae.data.bond_geometry import Bonding, remedy, unit_of
+from molgiae.data.bonds import nearest
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS
 
@@ -133,7 +134,7 @@ class _Flat:
 
     def __init__(self, block: ConformerBlock) -> None:
         self.block, self.z, self.owner = block, block.atomic_number, block.owner
-        self.distance, self.neighbour = nearest(block.position, self.owner, _NEIGHBOURS)
+        self.distance, self.neighbour = nearest(block.position, block.offset, _NEIGHBOURS)
         self.radii = COVALENT_RADIUS[self.z][:, None] + COVALENT_RADIUS[self.z[self.neighbour]]
         self.ratio = self.distance / self.radii
         self.usual = self.median(self.ratio[:, 0])

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.config import Domain, ModelConfig
-from molgiae.data.bond_geometry import Bonding, length_bounds, nearest, remedy, shares, unit_of
+from molgiae.data.bond_geometry import Bonding, length_bounds, remedy, shares, unit_of
+from molgiae.data.bonds import nearest
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
 from molgiae.data.training_ranges import LARGEST_SHARES
@@ -44,7 +45,7 @@ def measure_domain(block: ConformerBlock) -> Domain:
     largest = np.zeros(len(SYMBOLS))
     for start in range(0, len(block), CONFORMERS_AT_A_TIME):
         part = block.take(np.arange(start, min(start + CONFORMERS_AT_A_TIME, len(block))))
-        distance = nearest(part.position, part.owner, 1)[0]
+        distance = nearest(part.position, part.offset, 1)[0]
         apart += _extremes(np.where(np.isinf(distance), 0.0, distance))
         bonding = Bonding(part)
         fragments, flat = max(fragments, int(bonding.pieces.max())), flat or bool(bonding.flat_centres.any())

@@ -9,7 +9,13 @@ import pytest
 from ase.build import molecule as g2
 from scipy.spatial.transform import Rotation
 
-from molgiae.data.bonds import BOND_LENGTH_FACTOR, SURE_FACTOR, perceived_bonds, perceived_bonds_of_block
+from molgiae.data.bonds import (
+    BOND_LENGTH_FACTOR,
+    SURE_FACTOR,
+    nearest,
+    perceived_bonds,
+    perceived_bonds_of_block,
+)
 from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.data.readers import read_conformers
 from tests.data.molfiles import molecule, sdf_record, v3000_record, xyz_frame
@@ -168,3 +174,24 @@ def test_the_margin_is_the_distance_to_the_limit(length):
     margin = perceived_bonds_of_block(z, pos, np.array([0, 2, 3]))[1]
     assert margin[0] == pytest.approx(abs(length - BOND_LENGTH_FACTOR * 0.62))
     assert margin[1] == np.inf
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_nearest_atoms_are_those_of_all_distances(count: int) -> None:
+    rng = np.random.default_rng(0)
+    sizes = np.array([1, 2, 3, 30, 1, 17])
+    offset = np.append(0, np.cumsum(sizes))
+    pos = rng.normal(0, 3, (offset[-1], 3))
+    distance, atom = nearest(pos, offset, count)
+    for start, stop in itertools.pairwise(offset):
+        every = np.linalg.norm(pos[start:stop, None] - pos[None, start:stop], axis=2)
+        np.fill_diagonal(every, np.inf)
+        known = min(count, stop - start - 1)
+        np.testing.assert_allclose(
+            distance[start:stop, :known], np.sort(every, axis=1)[:, :known], rtol=1e-14
+        )
+        np.testing.assert_array_equal(atom[start:stop, :known] - start, np.argsort(every, axis=1)[:, :known])
+        assert np.isinf(distance[start:stop, known:]).all()
+        np.testing.assert_array_equal(
+            atom[start:stop, known:], np.arange(start, stop)[:, None].repeat(count - known, 1)
+        )

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from molgiae.data.bonds import nearest
 from molgiae.data.elements import ATOMIC_NUMBER, COVALENT_RADIUS, SYMBOLS, atomic_number
 from molgiae.errors import ConformerError
 
@@ -114,11 +114,9 @@ def elements_of(words: Sequence[str], position: Positions, note: Callable[[str],
 
 def _least_ratio(number: NDArray[np.integer], position: Positions, atoms: NDArray[np.int64]) -> Positions:
     """Return the least distance of atoms to a neighbour over the sum of covalent radii; infinite for one atom alone."""
-    if len(number) < 2:
-        return np.full(len(atoms), np.inf)
-    distance, neighbour = cKDTree(position).query(position[atoms], min(NEIGHBOURS + 1, len(number)))
-    ratio = distance / (_RADIUS[number[atoms]][:, None] + _RADIUS[number[neighbour]])
-    return np.where(neighbour == atoms[:, None], np.inf, ratio).min(axis=1)
+    distance, neighbour = nearest(position, np.array([0, len(number)]), NEIGHBOURS)
+    ratio = distance / (_RADIUS[number][:, None] + _RADIUS[number[neighbour]])
+    return ratio[atoms].min(axis=1)
 
 
 def any_may_be_types(number: Numbers, offset: NDArray[np.integer]) -> bool:
@@ -132,16 +130,16 @@ def types_fault(words: Sequence[str], number: Numbers, position: Positions) -> s
         return ""
     kinds = sorted(set(number.tolist()))
     from_one = kinds == list(range(1, len(kinds) + 1))
-    nearest = cKDTree(position).query(position, 2)[0][:, 1]
+    shortest = nearest(position, np.array([0, len(number)]), 1)[0][:, 0]
     low, high = HELIUM_BONDS
-    helium_bonds = bool(((number == 2) & (nearest > low) & (nearest < high)).any())
+    helium_bonds = bool(((number == 2) & (shortest > low) & (shortest < high)).any())
     listed = ", ".join(map(str, kinds))
     read_as = ", ".join(SYMBOLS[kind] for kind in kinds)
     if not all(map(str.isdecimal, set(words))):
         if from_one and len(kinds) > 1 and helium_bonds:
             return f"{read_as}, with bonds of He, look like LAMMPS types {listed}; write the elements behind these"
         return ""
-    lonely = bool(((number == 1) & (nearest > HYDROGEN_BOND_LENGTH)).any())
+    lonely = bool(((number == 1) & (shortest > HYDROGEN_BOND_LENGTH)).any())
     if helium_bonds or (from_one and (len(kinds) > 2 or lonely)):
         return (
             f"species {listed} look like LAMMPS types, for {read_as} at these distances are no molecule; "
