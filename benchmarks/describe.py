@@ -86,13 +86,17 @@ def learned() -> list[Row]:
 def described(case: str, name: str, *, spearman: str, same: str, parts: list[str]) -> list[Row]:
     """The rows of RMSDs, mirror images, smooth parts and neighbours."""
     smooth = [
-        Row(f"{name}: jumps of {part}, {what}", "0 %", case, path, part, percent)
+        Row(label, "0 %", case, path + figure, part, percent)
         for part in parts
         for what, path in (
             ("0.01 Å of noise", "smoothness/0.01/jumps"),
             ("0.05 Å of noise", "smoothness/0.05/jumps"),
             ("bond to hydrogen stretched", "scans/stretch/jumps"),
             ("bond turned", "scans/torsion/jumps"),
+        )
+        for label, figure in (
+            (f"{name}: jumps of {part}, {what}", ""),
+            ("... of the exact distance", "_exact"),
         )
     ]
     ensembles = f"{case} ensembles"

@@ -46,6 +46,7 @@ from molgiae.evaluation.distance_fidelity import (
     pairs_of_one_molecule,
 )
 from molgiae.evaluation.embedding_map import Colour, embedding_map, read_colour
+from molgiae.evaluation.exact_distances import EXACT_DISTANCES, ExactDistance
 from molgiae.evaluation.feature_learning import feature_learning, read_targets
 from molgiae.evaluation.invariance import batch_effect, invariance, mirror_distances, mirror_images
 from molgiae.evaluation.linear_baseline import linear_baseline
@@ -160,6 +161,11 @@ class Study:
             self.named(part.name) for part in self.embedder.parts if part.unit == "angstrom"
         } & self.parts.keys()
 
+    @property
+    def exact(self) -> dict[str, ExactDistance]:
+        """What parts stand for."""
+        return {self.named(part): distance for part, distance in EXACT_DISTANCES.items()}
+
     @functools.cached_property
     def similarities(self) -> dict[str, Similarity]:
         """How descriptors are compared that estimate overlays, or are not compared by distance."""
@@ -217,7 +223,7 @@ def _invariance(study: Study) -> Sections:
 def _smoothness(study: Study) -> Sections:
     framed = (study.name, *study.parts, CANONICAL_COORDINATES)
     block = study.sample(study.settings.smoothness_conformers)
-    return smoothness(study.panel, block, study.settings.noise, framed)
+    return smoothness(study.panel, block, study.settings.noise, framed, study.exact)
 
 
 def _mirror(study: Study) -> Sections:
@@ -280,7 +286,7 @@ SECTIONS: dict[str, Callable[[Study], Sections]] = {
     "invariance": _invariance,
     "mirror": _mirror,
     "smoothness": _smoothness,
-    "scans": lambda study: scans(study.panel, study.sample(study.settings.scans)),
+    "scans": lambda study: scans(study.panel, study.sample(study.settings.scans), study.exact),
     "conformers": _conformers,
     "isomers": _isomers,
     "neighbours": lambda study: neighbours(study.panel, study.conformers) if study.conformers else {},

@@ -93,6 +93,7 @@ ROWS: dict[str, tuple[str, Format]] = {
             ("jumps_frame", "...... the frame turned"),
             ("jumps_order", "...... the order changed"),
             ("jumps_other", "...... neither"),
+            ("jumps_exact", "...... of the exact distance"),
         )
     },
     **{
@@ -101,7 +102,11 @@ ROWS: dict[str, tuple[str, Format]] = {
             ("stretch", "a bond to hydrogen stretched by 0.01 Å"),
             ("torsion", "a bond turned by 3°"),
         )
-        for key, label in (("change_max", f"Largest change with {what}"), ("jumps", "... jumps"))
+        for key, label in (
+            ("change_max", f"Largest change with {what}"),
+            ("jumps", "... jumps"),
+            ("jumps_exact", "...... of the exact distance"),
+        )
     },
     "conformers/spearman": ("Spearman with RMSD, conformers of one molecule", ratio),
     "conformers/spearman_each": ("... mean over molecules", ratio),
@@ -127,7 +132,8 @@ NOTES = {
     "less than 0.02 Å. Distances are in units of the median distance of two random conformers: below 0.01 is equal, "
     "from 0.01 on told apart. Beyond round-off: |z' - z| / |z| above 1e-5.",
     "smoothness": "Gaussian noise on every coordinate; change in units of the median distance of two random "
-    "conformers. A jump is more than 10 % of it; the frame turned: by more than 30 degrees.",
+    "conformers. A jump is more than 10 % of it; the frame turned: by more than 30 degrees. The exact distance that a "
+    "part stands for, RMSD or distance of densities at their best overlay, moves as well, in the same unit.",
     "scans": "Steps of 0.01 Å from 0.9 to 1.7 Å, and of 3 degrees; those with atoms nearer than 0.8 Å are left out. "
     "A jump is a step of more than 10 % of the median distance of two random conformers.",
     "conformers": "RMSD is symmetry-corrected: the least over proper motions and matchings that lay bonds on bonds; "

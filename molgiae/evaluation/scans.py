@@ -5,7 +5,7 @@ A path is smooth in the coordinates, so what jumps along it is the embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from molgiae.data.blocks import concatenate
 from molgiae.data.bonds import known_bonds
 from molgiae.data.conformer import Bonds, Conformer, ConformerBlock
 from molgiae.evaluation.descriptors import Floats, Panel, typical_distance
+from molgiae.evaluation.exact_distances import ExactDistance
 from molgiae.evaluation.report import Figures
 from molgiae.evaluation.smoothness import MIN_JUMP
 
@@ -28,6 +29,7 @@ ANGLES = np.arange(0.0, 360.0 + 1e-9, 3.0)
 """By which a bond is turned, degrees."""
 MIN_CONTACT = 0.8
 """Atoms that are turned through others come nearer, angstrom; two hydrogens in H2 hardly do."""
+NO_FRAMES = np.empty(0, np.int64)
 STRAIGHT = np.cos(np.radians(5.0))
 """Bonds within 5 degrees of one line turn nothing."""
 
@@ -85,12 +87,13 @@ def frames_of(conformer: Conformer, positions: Floats, start: int = 0) -> Confor
     return ConformerBlock.of(frames)
 
 
-def scans(panel: Panel, block: ConformerBlock) -> dict[str, Figures]:
+def scans(panel: Panel, block: ConformerBlock, exact: Mapping[str, ExactDistance]) -> dict[str, Figures]:
     """Return the change of embeddings from frame to frame along each of `PATHS`, in every conformer that has one.
 
     Frames in which atoms come nearer than `MIN_CONTACT` break a path in two. For each descriptor and path `paths`, the
     conformers that have one, `steps`, and, in units of the typical distance of two conformers of the block,
     `change_median` and `change_max` of a step, and `jumps`, the share of steps above `MIN_JUMP`; None without a step.
+    For those in `exact`, which stand for such a distance, `jumps_exact` is the share of its steps in the same unit.
     """
     unit = {name: typical_distance(values, panel.seed) for name, values in panel(block)[1].items()}
     figures: dict[str, Figures] = {name: {} for name in unit}
@@ -99,20 +102,22 @@ def scans(panel: Panel, block: ConformerBlock) -> dict[str, Figures]:
         moved = [(c, along(c, rng)) for c in block]
         paths = [(c, positions) for c, positions in moved if positions is not None]
         frames = [frames_of(c, x, 2 * k * max(len(LENGTHS), len(ANGLES))) for k, (c, x) in enumerate(paths)]
-        change = _steps(panel, concatenate(frames)) if frames else {}
+        free, start = _steps(concatenate(frames)) if frames else (block.take(NO_FRAMES), NO_FRAMES)
+        values = panel(free)[1] if len(free) else {}
         for name, size in unit.items():
-            figures[name][path] = {"paths": len(paths), **_summary(change.get(name, np.empty(0)) / size)}
+            step = np.diff(values[name], axis=0)[start] if values else np.empty((0, 1))
+            found = {"paths": len(paths), **_summary(np.linalg.norm(step, axis=1) / size)}
+            if name in exact:
+                moved = exact[name](free.take(start), free.take(start + 1))
+                found["jumps_exact"] = _summary(moved / size)["jumps"]
+            figures[name][path] = found
     return figures
 
 
-def _steps(panel: Panel, frames: ConformerBlock) -> dict[str, Floats]:
-    """Return the length of each step between neighbouring frames without contacts, for each descriptor."""
-    free = frames.take(np.array([pdist(c.position).min(initial=np.inf) >= MIN_CONTACT for c in frames], bool))
-    if not len(free):
-        return {}
-    neighbours = np.diff(free.record) == 1
-    values = panel(free)[1]
-    return {name: np.linalg.norm(np.diff(x, axis=0), axis=1)[neighbours] for name, x in values.items()}
+def _steps(frames: ConformerBlock) -> tuple[ConformerBlock, NDArray[np.int64]]:
+    """Return the frames without contacts, and the places of those whose next one is the next of their path."""
+    free = np.flatnonzero([pdist(c.position).min(initial=np.inf) >= MIN_CONTACT for c in frames])
+    return frames.take(free), np.flatnonzero(np.diff(frames.record[free]) == 1)
 
 
 def _summary(change: Floats) -> Figures:

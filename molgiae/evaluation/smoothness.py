@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.evaluation.descriptors import Floats, Panel, typical_distance, with_atoms
+from molgiae.evaluation.exact_distances import ExactDistance
 from molgiae.evaluation.report import Figures
 
 MIN_JUMP = 0.1
@@ -20,14 +21,19 @@ MIN_TURN = 30.0
 
 
 def smoothness(
-    panel: Panel, block: ConformerBlock, sigmas: Iterable[float], framed: Collection[str]
+    panel: Panel,
+    block: ConformerBlock,
+    sigmas: Iterable[float],
+    framed: Collection[str],
+    exact: Mapping[str, ExactDistance],
 ) -> dict[str, Figures]:
     """Return the change of embeddings when every coordinate of every atom gets Gaussian noise of `sigmas`, angstrom.
 
     For each descriptor and each sigma, as text: `change_median`, `change_p99` and `change_max` in units of the
     typical distance, and `jumps`, the share of changes above `MIN_JUMP`. For those in `framed`, made from the
     canonical form of the panel, this is the sum of `jumps_frame`, where the canonical frame turned by more than
-    `MIN_TURN`, else `jumps_order`, where the canonical order changed, and `jumps_other`.
+    `MIN_TURN`, else `jumps_order`, where the canonical order changed, and `jumps_other`. For those in `exact`, which
+    stand for such a distance, `jumps_exact` is the share of changes of this distance above `MIN_JUMP` of the same unit.
     """
     rng = np.random.default_rng(panel.seed)
     result, reference = panel(block)
@@ -35,7 +41,8 @@ def smoothness(
     figures: dict[str, Figures] = {name: {} for name in reference}
     for sigma in panel.track(list(sigmas)):
         noise = sigma * rng.standard_normal(block.position.shape)
-        moved_result, moved = panel(with_atoms(block, block.position + noise))
+        displaced = with_atoms(block, block.position + noise)
+        moved_result, moved = panel(displaced)
         turned = angle(result["rotation"], moved_result["rotation"]) > MIN_TURN
         reordered = order_differs(result, moved_result)
         for name, values in reference.items():
@@ -51,6 +58,8 @@ def smoothness(
                 found["jumps_frame"] = float((jump & turned).mean())
                 found["jumps_order"] = float((jump & ~turned & reordered).mean())
                 found["jumps_other"] = float((jump & ~turned & ~reordered).mean())
+            if name in exact:
+                found["jumps_exact"] = float((exact[name](block, displaced) > MIN_JUMP * unit[name]).mean())
     return figures
 
 

@@ -308,10 +308,17 @@ class TestSmoothness:
             return embedding(result) + 100.0 * steps["n"]
 
         panel = panel_of(perfect, smooth=sorted_distances, restless=restless)
-        figures = smoothness(panel, BLOCK, (1e-5, 0.01), framed=("model", "restless"))
+        figures = smoothness(
+            panel,
+            BLOCK,
+            (1e-5, 0.01),
+            framed=("model", "restless"),
+            exact={"smooth": lambda a, b: np.full(len(a), 1e9)},
+        )
         assert figures["smooth"]["0.01"]["jumps"] == 0
         assert 0 < figures["smooth"]["1e-05"]["change_median"] < figures["smooth"]["0.01"]["change_median"]
         assert "jumps_frame" not in figures["smooth"]["0.01"]
+        assert figures["smooth"]["0.01"]["jumps_exact"] == 1
         still = figures["restless"]["1e-05"]
         assert still["jumps"] == 1
         assert still["jumps_frame"] + still["jumps_order"] + still["jumps_other"] == pytest.approx(1)
@@ -321,7 +328,7 @@ class TestSmoothness:
         """Two carbons at nearly one height in the canonical frame change places."""
         panel = panel_of(perfect)
         block = ConformerBlock.of([random_conformer(12, seed, (6,)) for seed in range(60)])
-        figures = smoothness(panel, block, (0.05,), framed=("model",))["model"]["0.05"]
+        figures = smoothness(panel, block, (0.05,), framed=("model",), exact={})["model"]["0.05"]
         assert figures["jumps"] == pytest.approx(
             sum(figures[f"jumps_{cause}"] for cause in ("frame", "order", "other"))
         )

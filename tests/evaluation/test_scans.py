@@ -9,6 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from molgiae.data.conformer import ConformerBlock
+from molgiae.data.overlay import overlap, self_overlap
+from molgiae.evaluation.exact_distances import overlay_distance, superposed_rmsd
 from molgiae.evaluation.scans import (
     ANGLES,
     LENGTHS,
@@ -19,6 +21,7 @@ from molgiae.evaluation.scans import (
     turned_methyl,
     turned_methyls,
 )
+from molgiae.evaluation.smoothness import MIN_JUMP
 from tests.conformers import conformer
 from tests.evaluation.described import molecule, panel_of
 
@@ -90,7 +93,7 @@ def test_what_jumps_is_caught():
     panel = replace(
         panel, descriptors={**panel.descriptors, "restless": lambda r: 100.0 * np.arange(len(r))[:, None]}
     )
-    figures = scans(panel, block)
+    figures = scans(panel, block, {})
     assert figures["smooth"]["stretch"]["paths"] == 4
     assert figures["smooth"]["stretch"]["steps"] == 4 * (len(LENGTHS) - 1)
     assert figures["smooth"]["torsion"]["paths"] == 2
@@ -107,9 +110,44 @@ def test_a_step_is_found_where_it_is():
         longest = np.array([np.sort(distances(c.position), axis=1)[:, 1].max() for c in result.block])
         return ((np.array(result.block.title) == "b") + 0.5 * (longest > 1.284))[:, None]
 
-    figures = scans(panel_of(x=descriptor), ConformerBlock.of([a, b]))["x"]["stretch"]
+    figures = scans(panel_of(x=descriptor), ConformerBlock.of([a, b]), {})["x"]["stretch"]
     assert figures["jumps"] == pytest.approx(1 / 160)
     assert figures["change_max"] == pytest.approx(1 / 3) and figures["change_median"] == 0
+
+
+def test_the_exact_distance_is_counted_in_the_unit_of_its_part():
+    block = ConformerBlock.of([BUTANOL, molecule("CCO")])
+    panel = panel_of(x=lambda r: (np.array(r.block.title) == "CCO")[:, None] * 1.0)
+    steps: list[np.ndarray] = []
+
+    def torsions(factor):
+        def distance(a, b):
+            steps.append(superposed_rmsd(a, b))
+            return factor * steps[-1]
+
+        return scans(panel, block, {"x": distance})["x"]["torsion"]
+
+    assert torsions(1.0)["steps"] == len(steps[-1]) and np.ptp(steps[-1]) > 1e-3
+    for least in np.quantile(steps[-1], [0.0, 0.3, 0.8]):
+        found = torsions(MIN_JUMP / least)
+        assert found["jumps"] == 0
+        assert found["jumps_exact"] == pytest.approx(np.mean(steps[-1] > least), abs=2 / len(steps[-1]))
+
+
+def test_exact_distances_are_those_of_the_best_pose():
+    turned = replace(BUTANOL, position=BUTANOL.position @ np.diag([-1.0, -1.0, 1.0]) + 3.0)
+    noisy = replace(
+        BUTANOL, position=BUTANOL.position + np.random.default_rng(0).normal(0, 0.05, BUTANOL.position.shape)
+    )
+    first = ConformerBlock.of([BUTANOL, BUTANOL])
+    second = ConformerBlock.of([turned, noisy])
+    still, moved = superposed_rmsd(first, second)
+    assert still < 1e-7 and 0.04 < moved < 0.09
+    still, moved = overlay_distance(first, second)
+    heavy = BUTANOL.atomic_number > 1
+    volume = self_overlap(BUTANOL.position[heavy]) + self_overlap(noisy.position[heavy])
+    as_they_stand = np.sqrt(volume - 2 * overlap(BUTANOL.position[heavy], noisy.position[heavy]))
+    assert still < 0.05 and 0.5 * as_they_stand < moved <= as_they_stand + 1e-6
 
 
 def test_contacts_break_paths():
@@ -120,7 +158,7 @@ def test_contacts_break_paths():
     near.position[4] = [0, 1.0, 1.9]
     panel = panel_of(x=lambda r: np.arange(len(r))[:, None] * 1.0)
     whole, broken = (
-        scans(panel, ConformerBlock.of([c]))["x"]["torsion"]["steps"]
+        scans(panel, ConformerBlock.of([c]), {})["x"]["torsion"]["steps"]
         for c in (replace(far, bonds=bonds), near)
     )
     assert whole == len(ANGLES) - 1
