@@ -108,8 +108,8 @@ def scans(panel: Panel, block: ConformerBlock, exact: Mapping[str, ExactDistance
             step = np.diff(values[name], axis=0)[start] if values else np.empty((0, 1))
             found = {"paths": len(paths), **_summary(np.linalg.norm(step, axis=1) / size)}
             if name in exact:
-                moved = exact[name](free.take(start), free.take(start + 1))
-                found["jumps_exact"] = _summary(moved / size)["jumps"]
+                apart = exact[name](free.take(start), free.take(start + 1))
+                found["jumps_exact"] = _summary(apart / size)["jumps"]
             figures[name][path] = found
     return figures
 
