@@ -5,7 +5,9 @@
 
 The data are conformers of an npz file (`molgiae/data/npz.py` says with which keys). Neither RDKit nor ASE is needed.
 The model alone gets canonical forms that lie on the device; end to end is from conformers in memory to arrays of
-embeddings and group actions, canonical forms included, which are made on the CPU.
+embeddings and group actions, canonical forms included, which are made on the CPU. Last comes a bound: the arithmetic of
+the matrix products in the encoder, and how many conformers a second it would take if the device did nothing else, as
+fast as it multiplies large matrices.
 """
 
 from __future__ import annotations
@@ -19,15 +21,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.npz import read_npz
 from molgiae.evaluation.report import markdown
 from molgiae.model.cloud import Cloud, batches
 from molgiae.model.embedder import DEVICES, Embedder, choose_device
+from molgiae.nn.linear import Linear
 
 SIZES = (64, 256, 1024, 4096)
 """Conformers of a batch."""
+LARGE = 2048
+"""Rows and columns of the matrices whose product is timed."""
 PARTS = ("embedding", "rotation", "translation", "canonical_position")
 """Results that are compared with those of the CPU."""
 
@@ -82,6 +88,22 @@ def alone(embedder: Embedder, block: ConformerBlock, size: int) -> tuple[Callabl
             decoder(embedding)
 
     return encode, decode
+
+
+def bound(embedder: Embedder, block: ConformerBlock, size: int, repeats: int) -> dict[str, float]:
+    """Return the arithmetic of the encoder for a conformer and the speed of large matrix products, per second."""
+    encoder, device = embedder.model.encoder, embedder.device
+    done = 0
+    for x in batches(block.atomic_number, block.position, block.offset, size):
+        # counted where gradients are enabled: oneDNN, which serves without them, is not known to the counter
+        with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+            encoder.invariant(None, x.centered().to(device, torch.float32))
+        done += counter.get_total_flops()
+    layer, large = Linear(LARGE, LARGE).to(device), torch.randn(LARGE, LARGE, device=device)
+    with torch.no_grad():
+        speed = 2 * LARGE**3 / seconds(lambda: layer(large), device, repeats)
+    work = done / len(block)
+    return {"operations": work, "operations_per_second": speed, "conformers_per_second": speed / work}
 
 
 def deviations(found: Embedder, block: ConformerBlock) -> dict[str, float]:
@@ -140,6 +162,13 @@ def main() -> None:
     ]
     print(markdown(["batch", "encode (1/s)", "decode (1/s)", "end to end (1/s)", "memory (MiB)"], rows))
     print("largest deviation from the CPU:", ", ".join(f"{k} {v:.2g}" for k, v in found["deviation"].items()))
+    few = block.take(slice(0, 1024))
+    found["bound"] = limit = bound(embedder, few.take(np.argsort(few.n_atoms)), 64, options.repeats)
+    print(
+        f"{limit['operations'] / 1e6:.1f} million operations a conformer in matrix products, "
+        f"{limit['operations_per_second'] / 1e9:.0f} billion a second: "
+        f"at most {limit['conformers_per_second']:.0f} conformers a second"
+    )
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 
