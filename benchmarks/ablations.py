@@ -31,6 +31,7 @@ from molgiae.data.inputs import read_inputs
 from molgiae.model import checkpoint
 from molgiae.model.cloud import Cloud
 from molgiae.training import pretraining, reconstruct
+from molgiae.training.task import Task
 
 BASE = ModelConfig(embedding_dim=64, features_dim=0, shape_dim=0, atom_width=0, width=320, layers=2)
 RECIPE = TrainConfig(learning_rate=4e-3, distortion=0.02, type_weight=3.0, mirror=False)
@@ -73,7 +74,7 @@ CASES: dict[str, tuple[ModelConfig, TrainConfig, bool]] = {
 FORMS: dict[tuple[str, bool], Cloud] = {}
 
 
-def forms_once(task: pretraining.Task) -> Cloud:
+def forms_once(task: Task) -> Cloud:
     """Canonical forms, made once for all rows of the same data; none depends on the weights."""
     key = (task.data.name, task.config.mirror)
     if key not in FORMS:

@@ -30,7 +30,8 @@ from molgiae.model.cloud import pack
 from molgiae.model.domain import accepted
 from molgiae.training import Data, Run
 from molgiae.training.loop import Stage
-from molgiae.training.pretraining import Task, stages_of
+from molgiae.training.pretraining import stages_of
+from molgiae.training.task import Task
 
 EDGES = (1, 11, 21, 31, 41, 51, 61, 81, 101, 129)
 FEWEST = 20

@@ -34,7 +34,7 @@ from molgiae.training.batches import distort, drawn, padded, whole
 from molgiae.training.components import principal_components, start_from_components
 from molgiae.training.loop import learning_rate, log
 from molgiae.training.pairs import conformer_pairs
-from molgiae.training.pretraining import on_cpu
+from molgiae.training.task import on_cpu
 from tests.conformers import random_conformer
 from tests.data.test_bad_records import XYZ_CASES
 from tests.training.made_up import overlays_in_memory, some_conformers
