@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MEASURED = {"overlay": ("estimate", "combination", "shape_tanimoto", "color_tanimoto")}
 HEADS = {"shape_tanimoto": "shape", "color_tanimoto": "color"}
 """Figures of a hit that are shown where others than its distance are, and their heads."""
+SMALL = 0.01
+"""Distances below which more than four decimals are shown."""
 SHOWN_TITLE = 40
 """Characters of a title that are shown."""
 
@@ -95,9 +97,14 @@ def _table(result: Search) -> str:
         query = f"{hit.query_record} {hit.query_title[:SHOWN_TITLE]}".strip()
         place = (str(hit.rank), str(hit.row), str(hit.record), hit.title[:SHOWN_TITLE])
         values = (getattr(hit, name) for name in measured)
-        shown = ("" if value is None else f"{value:.4f}" for value in values)
+        shown = ("" if value is None else _number(value) for value in values)
         rows.append((query, *place, *shown, hit.relation, rmsd))
     return columns(rows)
+
+
+def _number(value: float) -> str:
+    """Return four decimals, and more of what is small: features of conformers of one molecule differ by little."""
+    return f"{value:.4f}" if value >= SMALL or not value else f"{value:.2g}"
 
 
 def _described(result: Search) -> list[str]:

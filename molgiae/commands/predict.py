@@ -24,7 +24,7 @@ from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
 from molgiae.output.files import ModelInUse, Sink
 from molgiae.properties.averaging import Energies, MoleculeSink
-from molgiae.properties.columns import ENERGY, is_energy_alone
+from molgiae.properties.columns import COMMENT, ENERGY, is_energy_alone, properties_of
 from molgiae.properties.predictor import Predictor
 from molgiae.properties.targets import Target
 from molgiae.properties.units import conversion, dimension_of
@@ -158,6 +158,7 @@ def _of_molecules(blocks: Iterable[ConformerBlock], energies: Energies | None) -
     """
     name = ENERGY if energies is None or energies.target is not None else energies.name
     formulas: dict[str, bytes] = {}
+    with_energy, found = energies is None or energies.target is not None, set[str]()
 
     def fault(conformer: Conformer) -> str:
         title, formula = conformer.title, np.sort(conformer.atomic_number).tobytes()
@@ -171,6 +172,14 @@ def _of_molecules(blocks: Iterable[ConformerBlock], energies: Energies | None) -
         title = [stem_of([c.source]) if is_energy_alone(c, name) else c.title for c in block]
         named = replace(block, title=title)
         faults = {m: fault(conformer) for m, conformer in enumerate(named)}
+        if not with_energy and len(block):
+            found.update(key for conformer in block for key in properties_of(conformer))
+            with_energy = name in found or (name == ENERGY and COMMENT in found)
+        if not with_energy and len(block):
+            raise ConfigError(
+                f"none of the first {len(block)} conformers has a property '{name}' for --energy; properties found: "
+                f"{', '.join(sorted(found)) or 'none at all'}"
+            )
         yield named.reject({m: reason for m, reason in faults.items() if reason})
 
 

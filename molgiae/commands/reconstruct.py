@@ -31,15 +31,20 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
     model = ModelInUse.of(embedder)
     sink = sink_for(output, options, RECONSTRUCTION_COLUMNS, _record, model=model)
     errors: list[float] = []
+    mistaken: list[bool] = []
 
     def compute(block: ConformerBlock) -> Result:
         result = embedder.embed(block, reconstruct=True)
         errors.extend(result["rmsd"].tolist())
+        wrong = result["reconstructed_atomic_number"] != result.block.atomic_number
+        mistaken.extend((result.block.count(wrong) > 0).tolist())
         return result
 
     summary = run(blocks, compute, sink, options, "reconstruct", model)
     if errors:
         summary.metrics = {"rmsd_mean": float(np.mean(errors)), "rmsd_median": float(np.median(errors))}
+    if any(mistaken):
+        summary.notes.append(f"{sum(mistaken)} come back with an atom of another element")
     return summary
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.conformer import NUMBERS, OBJECTS, PER_ATOM, Conformer, ConformerBlock, offset_of
+from molgiae.errors import ConfigError
 
 
 def concatenate(blocks: Sequence[ConformerBlock]) -> ConformerBlock:
@@ -50,8 +52,18 @@ def rebatch(blocks: Iterable[ConformerBlock], size: int) -> Iterator[ConformerBl
 
 
 def as_block(conformers: ConformerBlock | Iterable[Conformer]) -> ConformerBlock:
-    """Return a block as it is, anything else packed into one."""
-    return conformers if isinstance(conformers, ConformerBlock) else ConformerBlock.of(conformers)
+    """Return a block as it is, anything else packed into one.
+
+    Raises:
+        ConfigError: if the conformers are a generator that has been read to its end before.
+    """
+    if isinstance(conformers, ConformerBlock):
+        return conformers
+    if inspect.isgenerator(conformers) and inspect.getgeneratorstate(conformers) == inspect.GEN_CLOSED:
+        raise ConfigError(
+            "these conformers have been read to their end before; keep them, as in conformers = list(conformers)"
+        )
+    return ConformerBlock.of(conformers)
 
 
 Columns = dict[str, NDArray[Any]]

@@ -41,6 +41,10 @@ class Scores:
     r2_rest: Floats
 
 
+EQUAL = 1e-20
+"""Variance over the mean square of values that round-off makes of equal ones, generously."""
+
+
 def score(prediction: Floats, truth: Floats, explained: Floats | None = None) -> Scores:
     """Score predictions (K, T) against values (K, T), NaN where there is none; composition explains (K, T), or nothing.
 
@@ -58,7 +62,9 @@ def score(prediction: Floats, truth: Floats, explained: Floats | None = None) ->
             found[:2, t] = float(np.abs(error).mean()), square**0.5
             for row, values in ((2, truth), (3, rest)):
                 variance = float(np.var(values[known, t]))
-                found[row, t] = 1 - square / variance if variance > 0 else np.nan
+                # round-off, as of equal values, is no variance
+                spread = variance > EQUAL * float(np.mean(values[known, t] ** 2))
+                found[row, t] = 1 - square / variance if spread else np.nan
     return Scores(*found)
 
 

@@ -312,17 +312,14 @@ def test_molecules_are_averaged_by_title(suffix, ensemble, tmp_path):
         ("Coordinates from ORCA-job propanol E {:.12f}", None, "Ha"),
         ("energy={:.12f} charge=0", "Ha", "Ha"),
         ("energy={:.12f} charge=0", None, "kcal/mol"),
+        ('title=propanol Properties=species:S:1:pos:R:3 energy="{:.12f} eV"', None, "eV"),
         ('Properties=species:S:1:pos:R:3 energy="{:.12f} eV"', None, "eV"),
     ],
 )
 def test_comment_lines_of_programs_weigh(comment, unit, taken, tmp_path):
     """One file for one molecule: where the comment line is but an energy the file names it."""
     energies = np.array([-268.90012, -268.90123, -268.8990])
-    head = "title=propanol " if "Properties" in comment else ""
-    frames = [
-        xyz_frame(stretched(k), comment.format(e).replace("Properties", f"{head}Properties"))
-        for k, e in enumerate(energies)
-    ]
+    frames = [xyz_frame(stretched(k), comment.format(e)) for k, e in enumerate(energies)]
     path = tmp_path / "propanol.xyz"
     path.write_text("".join(frames))
     summary = predict(
@@ -342,7 +339,7 @@ def test_energies_that_are_not_there_or_of_another_unit_are_listed(tmp_path):
     path = tmp_path / "a.xyz"
     path.write_text("".join(xyz_frame(stretched(k), "-26.5 converged=true") for k in range(2)))
     for options, reason in (
-        ({"energy": "free"}, "has no property 'free' for the energy"),
+        ({"energy": "free"}, "has a property 'free' for --energy; properties found: comment line, converged"),
         ({"energy": "comment line", "energy_unit": "D"}, "units disagree"),
     ):
         try:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from molgiae.data.blocks import as_block
 from molgiae.data.conformer import ConformerBlock
+from molgiae.errors import ConfigError
 from tests.conformers import conformer
 
 BLOCK = ConformerBlock.of(
@@ -39,3 +41,11 @@ def test_taken_conformers_keep_their_atoms(which):
         assert found.title == BLOCK[m].title
         assert_array_equal(found.position, BLOCK[m].position)
         assert_array_equal(found.atomic_number, BLOCK[m].atomic_number)
+
+
+def test_a_generator_that_was_read_before_is_no_empty_input():
+    conformers = (conformer for conformer in BLOCK)
+    assert len(as_block(conformers)) == len(BLOCK)
+    with pytest.raises(ConfigError, match="have been read to their end before"):
+        as_block(conformers)
+    assert len(as_block(iter([]))) == 0

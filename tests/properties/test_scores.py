@@ -38,6 +38,11 @@ def test_scores_by_hand():
         score(TRUTH, TRUTH[:5])
 
 
+def test_equal_values_have_no_r2():
+    found = score(np.array([[1.0], [2.0], [4.0]]), np.full((3, 1), 0.1))
+    assert np.isnan(found.r2).all() and np.isnan(found.r2_rest).all() and found.mae[0] > 1
+
+
 def test_a_target_without_values_has_no_scores():
     found = score(np.zeros((3, 1)), np.full((3, 1), np.nan))
     assert np.isnan([found.mae, found.rmse, found.r2, found.r2_rest]).all()
