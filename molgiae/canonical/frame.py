@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from molgiae.canonical.bond_graph import Bools, Floats, Ints, sizes_of
-from molgiae.canonical.eigen import eigen
+from molgiae.parallel.eigen import eigen
 from molgiae.canonical.places import SYMMETRY_TOLERANCE, fall_upon, places_of
 from molgiae.data.bonds import SAME_LENGTH, lowest_reached
 from molgiae.parallel.kernels import kernel

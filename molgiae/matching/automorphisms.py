@@ -1,110 +1,129 @@
-"""Automorphisms of a molecule as core automorphisms times permutations of equivalent leaves of one parent."""
+"""Automorphisms of a bond graph: products of one element of each transversal, times permutations of leaves.
+
+A chain of base atoms has for each of them a transversal: one automorphism for every image of this atom that leaves the
+base atoms before it alone. Every automorphism that sends bunches leaf by leaf is a product t1 t2 ... tm of one
+element of each. Leaves of one parent that are alike, a bunch, may be permuted in any way besides.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import permutations
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from molgiae.matching.chain import Level, levels_of
-from molgiae.matching.graphs import Graphs, products, transversals, twin_ranks
+from molgiae.matching.graphs import Floats, Graph, Ints, isomorphism, least_tied, marked, refine, told_apart, twin_of
+from molgiae.parallel.kernels import kernel
 
-Ints = NDArray[np.int64]
-
-MAX_CORE = 256
-"""Core automorphisms that are tried one by one."""
-MAX_LEAVES = 6
-"""Leaves of one parent whose permutations are tabulated; more are left to the core."""
+MAX_LEAVES = 3
+"""Leaves of one parent that make a bunch; more are left to the chain."""
+MAX_ROWS = 512
+"""Automorphisms in all transversals, after which the chain is cut short and nothing is proven."""
 
 
-@dataclass(frozen=True, slots=True)
-class Automorphisms:
+class Symmetry(NamedTuple):
     """The automorphisms of one bond graph of n atoms.
 
     Attributes:
-        core: (K, n) those that send bunches leaf by leaf, the identity first; where there are more than
-            `MAX_CORE`, the identity alone.
-        bunches: G of equivalent leaves (k,), which may be permuted in any way, those of few leaves first.
-        levels: of the chain that leads to all core automorphisms, where `core` has not all of them.
+        transversal: (T, n) those of all levels, the identity first in each.
+        level: (m + 1,) where those of each level start.
+        orbit: (m, n) for each level, the first atom of the orbit of each atom under what leaves this base atom and
+            those before it alone, bunches included.
+        leaves: (G, MAX_LEAVES) atoms of each bunch; -1 where it has fewer.
+        complete: whether these are all automorphisms.
     """
 
-    core: Ints
-    bunches: list[Ints]
-    levels: list[Level]
-
-    @property
-    def tables(self) -> list[Ints]:
-        """The permutations (k!, k) of each bunch."""
-        return [all_permutations(len(atoms)) for atoms in self.bunches]
-
-    def exchanged(self) -> Ints:
-        """Return what each permutation of all bunches becomes by each exchange of two leaves (T, E).
-
-        Bunches of fewer leaves have fewer exchanges; in place of others the permutation stays what it is.
-        """
-        tables = [swapped(len(atoms)) for atoms in self.bunches]
-        result = np.arange(sum(map(len, tables)))[:, None].repeat(tables[-1].shape[1], axis=1)
-        start = 0
-        for table in tables:
-            result[start : start + len(table), : table.shape[1]] = table + start
-            start += len(table)
-        return result
-
-    def with_core(self, core: Ints) -> Automorphisms:
-        """Return the same with other core automorphisms (K, n), which are all that are tried."""
-        return Automorphisms(core, self.bunches, [])
+    transversal: Ints
+    level: Ints
+    orbit: Ints
+    leaves: Ints
+    complete: bool
 
 
-@lru_cache(maxsize=256)
-def cached_automorphisms(key: tuple[bytes, bytes, int]) -> Automorphisms:
-    """Return what `automorphisms_of` does, of a graph by its `Graphs.key`."""
-    colour, neighbour, n = key
-    return automorphisms_of(
-        Graphs(np.frombuffer(colour, np.uint64)[None], np.frombuffer(neighbour, np.int64).reshape(1, n, -1))
-    )
+def symmetry_of(graph: Graph) -> Symmetry:
+    """Return the automorphisms of a graph."""
+    numbered = graph[0].copy(), *graph[1:]
+    leaves = _bunches(graph, numbered[0])
+    transversal, level, complete = _transversals(numbered)
+    return Symmetry(transversal, level, _orbits(transversal, level, leaves), leaves, complete)
 
 
-def automorphisms_of(graph: Graphs) -> Automorphisms:
-    """Return the automorphisms of one graph."""
-    rank, parent = (found[0] for found in twin_ranks(graph))
-    n = len(rank)
-    by_bunch: dict[tuple[int, int], list[int]] = {}
-    for atom in np.argsort(rank, kind="stable").tolist():
-        if parent[atom] >= 0:
-            by_bunch.setdefault((int(parent[atom]), int(graph.colour[0, atom])), []).append(atom)
-    bunches = [np.array(atoms) for atoms in by_bunch.values() if 2 <= len(atoms) <= MAX_LEAVES]
-    bunches.sort(key=len)
-    numbered = np.zeros(n, np.uint64)
-    for atoms in bunches:
-        numbered[atoms] = np.arange(1, len(atoms) + 1)
-    chain = transversals(graph.marked(numbered))
-    few = math.prod(map(len, chain)) <= MAX_CORE
-    core = products(chain, n) if few else np.arange(n)[None]
-    return Automorphisms(core, bunches, [] if few else levels_of(chain, bunches))
+@kernel
+def _bunches(graph: Graph, numbered: Floats) -> Ints:
+    """Return the bunches (G, MAX_LEAVES), the leaves of each in the order of the atoms, -1 where it has fewer.
+
+    In the second colours (n,) leaves of a bunch are told apart.
+    """
+    colour, start, neighbour = graph
+    leaves, number = np.full((len(colour), MAX_LEAVES), -1), 0
+    for i in range(len(colour)):
+        rank, size = twin_of(graph, colour, i)
+        if rank > 0 or not 1 < size <= MAX_LEAVES:
+            continue
+        parent = neighbour[start[i]]
+        for b in range(start[parent], start[parent + 1]):
+            other = neighbour[b]
+            if start[other + 1] - start[other] == 1 and colour[other] == colour[i]:
+                rank = twin_of(graph, colour, other)[0]
+                leaves[number, rank], numbered[other] = other, marked(colour[other], rank + 1)
+        number += 1
+    return leaves[:number].copy()
 
 
-@lru_cache
-def all_permutations(k: int) -> Ints:
-    """Return the permutations (k!, k), the identity first."""
-    return np.array(list(permutations(range(k))))
+@kernel
+def _transversals(graph: Graph) -> tuple[Ints, Ints, bool]:
+    """Return the transversals and where each starts as in `Symmetry`, and whether they are all.
+
+    The atoms with the fewest of their colour are base atoms first.
+    """
+    _, start, neighbour = graph
+    n, rows, depth, colour = len(start) - 1, 0, 0, refine(graph)
+    found, level = np.empty((MAX_ROWS, n), np.int64), np.zeros(n + 1, np.int64)
+    while True:
+        base = least_tied(colour)
+        if base < 0:
+            return found[:rows].copy(), level[: depth + 1].copy(), True
+        fixed = told_apart(graph, colour, base)
+        for atom in range(n):
+            if colour[atom] != colour[base]:
+                continue
+            theirs = told_apart(graph, colour, atom)
+            mapping = isomorphism(graph, graph, fixed, theirs)
+            if not len(mapping):
+                continue
+            if rows == MAX_ROWS:
+                return found[: level[depth]].copy(), level[: depth + 1].copy(), False
+            found[rows] = mapping
+            rows += 1
+        if rows > level[depth] + 1:
+            depth += 1
+            level[depth] = rows
+        else:
+            rows = level[depth]
+        colour = fixed
 
 
-@lru_cache
-def exchanges(k: int) -> Ints:
-    """Return all pairs of entries (k (k - 1) / 2, 2)."""
-    return np.array([(i, j) for i in range(k) for j in range(i)])
+@kernel
+def _orbits(transversal: Ints, level: Ints, leaves: Ints) -> Ints:
+    """Return the orbits (m, n) of `Symmetry`."""
+    depth, n = len(level) - 1, transversal.shape[1]
+    found, orbit = np.empty((depth, n), np.int64), np.arange(n)
+    for g in range(len(leaves)):
+        for k in range(1, MAX_LEAVES):
+            if leaves[g, k] >= 0:
+                _join(orbit, leaves[g, 0], leaves[g, k])
+    for d in range(depth - 1, -1, -1):
+        found[d] = orbit
+        for t in range(level[d], level[d + 1]):
+            for i in range(n):
+                _join(orbit, i, transversal[t, i])
+    return found
 
 
-@lru_cache
-def swapped(k: int) -> Ints:
-    """Return the number of each permutation after each of the exchanges (k!, k (k - 1) / 2)."""
-    table, pairs = all_permutations(k), exchanges(k)
-    swap = np.tile(np.arange(k), (len(pairs), 1))
-    np.put_along_axis(swap, pairs, pairs[:, ::-1], axis=1)
-    code = k ** np.arange(k)
-    order = np.argsort(table @ code)
-    return order[np.searchsorted((table @ code)[order], table[:, swap] @ code)]
+@kernel
+def _join(orbit: Ints, first: int, second: int) -> None:
+    """Make one of the orbits of two atoms; each is named after its first atom."""
+    low, high = min(orbit[first], orbit[second]), max(orbit[first], orbit[second])
+    if low < high:
+        for i in range(len(orbit)):
+            if orbit[i] == high:
+                orbit[i] = low

@@ -1,84 +1,130 @@
-"""Core automorphisms worth a look where there are too many to try: branch and bound down a chain of stabilizers.
+"""The best automorphism for a pair of conformers of one molecule: branch and bound down a chain of stabilizers.
 
-Every automorphism is a product t1 t2 ... tm of one element of each transversal. The first j of them say which orbit
-of the stabilizer of the first j base atoms is sent where, not which atom of it. The overlap is then at most
-that of the orbit means plus, for each orbit, the product of the norms of the deviations from them.
+With positions from the centroid, the RMSD over all rotations is least where the overlap, the largest trace of R^T C
+with C = sum x_i y_i^T over matched atoms, is largest. Every core automorphism is a product t1 t2 ... tm of one
+element of each transversal. The first j of them say which orbit of the stabilizer of the first j base atoms is sent
+where, not which atom of it. The overlap is then at most that of the orbit means plus, for each orbit, the product of
+the norms of the deviations from them. The search goes down where the bound is largest; at the end of the chain leaves
+are permuted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from molgiae.matching.kabsch import best_overlap
+from molgiae.matching.automorphisms import Symmetry
+from molgiae.matching.kabsch import Floats, Ints, best_overlap, sufficient
+from molgiae.matching.leaves import Best, permute_leaves
+from molgiae.parallel.kernels import kernel
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """One step down the chain.
-
-    Attributes:
-        transversal: (m, n) automorphisms that leave earlier base atoms alone, one for each image of the next.
-        member: (n, O) float, 1 where an atom is in an orbit of what leaves this base atom alone, too.
-        mean: (n, n) takes positions to the means of their orbits.
-    """
-
-    transversal: Ints
-    member: Floats
-    mean: Floats
+MAX_WORK = 400_000
+"""Atoms looked at after which the search is given up and nothing is proven."""
 
 
-def levels_of(transversals: list[Ints], bunches: list[Ints]) -> list[Level]:
-    """Return the chain of transversals, the orbits enlarged by bunches (k,) of atoms that are permuted anyway."""
-    n = transversals[0].shape[1]
-    bonds = [np.stack([np.full(len(atoms) - 1, atoms[0]), atoms[1:]]) for atoms in bunches]
-    levels = []
-    for transversal in reversed(transversals):
-        ends = np.concatenate([np.arange(n)[:0].reshape(2, 0), *bonds], axis=1)
-        _, orbit = connected_components(
-            coo_array((np.ones(ends.shape[1]), ends), shape=(n, n)), directed=False
-        )
-        member = (orbit[:, None] == np.arange(orbit.max() + 1)).astype(np.float64)
-        levels.append(Level(transversal, member, member @ (member / member.sum(axis=0)).T))
-        bonds.append(np.stack([np.tile(np.arange(n), len(transversal)), transversal.ravel()]))
-    return levels[::-1]
-
-
-def promising(levels: list[Level], x: Floats, y: Floats, least: float, width: int) -> tuple[Ints, bool]:
-    """Return core automorphisms that may lead to a larger overlap than one that is known.
+@kernel
+def search_chain(symmetry: Symmetry, x: Floats, y: Floats, best: Best) -> bool:
+    """Replace the best solution by better automorphisms; return whether none is left, before the work was up.
 
     Args:
-        levels: the chain.
+        symmetry: of the molecule.
         x: (n, 3) reference, centroid at the origin, angstrom.
         y: (n, 3) probe, the same.
-        least: the known overlap, angstrom squared.
-        width: at each step so many with the largest bounds are kept.
-
-    Returns:
-        (K, n) those with the largest bounds first; whether none that may lead to a larger overlap was left out.
+        best: the best solution so far; its work counts atoms.
     """
-    found, complete = np.arange(len(x))[None], True
-    for level in levels:
-        found = found[:, level.transversal].reshape(-1, len(x))
-        bound = _bounds(level, x, y[found])
-        order = np.argsort(-bound, kind="stable")
-        order = order[bound[order] > least]
-        complete &= len(order) <= width
-        found = found[order[:width]]
-    return found, complete
+    n, depth = len(x), len(symmetry.level) - 1
+    partial, mine, theirs = np.empty((depth + 1, n), np.int64), np.empty((depth, n, 5)), np.empty((n, 5))
+    partial[0] = np.arange(n)
+    if depth == 0:
+        return permute_leaves(symmetry.leaves, x, y, partial[0], best)
+    bound, level = np.full(symmetry.level[depth], -np.inf), 0
+    for j in range(depth):
+        _orbit_means(x, partial[0], symmetry.orbit[j], mine[j])
+    _bound_all(symmetry, y, partial, 0, mine, theirs, bound)
+    while level >= 0:
+        chosen = symmetry.level[level]
+        for t in range(chosen, symmetry.level[level + 1]):
+            if bound[t] > bound[chosen]:
+                chosen = t
+        if min(bound[chosen], best.square[0] / 2) <= sufficient(best.overlap[0], best.square[0], n):
+            level -= 1
+            continue
+        if best.work[0] > best.work[1] and best.overlap[0] > -np.inf:
+            return False
+        bound[chosen] = -np.inf
+        _compose(partial[level], symmetry.transversal[chosen], partial[level + 1])
+        if level + 1 < depth:
+            level += 1
+            _bound_all(symmetry, y, partial, level, mine, theirs, bound)
+            best.work[0] += n * (symmetry.level[level + 1] - symmetry.level[level])
+        elif not permute_leaves(symmetry.leaves, x, y, partial[depth], best):
+            return False
+    return True
 
 
-def _bounds(level: Level, x: Floats, y: Floats) -> Floats:
-    """Return the largest overlaps (N,) that partial automorphisms lead to, of positions y (N, n, 3) in their order."""
-    mean_x, mean_y = level.mean @ x, level.mean @ y
-    c = np.einsum("ki,nkj->ijn", mean_x, y).reshape(9, -1)
-    norm_x = np.sqrt(np.square(x - mean_x).sum(axis=1) @ level.member)
-    norm_y = np.sqrt(np.square(y - mean_y).sum(axis=2) @ level.member)
-    return best_overlap(c) + norm_y @ norm_x
+@kernel
+def _bound_all(
+    symmetry: Symmetry, y: Floats, partial: Ints, level: int, mine: Floats, theirs: Floats, bound: Floats
+) -> None:
+    """Fill in the bounds (T,) of the products of a partial automorphism with the elements of the next transversal.
+
+    Args:
+        symmetry: of the molecule.
+        y: (n, 3) probe, centroid at the origin, angstrom.
+        partial: (m + 1, n) partial automorphisms; that of this level is given, the next is overwritten.
+        level: the level.
+        mine: (m, n, 5) orbit means of the reference.
+        theirs: (n, 5) room for those of the probe.
+        bound: largest overlaps that the products lead to, angstrom squared.
+    """
+    for t in range(symmetry.level[level], symmetry.level[level + 1]):
+        _compose(partial[level], symmetry.transversal[t], partial[level + 1])
+        _orbit_means(y, partial[level + 1], symmetry.orbit[level], theirs)
+        bound[t] = bound_of(mine[level], theirs)
+
+
+@kernel
+def bound_of(mine: Floats, theirs: Floats) -> float:
+    """Return the largest overlap that orbits (n, 5) of the reference and of the probe allow, angstrom squared."""
+    c, total = np.zeros(9), 0.0
+    for o in range(len(mine)):
+        if mine[o, 4] > 0:
+            total += mine[o, 3] * theirs[o, 3]
+            for i in range(3):
+                for j in range(3):
+                    c[3 * i + j] += mine[o, 4] * mine[o, i] * theirs[o, j]
+    return total + best_overlap(c)
+
+
+@kernel
+def _compose(partial: Ints, element: Ints, product: Ints) -> None:
+    """Fill in the product (n,) of a partial automorphism and an element of a transversal."""
+    for k in range(len(partial)):
+        product[k] = partial[element[k]]
+
+
+@kernel
+def _orbit_means(position: Floats, image: Ints, orbit: Ints, means: Floats) -> None:
+    """Fill in what bounds need of the images of orbits.
+
+    Args:
+        position: (n, 3) angstrom.
+        image: (n,) what each atom is sent to.
+        orbit: (n,) the first atom of the orbit of each.
+        means: (n, 5) filled in where atoms are first: mean position, norm of the deviations from it, number of atoms.
+    """
+    means[:] = 0.0
+    for k in range(len(orbit)):
+        means[orbit[k], 4] += 1.0
+        for i in range(3):
+            means[orbit[k], i] += position[image[k], i]
+    for k in range(len(orbit)):
+        for i in range(3 if means[k, 4] > 1 else 0):
+            means[k, i] /= means[k, 4]
+    for k in range(len(orbit)):
+        if means[orbit[k], 4] > 1:
+            for i in range(3):
+                means[orbit[k], 3] += (position[image[k], i] - means[orbit[k], i]) ** 2
+    for k in range(len(orbit)):
+        means[k, 3] = math.sqrt(means[k, 3])

@@ -29,7 +29,7 @@ from scipy.spatial import cKDTree
 from molgiae.data.bonds import known_bonds
 from molgiae.data.conformer import NO_BONDS, Conformer, normalised
 from molgiae.matching import radial_bound, superpose_pairs
-from molgiae.matching.graphs import place_in_run, refine
+from molgiae.matching.graphs import refine
 from molgiae.matching.molecules import Formula, formula_of, molecules_of
 from molgiae.matching.pairs import Match
 
@@ -197,7 +197,7 @@ def _by_bonds(members: list[Conformer]) -> Iterator[Group]:
     for m, number in enumerate(labelled.molecule):
         of_molecule[number].append(m)
     for graph, chosen in zip(labelled.graph, of_molecule, strict=True):
-        colour = refine(graph)[0]
+        colour = refine(graph)
         by_colour = np.argsort(colour, kind="stable")
         yield chosen, [labelled.order[m][by_colour] for m in chosen], colour[by_colour]
 
@@ -290,6 +290,12 @@ class Neighbours:
             bound[pairs] = _apart(self.distances(members), *np.split(place, 2))
         near = bound <= self._reach
         return later[near], earlier[near], np.maximum(bound, radial)[near]
+
+
+def place_in_run(values: Ints) -> Ints:
+    """Return the place of each in its stretch of equal, adjacent values, none of which is -1, from 0."""
+    starts = np.flatnonzero(np.diff(values, prepend=-1))
+    return np.arange(len(values)) - np.repeat(starts, np.diff(starts, append=len(values)))
 
 
 def _apart(points: Floats, first: Ints, second: Ints) -> Floats:

@@ -1,260 +1,277 @@
-"""Bond graphs coloured by element and isotope: canonical labels, isomorphisms and automorphisms, many graphs at once.
+"""Bond graphs coloured by element and isotope: canonical orders and isomorphisms.
 
 Colours are refined by those of the neighbours until nothing changes (Weisfeiler and Leman 1968); atoms still
 alike are told apart one at a time, with backtracking where a choice turns out to matter (McKay 1981).
+
+Colours are hashes of 53 bits, held as whole numbers in float64, in no order that means anything; those of two graphs
+can be compared.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.parallel.kernels import kernel
+from molgiae.parallel.sorting import argsort
+
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Colours = NDArray[np.uint64]
 
-_FIRST, _SECOND, _MARK = (np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
-_SHIFT = np.uint64(29)
+Graph = tuple[Floats, Ints, Ints]
+"""Colours (n,) of the atoms; start (n + 1,) and neighbour (2 K,), where the atoms bonded to atom i are
+``neighbour[start[i]:start[i + 1]]``, ascending."""
 
-
-@dataclass(frozen=True, slots=True)
-class Graphs:
-    """M graphs of n atoms.
-
-    Attributes:
-        colour: (M, n) uint64, of the atoms.
-        neighbour: (M, n, d) atoms bonded to each atom; n where there are fewer than d.
-    """
-
-    colour: Colours
-    neighbour: Ints
-
-    def take(self, rows: Ints) -> Graphs:
-        """Return some of them, also more than once."""
-        return Graphs(self.colour[rows], self.neighbour[rows])
-
-    @property
-    def key(self) -> tuple[bytes, bytes, int]:
-        """What stands for one graph in look-ups."""
-        return self.colour.tobytes(), self.neighbour.tobytes(), self.colour.shape[1]
-
-    def marked(self, mark: Colours) -> Graphs:
-        """Return the same with atoms of unequal marks, (M, n) or (n,) uint64, of unequal colours."""
-        return Graphs(_mixed(self.colour + mark * _MARK), self.neighbour)
+_FIRST, _SECOND, _MARK = 0x9E3779B97F4A7C15 - (1 << 64), 0xC2B2AE3D27D4EB4F - (1 << 64), 0x165667B19E3779F9
 
 
-def graphs_of(species: Ints, bonds: list[Ints]) -> Graphs:
-    """Return the graphs of conformers of equal size.
-
-    Args:
-        species: (M, n) elements and isotopes, or other colours of the atoms.
-        bonds: of each (K, 2), none twice.
-    """
-    m, n = species.shape
-    graph = np.repeat(np.arange(m), [2 * len(pairs) for pairs in bonds])
-    ends = np.concatenate([np.concatenate([pairs, pairs[:, ::-1]]) for pairs in bonds])
-    row = graph * n + ends[:, 0]
-    by_atom = np.argsort(row, kind="stable")
-    row, other = row[by_atom], ends[by_atom, 1]
-    degree = np.bincount(row, minlength=m * n)
-    neighbour = np.full((m * n, int(degree.max(initial=0))), n, np.int64)
-    neighbour[row, np.arange(len(row)) - np.repeat(np.cumsum(degree) - degree, degree)] = other
-    return Graphs(_mixed(species.astype(np.uint64)), neighbour.reshape(m, n, -1))
+def graph_of(species: NDArray[np.integer], bonds: NDArray[np.integer]) -> Graph:
+    """Return the bond graph of atoms of some elements and isotopes (n,), with bonds (K, 2), none twice."""
+    return coloured(np.array(species, np.int64), np.array(bonds, np.int64, order="C"))
 
 
-def refine(graphs: Graphs) -> Colours:
-    """Return colours (M, n) that no further look at the neighbours would tell apart; comparable among graphs.
-
-    They are hashes, in no order that means anything; `canonical.bond_graph.refined` ranks classes, as an order needs.
-    """
-    refined = graphs.colour.copy()
-    rows, n = np.arange(len(refined)), refined.shape[1]
-    colour, neighbour, classes = refined, graphs.neighbour, np.zeros(len(refined), np.int64)
-    while len(rows):
-        padded = np.zeros((len(rows), n + 1), np.uint64)
-        padded[:, :n] = _mixed(colour)
-        around = np.take(padded, neighbour + (np.arange(len(rows)) * (n + 1))[:, None, None])
-        colour = _mixed(colour * _SECOND + around.sum(axis=-1, dtype=np.uint64))
-        refined[rows] = colour
-        count = _classes(colour)
-        finer = (count > classes) & (count < n)
-        rows, colour, neighbour, classes = rows[finer], colour[finer], neighbour[finer], count[finer]
-    return refined
-
-
-def canonical_orders(graphs: Graphs) -> Ints:
-    """Return the atoms (M, n) in an order by colours, ties broken by telling apart the first of the least tied colour.
-
-    Isomorphic graphs get the same adjacency in this order whenever atoms of one refined colour are equivalent,
-    which holds for nearly all molecules; `adjacency_keys` shows whether it did.
-    """
-    colour = refine(graphs)
-    rank, _ = twin_ranks(graphs, colour)
-    colour = Graphs(colour, graphs.neighbour).marked(rank.astype(np.uint64)).colour
-    tied = np.flatnonzero(_classes(colour) < colour.shape[1])
-    while len(tied):
-        chosen = _first_tied(colour[tied])
-        colour[tied, chosen] = _marked(colour[tied, chosen])
-        colour[tied] = refine(Graphs(colour[tied], graphs.neighbour[tied]))
-        tied = tied[_classes(colour[tied]) < colour.shape[1]]
-    return np.argsort(colour, axis=1)
+@kernel
+def coloured(species: Ints, bonds: Ints) -> Graph:
+    """Return what `graph_of` does."""
+    n = len(species)
+    colour, start, neighbour = np.empty(n), np.zeros(n + 1, np.int64), np.empty(2 * len(bonds), np.int64)
+    for i in range(n):
+        colour[i] = _colour(species[i])
+    for k in range(len(bonds)):
+        start[bonds[k, 0]] += 1
+        start[bonds[k, 1]] += 1
+    for i in range(n):
+        start[i + 1] += start[i]
+    for k in range(len(bonds)):
+        for end in range(2):
+            atom = bonds[k, end]
+            start[atom] -= 1
+            neighbour[start[atom]] = bonds[k, 1 - end]
+    _sort_neighbours(start, neighbour)
+    return colour, start, neighbour
 
 
-def adjacency_keys(graphs: Graphs, order: Ints) -> list[bytes]:
-    """Return for each graph the elements and bonds in the given order, as bytes that are equal for equal graphs."""
-    m, n = order.shape
-    place = np.empty((m, n + 1), np.int64)
-    np.put_along_axis(place, order, np.arange(n)[None], axis=1)
-    place[:, n] = n
-    colour = np.take_along_axis(graphs.colour, order, axis=1)
-    rows = np.take_along_axis(graphs.neighbour, order[:, :, None], axis=1)
-    renamed = np.sort(np.take_along_axis(place[:, None], rows, axis=2) if rows.shape[2] else rows, axis=2)
-    flat = np.concatenate([colour, renamed.reshape(m, -1).astype(np.uint64)], axis=1)
-    return [row.tobytes() for row in flat]
+@kernel
+def reordered(graph: Graph, order: Ints) -> Graph:
+    """Return a graph with its atoms in another order (n,)."""
+    colour, start, neighbour = graph
+    n, place = len(order), np.empty(len(order), np.int64)
+    for k in range(n):
+        place[order[k]] = k
+    new_colour, new_start, new_neighbour = np.empty(n), np.zeros(n + 1, np.int64), np.empty_like(neighbour)
+    for k in range(n):
+        new_colour[k], stop = colour[order[k]], new_start[k]
+        for b in range(start[order[k]], start[order[k] + 1]):
+            new_neighbour[stop] = place[neighbour[b]]
+            stop += 1
+        new_start[k + 1] = stop
+    _sort_neighbours(new_start, new_neighbour)
+    return new_colour, new_start, new_neighbour
 
 
-def isomorphism(
-    first: Graphs, second: Graphs, mine: Colours | None = None, theirs: Colours | None = None
-) -> Ints | None:
-    """Return the atom (n,) of the second graph for each of the first, element and bonds kept; None if there is none.
-
-    Exhaustive: candidates are tried until one fits or all have failed. Refined colours (n,) of the first and of the
-    second graph may be given, if not their own.
-    """
-    mine = refine(first)[0] if mine is None else mine
-    theirs = refine(second)[0] if theirs is None else theirs
-    if not np.array_equal(np.sort(mine), np.sort(theirs)):
-        return None
-    values, count = np.unique(mine, return_counts=True)
-    if count.max() == 1:
-        mapping = np.argsort(theirs)[np.argsort(np.argsort(mine))]
-        return mapping if keeps_bonds(first, second, mapping[None])[0] else None
-    value = values[_least_tied(count)]
-    atom = np.flatnonzero(mine == value)[:1]
-    fixed = refine(_each_singled_out(first, mine, atom))[0]
-    for colours in refine(_each_singled_out(second, theirs, np.flatnonzero(theirs == value))):
-        found = isomorphism(first, second, fixed, colours)
-        if found is not None:
-            return found
-    return None
+@kernel
+def _sort_neighbours(start: Ints, neighbour: Ints) -> None:
+    """Sort the neighbours of each atom."""
+    for i in range(len(start) - 1):
+        for k in range(start[i] + 1, start[i + 1]):
+            moved, j = neighbour[k], k
+            while j > start[i] and neighbour[j - 1] > moved:
+                neighbour[j] = neighbour[j - 1]
+                j -= 1
+            neighbour[j] = moved
 
 
-def keeps_bonds(first: Graphs, second: Graphs, mappings: Ints) -> NDArray[np.bool_]:
-    """Tell which mappings (K, n) from atoms of the first graph to those of the second keep colours and bonds (K,)."""
-    n = mappings.shape[1]
-    padded = np.concatenate([mappings, np.full((len(mappings), 1), n)], axis=1)
-    mapped = np.sort(padded[:, first.neighbour[0]], axis=2)
-    theirs = np.sort(second.neighbour[0], axis=1)[mappings]
-    same = (second.colour[0][mappings] == first.colour[0]).all(axis=1)
-    return same & (mapped == theirs).all(axis=(1, 2))
+@kernel
+def _mixed(value: int) -> int:
+    """Scatter 64-bit numbers over their range."""
+    value = (value ^ (value >> 29)) * _FIRST
+    return (value ^ (value >> 29)) * _SECOND
 
 
-def products(chain: list[Ints], n: int) -> Ints:
-    """Return all automorphisms (K, n), products of one element of each transversal, the identity first."""
-    found = np.arange(n)[None]
-    for coset in reversed(chain):
-        found = coset[:, found].reshape(-1, n)
+@kernel
+def _colour(value: int) -> float:
+    """Return the colour of a 64-bit number."""
+    return float(_mixed(value) >> 11)
+
+
+@kernel
+def marked(colour: float, mark: int) -> float:
+    """Return the colour of an atom that a mark other than 0 tells apart from those of its colour."""
+    return _colour(int(colour) + mark * _MARK)
+
+
+@kernel
+def refine(graph: Graph) -> Floats:
+    """Return colours (n,) that no further look at the neighbours would tell apart; comparable among graphs."""
+    colour, start, neighbour = graph
+    n, classes = len(colour), 0
+    refined, mixed = colour.copy(), np.empty(n, np.int64)
+    while True:
+        for i in range(n):
+            mixed[i] = _mixed(int(refined[i]))
+        for i in range(n):
+            around = int(refined[i]) * _SECOND
+            for b in range(start[i], start[i + 1]):
+                around += mixed[neighbour[b]]
+            refined[i] = _colour(around)
+        count = number_of(refined)
+        if count <= classes or count == n:
+            return refined
+        classes = count
+
+
+@kernel
+def number_of(colour: Floats) -> int:
+    """Return how many different colours there are."""
+    order, count = argsort(colour), 1 if len(colour) else 0
+    for k in range(1, len(order)):
+        count += colour[order[k]] != colour[order[k - 1]]
+    return count
+
+
+@kernel
+def least_tied(colour: Floats) -> int:
+    """Return the first atom of the colour that the fewest atoms have of those that several have; -1 for none."""
+    order, found, fewest, begin = argsort(colour), -1, len(colour) + 1, 0
+    for k in range(1, len(order) + 1):
+        if k == len(order) or colour[order[k]] != colour[order[begin]]:
+            if 1 < k - begin < fewest:
+                found, fewest = order[begin], k - begin
+            begin = k
     return found
 
 
-def transversals(graph: Graphs) -> list[Ints]:
-    """Return one automorphism for every image of each base atom that leaves the base atoms before it alone.
-
-    The atoms with the fewest of their colour are base atoms first.
+@kernel
+def twin_of(graph: Graph, colour: Floats, atom: int) -> tuple[int, int]:
+    """Number a leaf among those of its parent that have its colour: any of their permutations is an automorphism.
 
     Returns:
-        arrays (size of the orbit, n), the identity first in each.
+        how many of these come before it in the order of the atoms, and how many there are; both 0 for what is no leaf.
     """
-    found: list[Ints] = []
-    colour = refine(graph)[0]
+    _, start, neighbour = graph
+    rank, number = 0, 0
+    if start[atom + 1] - start[atom] == 1:
+        parent = neighbour[start[atom]]
+        for b in range(start[parent], start[parent + 1]):
+            other = neighbour[b]
+            if start[other + 1] - start[other] == 1 and colour[other] == colour[atom]:
+                number += 1
+                rank += other < atom
+    return rank, number
+
+
+@kernel
+def canonical_order(graph: Graph) -> Ints:
+    """Return the atoms (n,) in an order by colours; ties are broken by telling apart one of the least tied colour.
+
+    Isomorphic graphs get the same adjacency in this order whenever atoms of one refined colour are equivalent,
+    which holds for nearly all molecules.
+    """
+    _, start, neighbour = graph
+    refined = refine(graph)
+    colour = refined.copy()
+    for i in range(len(colour)):
+        rank = twin_of(graph, refined, i)[0]
+        if rank > 0:
+            colour[i] = marked(refined[i], rank)
     while True:
-        values, count = np.unique(colour, return_counts=True)
-        if len(values) == len(colour):
-            return found
-        members = np.flatnonzero(colour == values[_least_tied(count)])
-        trial = _each_singled_out(graph, colour, members)
-        coset = _automorphisms_onto_first(graph, trial)
-        if len(coset) > 1:
-            found.append(coset)
-        colour = refine(trial.take(np.array([0])))[0]
+        tied = least_tied(colour)
+        if tied < 0:
+            return argsort(colour)
+        colour[tied] = marked(colour[tied], 1)
+        colour = refine((colour, start, neighbour))
 
 
-def _automorphisms_onto_first(graph: Graphs, marked: Graphs) -> Ints:
-    """Return for each marking of a graph one automorphism that sends the atoms of the first marking there, if any."""
-    orders = canonical_orders(marked)
-    mappings = np.empty_like(orders)
-    mappings[:, orders[0]] = orders
-    fits = keeps_bonds(graph, graph, mappings)
-    colours = refine(marked) if not fits.all() else marked.colour
-    for k in np.flatnonzero(~fits):
-        mapping = isomorphism(graph, graph, colours[0], colours[k])
-        if mapping is not None:
-            mappings[k], fits[k] = mapping, True
-    return mappings[fits]
+@kernel
+def isomorphism(first: Graph, second: Graph, mine: Floats, theirs: Floats) -> Ints:
+    """Return the atom (n,) of the second graph for each of the first, colours and bonds kept; nothing, (0,), for none.
 
+    Exhaustive: the first graph's atoms are told apart one by one, and for each all of the second graph are tried.
 
-def _least_tied(count: Ints) -> int:
-    """Return which colour the fewest atoms have of those that several have, by the counts of all colours."""
-    return int(np.where(count > 1, count, count.sum() + 1).argmin())
-
-
-def _each_singled_out(graph: Graphs, colour: Colours, atoms: Ints) -> Graphs:
-    """Return a graph of these colours (n,) once for each of some atoms (K,), with this atom singled out."""
-    marked = np.repeat(colour[None], len(atoms), axis=0)
-    marked[np.arange(len(atoms)), atoms] = _marked(colour[atoms])
-    return Graphs(marked, graph.neighbour.repeat(len(atoms), axis=0))
-
-
-def _mixed(colour: Colours) -> Colours:
-    """Scatter 64-bit numbers over their range."""
-    with np.errstate(over="ignore"):
-        colour = (colour ^ (colour >> _SHIFT)) * _FIRST
-        return (colour ^ (colour >> _SHIFT)) * _SECOND
-
-
-def _marked(colour: Colours) -> Colours:
-    """Return the colours of atoms that are singled out."""
-    with np.errstate(over="ignore"):
-        return _mixed(colour + _MARK)
-
-
-def _classes(colour: Colours) -> Ints:
-    """Return the number (M,) of different colours in each row."""
-    ranked = np.sort(colour, axis=1)
-    return 1 + (ranked[:, 1:] != ranked[:, :-1]).sum(axis=1)
-
-
-def _first_tied(colour: Colours) -> Ints:
-    """Return the first atom (M,) of the least colour that several atoms of its row have."""
-    order = np.argsort(colour, axis=1, kind="stable")
-    ranked = np.take_along_axis(colour, order, axis=1)
-    first = (ranked[:, 1:] == ranked[:, :-1]).argmax(axis=1)
-    return np.take_along_axis(order, first[:, None], axis=1)[:, 0]
-
-
-def twin_ranks(graphs: Graphs, colour: Colours | None = None) -> tuple[Ints, Ints]:
-    """Number the leaves of one parent that are alike: any of their permutations is an automorphism.
-
-    Colours (M, n) may be given in place of those of the graphs.
-
-    Returns:
-        (M, n) number among its like, from 0, in the order of the atoms; (M, n) parent, -1 for what is no leaf.
+    Args:
+        first: a graph.
+        second: another, of as many atoms.
+        mine: (n,) refined colours of the first, of its own or finer ones.
+        theirs: of the second, the same.
     """
-    colour = graphs.colour if colour is None else colour
-    rank, parent = np.zeros(colour.shape, np.int64), np.full(colour.shape, -1)
-    graph, atom = np.nonzero((graphs.neighbour < colour.shape[1]).sum(axis=2) == 1)
-    if not len(graph):
-        return rank, parent
-    parent[graph, atom] = graphs.neighbour[graph, atom].min(axis=1)
-    keys = graph, parent[graph, atom], colour[graph, atom]
-    order = np.lexsort(keys[::-1])
-    unlike = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
-    rank[graph[order], atom[order]] = place_in_run(np.append(0, np.cumsum(unlike)))
-    return rank, parent
+    n, none = len(mine), np.empty(0, np.int64)
+    direct = _kept_where_alike(mine, theirs)
+    if len(direct) and keeps_bonds(first, second, direct):
+        return direct
+    most = n - number_of(mine) + 1
+    fixed, colour = np.empty((most, n)), np.empty((most, n))
+    base, tried, depth, level = np.empty(most, np.int64), np.zeros(most, np.int64), 0, 0
+    fixed[0], colour[0] = mine, theirs
+    while True:
+        base[depth] = least_tied(fixed[depth])
+        if base[depth] < 0:
+            break
+        fixed[depth + 1] = told_apart(first, fixed[depth], base[depth])
+        depth += 1
+    while level >= 0:
+        mapping = _matched(fixed[level], colour[level])
+        if level == depth or not len(mapping):
+            if len(mapping) and keeps_bonds(first, second, mapping):
+                return mapping
+            level -= 1
+            continue
+        atom, value = tried[level], fixed[level, base[level]]
+        while atom < n and colour[level, atom] != value:
+            atom += 1
+        tried[level] = atom + 1
+        if atom == n:
+            level -= 1
+        else:
+            colour[level + 1] = told_apart(second, colour[level], atom)
+            level += 1
+            tried[level] = 0
+    return none
 
 
-def place_in_run(values: Ints) -> Ints:
-    """Return the place of each in its stretch of equal, adjacent values, none of which is -1, from 0."""
-    starts = np.flatnonzero(np.diff(values, prepend=-1))
-    return np.arange(len(values)) - np.repeat(starts, np.diff(starts, append=len(values)))
+@kernel
+def told_apart(graph: Graph, colour: Floats, atom: int) -> Floats:
+    """Return refined colours (n,) where one atom is told apart from those of its colour."""
+    apart = colour.copy()
+    apart[atom] = marked(colour[atom], 1)
+    return refine((apart, graph[1], graph[2]))
+
+
+@kernel
+def _matched(mine: Floats, theirs: Floats) -> Ints:
+    """Return an atom (n,) of the second colours for each of the first, in the order of atoms; nothing, (0,), for none."""
+    first, second = argsort(mine), argsort(theirs)
+    mapping = np.empty(len(mine), np.int64)
+    for k in range(len(mine)):
+        if mine[first[k]] != theirs[second[k]]:
+            return np.empty(0, np.int64)
+        mapping[first[k]] = second[k]
+    return mapping
+
+
+@kernel
+def _kept_where_alike(mine: Floats, theirs: Floats) -> Ints:
+    """Return what `_matched` does, but atoms that have one colour in both stay where they are."""
+    n = len(mine)
+    left, right = mine.copy(), theirs.copy()
+    for i in range(n):
+        if mine[i] == theirs[i]:
+            left[i] = right[i] = -float(i + 1) * 2.0**60  # beyond all colours
+    return _matched(left, right)
+
+
+@kernel
+def keeps_bonds(first: Graph, second: Graph, mapping: Ints) -> bool:
+    """Return whether a mapping (n,) of atoms of the first graph to those of the second keeps colours and bonds."""
+    colour, start, neighbour = first
+    other_colour, other_start, other_neighbour = second
+    for i in range(len(mapping)):
+        m = mapping[i]
+        if colour[i] != other_colour[m] or start[i + 1] - start[i] != other_start[m + 1] - other_start[m]:
+            return False
+        for b in range(start[i], start[i + 1]):
+            found = False
+            for a in range(other_start[m], other_start[m + 1]):
+                found = found or other_neighbour[a] == mapping[neighbour[b]]
+            if not found:
+                return False
+    return True

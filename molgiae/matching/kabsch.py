@@ -1,13 +1,21 @@
-"""The best proper rotation for matched points, one pair or many at once."""
+"""The best proper rotation for matched points: how large their overlap is, and how fast it falls when one turns away.
+
+A covariance C (9,) has in entry 3 i + j the sum over atoms of x_i y_j, angstrom squared, of positions from their
+centroids. The RMSD is least where the overlap, the trace of R^T C, is largest.
+"""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.parallel.eigen import eigen
+from molgiae.parallel.kernels import kernel
+
 Floats = NDArray[np.float64]
-Covariances = Floats
-"""(9, ...) entry 3 i + j is the sum over atoms of x_i y_j, angstrom squared."""
+Ints = NDArray[np.int64]
 
 MAX_NEWTON_STEPS = 60
 CONVERGED = 1e-13
@@ -16,12 +24,16 @@ FALL_STEPS = 2
 """Newton's steps from above the largest singular value, which keep a fall a lower bound of the true one."""
 DOUBLE_ROOT = 1e-3
 """Where (a + b) (b + c) (c + a) of the signed singular values is less than this times |C|^2 (a + b + c), the largest
-roots come together, and Newton's steps lose digits, in the end all of them: singular values take their place. At this
+roots come together, and Newton's steps lose digits, in the end all of them: eigenvalues take their place. At this
 value the overlap keeps 13 digits and the rotation 10."""
 ROUND_OFF = 1e-12
 """Of a sum of squares, relative to |C|^2, generously."""
 MIN_FALL = 1e-6
 """A fall of the overlap, relative to the largest singular value, that round-off leaves no rotation to be told by."""
+TOLERANCE = 1e-7
+"""Angstrom by which an RMSD must be lesser to be looked for."""
+TINY = 1e-300
+"""Keeps quotients finite where both terms vanish."""
 
 
 def rmsd(reference: Floats, probe: Floats) -> float:
@@ -49,29 +61,24 @@ def kabsch(reference: Floats, probe: Floats) -> tuple[Floats, Floats, Floats]:
     return rotation, translation, np.sqrt(np.square(left).sum(axis=-1).mean(axis=-1))
 
 
-def best_overlap(c: Covariances) -> Floats:
-    """Return the largest trace of R^T C over proper rotations R, without R.
+@kernel
+def best_overlap(c: Floats) -> float:
+    """Return the largest trace of R^T C over proper rotations R, angstrom squared, without R.
 
     It is the largest root of the characteristic polynomial of the quaternion matrix of C (Theobald, Acta Cryst.
     2005, A61, 478), x^4 - 2 |C|^2 x^2 - 8 det(C) x + |C|^4 - 4 |cof C|^2. All of its roots are real, so Newton's
     steps from an upper bound approach the largest from above.
-
-    Args:
-        c: (9, N) covariances.
-
-    Returns:
-        (N,) angstrom squared.
     """
-    norm, det, _, overlap = _invariants(c)
-    product = overlap * (overlap * overlap - norm) / 2 - det
-    double = np.flatnonzero(product < DOUBLE_ROOT * norm * overlap)
-    if len(double):
-        overlap[double] = _decomposed(c[:, double])[0]
+    cofactor = np.empty(9)
+    norm, det, overlap = _invariants(c, cofactor)
+    if overlap * (overlap * overlap - norm) / 2 - det < DOUBLE_ROOT * norm * overlap:
+        return decomposed(c, cofactor)[0]
     return overlap
 
 
-def best_rotations(c: Covariances) -> tuple[Floats, Covariances, Floats]:
-    """Return what `best_overlap` does, with the rotations and how far the overlap falls when one turns away from them.
+@kernel
+def best_rotation(c: Floats, rotation: Floats) -> tuple[float, float]:
+    """Find what `best_overlap` does, the rotation, and how far the overlap falls when one turns away from it.
 
     With the signed singular values a, b, c of C and i1, i2, i3 their elementary symmetric polynomials,
     (i1 i2 - i3) R = (i1^2 - i2) C + i1 cof(C) - C C^T C, by the theorem of Cayley and Hamilton, and
@@ -79,77 +86,141 @@ def best_rotations(c: Covariances) -> tuple[Floats, Covariances, Floats]:
     i1 - fall sin(f)^2, where fall = 2 (b + c) for the least two, here a lower bound of it.
 
     Args:
-        c: (9, N) covariances.
+        c: (9,) covariance.
+        rotation: (9,) filled in; one of many where the fall is 0.
 
     Returns:
-        overlap (N,) angstrom squared; rotations (9, N), one of many where fall is 0; fall (N,) angstrom squared.
+        the overlap and its fall, angstrom squared.
     """
-    norm, det, cofactor, overlap = _invariants(c)
+    norm, det, overlap = _invariants(c, rotation)
     second = (overlap * overlap - norm) / 2
     product = overlap * second - det
-    a = c.reshape(3, 3, -1)
-    cubed = np.einsum("ikn,jkn,jln->iln", a, a, a, optimize=["einsum_path", (0, 1), (0, 1)]).reshape(9, -1)
-    double = product <= DOUBLE_ROOT * norm * overlap
-    safe = np.where(double, 1.0, product)
-    rotation = ((overlap * overlap - second) * c + overlap * cofactor - cubed) / safe
-    spread = np.maximum(6 * norm - 2 * overlap * overlap, 0) + ROUND_OFF * norm
-    first = (overlap + np.sqrt(spread)) / 3  # at least a, and so after every step
+    if product <= DOUBLE_ROOT * norm * overlap:
+        return decomposed(c, rotation)
+    for i in range(3):  # rotation holds the cofactors
+        p = c[3 * i] * c[0] + c[3 * i + 1] * c[1] + c[3 * i + 2] * c[2]
+        q = c[3 * i] * c[3] + c[3 * i + 1] * c[4] + c[3 * i + 2] * c[5]
+        r = c[3 * i] * c[6] + c[3 * i + 1] * c[7] + c[3 * i + 2] * c[8]
+        for j in range(3):
+            cubed = p * c[j] + q * c[3 + j] + r * c[6 + j]
+            k = 3 * i + j
+            rotation[k] = ((overlap * overlap - second) * c[k] + overlap * rotation[k] - cubed) / product
+    spread = max(6 * norm - 2 * overlap * overlap, 0.0) + ROUND_OFF * norm
+    first = (overlap + math.sqrt(spread)) / 3  # at least a, and so after every step
     for _ in range(FALL_STEPS):
         slope = (3 * first - 2 * overlap) * first + second
-        value = ((first - overlap) * first + second) * first - det
-        first -= np.maximum(value / np.where(slope > DOUBLE_ROOT * norm, slope, np.inf), 0)
-    fall = 2 * product / np.maximum(first * first + second, 1e-300)
-    if double.any():
-        overlap[double], rotation[:, double], fall[double] = _decomposed(c[:, double])
-    return overlap, rotation, fall
+        if slope > DOUBLE_ROOT * norm:
+            first -= max((((first - overlap) * first + second) * first - det) / slope, 0.0)
+    return overlap, 2 * product / max(first * first + second, TINY)
 
 
-def _decomposed(c: Covariances) -> tuple[Floats, Covariances, Floats]:
-    """Return what `best_rotations` does, by singular values: slower, and right whatever the covariances."""
-    u, value, vt = np.linalg.svd(c.T.reshape(-1, 3, 3))
-    sign = np.where(np.linalg.det(u @ vt) < 0, -1.0, 1.0)
-    u[..., 2] *= sign[:, None]
-    value[:, 2] *= sign
-    fall = 2 * (value[:, 1] + value[:, 2])
-    return (
-        value.sum(axis=1),
-        (u @ vt).reshape(-1, 9).T,
-        np.where(fall > MIN_FALL * value[:, 0], fall, 0.0),
-    )
+@kernel
+def decomposed(c: Floats, rotation: Floats) -> tuple[float, float]:
+    """Find what `best_rotation` does, by eigenvectors: slower, and right to the last digits whatever the covariance.
+
+    The eigenvalues of the quaternion matrix (Horn, J. Opt. Soc. Am. A 1987, 4, 629) are a + b + c, a - b - c and so on.
+    """
+    m = np.empty((4, 4))
+    m[0, 0], m[1, 1] = c[0] + c[4] + c[8], c[0] - c[4] - c[8]
+    m[2, 2], m[3, 3] = c[4] - c[0] - c[8], c[8] - c[0] - c[4]
+    m[0, 1], m[0, 2], m[0, 3] = c[7] - c[5], c[2] - c[6], c[3] - c[1]
+    m[1, 2], m[1, 3], m[2, 3] = c[1] + c[3], c[2] + c[6], c[5] + c[7]
+    for i in range(4):
+        for j in range(i):
+            m[i, j] = m[j, i]
+    value, vector = eigen(m)
+    w, x, y, z = vector[0, 0], vector[1, 0], vector[2, 0], vector[3, 0]
+    rotation[0], rotation[4] = w * w + x * x - y * y - z * z, w * w - x * x + y * y - z * z
+    rotation[8] = w * w - x * x - y * y + z * z
+    rotation[1], rotation[3] = 2 * (x * y - w * z), 2 * (x * y + w * z)
+    rotation[2], rotation[6] = 2 * (x * z + w * y), 2 * (x * z - w * y)
+    rotation[5], rotation[7] = 2 * (y * z - w * x), 2 * (y * z + w * x)
+    fall = value[0] - value[1]
+    return value[0], fall if fall > MIN_FALL * (value[0] + value[1]) / 2 else 0.0
 
 
-def cofactors(c: Covariances) -> Covariances:
-    """Return the cofactors (9, N) of matrices (9, N)."""
-    a, b, d, e, f, g, h, i, j = c
-    rows = (
-        (f * j - g * i, g * h - e * j, e * i - f * h),
-        (d * i - b * j, a * j - d * h, b * h - a * i),
-        (b * g - d * f, d * e - a * g, a * f - b * e),
-    )
-    return np.array(rows).reshape(9, -1)
-
-
-def _invariants(c: Covariances) -> tuple[Floats, Floats, Covariances, Floats]:
-    """Return the squared norms, determinants and cofactors of C, and the largest root of the polynomial."""
-    cofactor = cofactors(c)
-    norm, det = np.einsum("kn,kn->n", c, c), np.einsum("kn,kn->n", c[:3], cofactor[:3])
-    return norm, det, cofactor, _largest_root(norm, det, np.einsum("kn,kn->n", cofactor, cofactor))
-
-
-def _largest_root(norm: Floats, det: Floats, cofactor: Floats) -> Floats:
-    """Return the largest root of the polynomial in `best_overlap`, from the invariants of C in it.
+@kernel
+def _invariants(c: Floats, cofactor: Floats) -> tuple[float, float, float]:
+    """Fill in the cofactors (9,) of C; return its squared norm, its determinant, and the root of `best_overlap`.
 
     Where roots come together it stops above them.
     """
-    constant = norm * norm - 4 * cofactor
-    twice, eight = 2 * norm, 8 * det
-    x = np.sqrt(3 * norm)
+    for i in range(3):
+        a, b = 3 * ((i + 1) % 3), 3 * ((i + 2) % 3)
+        for j in range(3):
+            p, q = (j + 1) % 3, (j + 2) % 3
+            cofactor[3 * i + j] = c[a + p] * c[b + q] - c[a + q] * c[b + p]
+    norm, square = 0.0, 0.0
+    for k in range(9):
+        norm += c[k] * c[k]
+        square += cofactor[k] * cofactor[k]
+    det = c[0] * cofactor[0] + c[1] * cofactor[1] + c[2] * cofactor[2]
+    constant, x = norm * norm - 4 * square, math.sqrt(3 * norm)
     for _ in range(MAX_NEWTON_STEPS):
-        square = x * x
-        slope = 4 * x * (square - norm) - eight
-        steep = slope > 8 * DOUBLE_ROOT * norm * x
-        step = ((square - twice) * square - eight * x + constant) / np.where(steep, slope, np.inf)
-        x -= np.maximum(step, 0)
-        if not (step > CONVERGED * x).any():
+        slope = 4 * x * (x * x - norm) - 8 * det
+        if slope <= 8 * DOUBLE_ROOT * norm * x:
             break
-    return x
+        step = ((x * x - 2 * norm) * x * x - 8 * det * x + constant) / slope
+        x -= max(step, 0.0)
+        if step <= CONVERGED * x:
+            break
+    return norm, det, x
+
+
+@kernel
+def largest_turn(excess: float, fall: float) -> float:
+    """Return the angle, radian, beyond which a rotation costs more than the excess, see `best_rotation`."""
+    return 2 * math.asin(math.sqrt(min(max(excess / max(fall, TINY), 0.0), 1.0)))
+
+
+@kernel
+def reach(value: float, whole: float, turn: float) -> float:
+    """Return the most that an overlap can become within a turn, radian.
+
+    Args:
+        value: the overlap of two arrangements of points as they stand, angstrom squared.
+        whole: the product of their norms, the overlap if a rotation brought one onto the other.
+        turn: by which the angle between them, as vectors, changes at most; radian, at most pi.
+    """
+    cosine = math.cos(turn)
+    if value >= whole * cosine:
+        return whole
+    return value * cosine + math.sqrt(max(whole * whole - value * value, 0.0)) * math.sin(turn)
+
+
+@kernel
+def sufficient(overlap: float, square: float, n: int) -> float:
+    """Return the overlap that lowers the RMSD of n atoms by more than `TOLERANCE`.
+
+    It follows from the overlap of the best known solution and the sum of the squared positions of both conformers,
+    all in angstrom squared.
+    """
+    left = max(square - 2 * overlap, 0.0)
+    return overlap + math.sqrt(left * n) * TOLERANCE + n * TOLERANCE**2 / 2
+
+
+@kernel
+def covariance(x: Floats, y: Floats, order: Ints, c: Floats) -> None:
+    """Fill in the covariance (9,) of positions (n, 3) where atom order[k] of y is matched with k; -1 is left out."""
+    for k in range(9):
+        c[k] = 0.0
+    for k in range(len(x)):
+        if order[k] >= 0:
+            for i in range(3):
+                for j in range(3):
+                    c[3 * i + j] += x[k, i] * y[order[k], j]
+
+
+@kernel
+def posed(x: Floats, y: Floats, order: Ints) -> tuple[Floats, float]:
+    """Return the best rotation (3, 3) of y onto x (n, 3), from their centroids, matched as told, and the RMSD."""
+    c, rotation, total = np.empty(9), np.empty(9), 0.0
+    covariance(x, y, order, c)
+    decomposed(c, rotation)
+    for k in range(len(x)):
+        for i in range(3):
+            left = x[k, i]
+            for j in range(3):
+                left -= rotation[3 * i + j] * y[order[k], j]
+            total += left * left
+    return rotation.reshape(3, 3), math.sqrt(total / len(x))

@@ -6,7 +6,7 @@ Conformers of one bond graph get an order of their atoms in which their bonds ag
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,19 +16,9 @@ from molgiae.config import Distinction
 from molgiae.data.bonds import known_bonds
 from molgiae.data.conformer import NATURAL, Conformer
 from molgiae.data.elements import SYMBOLS
-from molgiae.matching.graphs import (
-    Graphs,
-    adjacency_keys,
-    canonical_orders,
-    graphs_of,
-    isomorphism,
-    refine,
-)
+from molgiae.matching.graphs import Graph, canonical_order, graph_of, isomorphism, refine, reordered
 
 Ints = NDArray[np.int64]
-
-BATCH = 2048
-"""Graphs labelled at once."""
 
 Formula = tuple[bytes, tuple[int, int]]
 """Sorted elements and isotopes; charge and multiplicity."""
@@ -85,31 +75,27 @@ class Molecules:
         order: of each conformer (n,), its atoms in the common order.
     """
 
-    graph: list[Graphs]
+    graph: list[Graph]
     molecule: list[int]
     order: list[Ints]
 
 
 def molecules_of(conformers: Sequence[Conformer]) -> Molecules:
     """Label the bond graphs of conformers; bonds are perceived where a record has none."""
-    first: dict[tuple[bytes, bytes], int] = {}
-    bonds: dict[int, Ints] = {}
-    like_first, by_size = [], defaultdict(list)
-    for m, conformer in enumerate(conformers):
-        pairs = known_bonds(conformer)
-        like_first.append(first.setdefault((conformer.species.tobytes(), pairs.tobytes()), m))
-        if like_first[m] == m:
-            bonds[m] = pairs
-            by_size[len(conformer)].append(m)
-    labels = _Labels()
-    label: dict[int, tuple[int, Ints]] = {}
-    for members in by_size.values():
-        for start in range(0, len(members), BATCH):
-            part = members[start : start + BATCH]
-            species = np.stack([conformers[m].species for m in part])
-            found = labels.of(graphs_of(species, [bonds[m] for m in part]))
-            label.update(zip(part, found, strict=True))
-    return Molecules(labels.graph, [label[m][0] for m in like_first], [label[m][1] for m in like_first])
+    labels, seen = _Labels(), dict[tuple[bytes, bytes], tuple[int, Ints]]()
+    found = []
+    for conformer in conformers:
+        species, bonds = conformer.species, known_bonds(conformer)
+        key = species.tobytes(), bonds.tobytes()
+        if key not in seen:
+            seen[key] = labels.of(graph_of(species, bonds))
+        found.append(seen[key])
+    return Molecules(labels.graph, [molecule for molecule, _ in found], [order for _, order in found])
+
+
+def key_of(graph: Graph) -> bytes:
+    """Return bytes that are equal for equal graphs, and no others."""
+    return b"".join(part.tobytes() for part in graph)
 
 
 class _Labels:
@@ -120,32 +106,29 @@ class _Labels:
     """
 
     def __init__(self) -> None:
-        self.graph: list[Graphs] = []
+        self.graph: list[Graph] = []
         self._known: dict[bytes, tuple[int, Ints]] = {}
         self._alike: dict[bytes, list[int]] = defaultdict(list)
 
-    def of(self, graphs: Graphs) -> Iterator[tuple[int, Ints]]:
-        """Yield the molecule of each graph and its atoms in the order of the molecule."""
-        orders = canonical_orders(graphs)
-        for k, key in enumerate(adjacency_keys(graphs, orders)):
-            if key not in self._known:
-                self._known[key] = self._new(reordered(graphs.take(np.array([k])), orders[k]))
-            molecule, place = self._known[key]
-            yield molecule, orders[k][place]
+    def of(self, graph: Graph) -> tuple[int, Ints]:
+        """Return the molecule of a graph and its atoms in the order of the molecule."""
+        order = canonical_order(graph)
+        ordered = reordered(graph, order)
+        key = key_of(ordered)
+        if key not in self._known:
+            self._known[key] = self._new(ordered)
+        molecule, place = self._known[key]
+        return molecule, order[place]
 
-    def _new(self, graph: Graphs) -> tuple[int, Ints]:
+    def _new(self, graph: Graph) -> tuple[int, Ints]:
         """Return the molecule of a key seen for the first time, and where its atoms are in the order of the key."""
-        alike = self._alike[np.sort(refine(graph), axis=1).tobytes()]
+        colour = refine(graph)
+        alike = self._alike[np.sort(colour).tobytes()]
         for molecule in alike:
-            mapping = isomorphism(self.graph[molecule], graph)
-            if mapping is not None:
+            other = self.graph[molecule]
+            mapping = isomorphism(other, graph, refine(other), colour)
+            if len(mapping):
                 return molecule, mapping
         alike.append(len(self.graph))
         self.graph.append(graph)
-        return alike[-1], np.arange(graph.colour.shape[1])
-
-
-def reordered(graph: Graphs, order: Ints) -> Graphs:
-    """Return one graph with its atoms in another order."""
-    place = np.append(np.argsort(order), len(order))
-    return Graphs(graph.colour[:, order], place[graph.neighbour[:, order]])
+        return alike[-1], np.arange(len(colour))

@@ -1,11 +1,10 @@
-"""Superposition of pairs of conformers: they are grouped by molecule, and each group is searched at once."""
+"""Superposition of pairs of conformers, by bonds or within elements."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,17 +12,24 @@ from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer
 from molgiae.errors import ConfigError
-from molgiae.matching.atoms import EXACT, match_atoms
-from molgiae.matching.automorphisms import cached_automorphisms
-from molgiae.matching.branch_and_bound import Search
-from molgiae.matching.kabsch import kabsch
-from molgiae.matching.molecules import molecules_of
+from molgiae.matching.atoms import EXACT, blocks_of, match_atoms
+from molgiae.matching.automorphisms import Symmetry, symmetry_of
+from molgiae.matching.chain import MAX_WORK, search_chain
+from molgiae.matching.graphs import Graph
+from molgiae.matching.kabsch import posed
+from molgiae.matching.leaves import nothing_yet
+from molgiae.matching.molecules import key_of, molecules_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Pose = tuple[Ints, Floats, Floats, float, bool]
+"""Order (n,), rotation (3, 3), translation (3,) and RMSD in angstrom, as of `Matches`, and whether it is proven."""
 
 Match = Literal["bonds", "atoms"]
 MATCHES: tuple[Match, ...] = get_args(Match)
+
+MAX_REMEMBERED = 256
+"""Molecules whose automorphisms are remembered."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,10 @@ class Matches:
 
     def __len__(self) -> int:
         return len(self.rmsd)
+
+    def put(self, k: int, pose: Pose) -> None:
+        """Write the match of a pair."""
+        self.order[k], self.rotation[k], self.translation[k], self.rmsd[k], self.proven[k] = pose
 
 
 def superpose_pairs(
@@ -82,16 +92,9 @@ def superpose_pairs(
             raise ConfigError(f"match {kind!r} is unknown; use one of {', '.join(MATCHES)}")
     if len(reference) != len(probe):
         raise ConfigError(f"{len(reference)} references and {len(probe)} probes; pairs need as many of each")
-    kinds = wanted * len(reference) if isinstance(match, str) else wanted
-
-    def superposed(sign: int, starts: Floats | None) -> Matches:
-        pairs = _Pairs(reference, probe, sign)
-        pairs.by_bonds([k for k, kind in enumerate(kinds) if kind == "bonds"])
-        pairs.by_atoms([k for k, kind in enumerate(kinds) if kind == "atoms"], starts)
-        return pairs.found
-
-    found = superposed(1, starts)
-    return _better(found, superposed(-1, None)) if allow_reflection else found
+    pairs = _Pairs(reference, probe, wanted * len(reference) if isinstance(match, str) else wanted)
+    found = pairs.superposed(1, starts)
+    return _better(found, pairs.superposed(-1, None)) if allow_reflection else found
 
 
 def _better(first: Matches, second: Matches) -> Matches:
@@ -106,12 +109,22 @@ def _better(first: Matches, second: Matches) -> Matches:
 
 
 class _Pairs:
-    """Pairs of conformers and what is found of them; with a `sign` of -1 the probes are mirrored."""
+    """Pairs of conformers, to be matched in ways of their own, with what is known of each conformer."""
 
-    def __init__(self, reference: Sequence[Conformer], probe: Sequence[Conformer], sign: int) -> None:
-        p = len(reference)
-        self.reference, self.probe, self.sign = reference, probe, sign
-        self.found = Matches(
+    def __init__(self, reference: Sequence[Conformer], probe: Sequence[Conformer], kinds: list[str]) -> None:
+        self.kinds = kinds
+        distinct = {id(c): c for side in (reference, probe) for c in side}
+        row = {key: m for m, key in enumerate(distinct)}
+        self.conformers = list(distinct.values())
+        self.pairs = [(row[id(x)], row[id(y)]) for x, y in zip(reference, probe, strict=True)]
+        self.labelled = molecules_of(self.conformers)
+        self.centroid = [c.position.mean(axis=0) for c in self.conformers]
+        self.by_element: dict[int, tuple[Ints, Ints]] = {}
+
+    def superposed(self, sign: int, starts: Floats | None) -> Matches:
+        """Superpose all pairs; with a sign of -1 the probes are mirrored."""
+        p = len(self.pairs)
+        found = Matches(
             rmsd=np.full(p, np.nan),
             rotation=np.broadcast_to(np.eye(3), (p, 3, 3)).copy(),
             translation=np.zeros((p, 3)),
@@ -120,59 +133,71 @@ class _Pairs:
             reflected=np.full(p, sign < 0),
             reason=[""] * p,
         )
-
-    def by_bonds(self, members: Sequence[int]) -> None:
-        """Superpose some of the pairs so that bonds lie on bonds."""
-        both = [side[k] for side in (self.reference, self.probe) for k in members]
-        distinct = {id(c): c for c in both}
-        labelled = molecules_of(list(distinct.values()))
-        index = {key: m for m, key in enumerate(distinct)}
-        groups: dict[int, list[int]] = defaultdict(list)
-        for k in members:
-            mine, theirs = (labelled.molecule[index[id(side[k])]] for side in (self.reference, self.probe))
-            if mine == theirs:
-                groups[mine].append(k)
+        for k, kind in enumerate(self.kinds):
+            known = None if starts is None else starts[k]
+            pose = self._by_bonds(k, sign) if kind == "bonds" else self._by_atoms(k, sign, known)
+            if isinstance(pose, str):
+                found.reason[k] = pose
             else:
-                self.found.reason[k] = "the bond graphs differ"
-        for molecule, pairs in groups.items():
-            search = Search(cached_automorphisms(labelled.graph[molecule].key))
-            self._fill(pairs, lambda c: labelled.order[index[id(c)]], search)
+                found.put(k, pose)
+        return found
 
-    def by_atoms(self, members: Sequence[int], starts: Floats | None) -> None:
-        """Superpose some of the pairs within elements; a matching by bonds is one of the starts where there is one."""
-        groups: dict[bytes, list[int]] = defaultdict(list)
-        for k in members:
-            formula, other = (np.sort(side[k].species).tobytes() for side in (self.reference, self.probe))
-            if formula == other:
-                groups[formula].append(k)
-            else:
-                self.found.reason[k] = "the formulas differ"
-        for formula, pairs in groups.items():
-            bonded = _Pairs([self.reference[k] for k in pairs], [self.probe[k] for k in pairs], self.sign)
-            bonded.by_bonds(range(len(pairs)))
-            rotations = [bonded.found.rotation] if starts is None else [bonded.found.rotation, starts[pairs]]
-            search = partial(match_atoms, np.frombuffer(formula, np.int64), starts=rotations)
-            self._fill(pairs, lambda c: np.argsort(c.species, kind="stable"), search)
+    def _by_bonds(self, k: int, sign: int) -> Pose | str:
+        """Return the match of a pair that puts bonds on bonds; why there is none."""
+        (first, second), known = self.pairs[k], self.labelled
+        if known.molecule[first] != known.molecule[second]:
+            return "the bond graphs differ"
+        symmetry = remembered(known.graph[known.molecule[first]])
+        mine, theirs = known.order[first], known.order[second]
+        x, y = self._centered(first, mine), sign * self._centered(second, theirs)
+        best = nothing_yet(x, y, MAX_WORK)
+        proven = search_chain(symmetry, x, y, best) and symmetry.complete
+        return self._pose(k, sign, x, y, mine, theirs, best.order, proven)
 
-    def _fill(
-        self,
-        pairs: list[int],
-        order_of: Callable[[Conformer], Ints],
-        search: Callable[[Floats, Floats], tuple[Ints, NDArray[np.bool_]]],
-    ) -> None:
-        """Search pairs of one molecule, whose atoms are brought into a common order first."""
-        found = self.found
-        first, second = ([order_of(side[k]) for k in pairs] for side in (self.reference, self.probe))
-        x = np.stack([self.reference[k].position[order] for k, order in zip(pairs, first, strict=True)])
-        y = self.sign * np.stack(
-            [self.probe[k].position[order] for k, order in zip(pairs, second, strict=True)]
-        )
-        chosen, found.proven[pairs] = search(
-            x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
-        )
-        found.rotation[pairs], found.translation[pairs], found.rmsd[pairs] = kabsch(
-            x, np.take_along_axis(y, chosen[:, :, None], axis=1)
-        )
-        for k, mine, theirs, row in zip(pairs, first, second, chosen, strict=True):
-            found.order[k] = np.empty(len(mine), np.int64)
-            found.order[k][mine] = theirs[row]
+    def _by_atoms(self, k: int, sign: int, start: Floats | None) -> Pose | str:
+        """Return the match of a pair within elements; why there is none."""
+        first, second = self.pairs[k]
+        (mine, z), (theirs, other) = self._elements(first), self._elements(second)
+        if not np.array_equal(z, other):
+            return "the formulas differ"
+        bonded = self._by_bonds(k, sign)
+        starts = [] if isinstance(bonded, str) else [bonded[1]]
+        starts += [] if start is None else [start]
+        x, y = self._centered(first, mine), sign * self._centered(second, theirs)
+        matched, proven = match_atoms(blocks_of(z), x, y, np.array(starts).reshape(-1, 9))
+        return self._pose(k, sign, x, y, mine, theirs, matched, proven)
+
+    def _centered(self, m: int, order: Ints) -> Floats:
+        """Return the positions (n, 3) of a conformer from its centroid, in an order (n,)."""
+        return self.conformers[m].position[order] - self.centroid[m]
+
+    def _elements(self, m: int) -> tuple[Ints, Ints]:
+        """Return the atoms (n,) of a conformer by element and isotope, and these, sorted."""
+        if m not in self.by_element:
+            species = self.conformers[m].species
+            order = np.argsort(species, kind="stable")
+            self.by_element[m] = order, species[order]
+        return self.by_element[m]
+
+    def _pose(
+        self, k: int, sign: int, x: Floats, y: Floats, mine: Ints, theirs: Ints, matched: Ints, proven: bool
+    ) -> Pose:
+        """Return the pose of a pair by its positions in common orders and their match; zero cannot be improved on."""
+        (first, second), order = self.pairs[k], np.empty_like(mine)
+        rotation, distance = posed(x, y, matched)
+        order[mine] = theirs[matched]
+        translation = self.centroid[first] - sign * rotation @ self.centroid[second]
+        return order, rotation, translation, distance, proven or distance <= EXACT
+
+
+_symmetries: OrderedDict[bytes, Symmetry] = OrderedDict()
+
+
+def remembered(graph: Graph) -> Symmetry:
+    """Return the automorphisms of a graph, those of graphs asked for lately from memory."""
+    key = key_of(graph)
+    found = _symmetries.pop(key, None)
+    _symmetries[key] = found = found or symmetry_of(graph)
+    if len(_symmetries) > MAX_REMEMBERED:
+        _symmetries.popitem(last=False)
+    return found

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
-from molgiae.canonical.bond_graph import Floats
 from molgiae.parallel.kernels import kernel
+
+Floats = NDArray[np.float64]
 
 _SWEEPS = 50
 """More than any matrix takes; each squares what is left beside the diagonal."""
