@@ -1,15 +1,56 @@
-"""Matching within elements for a given rotation, and rotation for a given matching, in turn."""
+"""Matching within blocks of like atoms for a given rotation, and rotation for a given matching, in turn.
+
+Blocks are elements, or leaves of one parent: those of block b are ``member[start[b]:start[b + 1]]``, the same atoms in
+reference and probe. What is in none is matched already.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from molgiae.matching.kabsch import Floats, Ints, best_rotation, covariance, sufficient
-from molgiae.matching.leaves import Best
 from molgiae.parallel.kernels import kernel
+
+Bools = NDArray[np.bool_]
+Blocks = tuple[Ints, Ints]
+"""Start (B + 1,) and member (L,), see above."""
 
 MAX_ROUNDS = 50
 UNMATCHED = -1
+
+
+class Best(NamedTuple):
+    """The best solution of a pair of conformers so far.
+
+    Attributes:
+        order: (n,) atom of the probe for each of the reference.
+        overlap: (1,) angstrom squared; -inf where there is none.
+        square: sum of the squared positions of both, angstrom squared.
+        work: (2,) what the search has cost, and what it may cost, in pairs of atoms looked at.
+    """
+
+    order: Ints
+    overlap: Floats
+    square: float
+    work: Ints
+
+
+def nothing_yet(x: Floats, y: Floats, work: int) -> Best:
+    """Return room for the best solution of a pair of positions (n, 3) from centroids, with so much work allowed."""
+    square = float(np.vdot(x, x) + np.vdot(y, y))
+    return Best(np.arange(len(x)), np.array([-np.inf]), square, np.array([0, work]))
+
+
+@kernel
+def offer(order: Ints, overlap: float, best: Best) -> None:
+    """Replace the best solution by an order (n,) if its overlap is larger."""
+    if overlap > best.overlap[0]:
+        best.overlap[0] = overlap
+        for k in range(len(order)):
+            best.order[k] = order[k]
 
 
 @kernel
@@ -24,15 +65,14 @@ def assign(cost: Floats, match: Ints, u: Floats, v: Floats) -> None:
         v: (m,) filled in: potentials of the columns.
     """
     m = len(cost)
-    row_of, previous, done = np.full(m, UNMATCHED), np.empty(m, np.int64), np.empty(m, np.bool_)
-    distance = np.empty(m)
+    row_of, previous, distance = np.full(m, UNMATCHED), np.empty(m, np.int64), np.empty(m)
+    done = np.empty(m, np.bool_)
     for j in range(m):
         v[j], match[j] = 0.0, UNMATCHED
     for start in range(m):
         for j in range(m):
-            distance[j], previous[j], done[j] = np.inf, UNMATCHED, False
-        row, reached, end = start, 0.0, UNMATCHED
-        u[start] = 0.0
+            distance[j], done[j] = np.inf, False
+        row, reached, end, u[start] = start, 0.0, UNMATCHED, 0.0
         while end == UNMATCHED:
             nearest = UNMATCHED
             for j in range(m):
@@ -58,50 +98,56 @@ def assign(cost: Floats, match: Ints, u: Floats, v: Floats) -> None:
 
 
 @kernel
-def assign_within(
-    block: Ints, x: Floats, turned: Floats, image: Ints, order: Ints, u: Floats, v: Floats
-) -> None:
-    """Match atoms within elements so that the sum of their squared distances is least.
-
-    Args:
-        block: (B + 1,) where the atoms of each element start.
-        x: (n, 3) reference, angstrom.
-        turned: (n, 3) probe as it lies, angstrom.
-        image: (n,) atoms of the probe that are matched already, `UNMATCHED` for others.
-        order: (n,) filled in: atom of the probe for each of the reference.
-        u: (n,) filled in: potentials of atoms of the reference that were not matched, angstrom squared.
-        v: (n,) filled in: potentials of atoms of the probe.
-    """
-    taken = np.zeros(len(image), np.bool_)
-    for i in range(len(image)):
-        order[i] = image[i]
-        if image[i] >= 0:
-            taken[image[i]] = True
-    for b in range(len(block) - 1):
-        rows, columns, m, k = np.empty(len(image), np.int64), np.empty(len(image), np.int64), 0, 0
-        for i in range(block[b], block[b + 1]):
-            if image[i] < 0:
-                rows[m] = i
-                m += 1
-            if not taken[i]:
-                columns[k] = i
-                k += 1
-        cost, match = np.empty((m, m)), np.empty(m, np.int64)
-        for i in range(m):
-            for j in range(m):
-                cost[i, j] = square_apart(x, turned, rows[i], columns[j])
-        left, right = np.empty(m), np.empty(m)
-        assign(cost, match, left, right)
-        for i in range(m):
-            order[rows[i]] = columns[match[i]]
-            u[rows[i]], v[columns[i]] = left[i], right[i]
-
-
-@kernel
 def square_apart(x: Floats, y: Floats, i: int, j: int) -> float:
     """Return the squared distance of point i of x and point j of y, both (n, 3)."""
     a, b, c = x[i, 0] - y[j, 0], x[i, 1] - y[j, 1], x[i, 2] - y[j, 2]
     return a * a + b * b + c * c
+
+
+@kernel
+def square_of(x: Floats, i: int) -> float:
+    """Return the squared length of vector i of (n, 3)."""
+    return x[i, 0] * x[i, 0] + x[i, 1] * x[i, 1] + x[i, 2] * x[i, 2]
+
+
+@kernel
+def assign_within(
+    blocks: Blocks, x: Floats, turned: Floats, image: Ints, taken: Bools, order: Ints, u: Floats, v: Floats
+) -> None:
+    """Match atoms within blocks so that the sum of their squared distances is least.
+
+    Args:
+        blocks: the blocks.
+        x: (n, 3) reference, angstrom.
+        turned: (n, 3) probe as it lies, angstrom.
+        image: (n,) atoms of the probe that are matched already, `UNMATCHED` for others.
+        taken: (n,) whether atoms of the probe are.
+        order: (n,) filled in: atom of the probe for each of the reference.
+        u: (n,) filled in: potentials of atoms of the reference that were not matched, angstrom squared.
+        v: (n,) filled in: potentials of atoms of the probe.
+    """
+    (start, member), n = blocks, len(image)
+    rows, columns, left, right = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n), np.empty(n)
+    match = np.empty(n, np.int64)
+    for i in range(n):
+        order[i] = image[i]
+    for b in range(len(start) - 1):
+        m, k = 0, 0
+        for a in range(start[b], start[b + 1]):
+            if image[member[a]] < 0:
+                rows[m] = member[a]
+                m += 1
+            if not taken[member[a]]:
+                columns[k] = member[a]
+                k += 1
+        cost = np.empty((m, m))
+        for i in range(m):
+            for j in range(m):
+                cost[i, j] = square_apart(x, turned, rows[i], columns[j])
+        assign(cost, match, left, right)
+        for i in range(m):
+            order[rows[i]] = columns[match[i]]
+            u[rows[i]], v[columns[i]] = left[i], right[i]
 
 
 @kernel
@@ -115,43 +161,27 @@ def turn_all(rotation: Floats, y: Floats, turned: Floats) -> None:
 
 
 @kernel
-def alternate(block: Ints, x: Floats, y: Floats, turned: Floats, best: Best) -> None:
+def alternate(blocks: Blocks, x: Floats, y: Floats, starts: Floats, best: Best) -> None:
     """Assign and rotate in turn until the overlap grows no more; the best solution is replaced where this is better.
 
     Args:
-        block: (B + 1,) where the atoms of each element start.
+        blocks: of all atoms.
         x: (n, 3) reference, centroid at the origin, angstrom.
         y: (n, 3) probe, the same.
-        turned: (n, 3) probe as it lies at the start, angstrom; overwritten.
+        starts: (S, n, 3) probe as it lies at each start, angstrom; overwritten.
         best: the best solution so far.
     """
     n = len(x)
     free, order, u, v = np.full(n, UNMATCHED), np.empty(n, np.int64), np.empty(n), np.empty(n)
-    c, rotation, before = np.empty(9), np.empty(9), -np.inf
-    for _ in range(MAX_ROUNDS):
-        assign_within(block, x, turned, free, order, u, v)
-        covariance(x, y, order, c)
-        overlap = best_rotation(c, rotation)[0]
-        offer(order, overlap, best)
-        if sufficient(before, best.square[0], n) >= overlap:
-            return
-        before = overlap
-        turn_all(rotation, y, turned)
-
-
-@kernel
-def offer(order: Ints, overlap: float, best: Best) -> None:
-    """Replace the best solution by an order (n,) if its overlap is larger."""
-    if overlap > best.overlap[0]:
-        best.overlap[0] = overlap
-        for k in range(len(order)):
-            best.order[k] = order[k]
-
-
-@kernel
-def refine_all(block: Ints, x: Floats, y: Floats, rotations: Floats, best: Best) -> None:
-    """Replace the best solution by what rotations (S, 9) lead to, where it is better; arguments as above."""
-    turned = np.empty((len(y), 3))
-    for k in range(len(rotations)):
-        turn_all(rotations[k], y, turned)
-        alternate(block, x, y, turned, best)
+    c, rotation, taken = np.empty(9), np.empty(9), np.zeros(n, np.bool_)
+    for s in range(len(starts)):
+        before = -np.inf
+        for _ in range(MAX_ROUNDS):
+            assign_within(blocks, x, starts[s], free, taken, order, u, v)
+            covariance(x, y, order, c)
+            overlap = best_rotation(c, rotation)[0]
+            offer(order, overlap, best)
+            if sufficient(before, best.square, n) >= overlap:
+                break
+            before = overlap
+            turn_all(rotation, y, starts[s])

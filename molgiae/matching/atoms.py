@@ -13,10 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.matching.assignment import alternate, refine_all
+from molgiae.matching.assignment import Blocks, alternate, nothing_yet
 from molgiae.matching.atom_search import search_atoms
 from molgiae.matching.kabsch import Floats, Ints, kabsch, sufficient
-from molgiae.matching.leaves import Best, nothing_yet
 from molgiae.matching.starts import best_starts, principal_rotations, sampled_rotations
 
 EXACT = 1e-6
@@ -50,9 +49,8 @@ def superpose(
     to, start = reference.mean(axis=0), probe.mean(axis=0)
     x, y = np.array(reference[mine] - to, np.float64), np.array(probe[theirs] - start, np.float64)
     best = nothing_yet(x, y, 0)
-    for rotation, translation in starts:
-        turned = (y + start) @ np.asarray(rotation).T + translation - to
-        alternate(blocks_of(z_reference[mine]), x, y, np.ascontiguousarray(turned), best)
+    lying = [(y + start) @ np.asarray(rotation).T + translation - to for rotation, translation in starts]
+    alternate(blocks_of(z_reference[mine]), x, y, np.array(lying), best)
     order = np.empty_like(mine)
     order[mine] = theirs[best.order]
     return order, float(kabsch(reference, probe[order])[2])
@@ -65,9 +63,9 @@ def principal_starts(reference: Floats, probe: Floats) -> list[tuple[Floats, Flo
     return [(turn, to - turn @ start) for turn in turns.reshape(4, 3, 3)]
 
 
-def blocks_of(z: NDArray[np.integer]) -> Ints:
-    """Return where each stretch of equal elements starts (B + 1,), and where the last one ends; z (n,) is sorted."""
-    return np.append(np.flatnonzero(np.diff(z, prepend=-1)), len(z))
+def blocks_of(z: NDArray[np.integer]) -> Blocks:
+    """Return the blocks of equal elements (n,), which are sorted."""
+    return np.append(np.flatnonzero(np.diff(z, prepend=-1)), len(z)), np.arange(len(z))
 
 
 def radial_bound(z: NDArray[np.integer], pos: NDArray[np.floating]) -> Floats:
@@ -90,26 +88,31 @@ def radial_bound(z: NDArray[np.integer], pos: NDArray[np.floating]) -> Floats:
     return np.take_along_axis(radius, order, axis=-1) / np.sqrt(n)
 
 
-def match_atoms(block: Ints, x: Floats, y: Floats, starts: Floats) -> tuple[Ints, bool]:
+def match_atoms(blocks: Blocks, x: Floats, y: Floats, starts: Floats) -> tuple[Ints, bool]:
     """Return the best matching found.
 
     Args:
-        block: (B + 1,) where the atoms of each element start.
+        blocks: of equal elements.
         x: (n, 3) reference, centroid at the origin, angstrom.
         y: (n, 3) probe, the same.
-        starts: (S, 9) rotations of the probe to start from, those by principal axes where there are none.
+        starts: (S, 3, 3) rotations of the probe to start from, those by principal axes where there are none.
 
     Returns:
         (n,) atom of y for each of x; whether no other matching has a lesser RMSD.
     """
-    best = nothing_yet(x, y, BUDGET)
-    refine_all(block, x, y, starts if len(starts) else principal_rotations(x, y), best)
-    if search_atoms(block, x, y, best):
+    best, principal = nothing_yet(x, y, BUDGET), principal_rotations(x, y)
+    alternate(blocks, x, y, turned(y, starts if len(starts) else principal), best)
+    if search_atoms(blocks, x, y, best):
         return best.order, True
     before = float(best.overlap[0])
-    refine_all(block, x, y, principal_rotations(x, y), best)
-    refine_all(block, x, y, best_starts(block, x, y, sampled_rotations(), REFINED), best)
-    if best.overlap[0] <= sufficient(before, float(best.square[0]), len(x)):
+    alternate(blocks, x, y, turned(y, principal), best)
+    alternate(blocks, x, y, turned(y, best_starts(blocks, x, y, sampled_rotations(), REFINED)), best)
+    if best.overlap[0] <= sufficient(before, best.square, len(x)):
         return best.order, False
     best.work[0] = 0
-    return best.order, search_atoms(block, x, y, best)
+    return best.order, search_atoms(blocks, x, y, best)
+
+
+def turned(y: Floats, rotations: Floats) -> Floats:
+    """Return positions (n, 3) after each of some rotations, (S, 3, 3) or (S, 9), as (S, n, 3)."""
+    return y @ rotations.reshape(-1, 3, 3).transpose(0, 2, 1)

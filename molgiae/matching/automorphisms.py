@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from molgiae.matching.assignment import Blocks
 from molgiae.matching.graphs import Floats, Graph, Ints, isomorphism, least_tied, marked, refine, told_apart, twin_of
 from molgiae.parallel.kernels import kernel
 
-MAX_LEAVES = 3
-"""Leaves of one parent that make a bunch; more are left to the chain."""
 MAX_ROWS = 512
 """Automorphisms in all transversals, after which the chain is cut short and nothing is proven."""
 
@@ -28,45 +27,44 @@ class Symmetry(NamedTuple):
         level: (m + 1,) where those of each level start.
         orbit: (m, n) for each level, the first atom of the orbit of each atom under what leaves this base atom and
             those before it alone, bunches included.
-        leaves: (G, MAX_LEAVES) atoms of each bunch; -1 where it has fewer.
+        bunches: the blocks of leaves.
         complete: whether these are all automorphisms.
     """
 
     transversal: Ints
     level: Ints
     orbit: Ints
-    leaves: Ints
+    bunches: Blocks
     complete: bool
 
 
 def symmetry_of(graph: Graph) -> Symmetry:
     """Return the automorphisms of a graph."""
     numbered = graph[0].copy(), *graph[1:]
-    leaves = _bunches(graph, numbered[0])
+    bunches = _bunches(graph, numbered[0])
     transversal, level, complete = _transversals(numbered)
-    return Symmetry(transversal, level, _orbits(transversal, level, leaves), leaves, complete)
+    return Symmetry(transversal, level, _orbits(transversal, level, bunches), bunches, complete)
 
 
 @kernel
-def _bunches(graph: Graph, numbered: Floats) -> Ints:
-    """Return the bunches (G, MAX_LEAVES), the leaves of each in the order of the atoms, -1 where it has fewer.
-
-    In the second colours (n,) leaves of a bunch are told apart.
-    """
+def _bunches(graph: Graph, numbered: Floats) -> Blocks:
+    """Return the bunches, the leaves of each in the order of the atoms; leaves are told apart in a copy of colours."""
     colour, start, neighbour = graph
-    leaves, number = np.full((len(colour), MAX_LEAVES), -1), 0
-    for i in range(len(colour)):
-        rank, size = twin_of(graph, colour, i)
-        if rank > 0 or not 1 < size <= MAX_LEAVES:
+    n, size, bunches = len(colour), 0, 0
+    begin, member = np.zeros(n + 1, np.int64), np.empty(n, np.int64)
+    for i in range(n):
+        rank, number = twin_of(graph, colour, i)
+        if rank > 0 or number < 2:
             continue
         parent = neighbour[start[i]]
         for b in range(start[parent], start[parent + 1]):
             other = neighbour[b]
             if start[other + 1] - start[other] == 1 and colour[other] == colour[i]:
-                rank = twin_of(graph, colour, other)[0]
-                leaves[number, rank], numbered[other] = other, marked(colour[other], rank + 1)
-        number += 1
-    return leaves[:number].copy()
+                member[size], size = other, size + 1
+                numbered[other] = marked(colour[other], size - begin[bunches])
+        bunches += 1
+        begin[bunches] = size
+    return begin[: bunches + 1].copy(), member[:size].copy()
 
 
 @kernel
@@ -103,14 +101,13 @@ def _transversals(graph: Graph) -> tuple[Ints, Ints, bool]:
 
 
 @kernel
-def _orbits(transversal: Ints, level: Ints, leaves: Ints) -> Ints:
+def _orbits(transversal: Ints, level: Ints, bunches: Blocks) -> Ints:
     """Return the orbits (m, n) of `Symmetry`."""
-    depth, n = len(level) - 1, transversal.shape[1]
+    depth, n, (start, member) = len(level) - 1, transversal.shape[1], bunches
     found, orbit = np.empty((depth, n), np.int64), np.arange(n)
-    for g in range(len(leaves)):
-        for k in range(1, MAX_LEAVES):
-            if leaves[g, k] >= 0:
-                _join(orbit, leaves[g, 0], leaves[g, k])
+    for b in range(len(start) - 1):
+        for k in range(start[b] + 1, start[b + 1]):
+            _join(orbit, member[start[b]], member[k])
     for d in range(depth - 1, -1, -1):
         found[d] = orbit
         for t in range(level[d], level[d + 1]):

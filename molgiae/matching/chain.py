@@ -14,13 +14,14 @@ import math
 
 import numpy as np
 
+from molgiae.matching.assignment import Best
+from molgiae.matching.atom_search import search_atoms
 from molgiae.matching.automorphisms import Symmetry
 from molgiae.matching.kabsch import Floats, Ints, best_overlap, sufficient
-from molgiae.matching.leaves import Best, permute_leaves
 from molgiae.parallel.kernels import kernel
 
-MAX_WORK = 400_000
-"""Atoms looked at after which the search is given up and nothing is proven."""
+MAX_WORK = 2_000_000
+"""Pairs of atoms looked at after which the search is given up and nothing is proven."""
 
 
 @kernel
@@ -37,7 +38,7 @@ def search_chain(symmetry: Symmetry, x: Floats, y: Floats, best: Best) -> bool:
     partial, mine, theirs = np.empty((depth + 1, n), np.int64), np.empty((depth, n, 5)), np.empty((n, 5))
     partial[0] = np.arange(n)
     if depth == 0:
-        return permute_leaves(symmetry.leaves, x, y, partial[0], best)
+        return search_atoms(symmetry.bunches, x, y, best)
     bound, level = np.full(symmetry.level[depth], -np.inf), 0
     for j in range(depth):
         _orbit_means(x, partial[0], symmetry.orbit[j], mine[j])
@@ -47,7 +48,7 @@ def search_chain(symmetry: Symmetry, x: Floats, y: Floats, best: Best) -> bool:
         for t in range(chosen, symmetry.level[level + 1]):
             if bound[t] > bound[chosen]:
                 chosen = t
-        if min(bound[chosen], best.square[0] / 2) <= sufficient(best.overlap[0], best.square[0], n):
+        if min(bound[chosen], best.square / 2) <= sufficient(best.overlap[0], best.square, n):
             level -= 1
             continue
         if best.work[0] > best.work[1] and best.overlap[0] > -np.inf:
@@ -57,10 +58,24 @@ def search_chain(symmetry: Symmetry, x: Floats, y: Floats, best: Best) -> bool:
         if level + 1 < depth:
             level += 1
             _bound_all(symmetry, y, partial, level, mine, theirs, bound)
-            best.work[0] += n * (symmetry.level[level + 1] - symmetry.level[level])
-        elif not permute_leaves(symmetry.leaves, x, y, partial[depth], best):
+            best.work[0] += 4 * n * (symmetry.level[level + 1] - symmetry.level[level])
+        elif not _permute_leaves(symmetry, x, y, partial[depth], best):
             return False
     return True
+
+
+@kernel
+def _permute_leaves(symmetry: Symmetry, x: Floats, y: Floats, core: Ints, best: Best) -> bool:
+    """Do what `search_chain` does for permutations of leaves after one core automorphism (n,)."""
+    sent, before = np.empty_like(y), best.overlap[0]
+    for k in range(len(core)):
+        for i in range(3):
+            sent[k, i] = y[core[k], i]
+    proven = search_atoms(symmetry.bunches, x, sent, best)
+    if best.overlap[0] > before:
+        for k in range(len(core)):
+            best.order[k] = core[best.order[k]]
+    return proven
 
 
 @kernel

@@ -192,9 +192,11 @@ def reach(value: float, whole: float, turn: float) -> float:
 def sufficient(overlap: float, square: float, n: int) -> float:
     """Return the overlap that lowers the RMSD of n atoms by more than `TOLERANCE`.
 
-    It follows from the overlap of the best known solution and the sum of the squared positions of both conformers,
-    all in angstrom squared.
+    It follows from the overlap of the best known solution, -inf for none, and the sum of the squared positions of both
+    conformers, all in angstrom squared.
     """
+    if overlap == -np.inf:
+        return overlap
     left = max(square - 2 * overlap, 0.0)
     return overlap + math.sqrt(left * n) * TOLERANCE + n * TOLERANCE**2 / 2
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer
 from molgiae.errors import ConfigError
+from molgiae.matching.assignment import nothing_yet
 from molgiae.matching.atoms import EXACT, blocks_of, match_atoms
 from molgiae.matching.automorphisms import Symmetry, symmetry_of
 from molgiae.matching.chain import MAX_WORK, search_chain
 from molgiae.matching.graphs import Graph
 from molgiae.matching.kabsch import posed
-from molgiae.matching.leaves import nothing_yet
 from molgiae.matching.molecules import key_of, molecules_of
 
 Floats = NDArray[np.float64]
@@ -164,7 +164,7 @@ class _Pairs:
         starts = [] if isinstance(bonded, str) else [bonded[1]]
         starts += [] if start is None else [start]
         x, y = self._centered(first, mine), sign * self._centered(second, theirs)
-        matched, proven = match_atoms(blocks_of(z), x, y, np.array(starts).reshape(-1, 9))
+        matched, proven = match_atoms(blocks_of(z), x, y, np.array(starts).reshape(-1, 3, 3))
         return self._pose(k, sign, x, y, mine, theirs, matched, proven)
 
     def _centered(self, m: int, order: Ints) -> Floats:
