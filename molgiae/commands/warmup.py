@@ -11,6 +11,7 @@ from molgiae.canonical.point_group import MAX_IMAGES, operations
 from molgiae.data.bonds import perceived_bonds
 from molgiae.data.conformer import Conformer
 from molgiae.matching import superpose_pairs
+from molgiae.matching.atoms import warm_up
 from molgiae.matching.copies import Rule, find_duplicates
 
 WATER = Conformer(
@@ -30,4 +31,5 @@ def warmup() -> float:
     for match in ("bonds", "atoms"):
         superpose_pairs([WATER], [WATER], match=match, allow_reflection=True)
         find_duplicates([WATER, WATER], Rule(match=match))
+    warm_up()
     return time.monotonic() - started

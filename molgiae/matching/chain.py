@@ -17,7 +17,7 @@ import numpy as np
 from molgiae.matching.assignment import Best
 from molgiae.matching.atom_search import search_atoms
 from molgiae.matching.automorphisms import Symmetry
-from molgiae.matching.kabsch import Floats, Ints, best_overlap, sufficient
+from molgiae.matching.kabsch import Floats, Ints, best_rotation, sufficient
 from molgiae.parallel.kernels import kernel
 
 MAX_WORK = 2_000_000
@@ -109,7 +109,7 @@ def bound_of(mine: Floats, theirs: Floats) -> float:
             for i in range(3):
                 for j in range(3):
                     c[3 * i + j] += mine[o, 4] * mine[o, i] * theirs[o, j]
-    return total + best_overlap(c)
+    return total + best_rotation(c, np.empty(9))[0]
 
 
 @kernel

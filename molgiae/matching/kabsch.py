@@ -17,17 +17,6 @@ from molgiae.parallel.kernels import kernel
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MAX_NEWTON_STEPS = 60
-CONVERGED = 1e-13
-"""Step, relative to the root, that ends Newton's iteration."""
-FALL_STEPS = 2
-"""Newton's steps from above the largest singular value, which keep a fall a lower bound of the true one."""
-DOUBLE_ROOT = 1e-3
-"""Where (a + b) (b + c) (c + a) of the signed singular values is less than this times |C|^2 (a + b + c), the largest
-roots come together, and Newton's steps lose digits, in the end all of them: eigenvalues take their place. At this
-value the overlap keeps 13 digits and the rotation 10."""
-ROUND_OFF = 1e-12
-"""Of a sum of squares, relative to |C|^2, generously."""
 MIN_FALL = 1e-6
 """A fall of the overlap, relative to the largest singular value, that round-off leaves no rotation to be told by."""
 TOLERANCE = 1e-7
@@ -62,28 +51,12 @@ def kabsch(reference: Floats, probe: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 @kernel
-def best_overlap(c: Floats) -> float:
-    """Return the largest trace of R^T C over proper rotations R, angstrom squared, without R.
-
-    It is the largest root of the characteristic polynomial of the quaternion matrix of C (Theobald, Acta Cryst.
-    2005, A61, 478), x^4 - 2 |C|^2 x^2 - 8 det(C) x + |C|^4 - 4 |cof C|^2. All of its roots are real, so Newton's
-    steps from an upper bound approach the largest from above.
-    """
-    cofactor = np.empty(9)
-    norm, det, overlap = _invariants(c, cofactor)
-    if overlap * (overlap * overlap - norm) / 2 - det < DOUBLE_ROOT * norm * overlap:
-        return decomposed(c, cofactor)[0]
-    return overlap
-
-
-@kernel
 def best_rotation(c: Floats, rotation: Floats) -> tuple[float, float]:
-    """Find what `best_overlap` does, the rotation, and how far the overlap falls when one turns away from it.
+    """Find the proper rotation R of the largest overlap, and how far the overlap falls when one turns away from it.
 
-    With the signed singular values a, b, c of C and i1, i2, i3 their elementary symmetric polynomials,
-    (i1 i2 - i3) R = (i1^2 - i2) C + i1 cof(C) - C C^T C, by the theorem of Cayley and Hamilton, and
-    i1 i2 - i3 = (a + b)(b + c)(c + a). A rotation by an angle 2 f from R has an overlap of at most
-    i1 - fall sin(f)^2, where fall = 2 (b + c) for the least two, here a lower bound of it.
+    R is the eigenvector of the quaternion matrix (Horn, J. Opt. Soc. Am. A 1987, 4, 629) of which the eigenvalues are
+    a + b + c, a - b - c, ... with the signed singular values a, b, c of C. A rotation by an angle 2 f from R has an
+    overlap of at most a + b + c - fall sin(f)^2, where fall = 2 (b + c) for the least two.
 
     Args:
         c: (9,) covariance.
@@ -91,34 +64,6 @@ def best_rotation(c: Floats, rotation: Floats) -> tuple[float, float]:
 
     Returns:
         the overlap and its fall, angstrom squared.
-    """
-    norm, det, overlap = _invariants(c, rotation)
-    second = (overlap * overlap - norm) / 2
-    product = overlap * second - det
-    if product <= DOUBLE_ROOT * norm * overlap:
-        return decomposed(c, rotation)
-    for i in range(3):  # rotation holds the cofactors
-        p = c[3 * i] * c[0] + c[3 * i + 1] * c[1] + c[3 * i + 2] * c[2]
-        q = c[3 * i] * c[3] + c[3 * i + 1] * c[4] + c[3 * i + 2] * c[5]
-        r = c[3 * i] * c[6] + c[3 * i + 1] * c[7] + c[3 * i + 2] * c[8]
-        for j in range(3):
-            cubed = p * c[j] + q * c[3 + j] + r * c[6 + j]
-            k = 3 * i + j
-            rotation[k] = ((overlap * overlap - second) * c[k] + overlap * rotation[k] - cubed) / product
-    spread = max(6 * norm - 2 * overlap * overlap, 0.0) + ROUND_OFF * norm
-    first = (overlap + math.sqrt(spread)) / 3  # at least a, and so after every step
-    for _ in range(FALL_STEPS):
-        slope = (3 * first - 2 * overlap) * first + second
-        if slope > DOUBLE_ROOT * norm:
-            first -= max((((first - overlap) * first + second) * first - det) / slope, 0.0)
-    return overlap, 2 * product / max(first * first + second, TINY)
-
-
-@kernel
-def decomposed(c: Floats, rotation: Floats) -> tuple[float, float]:
-    """Find what `best_rotation` does, by eigenvectors: slower, and right to the last digits whatever the covariance.
-
-    The eigenvalues of the quaternion matrix (Horn, J. Opt. Soc. Am. A 1987, 4, 629) are a + b + c, a - b - c and so on.
     """
     m = np.empty((4, 4))
     m[0, 0], m[1, 1] = c[0] + c[4] + c[8], c[0] - c[4] - c[8]
@@ -137,34 +82,6 @@ def decomposed(c: Floats, rotation: Floats) -> tuple[float, float]:
     rotation[5], rotation[7] = 2 * (y * z - w * x), 2 * (y * z + w * x)
     fall = value[0] - value[1]
     return value[0], fall if fall > MIN_FALL * (value[0] + value[1]) / 2 else 0.0
-
-
-@kernel
-def _invariants(c: Floats, cofactor: Floats) -> tuple[float, float, float]:
-    """Fill in the cofactors (9,) of C; return its squared norm, its determinant, and the root of `best_overlap`.
-
-    Where roots come together it stops above them.
-    """
-    for i in range(3):
-        a, b = 3 * ((i + 1) % 3), 3 * ((i + 2) % 3)
-        for j in range(3):
-            p, q = (j + 1) % 3, (j + 2) % 3
-            cofactor[3 * i + j] = c[a + p] * c[b + q] - c[a + q] * c[b + p]
-    norm, square = 0.0, 0.0
-    for k in range(9):
-        norm += c[k] * c[k]
-        square += cofactor[k] * cofactor[k]
-    det = c[0] * cofactor[0] + c[1] * cofactor[1] + c[2] * cofactor[2]
-    constant, x = norm * norm - 4 * square, math.sqrt(3 * norm)
-    for _ in range(MAX_NEWTON_STEPS):
-        slope = 4 * x * (x * x - norm) - 8 * det
-        if slope <= 8 * DOUBLE_ROOT * norm * x:
-            break
-        step = ((x * x - 2 * norm) * x * x - 8 * det * x + constant) / slope
-        x -= max(step, 0.0)
-        if step <= CONVERGED * x:
-            break
-    return norm, det, x
 
 
 @kernel
@@ -218,7 +135,7 @@ def posed(x: Floats, y: Floats, order: Ints) -> tuple[Floats, float]:
     """Return the best rotation (3, 3) of y onto x (n, 3), from their centroids, matched as told, and the RMSD."""
     c, rotation, total = np.empty(9), np.empty(9), 0.0
     covariance(x, y, order, c)
-    decomposed(c, rotation)
+    best_rotation(c, rotation)
     for k in range(len(x)):
         for i in range(3):
             left = x[k, i]

@@ -8,13 +8,11 @@ import numpy as np
 
 from molgiae.matching.assignment import Blocks, square_apart, turn_all
 from molgiae.matching.kabsch import Floats
-from molgiae.parallel.eigen import eigen
 from molgiae.parallel.kernels import kernel
 from molgiae.parallel.sorting import argsort
 
 SAMPLES = 128
 """Rotations that sample all of them."""
-SIGNS = np.array([[1.0, 1.0, 1.0], [1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]])
 
 
 @cache
@@ -30,31 +28,12 @@ def sampled_rotations() -> Floats:
     return np.ascontiguousarray(np.array(rows).reshape(9, SAMPLES).T)
 
 
-@kernel
 def principal_rotations(x: Floats, y: Floats) -> Floats:
-    """Return the proper rotations (4, 9) of principal axes onto principal axes, of positions (n, 3) from centroids."""
-    axes_x, axes_y, found = _axes(x), _axes(y), np.zeros((4, 9))
-    for s in range(4):
-        for i in range(3):
-            for j in range(3):
-                for k in range(3):
-                    found[s, 3 * i + j] += SIGNS[s, k] * axes_x[i, k] * axes_y[j, k]
-    return found
-
-
-@kernel
-def _axes(x: Floats) -> Floats:
-    """Return the principal axes (3, 3) of positions (n, 3), as columns that are a right-handed frame."""
-    square = np.zeros((3, 3))
-    for k in range(len(x)):
-        for i in range(3):
-            for j in range(3):
-                square[i, j] += x[k, i] * x[k, j]
-    axes = eigen(square)[1]
-    for i in range(3):
-        a, b = (i + 1) % 3, (i + 2) % 3
-        axes[i, 2] = axes[a, 0] * axes[b, 1] - axes[b, 0] * axes[a, 1]
-    return axes
+    """Return the proper rotations (4, 3, 3) of principal axes onto principal axes, of centered positions (n, 3)."""
+    axes_x, axes_y = (np.linalg.eigh(a.T @ a)[1] for a in (x, y))
+    signs = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=float)
+    signs[:, 2] *= np.sign(np.linalg.det(axes_x @ axes_y.T)) or 1.0
+    return (axes_x * signs[:, None]) @ axes_y.T
 
 
 @kernel

@@ -13,15 +13,13 @@ from scipy.sparse.csgraph import connected_components
 from molgiae.data.bonds import known_bonds
 from molgiae.data.conformer import Bonds, ConformerBlock, offset_of
 from molgiae.errors import ConfigError
-from molgiae.matching.graphs import graphs_of, refine
+from molgiae.matching.graphs import graph_of, refine
 from molgiae.properties.labels import Labelled
 
 Ints = NDArray[np.int64]
 By = Literal["molecule", "random", "scaffold", "column"]
 SHARES = 0.8, 0.1, 0.1
 PARTS = "training", "validation", "test"
-BATCH = 2048
-"""Graphs refined at once."""
 
 
 class Split(NamedTuple):
@@ -156,15 +154,9 @@ def _core(pairs: Bonds, n: int) -> NDArray[np.bool_]:
 
 def _graph_keys(atomic_number: NDArray[np.uint8], offset: Ints, bonds: list[Bonds]) -> list[bytes]:
     """Return refined colours of each graph, equal for isomorphic graphs and hardly ever for others."""
-    keys, sizes = [b""] * len(bonds), np.diff(offset)
-    for n in np.unique(sizes[sizes > 0]):
-        members = np.flatnonzero(sizes == n)
-        for part in np.split(members, range(BATCH, len(members), BATCH)):
-            z = atomic_number[offset[part][:, None] + np.arange(n)].astype(np.int64)
-            colours = np.sort(refine(graphs_of(z, [bonds[m] for m in part])), axis=1)
-            for m, row in zip(part, colours, strict=True):
-                keys[m] = row.tobytes()
-    return keys
+    atoms = zip(offset[:-1], offset[1:], strict=True)
+    graphs = (graph_of(atomic_number[a:b], pairs) for (a, b), pairs in zip(atoms, bonds, strict=True))
+    return [np.sort(refine(graph)).tobytes() for graph in graphs]
 
 
 def _numbered(keys: Iterable[Hashable]) -> Ints:

@@ -15,10 +15,10 @@ from molgiae.data.bonds import perceived_bonds
 from molgiae.data.conformer import NO_BONDS, Conformer
 from molgiae.data.toolkits import from_rdkit
 from molgiae.errors import ConfigError
-from molgiae.matching import branch_and_bound as search_module
 from molgiae.matching import kabsch, superpose_pairs
-from molgiae.matching.automorphisms import automorphisms_of
-from molgiae.matching.graphs import graphs_of
+from molgiae.matching import pairs as pairs_module
+from molgiae.matching.automorphisms import symmetry_of
+from molgiae.matching.graphs import graph_of
 from tests.commands.test_dedup import bonded
 from tests.conformers import mirrored, moved
 from tests.matching.enumeration import GEOMETRIES, GRAPHS, automorphisms, least_rmsd, matchings, pair, rmsd_of
@@ -101,15 +101,14 @@ def test_of_a_pair_and_its_mirror_image_both_must_be_proven(monkeypatch):
     rng = np.random.default_rng(2)
     x, y, _ = conformers("tert-butanol", "unrelated", rng)
     assert superpose_pairs([x], [y], allow_reflection=True).proven[0]
-    run = search_module.BranchAndBound.run
+    search = pairs_module.search_chain
 
-    def second_unproven(self):
-        core, choices, proven = run(self)
-        calls.append(proven)
-        return core, choices, proven & (len(calls) < 2)
+    def second_unproven(*of_pair):
+        calls.append(search(*of_pair))
+        return calls[-1] and len(calls) < 2
 
     calls: list = []
-    monkeypatch.setattr(search_module.BranchAndBound, "run", second_unproven)
+    monkeypatch.setattr(pairs_module, "search_chain", second_unproven)
     assert not superpose_pairs([x], [y], allow_reflection=True).proven[0]
     assert len(calls) == 2
 
@@ -277,8 +276,8 @@ def test_a_graph_whose_atoms_look_alike_but_are_not():
     """Cuneane: all carbons have the same surroundings for colour refinement, but three kinds are there."""
     c = of(embedded("C12C3C1C4C2C5C3C45", 1), bonds=False)
     bonds = perceived_bonds(c.atomic_number, c.position)
-    symmetry = automorphisms_of(graphs_of(c.atomic_number[None].astype(np.int64), [bonds]))
-    assert len(symmetry.core) == 4
+    symmetry = symmetry_of(graph_of(c.atomic_number, bonds))
+    assert np.diff(symmetry.level).prod() == 4
     for seed in range(20):
         assert superpose_pairs([c], [moved(c, seed)]).rmsd[0] < 1e-6
 
@@ -289,7 +288,7 @@ def test_a_search_cut_short_says_so(smiles, monkeypatch):
     pair = [of(mol, 0)], [of(mol, 1)]
     whole = superpose_pairs(*pair)
     assert whole.proven[0]
-    monkeypatch.setattr(search_module, "MAX_VISITS", 0)
+    monkeypatch.setattr(pairs_module, "MAX_WORK", 0)
     cut = superpose_pairs(*pair)
     assert not cut.proven[0]
     assert cut.rmsd[0] >= whole.rmsd[0] - 1e-6
