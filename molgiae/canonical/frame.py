@@ -13,9 +13,9 @@ import math
 import numpy as np
 
 from molgiae.canonical.bond_graph import Bools, Floats, Ints, sizes_of
-from molgiae.parallel.eigen import eigen
 from molgiae.canonical.places import SYMMETRY_TOLERANCE, fall_upon, places_of
 from molgiae.data.bonds import SAME_LENGTH, lowest_reached
+from molgiae.parallel.eigen import eigen
 from molgiae.parallel.kernels import kernel
 from molgiae.parallel.sorting import argsort
 

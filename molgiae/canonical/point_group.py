@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.canonical.bond_graph import Bools, Floats, Ints
-from molgiae.parallel.eigen import eigen
 from molgiae.canonical.frame import cross, dot, placed
 from molgiae.canonical.places import SYMMETRY_TOLERANCE, fall_upon, places_of
+from molgiae.parallel.eigen import eigen
 from molgiae.parallel.kernels import kernel
 from molgiae.parallel.sorting import argsort
 

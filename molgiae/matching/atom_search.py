@@ -4,18 +4,18 @@ Positions are from the centroids, which the best translation superposes whatever
 left. A node of the search has some atoms matched; the others of a block, m of them, have a sum of squared distances of
 m times that of their means, whatever their matching, plus that of their deviations from these. Both together are at
 least that of the matched atoms and the means at their own best rotation, plus for every deviation that to the nearest
-it may be matched with. A better solution turns by a limited angle from that rotation, since turning further costs more than is left (`best_rotation`); within
-this angle an atom reaches others only in so far as the angle between them shrinks (`reach`). What is left shrinks
-with the angle, and the angle with what is left.
+it may be matched with. A better solution turns by a limited angle from that rotation, since turning further costs more
+than is left (`best_rotation`); within this angle an atom reaches others only in so far as the angle between them
+shrinks (`reach`). What is left shrinks with the angle, and the angle with what is left.
 
 The assignment p of least cost at the middle of the angle, with its potentials u and v, bounds all others: a matching q
 has an overlap, at any rotation R within the angle, of
 
     sum_i x_i R y_q(i) = sum_i x_i R y_p(i) + sum_i dx_i R (dy_q(i) - dy_p(i)),
 
-where deviations dx, dy may take the place of positions, as means cancel. The first sum is at most the overlap of p, and falls with the turn from its
-own best rotation; the second, as potentials cancel over a permutation, is at most the sum over i of the largest
-dx_i R (dy_j - dy_p(i)) + (v_p(i) - v_j) / 2 over j. Where this is 0, p is the best.
+where deviations dx, dy may take the place of positions, as means cancel. The first sum is at most the overlap of p, and
+falls with the turn from its own best rotation. The second is, as potentials cancel over a permutation, at most the sum
+over i of the largest dx_i R (dy_j - dy_p(i)) + (v_p(i) - v_j) / 2 over j; where this is 0, p is the best.
 """
 
 from __future__ import annotations
@@ -265,7 +265,9 @@ def gains(blocks: Blocks, node: Node, order: Ints, u: Floats, v: Floats, best: B
                     value = 0.0
                     for a in range(3):
                         value += node.dx[i, a] * (turned[j, a] - turned[k, a])
-                    within = reach(value, math.sqrt(square * square_apart(turned, turned, j, k)), node.turn[0])
+                    within = reach(
+                        value, math.sqrt(square * square_apart(turned, turned, j, k)), node.turn[0]
+                    )
                     # what the turn adds, less half of what the cost of j exceeds its potentials by
                     above = square_apart(node.dx, turned, i, j) - u[i] - v[j]
                     node.gain[i] = max(node.gain[i], within - value - above / 2)
@@ -277,15 +279,8 @@ def gains(blocks: Blocks, node: Node, order: Ints, u: Floats, v: Floats, best: B
 def _fewest(blocks: Blocks, x: Floats, node: Node, limit: float, local: bool) -> int:
     """Match all atoms that have one choice; else return where the one stands that has fewest, the outermost of several.
 
-    Args:
-        blocks: the blocks.
-        x: (n, 3) reference.
-        node: of which the images are changed.
-        limit: the sum of squared distances of a better solution, angstrom squared.
-        local: whether only those are chosen that may add to the overlap of the assignment.
-
-    Returns:
-        its place; `CLOSED` where two atoms have one choice and the same; `AGAIN` where some were matched.
+    If local, it is one that may add to the overlap of the assignment. The limit is the sum of squared distances of a
+    better solution. `CLOSED` is returned where two atoms have the same one choice, `AGAIN` where some were matched.
     """
     (start, member), verdict, fewest, weight = blocks, CLOSED, len(x) + 1, 0.0
     choice, single = np.empty(len(x), np.int64), np.full(len(x), UNMATCHED)

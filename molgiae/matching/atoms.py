@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from molgiae.matching.assignment import Blocks, alternate, nothing_yet
 from molgiae.matching.atom_search import search_atoms
-from molgiae.matching.graphs import graph_of, isomorphism, refine
 from molgiae.matching.kabsch import Floats, Ints, kabsch, sufficient
 from molgiae.matching.starts import best_starts, principal_rotations, sampled_rotations
 
@@ -116,11 +115,3 @@ def match_atoms(blocks: Blocks, x: Floats, y: Floats, starts: Floats) -> tuple[I
 def turned(y: Floats, rotations: Floats) -> Floats:
     """Return positions (n, 3) after each of some rotations, (S, 3, 3) or (S, 9), as (S, n, 3)."""
     return y @ rotations.reshape(-1, 3, 3).transpose(0, 2, 1)
-
-
-def warm_up() -> None:
-    """Call the kernels that are called where nothing is proven, and where graphs look alike but are not."""
-    x, blocks, graph = np.eye(3), blocks_of(np.ones(3)), graph_of(np.ones(3), np.array([[0, 1]]))
-    alternate(blocks, x, x, turned(x, best_starts(blocks, x, x, sampled_rotations(), 1)), nothing_yet(x, x, 0))
-    isomorphism(graph, graph, refine(graph), refine(graph))
-    sufficient(0.0, 1.0, 3)

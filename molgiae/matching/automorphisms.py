@@ -12,7 +12,17 @@ from typing import NamedTuple
 import numpy as np
 
 from molgiae.matching.assignment import Blocks
-from molgiae.matching.graphs import Floats, Graph, Ints, isomorphism, least_tied, marked, refine, told_apart, twin_of
+from molgiae.matching.graphs import (
+    Floats,
+    Graph,
+    Ints,
+    isomorphism,
+    least_tied,
+    marked,
+    refine,
+    told_apart,
+    twin_of,
+)
 from molgiae.parallel.kernels import kernel
 
 MAX_ROWS = 512
@@ -67,37 +77,24 @@ def _bunches(graph: Graph, numbered: Floats) -> Blocks:
     return begin[: bunches + 1].copy(), member[:size].copy()
 
 
-@kernel
 def _transversals(graph: Graph) -> tuple[Ints, Ints, bool]:
     """Return the transversals and where each starts as in `Symmetry`, and whether they are all.
 
     The atoms with the fewest of their colour are base atoms first.
     """
-    _, start, neighbour = graph
-    n, rows, depth, colour = len(start) - 1, 0, 0, refine(graph)
-    found, level = np.empty((MAX_ROWS, n), np.int64), np.zeros(n + 1, np.int64)
-    while True:
-        base = least_tied(colour)
-        if base < 0:
-            return found[:rows].copy(), level[: depth + 1].copy(), True
-        fixed = told_apart(graph, colour, base)
-        for atom in range(n):
-            if colour[atom] != colour[base]:
-                continue
-            theirs = told_apart(graph, colour, atom)
-            mapping = isomorphism(graph, graph, fixed, theirs)
-            if not len(mapping):
-                continue
-            if rows == MAX_ROWS:
-                return found[: level[depth]].copy(), level[: depth + 1].copy(), False
-            found[rows] = mapping
-            rows += 1
-        if rows > level[depth] + 1:
-            depth += 1
-            level[depth] = rows
-        else:
-            rows = level[depth]
+    colour, complete = refine(graph), True
+    found, level = [np.empty((0, len(colour)), np.int64)], [0]
+    while complete and (base := least_tied(colour)) >= 0:
+        fixed, coset = told_apart(graph, colour, base), []
+        for atom in np.flatnonzero(colour == colour[base]).tolist():
+            mapping = isomorphism(graph, graph, fixed, told_apart(graph, colour, atom))
+            coset += [mapping] if len(mapping) else []
+        complete = level[-1] + len(coset) <= MAX_ROWS
+        if complete and len(coset) > 1:
+            found.append(np.array(coset))
+            level.append(level[-1] + len(coset))
         colour = fixed
+    return np.concatenate(found), np.array(level), complete
 
 
 @kernel

@@ -24,7 +24,6 @@ MAX_WORK = 2_000_000
 """Pairs of atoms looked at after which the search is given up and nothing is proven."""
 
 
-@kernel
 def search_chain(symmetry: Symmetry, x: Floats, y: Floats, best: Best) -> bool:
     """Replace the best solution by better automorphisms; return whether none is left, before the work was up.
 
@@ -32,71 +31,58 @@ def search_chain(symmetry: Symmetry, x: Floats, y: Floats, best: Best) -> bool:
         symmetry: of the molecule.
         x: (n, 3) reference, centroid at the origin, angstrom.
         y: (n, 3) probe, the same.
-        best: the best solution so far; its work counts atoms.
+        best: the best solution so far.
     """
     n, depth = len(x), len(symmetry.level) - 1
-    partial, mine, theirs = np.empty((depth + 1, n), np.int64), np.empty((depth, n, 5)), np.empty((n, 5))
-    partial[0] = np.arange(n)
     if depth == 0:
         return search_atoms(symmetry.bunches, x, y, best)
-    bound, level = np.full(symmetry.level[depth], -np.inf), 0
-    for j in range(depth):
-        _orbit_means(x, partial[0], symmetry.orbit[j], mine[j])
-    _bound_all(symmetry, y, partial, 0, mine, theirs, bound)
-    while level >= 0:
-        chosen = symmetry.level[level]
-        for t in range(chosen, symmetry.level[level + 1]):
-            if bound[t] > bound[chosen]:
-                chosen = t
-        if min(bound[chosen], best.square / 2) <= sufficient(best.overlap[0], best.square, n):
-            level -= 1
+    bounds, partial = [bound_all(symmetry, x, y, np.arange(n), 0)], [np.arange(n)]
+    while bounds:
+        level, chosen = len(bounds) - 1, int(bounds[-1].argmax())
+        if min(bounds[-1][chosen], best.square / 2) <= sufficient(best.overlap[0], best.square, n):
+            bounds.pop()
+            partial.pop()
             continue
         if best.work[0] > best.work[1] and best.overlap[0] > -np.inf:
             return False
-        bound[chosen] = -np.inf
-        _compose(partial[level], symmetry.transversal[chosen], partial[level + 1])
+        bounds[-1][chosen] = -np.inf
+        image = partial[-1][symmetry.transversal[symmetry.level[level] + chosen]]
         if level + 1 < depth:
-            level += 1
-            _bound_all(symmetry, y, partial, level, mine, theirs, bound)
-            best.work[0] += 4 * n * (symmetry.level[level + 1] - symmetry.level[level])
-        elif not _permute_leaves(symmetry, x, y, partial[depth], best):
+            partial.append(image)
+            bounds.append(bound_all(symmetry, x, y, image, level + 1))
+            best.work[0] += 4 * n * len(bounds[-1])
+        elif not _permute_leaves(symmetry, x, y, image, best):
             return False
     return True
 
 
-@kernel
 def _permute_leaves(symmetry: Symmetry, x: Floats, y: Floats, core: Ints, best: Best) -> bool:
     """Do what `search_chain` does for permutations of leaves after one core automorphism (n,)."""
-    sent, before = np.empty_like(y), best.overlap[0]
-    for k in range(len(core)):
-        for i in range(3):
-            sent[k, i] = y[core[k], i]
-    proven = search_atoms(symmetry.bunches, x, sent, best)
+    before = best.overlap[0]
+    proven = search_atoms(symmetry.bunches, x, y[core], best)
     if best.overlap[0] > before:
-        for k in range(len(core)):
-            best.order[k] = core[best.order[k]]
+        best.order[:] = core[best.order]
     return proven
 
 
 @kernel
-def _bound_all(
-    symmetry: Symmetry, y: Floats, partial: Ints, level: int, mine: Floats, theirs: Floats, bound: Floats
-) -> None:
-    """Fill in the bounds (T,) of the products of a partial automorphism with the elements of the next transversal.
+def bound_all(symmetry: Symmetry, x: Floats, y: Floats, partial: Ints, level: int) -> Floats:
+    """Return the largest overlaps (k,) that a partial automorphism (n,) times each element of a transversal leads to.
 
-    Args:
-        symmetry: of the molecule.
-        y: (n, 3) probe, centroid at the origin, angstrom.
-        partial: (m + 1, n) partial automorphisms; that of this level is given, the next is overwritten.
-        level: the level.
-        mine: (m, n, 5) orbit means of the reference.
-        theirs: (n, 5) room for those of the probe.
-        bound: largest overlaps that the products lead to, angstrom squared.
+    Angstrom squared; other arguments as above.
     """
-    for t in range(symmetry.level[level], symmetry.level[level + 1]):
-        _compose(partial[level], symmetry.transversal[t], partial[level + 1])
-        _orbit_means(y, partial[level + 1], symmetry.orbit[level], theirs)
-        bound[t] = bound_of(mine[level], theirs)
+    first, n = symmetry.level[level], len(x)
+    bound = np.empty(symmetry.level[level + 1] - first)
+    mine, theirs, image = np.empty((n, 5)), np.empty((n, 5)), np.empty(n, np.int64)
+    for k in range(n):
+        image[k] = k
+    _orbit_means(x, image, symmetry.orbit[level], mine)
+    for t in range(len(bound)):
+        for k in range(n):
+            image[k] = partial[symmetry.transversal[first + t, k]]
+        _orbit_means(y, image, symmetry.orbit[level], theirs)
+        bound[t] = bound_of(mine, theirs)
+    return bound
 
 
 @kernel
@@ -110,13 +96,6 @@ def bound_of(mine: Floats, theirs: Floats) -> float:
                 for j in range(3):
                     c[3 * i + j] += mine[o, 4] * mine[o, i] * theirs[o, j]
     return total + best_rotation(c, np.empty(9))[0]
-
-
-@kernel
-def _compose(partial: Ints, element: Ints, product: Ints) -> None:
-    """Fill in the product (n,) of a partial automorphism and an element of a transversal."""
-    for k in range(len(partial)):
-        product[k] = partial[element[k]]
 
 
 @kernel

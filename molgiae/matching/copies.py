@@ -182,7 +182,7 @@ def molecules(
             )
 
 
-Group = tuple[list[int], list[Ints], NDArray[np.integer]]
+Group = tuple[list[int], list[Ints], NDArray[np.integer] | Floats]
 """Members of one molecule, the order of the atoms of each, and the colours (n,) in this order, ascending."""
 
 

@@ -182,50 +182,22 @@ def canonical_order(graph: Graph) -> Ints:
         colour = refine((colour, start, neighbour))
 
 
-@kernel
 def isomorphism(first: Graph, second: Graph, mine: Floats, theirs: Floats) -> Ints:
     """Return the atom (n,) of the second graph for each of the first, colours and bonds kept; nothing, (0,), for none.
 
-    Exhaustive: the first graph's atoms are told apart one by one, and for each all of the second graph are tried.
-
-    Args:
-        first: a graph.
-        second: another, of as many atoms.
-        mine: (n,) refined colours of the first, of its own or finer ones.
-        theirs: of the second, the same.
+    Exhaustive: an atom of the first is told apart, and for it every one of the second is tried. The refined colours
+    (n,) of each are its own or finer ones.
     """
-    n, none = len(mine), np.empty(0, np.int64)
-    direct = _kept_where_alike(mine, theirs)
-    if len(direct) and keeps_bonds(first, second, direct):
-        return direct
-    most = n - number_of(mine) + 1
-    fixed, colour = np.empty((most, n)), np.empty((most, n))
-    base, tried, depth, level = np.empty(most, np.int64), np.zeros(most, np.int64), 0, 0
-    fixed[0], colour[0] = mine, theirs
-    while True:
-        base[depth] = least_tied(fixed[depth])
-        if base[depth] < 0:
-            break
-        fixed[depth + 1] = told_apart(first, fixed[depth], base[depth])
-        depth += 1
-    while level >= 0:
-        mapping = _matched(fixed[level], colour[level])
-        if level == depth or not len(mapping):
-            if len(mapping) and keeps_bonds(first, second, mapping):
-                return mapping
-            level -= 1
-            continue
-        atom, value = tried[level], fixed[level, base[level]]
-        while atom < n and colour[level, atom] != value:
-            atom += 1
-        tried[level] = atom + 1
-        if atom == n:
-            level -= 1
-        else:
-            colour[level + 1] = told_apart(second, colour[level], atom)
-            level += 1
-            tried[level] = 0
-    return none
+    found, base = matched(mine, theirs), least_tied(mine)
+    if not len(found) or keeps_bonds(first, second, found):
+        return found
+    if base >= 0:
+        fixed = told_apart(first, mine, base)
+        for atom in np.flatnonzero(theirs == mine[base]).tolist():
+            found = isomorphism(first, second, fixed, told_apart(second, theirs, atom))
+            if len(found):
+                return found
+    return np.empty(0, np.int64)
 
 
 @kernel
@@ -237,26 +209,21 @@ def told_apart(graph: Graph, colour: Floats, atom: int) -> Floats:
 
 
 @kernel
-def _matched(mine: Floats, theirs: Floats) -> Ints:
-    """Return an atom (n,) of the second colours for each of the first, in the order of atoms; nothing, (0,), for none."""
-    first, second = argsort(mine), argsort(theirs)
-    mapping = np.empty(len(mine), np.int64)
+def matched(mine: Floats, theirs: Floats) -> Ints:
+    """Return an atom (n,) of the second colours for each of the first; nothing, (0,), if these are not the same.
+
+    Atoms that have one colour in both stay where they are, others come in their order.
+    """
+    left, right = mine.copy(), theirs.copy()
+    for i in range(len(mine)):
+        if mine[i] == theirs[i]:
+            left[i] = right[i] = -float(i + 1) * 2.0**60  # beyond all colours
+    first, second, mapping = argsort(left), argsort(right), np.empty(len(mine), np.int64)
     for k in range(len(mine)):
-        if mine[first[k]] != theirs[second[k]]:
+        if left[first[k]] != right[second[k]]:
             return np.empty(0, np.int64)
         mapping[first[k]] = second[k]
     return mapping
-
-
-@kernel
-def _kept_where_alike(mine: Floats, theirs: Floats) -> Ints:
-    """Return what `_matched` does, but atoms that have one colour in both stay where they are."""
-    n = len(mine)
-    left, right = mine.copy(), theirs.copy()
-    for i in range(n):
-        if mine[i] == theirs[i]:
-            left[i] = right[i] = -float(i + 1) * 2.0**60  # beyond all colours
-    return _matched(left, right)
 
 
 @kernel

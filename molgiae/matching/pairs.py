@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -190,14 +189,14 @@ class _Pairs:
         return order, rotation, translation, distance, proven or distance <= EXACT
 
 
-_symmetries: OrderedDict[bytes, Symmetry] = OrderedDict()
+_symmetries: dict[bytes, Symmetry] = {}
 
 
 def remembered(graph: Graph) -> Symmetry:
     """Return the automorphisms of a graph, those of graphs asked for lately from memory."""
     key = key_of(graph)
-    found = _symmetries.pop(key, None)
-    _symmetries[key] = found = found or symmetry_of(graph)
-    if len(_symmetries) > MAX_REMEMBERED:
-        _symmetries.popitem(last=False)
-    return found
+    if key not in _symmetries:
+        if len(_symmetries) >= MAX_REMEMBERED:
+            _symmetries.clear()
+        _symmetries[key] = symmetry_of(graph)
+    return _symmetries[key]

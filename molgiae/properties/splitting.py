@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -154,8 +155,9 @@ def _core(pairs: Bonds, n: int) -> NDArray[np.bool_]:
 
 def _graph_keys(atomic_number: NDArray[np.uint8], offset: Ints, bonds: list[Bonds]) -> list[bytes]:
     """Return refined colours of each graph, equal for isomorphic graphs and hardly ever for others."""
-    atoms = zip(offset[:-1], offset[1:], strict=True)
-    graphs = (graph_of(atomic_number[a:b], pairs) for (a, b), pairs in zip(atoms, bonds, strict=True))
+    graphs = (
+        graph_of(atomic_number[a:b], pairs) for (a, b), pairs in zip(pairwise(offset), bonds, strict=True)
+    )
     return [np.sort(refine(graph)).tobytes() for graph in graphs]
 
 

@@ -5,10 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 
+import numpy as np
 import pytest
 
 from tests.cli.invoke import START
 from tests.data.molfiles import molecule, sdf_record, xyz_frame
+
+
+def scattered(n: int) -> str:
+    """Two frames of like atoms at random, which no search proves anything of."""
+    rows = [
+        [f"Ar {x:.4f} {y:.4f} {z:.4f}" for x, y, z in np.random.default_rng(k).uniform(0, 15, (n, 3))]
+        for k in (0, 1)
+    ]
+    return "".join("\n".join([str(n), "", *frame]) + "\n" for frame in rows)
 
 
 @pytest.mark.slow
@@ -16,6 +26,7 @@ def test_a_second_process_starts_warm(tmp_path):
     """Kernels are in the folder that NUMBA_CACHE_DIR names; nothing else is told about compiling."""
     (tmp_path / "a.sdf").write_text(sdf_record(molecule(0), "a") * 3)
     (tmp_path / "a.xyz").write_text(xyz_frame(molecule(0), "a") * 3)
+    (tmp_path / "cluster.xyz").write_text(scattered(40))
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
 
     def said(*words: str) -> str:
@@ -30,5 +41,6 @@ def test_a_second_process_starts_warm(tmp_path):
         *(["canonicalize", f"a.{kind}", "-o", f"canonical.{kind}"] for kind in ("sdf", "xyz")),
         *(["dedup", f"a.{kind}", "-o", f"unique.{kind}"] for kind in ("sdf", "xyz")),
         *(["align", f"a.{kind}", "-o", f"aligned.{kind}"] for kind in ("sdf", "xyz")),
+        *([command, "cluster.xyz", "-o", f"{command}.xyz"] for command in ("dedup", "align")),
     ):
         assert "compiling" not in said(*words), words
