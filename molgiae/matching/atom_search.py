@@ -199,6 +199,7 @@ def fill(blocks: Blocks, node: Node, best: Best) -> None:
     Whether atoms of the reference go to the nearest of the probe, or the other way round: the larger bound counts.
     """
     (start, member), back, total = blocks, np.full(len(node.dx), np.inf), node.total[0]
+    cosine, sine = math.cos(node.turn[0]), math.sin(node.turn[0])
     for b in range(len(start) - 1):
         there, here, inside = 0.0, 0.0, member[start[b] : start[b + 1]]
         for i in inside:
@@ -209,7 +210,7 @@ def fill(blocks: Blocks, node: Node, best: Best) -> None:
                 if not node.taken[j]:
                     square_y = square_of(node.dy, j)
                     overlap = (square_x + square_y - square_apart(node.dx, node.turned, i, j)) / 2
-                    within = reach(overlap, math.sqrt(square_x * square_y), node.turn[0])
+                    within = reach(overlap, math.sqrt(square_x * square_y), cosine, sine)
                     node.least[i, j] = square_x + square_y - 2 * within
                     node.share[i] = min(node.share[i], node.least[i, j])
                     back[j] = min(back[j], node.least[i, j])
@@ -255,6 +256,7 @@ def gains(blocks: Blocks, node: Node, order: Ints, u: Floats, v: Floats, best: B
     The order (n,) and the potentials (n,) are those of `assign_within` at the middle of the turn.
     """
     (start, member), total, turned = blocks, 0.0, node.turned
+    cosine, sine = math.cos(node.turn[0]), math.sin(node.turn[0])
     for b in range(len(start) - 1):
         inside = member[start[b] : start[b + 1]]
         best.work[0] += 4 * len(inside) ** 2
@@ -265,9 +267,8 @@ def gains(blocks: Blocks, node: Node, order: Ints, u: Floats, v: Floats, best: B
                     value = 0.0
                     for a in range(3):
                         value += node.dx[i, a] * (turned[j, a] - turned[k, a])
-                    within = reach(
-                        value, math.sqrt(square * square_apart(turned, turned, j, k)), node.turn[0]
-                    )
+                    whole = math.sqrt(square * square_apart(turned, turned, j, k))
+                    within = reach(value, whole, cosine, sine)
                     # what the turn adds, less half of what the cost of j exceeds its potentials by
                     above = square_apart(node.dx, turned, i, j) - u[i] - v[j]
                     node.gain[i] = max(node.gain[i], within - value - above / 2)

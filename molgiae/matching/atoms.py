@@ -99,12 +99,12 @@ def match_atoms(blocks: Blocks, x: Floats, y: Floats, starts: Floats) -> tuple[I
     Returns:
         (n,) atom of y for each of x; whether no other matching has a lesser RMSD.
     """
-    best, principal = nothing_yet(x, y, BUDGET), principal_rotations(x, y)
-    alternate(blocks, x, y, turned(y, starts if len(starts) else principal), best)
+    best = nothing_yet(x, y, BUDGET)
+    alternate(blocks, x, y, turned(y, starts if len(starts) else principal_rotations(x, y)), best)
     if search_atoms(blocks, x, y, best):
         return best.order, True
     before = float(best.overlap[0])
-    alternate(blocks, x, y, turned(y, principal), best)
+    alternate(blocks, x, y, turned(y, principal_rotations(x, y)), best)
     alternate(blocks, x, y, turned(y, best_starts(blocks, x, y, sampled_rotations(), REFINED)), best)
     if best.overlap[0] <= sufficient(before, best.square, len(x)):
         return best.order, False

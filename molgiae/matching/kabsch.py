@@ -91,18 +91,18 @@ def largest_turn(excess: float, fall: float) -> float:
 
 
 @kernel
-def reach(value: float, whole: float, turn: float) -> float:
+def reach(value: float, whole: float, cosine: float, sine: float) -> float:
     """Return the most that an overlap can become within a turn, radian.
 
     Args:
         value: the overlap of two arrangements of points as they stand, angstrom squared.
         whole: the product of their norms, the overlap if a rotation brought one onto the other.
-        turn: by which the angle between them, as vectors, changes at most; radian, at most pi.
+        cosine: of the turn, by which the angle between them, as vectors, changes at most; at most pi.
+        sine: of the same.
     """
-    cosine = math.cos(turn)
     if value >= whole * cosine:
         return whole
-    return value * cosine + math.sqrt(max(whole * whole - value * value, 0.0)) * math.sin(turn)
+    return value * cosine + math.sqrt(max(whole * whole - value * value, 0.0)) * sine
 
 
 @kernel

@@ -39,7 +39,7 @@ def test_a_second_process_starts_warm(tmp_path):
     for words in (
         ["warmup"],
         *(["canonicalize", f"a.{kind}", "-o", f"canonical.{kind}"] for kind in ("sdf", "xyz")),
-        *(["dedup", f"a.{kind}", "-o", f"unique.{kind}"] for kind in ("sdf", "xyz")),
+        *(["dedup", f"a.{kind}", "-o", f"unique_{kind}.{kind}"] for kind in ("sdf", "xyz")),
         *(["align", f"a.{kind}", "-o", f"aligned.{kind}"] for kind in ("sdf", "xyz")),
         *([command, "cluster.xyz", "-o", f"{command}.xyz"] for command in ("dedup", "align")),
     ):
