@@ -8,7 +8,7 @@ import numpy as np
 
 from molgiae.canonical.forms import canonical_forms
 from molgiae.canonical.point_group import MAX_IMAGES, operations
-from molgiae.data.bonds import perceived_bonds
+from molgiae.data.bonds import nearest, perceived_bonds
 from molgiae.data.conformer import Conformer
 from molgiae.matching import superpose_pairs
 from molgiae.matching.atoms import blocks_of
@@ -30,6 +30,7 @@ def warmup() -> float:
     """
     started = time.monotonic()
     perceived_bonds(WATER.atomic_number, WATER.position)
+    nearest(WATER.position, np.array([0, len(WATER)]), 1)  # of flat conformers
     canonical_forms([WATER])
     operations(np.array([0, 1, 1]), WATER.position - WATER.position.mean(axis=0), MAX_IMAGES)
     for match in ("bonds", "atoms"):

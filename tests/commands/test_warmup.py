@@ -26,6 +26,7 @@ def test_a_second_process_starts_warm(tmp_path):
     """Kernels are in the folder that NUMBA_CACHE_DIR names; nothing else is told about compiling."""
     (tmp_path / "a.sdf").write_text(sdf_record(molecule(0), "a") * 3)
     (tmp_path / "a.xyz").write_text(xyz_frame(molecule(0), "a") * 3)
+    (tmp_path / "flat.xyz").write_text("3\nwater\nO 0.0 0.0 0\nH 0.96 0.0 0\nH -0.24 0.93 0\n")
     (tmp_path / "cluster.xyz").write_text(scattered(40))
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
 
@@ -39,6 +40,7 @@ def test_a_second_process_starts_warm(tmp_path):
     for words in (
         ["warmup"],
         *(["canonicalize", f"a.{kind}", "-o", f"canonical.{kind}"] for kind in ("sdf", "xyz")),
+        ["canonicalize", "flat.xyz", "-o", "canonical_flat.xyz"],
         *(["dedup", f"a.{kind}", "-o", f"unique_{kind}.{kind}"] for kind in ("sdf", "xyz")),
         *(["align", f"a.{kind}", "-o", f"aligned.{kind}"] for kind in ("sdf", "xyz")),
         *([command, "cluster.xyz", "-o", f"{command}.xyz"] for command in ("dedup", "align")),
