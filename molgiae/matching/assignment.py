@@ -38,10 +38,18 @@ class Best(NamedTuple):
     work: Ints
 
 
-def nothing_yet(x: Floats, y: Floats, work: int) -> Best:
-    """Return room for the best solution of a pair of positions (n, 3) from centroids, with so much work allowed."""
+def nothing_yet(x: Floats, y: Floats, work: int, within: float = np.inf) -> Best:
+    """Return room for the best solution of a pair of positions.
+
+    Args:
+        x: (n, 3) reference, centroid at the origin, angstrom.
+        y: (n, 3) probe, the same.
+        work: how much is allowed.
+        within: RMSD that solutions worth finding stay below, angstrom; their overlap is larger than the one here.
+    """
     square = float(np.vdot(x, x) + np.vdot(y, y))
-    return Best(np.arange(len(x)), np.array([-np.inf]), square, np.array([0, work]))
+    overlap = (square - len(x) * within**2) / 2
+    return Best(np.arange(len(x)), np.array([overlap]), square, np.array([0, work]))
 
 
 @kernel

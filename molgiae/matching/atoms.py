@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.matching.assignment import Blocks, alternate, nothing_yet
+from molgiae.matching.assignment import Best, Blocks, alternate, nothing_yet
 from molgiae.matching.atom_search import search_atoms
 from molgiae.matching.kabsch import Floats, Ints, kabsch, sufficient
 from molgiae.matching.starts import best_starts, principal_rotations, sampled_rotations
@@ -87,29 +87,29 @@ def radial_bound(z: NDArray[np.integer], pos: NDArray[np.floating]) -> Floats:
     return np.take_along_axis(radius, order, axis=-1) / np.sqrt(n)
 
 
-def match_atoms(blocks: Blocks, x: Floats, y: Floats, starts: Floats) -> tuple[Ints, bool]:
-    """Return the best matching found.
+def match_atoms(blocks: Blocks, x: Floats, y: Floats, starts: Floats, best: Best) -> bool:
+    """Replace the best solution by better ones; return whether none is left.
 
     Args:
         blocks: of equal elements.
         x: (n, 3) reference, centroid at the origin, angstrom.
         y: (n, 3) probe, the same.
-        starts: (S, 3, 3) rotations of the probe to start from, those by principal axes where there are none.
-
-    Returns:
-        (n,) atom of y for each of x; whether no other matching has a lesser RMSD.
+        starts: (S, 3, 3) rotations of the probe to start from, those by principal axes where there are none and
+            nothing is known of the best solution.
+        best: the best solution so far.
     """
-    best = nothing_yet(x, y, BUDGET)
-    alternate(blocks, x, y, turned(y, starts if len(starts) else principal_rotations(x, y)), best)
+    if not len(starts) and best.overlap[0] == -np.inf:
+        starts = principal_rotations(x, y)
+    alternate(blocks, x, y, turned(y, starts), best)
     if search_atoms(blocks, x, y, best):
-        return best.order, True
+        return True
     before = float(best.overlap[0])
     alternate(blocks, x, y, turned(y, principal_rotations(x, y)), best)
     alternate(blocks, x, y, turned(y, best_starts(blocks, x, y, sampled_rotations(), REFINED)), best)
     if best.overlap[0] <= sufficient(before, best.square, len(x)):
-        return best.order, False
+        return False
     best.work[0] = 0
-    return best.order, search_atoms(blocks, x, y, best)
+    return search_atoms(blocks, x, y, best)
 
 
 def turned(y: Floats, rotations: Floats) -> Floats:

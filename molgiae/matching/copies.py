@@ -358,6 +358,7 @@ class _Walk:
             self._molecule.conformers(later),
             match=self._molecule.match,
             allow_reflection=self._rule.mirror_same,
+            within=self._rule.threshold + ROUND_OFF,
         )
         verdicts = self._verdicts
         same = np.flatnonzero(matches.rmsd <= self._rule.threshold)

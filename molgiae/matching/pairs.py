@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer
 from molgiae.errors import ConfigError
-from molgiae.matching.assignment import nothing_yet
-from molgiae.matching.atoms import EXACT, blocks_of, match_atoms
+from molgiae.matching.assignment import Best, nothing_yet
+from molgiae.matching.atoms import BUDGET, EXACT, blocks_of, match_atoms
 from molgiae.matching.automorphisms import Symmetry, symmetry_of
 from molgiae.matching.chain import MAX_WORK, search_chain
 from molgiae.matching.graphs import Graph
@@ -36,11 +36,11 @@ class Matches:
     """P superpositions: ``probe[order] @ rotation.T + translation`` lies on the reference.
 
     Attributes:
-        rmsd: (P,) angstrom; nan where there is no match.
+        rmsd: (P,) angstrom; nan where there is no match, infinite where none within what was asked for was found.
         rotation: (P, 3, 3), determinant +1.
         translation: (P, 3) angstrom.
         order: of each pair (n,), atom ``order[k]`` of the probe is matched with atom k of the reference.
-        proven: (P,) whether no other match of the kind asked for has a lesser RMSD.
+        proven: (P,) whether no other match of the kind asked for has a lesser RMSD, or is within.
         reflected: (P,) whether the probe is mirrored, every position x to -x, before it is turned; never where
             this gains no more than round-off.
         reason: why there is no match; empty where there is one.
@@ -69,6 +69,7 @@ def superpose_pairs(
     match: str | Sequence[str] = "bonds",
     allow_reflection: bool = False,
     starts: Floats | None = None,
+    within: float = np.inf,
 ) -> Matches:
     """Find the least RMSD of each pair over all rotations, translations and matchings of equivalent atoms.
 
@@ -81,6 +82,8 @@ def superpose_pairs(
         allow_reflection: whether the probe may be mirrored.
         starts: (P, 3, 3) rotations of the probes onto the references to start from, beside others; only the search
             by atoms needs any.
+        within: RMSD below which matches are looked for, angstrom: to show that there is none takes a fraction of the
+            time.
 
     Raises:
         ConfigError: if `match` is unknown or the numbers of conformers differ.
@@ -91,7 +94,7 @@ def superpose_pairs(
             raise ConfigError(f"match {kind!r} is unknown; use one of {', '.join(MATCHES)}")
     if len(reference) != len(probe):
         raise ConfigError(f"{len(reference)} references and {len(probe)} probes; pairs need as many of each")
-    pairs = _Pairs(reference, probe, wanted * len(reference) if isinstance(match, str) else wanted)
+    pairs = _Pairs(reference, probe, wanted * len(reference) if isinstance(match, str) else wanted, within)
     found = pairs.superposed(1, starts)
     return _better(found, pairs.superposed(-1, None)) if allow_reflection else found
 
@@ -110,8 +113,10 @@ def _better(first: Matches, second: Matches) -> Matches:
 class _Pairs:
     """Pairs of conformers, to be matched in ways of their own, with what is known of each conformer."""
 
-    def __init__(self, reference: Sequence[Conformer], probe: Sequence[Conformer], kinds: list[str]) -> None:
-        self.kinds = kinds
+    def __init__(
+        self, reference: Sequence[Conformer], probe: Sequence[Conformer], kinds: list[str], within: float
+    ) -> None:
+        self.kinds, self.within = kinds, within
         distinct = {id(c): c for side in (reference, probe) for c in side}
         row = {key: m for m, key in enumerate(distinct)}
         self.conformers = list(distinct.values())
@@ -149,9 +154,9 @@ class _Pairs:
         symmetry = remembered(known.graph[known.molecule[first]])
         mine, theirs = known.order[first], known.order[second]
         x, y = self._centered(first, mine), sign * self._centered(second, theirs)
-        best = nothing_yet(x, y, MAX_WORK)
+        best = nothing_yet(x, y, MAX_WORK, self.within)
         proven = search_chain(symmetry, x, y, best) and symmetry.complete
-        return self._pose(k, sign, x, y, mine, theirs, best.order, proven)
+        return self._pose(k, sign, x, y, mine, theirs, best, proven)
 
     def _by_atoms(self, k: int, sign: int, start: Floats | None) -> Pose | str:
         """Return the match of a pair within elements; why there is none."""
@@ -160,11 +165,12 @@ class _Pairs:
         if not np.array_equal(z, other):
             return "the formulas differ"
         bonded = self._by_bonds(k, sign)
-        starts = [] if isinstance(bonded, str) else [bonded[1]]
+        starts = [] if isinstance(bonded, str) or bonded[3] == np.inf else [bonded[1]]
         starts += [] if start is None else [start]
         x, y = self._centered(first, mine), sign * self._centered(second, theirs)
-        matched, proven = match_atoms(blocks_of(z), x, y, np.array(starts).reshape(-1, 3, 3))
-        return self._pose(k, sign, x, y, mine, theirs, matched, proven)
+        best = nothing_yet(x, y, BUDGET, self.within)
+        proven = match_atoms(blocks_of(z), x, y, np.array(starts).reshape(-1, 3, 3), best)
+        return self._pose(k, sign, x, y, mine, theirs, best, proven)
 
     def _centered(self, m: int, order: Ints) -> Floats:
         """Return the positions (n, 3) of a conformer from its centroid, in an order (n,)."""
@@ -179,12 +185,14 @@ class _Pairs:
         return self.by_element[m]
 
     def _pose(
-        self, k: int, sign: int, x: Floats, y: Floats, mine: Ints, theirs: Ints, matched: Ints, proven: bool
+        self, k: int, sign: int, x: Floats, y: Floats, mine: Ints, theirs: Ints, best: Best, proven: bool
     ) -> Pose:
         """Return the pose of a pair by its positions in common orders and their match; zero cannot be improved on."""
         (first, second), order = self.pairs[k], np.empty_like(mine)
-        rotation, distance = posed(x, y, matched)
-        order[mine] = theirs[matched]
+        if best.overlap[0] == nothing_yet(x, y, 0, self.within).overlap[0]:
+            return order[:0], np.eye(3), np.zeros(3), np.inf, proven
+        rotation, distance = posed(x, y, best.order)
+        order[mine] = theirs[best.order]
         translation = self.centroid[first] - sign * rotation @ self.centroid[second]
         return order, rotation, translation, distance, proven or distance <= EXACT
 

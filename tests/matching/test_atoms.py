@@ -55,7 +55,7 @@ def test_the_radial_bound_of_a_scaled_copy_is_its_rmsd(formula, factor):
     x, y = pair("exact copy", maps, np.random.default_rng(1))
     y = factor * y
     assert_allclose(bound_of(z, x, y), least_rmsd(x, y, maps), atol=1e-9)
-    order, proven = match_atoms(blocks_of(z), x, y, NO_STARTS)
+    order, proven = matched(z, x, y)
     assert proven
     assert_allclose(rmsd_of(x, y[order]), bound_of(z, x, y), atol=1e-9)
 
@@ -67,7 +67,7 @@ def test_what_is_proven_is_the_least_of_all_and_copies_are(formula):
     for geometry in GEOMETRIES:
         for _ in range(5):
             x, y = pair(geometry, maps, rng)
-            order, proven = match_atoms(blocks_of(z), x, y, NO_STARTS)
+            order, proven = matched(z, x, y)
             assert (z[order] == z).all() and (np.sort(order) == np.arange(len(z))).all()
             assert proven
             assert_allclose(rmsd_of(x, y[order]), least_rmsd(x, y, maps), rtol=0, atol=3e-6)
@@ -77,6 +77,13 @@ def test_what_is_proven_is_the_least_of_all_and_copies_are(formula):
 def test_the_best_survives_an_incumbent_just_below_it(formula):
     """From the bar, or from nothing: what is too small by a trifle excludes the best, which is then not found."""
     assert not lost(np.array(formula))
+
+
+def matched(z: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The best matching and whether it is proven."""
+    best = nothing_yet(x, y, atoms_module.BUDGET)
+    proven = match_atoms(blocks_of(z), x, y, NO_STARTS, best)
+    return best.order, proven
 
 
 def lost(z: np.ndarray, search: Callable[..., bool] = search_atoms) -> list[str]:
@@ -143,7 +150,7 @@ def test_a_search_given_up_is_not_proven(budget, monkeypatch):
     maps, rng, missed = matchings(z, z), np.random.default_rng(4), 0
     for geometry in (*GEOMETRIES, *GEOMETRIES):
         x, y = pair(geometry, maps, rng)
-        order, proven = match_atoms(blocks_of(z), x, y, NO_STARTS)
+        order, proven = matched(z, x, y)
         worse = rmsd_of(x, y[order]) - least_rmsd(x, y, maps)
         assert not (proven and worse > 3e-6), geometry
         missed += worse > 3e-6

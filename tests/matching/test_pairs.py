@@ -305,3 +305,30 @@ def test_wrong_arguments_are_errors():
         superpose_pairs([c], [c], match="bond")
     with pytest.raises(ConfigError, match="1 references and 0 probes"):
         superpose_pairs([c], [])
+
+
+@pytest.mark.parametrize("match", ["bonds", "atoms"])
+@pytest.mark.parametrize("allow_reflection", [False, True])
+@pytest.mark.parametrize(
+    "name", ["atom", "hydrogen", "water", "methane", "carbon dioxide", "prismane", "butyne"]
+)
+def test_what_is_within_a_distance_is_found_and_nothing_else(name, allow_reflection, match):
+    """A hair above the least RMSD of all matchings the match is found, a hair below it is proven that there is none."""
+    rng = np.random.default_rng(3)
+    for geometry in GEOMETRIES:
+        reference, probe, _ = conformers(name, geometry, rng)
+        whole = superpose_pairs([reference], [probe], match=match, allow_reflection=allow_reflection)
+        above, below = (
+            superpose_pairs(
+                [reference],
+                [probe],
+                match=match,
+                allow_reflection=allow_reflection,
+                within=whole.rmsd[0] + hair,
+            )
+            for hair in (1e-5, -1e-5)
+        )
+        assert whole.proven[0] and above.proven[0] and below.proven[0]
+        assert_allclose(above.rmsd, whole.rmsd, atol=1e-6)
+        if whole.rmsd[0] > 2e-5:
+            assert np.isinf(below.rmsd[0]) and not below.reason[0] and len(below.order[0]) == 0
