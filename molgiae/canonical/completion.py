@@ -32,12 +32,13 @@ from molgiae.canonical.bond_graph import (
     sizes_of,
     split,
 )
-from molgiae.canonical.frame import class_axes, cross, dot, frame_of_atoms, placed
+from molgiae.canonical.frame import class_axes, frame_of_atoms, placed
 from molgiae.canonical.order import walk
 from molgiae.canonical.point_group import POSES, SYMMETRY_TOLERANCE, symbol_of, symmetry_of
 from molgiae.data.bonds import bonds_of
 from molgiae.parallel.kernels import kernel
 from molgiae.parallel.sorting import argsort
+from molgiae.parallel.vectors import orthonormalize
 
 MIN_FRAME_LENGTH = 0.1
 """Shortest learned vector that defines a direction, angstrom: noise s on the atoms turns it by about s over this."""
@@ -173,7 +174,7 @@ def _complete_some(begin: int, end: int, given: Given, found: Found) -> None:
         axes, margin, depth = class_axes(classes, pos[a:b])
         margins[m, 1] = min(margin[0], margin[1])
         if is_given[m]:
-            _orthonormalize(vectors[m], axes)
+            orthonormalize(vectors[m, 0], vectors[m, 1], axes)
             margins[m, 1] = np.inf
         elif margins[m, 1] < 0:
             axes, steadiness = frame_of_atoms(
@@ -209,22 +210,6 @@ def _order(classes: Ints, start: Ints, neighbour: Ints, pos: Floats, axes: Float
     for k in range(n):
         place[order[k]] = k
     return margin
-
-
-@kernel
-def _orthonormalize(vectors: Floats, axes: Floats) -> None:
-    """Fill in the axes (3, 3), as rows, of the frame that vectors (2, 3) span, by Gram-Schmidt."""
-    length = math.sqrt(dot(vectors[0], vectors[0]))
-    for x in range(3):
-        axes[0, x], axes[1, x] = vectors[0, x] / length, vectors[1, x]
-    for _ in range(2):  # once more: exact for nearly collinear vectors too
-        along = dot(axes[0], axes[1])
-        for x in range(3):
-            axes[1, x] -= along * axes[0, x]
-        length = math.sqrt(dot(axes[1], axes[1]))
-        for x in range(3):
-            axes[1, x] /= length
-    cross(axes[0], axes[1], axes[2])
 
 
 def well_conditioned(vectors: Floats) -> Bools:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from molgiae.canonical.bond_graph import Floats, Ints
+from molgiae.canonical.operations import operations
 from molgiae.canonical.places import SYMMETRY_TOLERANCE
-from molgiae.canonical.point_group import MAX_IMAGES, operations
+from molgiae.canonical.point_group import MAX_IMAGES
 
 Render = Callable[[Ints, Floats], str]
 """Text of a record whose atoms stand in this order (n,) at these positions (n, 3)."""

@@ -18,6 +18,7 @@ from molgiae.data.bonds import SAME_LENGTH, lowest_reached
 from molgiae.parallel.eigen import eigen
 from molgiae.parallel.kernels import kernel
 from molgiae.parallel.sorting import argsort
+from molgiae.parallel.vectors import cross, orthonormalize
 
 MIN_AXIS_GAP = 0.50013
 """Least difference between the singular values of sums over classes that defines their axes, angstrom.
@@ -159,7 +160,7 @@ def candidates(classes: Ints, pos: Floats, first: Floats, most_placed: int) -> t
             if number + len(seconds) > len(frames):
                 frames = _grown(frames, number, 2 * (number + len(seconds)))
             for b in range(len(seconds)):
-                _frame(start, seconds[b], frames[number])
+                orthonormalize(start, seconds[b], frames[number])
                 number += 1
             if number * len(pos) > most_placed:
                 is_all = False
@@ -282,18 +283,6 @@ def _grown(frames: Floats, number: int, size: int) -> Floats:
 
 
 @kernel
-def _frame(first: Floats, second: Floats, frame: Floats) -> None:
-    """Fill in the axes (3, 3), as rows: this first one, and a second one in the plane of both vectors."""
-    # once more, for offsets as short as round-off
-    _reject(second, first, frame[1])
-    length = math.sqrt(frame[1, 0] ** 2 + frame[1, 1] ** 2 + frame[1, 2] ** 2)
-    for x in range(3):
-        frame[0, x] = first[x]
-        frame[1, x] /= length
-    cross(frame[0], frame[1], frame[2])
-
-
-@kernel
 def _any_across(first: Floats) -> Floats:
     """Return the axis of the coordinates (1, 3) that is least along a unit vector."""
     found, best = np.zeros((1, 3)), 0
@@ -310,20 +299,6 @@ def _reject(vector: Floats, axis: Floats, across: Floats) -> None:
     along = vector[0] * axis[0] + vector[1] * axis[1] + vector[2] * axis[2]
     for x in range(3):
         across[x] = vector[x] - along * axis[x]
-
-
-@kernel
-def cross(first: Floats, second: Floats, product: Floats) -> None:
-    """Fill in the cross product (3,)."""
-    product[0] = first[1] * second[2] - first[2] * second[1]
-    product[1] = first[2] * second[0] - first[0] * second[2]
-    product[2] = first[0] * second[1] - first[1] * second[0]
-
-
-@kernel
-def dot(first: Floats, second: Floats) -> float:
-    """Return the scalar product of two vectors (3,)."""
-    return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]
 
 
 @kernel

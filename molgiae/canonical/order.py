@@ -13,10 +13,10 @@ import math
 import numpy as np
 
 from molgiae.canonical.bond_graph import Bools, Floats, Ints, sizes_of
-from molgiae.canonical.frame import dot
 from molgiae.data.bonds import SAME_LENGTH
 from molgiae.parallel.kernels import kernel
 from molgiae.parallel.sorting import argsort
+from molgiae.parallel.vectors import dot, normalize
 
 FIRST_TORSION = -0.58
 """Torsion that comes first, radian: about as far as can be from multiples of 60 degrees, and none of 6 or 10."""
@@ -217,7 +217,7 @@ def _torsion(graph: Graph, visit: Visit, pos: Floats, seen: int, atom: int) -> t
     axis, own, plane, straight = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
     for x in range(3):
         axis[x], own[x] = pos[of, x] - pos[begin, x], pos[atom, x] - pos[of, x]
-    _normalize(axis)
+    normalize(axis)
     margin = min(margin, _plane(graph, visit, pos, seen, of, begin, axis, plane))
     height, along = dot(own, axis), dot(own, plane)
     for k in range(3):
@@ -315,7 +315,7 @@ def _plane(
             break
     for x in range(3):
         plane[x] = across[x]
-    _normalize(plane)
+    normalize(plane)
     return margin
 
 
@@ -330,13 +330,5 @@ def _bent(pos: Floats, of: int, atom: int, axis: Floats, plane: Floats) -> tuple
     for x in range(3):
         plane[x] -= along * axis[x]
     sine = math.sqrt(dot(plane, plane)) / max(length, 1e-9)
-    _normalize(plane)
+    normalize(plane)
     return sine >= MIN_SINE_OF_TORSION, abs(sine - MIN_SINE_OF_TORSION) * length / 2**0.5
-
-
-@kernel
-def _normalize(vector: Floats) -> None:
-    """Give a vector (3,) length 1."""
-    length = max(math.sqrt(dot(vector, vector)), 1e-12)
-    for x in range(3):
-        vector[x] /= length

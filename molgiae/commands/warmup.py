@@ -7,7 +7,8 @@ import time
 import numpy as np
 
 from molgiae.canonical.forms import canonical_forms
-from molgiae.canonical.point_group import MAX_IMAGES, operations
+from molgiae.canonical.operations import operations
+from molgiae.canonical.point_group import MAX_IMAGES
 from molgiae.data.bonds import nearest, perceived_bonds
 from molgiae.data.conformer import Conformer
 from molgiae.matching import superpose_pairs

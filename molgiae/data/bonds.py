@@ -15,6 +15,7 @@ from molgiae.data.conformer import Bonds, Conformer
 from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.parallel.kernels import kernel
 from molgiae.parallel.sorting import argsort
+from molgiae.parallel.vectors import distance_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -127,7 +128,7 @@ def _nearest(pos: Floats, offset: Ints, distance: Floats, atom: Ints) -> None:
                 b = a + step
                 while 0 <= b < len(order) and abs(along[order[b]] - along[order[a]]) < distance[i, most]:
                     j = offset[m] + order[b]
-                    length, k = _distance(pos, i, j), most
+                    length, k = distance_of(pos, i, j), most
                     if length < distance[i, most]:
                         while k > 0 and length < distance[i, k - 1]:
                             distance[i, k], atom[i, k] = distance[i, k - 1], atom[i, k - 1]
@@ -241,18 +242,12 @@ def _sweep(
             j = order[b]
             if along[j] - along[i] > reach:
                 break
-            distance = _distance(pos, i, j)
+            distance = distance_of(pos, i, j)
             if distance <= reach:
                 if number < len(first):
                     first[number], second[number], length[number] = i, j, distance
                 number += 1
     return number
-
-
-@kernel
-def _distance(pos: Floats, i: int, j: int) -> float:
-    x, y, z = pos[i, 0] - pos[j, 0], pos[i, 1] - pos[j, 1], pos[i, 2] - pos[j, 2]
-    return np.sqrt(x * x + y * y + z * z)
 
 
 @kernel

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from molgiae.matching.kabsch import Floats, Ints, best_rotation, covariance, sufficient
 from molgiae.parallel.kernels import kernel
+from molgiae.parallel.vectors import square_apart
 
 Bools = NDArray[np.bool_]
 Blocks = tuple[Ints, Ints]
@@ -103,19 +104,6 @@ def assign(cost: Floats, match: Ints, u: Floats, v: Floats) -> None:
             row = previous[end]
             row_of[end] = row
             match[row], end = end, match[row]
-
-
-@kernel
-def square_apart(x: Floats, y: Floats, i: int, j: int) -> float:
-    """Return the squared distance of point i of x and point j of y, both (n, 3)."""
-    a, b, c = x[i, 0] - y[j, 0], x[i, 1] - y[j, 1], x[i, 2] - y[j, 2]
-    return a * a + b * b + c * c
-
-
-@kernel
-def square_of(x: Floats, i: int) -> float:
-    """Return the squared length of vector i of (n, 3)."""
-    return x[i, 0] * x[i, 0] + x[i, 1] * x[i, 1] + x[i, 2] * x[i, 2]
 
 
 @kernel

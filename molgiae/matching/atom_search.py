@@ -32,12 +32,11 @@ from molgiae.matching.assignment import (
     Bools,
     assign_within,
     offer,
-    square_apart,
-    square_of,
     turn_all,
 )
 from molgiae.matching.kabsch import Floats, Ints, best_rotation, covariance, largest_turn, reach, sufficient
 from molgiae.parallel.kernels import kernel
+from molgiae.parallel.vectors import square_apart, square_of
 
 ROUNDS = 4
 """Times that angle and bound are taken from each other."""

@@ -6,10 +6,11 @@ from functools import cache
 
 import numpy as np
 
-from molgiae.matching.assignment import Blocks, square_apart, turn_all
+from molgiae.matching.assignment import Blocks, turn_all
 from molgiae.matching.kabsch import Floats
 from molgiae.parallel.kernels import kernel
 from molgiae.parallel.sorting import argsort
+from molgiae.parallel.vectors import square_apart
 
 SAMPLES = 128
 """Rotations that sample all of them."""

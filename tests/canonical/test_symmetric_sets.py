@@ -14,7 +14,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from molgiae.canonical import point_group
-from molgiae.canonical.point_group import MAX_IMAGES, operations, point_group_of, symbol_of
+from molgiae.canonical.operations import operations
+from molgiae.canonical.point_group import MAX_IMAGES, point_group_of, symbol_of
 from molgiae.model.cloud import Cloud
 from tests.canonical.test_point_group import GENERATORS, orbits
 from tests.geometries import GOLDEN, by_graph, together
