@@ -1,7 +1,8 @@
 """Superposition of conformers whatever their atom order: exact where it can be proven, said where it is not."""
 
-from molgiae.matching.atoms import principal_starts, radial_bound, superpose
+from molgiae.matching.atoms import principal_starts, superpose
 from molgiae.matching.kabsch import kabsch, rmsd
+from molgiae.matching.neighbours import radial_bound
 from molgiae.matching.pairs import Matches, superpose_pairs
 
 __all__ = [

@@ -21,8 +21,9 @@ from molgiae.data.readers import read_conformers
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.matching import copies as duplicates
-from molgiae.matching import superpose_pairs
-from molgiae.matching.copies import Neighbours, Rule, find_duplicates, molecules
+from molgiae.matching import neighbours, superpose_pairs
+from molgiae.matching.copies import Rule, find_duplicates, molecules
+from molgiae.matching.neighbours import Neighbours
 from tests.conformers import mirrored, moved, random_conformer
 from tests.data.molfiles import molecule, sdf_record, xyz_frame
 
@@ -96,9 +97,9 @@ def test_blocks_and_rounds_change_nothing(monkeypatch):
     for fewest, most in ((1, 1), (7, 7), (1024, 16384)):
         monkeypatch.setattr(duplicates, "MIN_BLOCK", fewest)
         monkeypatch.setattr(duplicates, "MAX_BLOCK", most)
-        monkeypatch.setattr(duplicates, "QUERIES", 3)
+        monkeypatch.setattr(neighbours, "QUERIES", 3)
         assert set(np.flatnonzero(find_duplicates(conformers).into < 0)) == expected
-    monkeypatch.setattr(duplicates, "MAX_HELD", 0)
+    monkeypatch.setattr(neighbours, "MAX_HELD", 0)
     assert set(np.flatnonzero(find_duplicates(conformers).into < 0)) == expected
 
 
@@ -122,7 +123,7 @@ def test_no_bound_exceeds_the_rmsd(match):
     ).rmsd
     assert (rmsd > 0.05).any()
     for reach in (0.05, 0.15, 0.4):
-        found = Neighbours(group, reach).before(0, len(group), np.empty(0, np.int64))
+        found = Neighbours(group.position, group.colour, reach).before(0, len(group), np.empty(0, np.int64))
         bound = dict(zip(zip(found[0].tolist(), found[1].tolist(), strict=True), found[2], strict=True))
         assert {pair for pair, d in zip(pairs, rmsd, strict=True) if d <= reach} <= bound.keys()
         assert all(bound[pair] <= d + 1e-6 for pair, d in zip(pairs, rmsd, strict=True) if pair in bound)
@@ -131,8 +132,8 @@ def test_no_bound_exceeds_the_rmsd(match):
 
 def test_a_bound_that_is_too_large_would_be_noticed(monkeypatch):
     conformers = ensemble(6, 2)
-    true = duplicates.radial_bound
-    monkeypatch.setattr(duplicates, "radial_bound", lambda z, pos: 20 * true(z, pos))
+    true = neighbours.radial_bound
+    monkeypatch.setattr(neighbours, "radial_bound", lambda z, pos: 20 * true(z, pos))
     assert set(np.flatnonzero(find_duplicates(conformers).into < 0)) != brute_force(conformers, Rule())
 
 

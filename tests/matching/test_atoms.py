@@ -13,8 +13,9 @@ from molgiae.matching import atom_search
 from molgiae.matching import atoms as atoms_module
 from molgiae.matching.assignment import UNMATCHED, assign_within, nothing_yet
 from molgiae.matching.atom_search import search_atoms
-from molgiae.matching.atoms import blocks_of, match_atoms, principal_starts, radial_bound, superpose
+from molgiae.matching.atoms import blocks_of, match_atoms, principal_starts, superpose
 from molgiae.matching.kabsch import kabsch, rmsd
+from molgiae.matching.neighbours import radial_bound
 from tests.conformers import mirrored, moved, random_conformer
 from tests.matching.enumeration import GEOMETRIES, least_rmsd, matchings, overlaps, pair, rmsd_of
 

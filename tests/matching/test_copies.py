@@ -9,9 +9,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from molgiae.data.conformer import Conformer
-from molgiae.matching import Matches, superpose_pairs
+from molgiae.matching import Matches, neighbours, superpose_pairs
 from molgiae.matching import copies as duplicates
-from molgiae.matching.copies import Molecule, Neighbours, Rule, find_duplicates, molecules
+from molgiae.matching.copies import Molecule, Rule, find_duplicates, molecules
+from molgiae.matching.neighbours import Neighbours
 from tests.commands.test_dedup import bonded
 from tests.matching.enumeration import GEOMETRIES, GRAPHS, automorphisms, least_rmsd, matchings, pair
 
@@ -41,7 +42,7 @@ def least_of_all(conformers: list[Conformer], maps: np.ndarray, *, reflect: bool
 
 def before(group: Molecule, reach: float) -> dict[tuple[int, int], float]:
     """Bounds of the pairs that are not passed over, by conformers."""
-    later, earlier, bound = Neighbours(group, reach).before(0, len(group), NONE)
+    later, earlier, bound = Neighbours(group.position, group.colour, reach).before(0, len(group), NONE)
     rows = group.rows.tolist()
     return {(rows[a], rows[b]): float(c) for a, b, c in zip(later, earlier, bound, strict=True)}
 
@@ -51,8 +52,8 @@ def before(group: Molecule, reach: float) -> dict[tuple[int, int], float]:
 @pytest.mark.parametrize("name", ["atom", "hydrogen", "water", "methane", "prismane", "butyne"])
 def test_no_pair_is_passed_over_at_its_own_rmsd(name, match, held, monkeypatch):
     """The reach is the RMSD of the pair to the last digit; axes are few, as for large molecules."""
-    monkeypatch.setattr(duplicates, "MAX_HELD", held)
-    monkeypatch.setattr(duplicates, "MAX_AXES", 3)
+    monkeypatch.setattr(neighbours, "MAX_HELD", held)
+    monkeypatch.setattr(neighbours, "MAX_AXES", 3)
     if match == "atoms" and name == "butyne":
         pytest.skip("720 x 24 matchings")
     conformers = conformers_of(name, 0)
