@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from molgiae.data.conformer import Conformer
 from molgiae.errors import ConfigError
-from molgiae.matching.assignment import Best, nothing_yet
+from molgiae.matching.assignment import nothing_yet
 from molgiae.matching.atoms import BUDGET, EXACT, blocks_of, match_atoms
 from molgiae.matching.automorphisms import Symmetry, symmetry_of
 from molgiae.matching.chain import MAX_WORK, search_chain
@@ -27,6 +27,8 @@ Pose = tuple[Ints, Floats, Floats, float, bool]
 Match = Literal["bonds", "atoms"]
 MATCHES: tuple[Match, ...] = get_args(Match)
 
+NO_POSE = np.empty(0, np.int64), np.eye(3), np.zeros(3), np.inf
+"""Of a pair without a match within what was asked for."""
 MAX_REMEMBERED = 256
 """Molecules whose automorphisms are remembered."""
 
@@ -122,7 +124,7 @@ class _Pairs:
         self.conformers = list(distinct.values())
         self.pairs = [(row[id(x)], row[id(y)]) for x, y in zip(reference, probe, strict=True)]
         self.labelled = molecules_of(self.conformers)
-        self.centroid = [c.position.mean(axis=0) for c in self.conformers]
+        self.centroid = [c.position.sum(axis=0) / len(c) for c in self.conformers]
         self.by_element: dict[int, tuple[Ints, Ints]] = {}
 
     def superposed(self, sign: int, starts: Floats | None) -> Matches:
@@ -130,7 +132,7 @@ class _Pairs:
         p = len(self.pairs)
         found = Matches(
             rmsd=np.full(p, np.nan),
-            rotation=np.broadcast_to(np.eye(3), (p, 3, 3)).copy(),
+            rotation=np.repeat(np.eye(3)[None], p, axis=0),
             translation=np.zeros((p, 3)),
             order=[np.empty(0, np.int64)] * p,
             proven=np.zeros(p, bool),
@@ -155,8 +157,11 @@ class _Pairs:
         mine, theirs = known.order[first], known.order[second]
         x, y = self._centered(first, mine), sign * self._centered(second, theirs)
         best = nothing_yet(x, y, MAX_WORK, self.within)
+        before = best.overlap[0]
         proven = search_chain(symmetry, x, y, best) and symmetry.complete
-        return self._pose(k, sign, x, y, mine, theirs, best, proven)
+        if best.overlap[0] == before:
+            return *NO_POSE, proven
+        return self._pose(k, sign, x, y, mine, theirs, best.order, proven)
 
     def _by_atoms(self, k: int, sign: int, start: Floats | None) -> Pose | str:
         """Return the match of a pair within elements; why there is none."""
@@ -169,8 +174,11 @@ class _Pairs:
         starts += [] if start is None else [start]
         x, y = self._centered(first, mine), sign * self._centered(second, theirs)
         best = nothing_yet(x, y, BUDGET, self.within)
+        before = best.overlap[0]
         proven = match_atoms(blocks_of(z), x, y, np.array(starts).reshape(-1, 3, 3), best)
-        return self._pose(k, sign, x, y, mine, theirs, best, proven)
+        if best.overlap[0] == before:
+            return *NO_POSE, proven
+        return self._pose(k, sign, x, y, mine, theirs, best.order, proven)
 
     def _centered(self, m: int, order: Ints) -> Floats:
         """Return the positions (n, 3) of a conformer from its centroid, in an order (n,)."""
@@ -185,14 +193,12 @@ class _Pairs:
         return self.by_element[m]
 
     def _pose(
-        self, k: int, sign: int, x: Floats, y: Floats, mine: Ints, theirs: Ints, best: Best, proven: bool
+        self, k: int, sign: int, x: Floats, y: Floats, mine: Ints, theirs: Ints, matched: Ints, proven: bool
     ) -> Pose:
         """Return the pose of a pair by its positions in common orders and their match; zero cannot be improved on."""
         (first, second), order = self.pairs[k], np.empty_like(mine)
-        if best.overlap[0] == nothing_yet(x, y, 0, self.within).overlap[0]:
-            return order[:0], np.eye(3), np.zeros(3), np.inf, proven
-        rotation, distance = posed(x, y, best.order)
-        order[mine] = theirs[best.order]
+        rotation, distance = posed(x, y, matched)
+        order[mine] = theirs[matched]
         translation = self.centroid[first] - sign * rotation @ self.centroid[second]
         return order, rotation, translation, distance, proven or distance <= EXACT
 
