@@ -34,8 +34,8 @@ def predict(
     energy: str | None = Option(
         None,
         help="Property of the records that holds the energies for Boltzmann weights. energy also finds what CREST, "
-        "GOAT, xtb and ORCA write into XYZ comments; frames without another title are of the molecule that their "
-        "file is named after.",
+        "GOAT, xtb and ORCA write into XYZ comments; frames with such a comment and no title are of the molecule that "
+        "their file is named after.",
         show_default="the energy that the model predicts",
     ),
     energy_unit: str | None = Option(

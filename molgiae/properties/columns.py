@@ -251,9 +251,7 @@ def _beside_pairs(comment: str) -> bool:
 
 def is_energy_alone(conformer: Conformer, name: str = ENERGY) -> bool:
     """Return whether the comment line of an XYZ frame tells an energy and not what the molecule is called."""
-    comment = _comment_of(conformer)
-    if conformer.properties:  # extended XYZ
-        return bool(comment and not conformer.title and conformer.properties.keys() & {name, ENERGY})
+    comment = "" if conformer.properties else _comment_of(conformer)
     row = _in_comment(comment) if comment else {}
     if COMMENT in row or _ORCA.fullmatch(comment):
         return True

@@ -313,7 +313,6 @@ def test_molecules_are_averaged_by_title(suffix, ensemble, tmp_path):
         ("energy={:.12f} charge=0", "Ha", "Ha"),
         ("energy={:.12f} charge=0", None, "kcal/mol"),
         ('title=propanol Properties=species:S:1:pos:R:3 energy="{:.12f} eV"', None, "eV"),
-        ('Properties=species:S:1:pos:R:3 energy="{:.12f} eV"', None, "eV"),
     ],
 )
 def test_comment_lines_of_programs_weigh(comment, unit, taken, tmp_path):
