@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 PAIRS = 240_000
-"""Pairs of atoms that are looked at at once: half or twice as many cost some 5 % of the speed, on one core and on two."""
+"""Pairs of atoms that are looked at at once: half or twice as many cost 5 % of the speed, on one core and on two."""
 
 OVERLAYS = ("overlay", "color")
 """Parts that one network makes, in its order."""
