@@ -9,13 +9,15 @@ atoms exchanged, or in an arbitrary order (bonds shuffled too). An ensemble is r
 kept. In a fourth column the minima stand beside their mirror images, of which all must be kept. Large ensembles,
 half of them embeddings of one molecule and half noisy copies, are for time; a method that must not see another
 order of atoms is told so by leaving it out. Times are CPU time of the call alone, on the library's own objects.
-At last `molgiae dedup`, file to file, on ever more conformers. prism-pruner needs Python 3.12: methods that are not
+At last `molgiae dedup`, file to file, on ever more conformers, and on the frames of trajectories without bonds
+(`--frames ethanol.xyz`), where atoms are matched within elements. prism-pruner needs Python 3.12: methods that are not
 installed are left out by name.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import tempfile
 import time
@@ -427,7 +429,12 @@ def _summary(task: tuple[str, str], returned: Any) -> dict[str, Any]:
     }
 
 
+def _counts(task: tuple[str, str], returned: Any) -> dict[str, Any]:
+    return {"read": returned[0].read, "kept": returned[0].kept, "rejected": returned[0].rejected}
+
+
 COMMAND = Peer(_load_command, _itself, _deduplicate, _summary)
+FRAMES = Peer(_load_command, _itself, _deduplicate, _counts)
 
 
 def scaling(sources: list[Conformer], sizes: list[int], limit: float, seed: int) -> list[dict[str, Any]]:
@@ -470,6 +477,36 @@ def scaling_line(row: dict[str, Any]) -> str:
     )
 
 
+def of_frames(files: list[Path], limit: float) -> list[dict[str, Any]]:
+    """Time of `molgiae dedup` on the frames of trajectories, and how many of its verdicts are proven."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for path in files:
+            output, table = (
+                Path(folder) / f"{path.stem}.xyz",
+                Path(folder) / f"{path.stem}_unique_duplicates.csv",
+            )
+            task = str(path), str(output.with_stem(f"{path.stem}_unique"))
+            done = measure_apart(FRAMES, [task], task, limit)
+            call = done.calls[0]
+            with table.open(newline="") as file:
+                proven = [row["proven"] == "1" for row in csv.DictReader(file)]
+            rows.append(
+                {
+                    "file": path.name,
+                    "cpu_seconds": call.seconds,
+                    "proven": sum(proven),
+                    "peak_memory_MB": done.memory,
+                    **call.value,
+                }
+            )
+            print(
+                f"| {path.name} | {len(proven)} | {call.value['kept']} | {sum(proven)} | {call.seconds:.2f} |",
+                flush=True,
+            )
+    return rows
+
+
 def main() -> None:
     """Make the ensembles, measure, print tables, write JSON."""
     from sets import drug_like
@@ -492,6 +529,7 @@ def main() -> None:
         default=[1000, 10_000, 100_000],
         help="conformers, file to file (default 1000 10000 100000)",
     )
+    parser.add_argument("--frames", type=Path, nargs="*", default=[], help="trajectories in XYZ")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument(
         "--limit", type=float, default=300.0, help="CPU seconds for one ensemble (default 300)"
@@ -520,6 +558,9 @@ def main() -> None:
         sources = [e[0] for e in drug_like(options.smi, molecules, options.seed, kept=1, tries=1)]
         print(f"\n{SCALING_HEAD}", flush=True)
         report["scaling"] = scaling(sources, options.scaling, 20 * options.limit, options.seed)
+    if options.frames:
+        print("\n| frames | read | kept | proven | CPU s |\n|---|---:|---:|---:|---:|", flush=True)
+        report["frames"] = of_frames(options.frames, options.limit)
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 

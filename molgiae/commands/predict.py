@@ -158,7 +158,7 @@ def _of_molecules(blocks: Iterable[ConformerBlock], energies: Energies | None) -
     """
     name = ENERGY if energies is None or energies.target is not None else energies.name
     formulas: dict[str, bytes] = {}
-    with_energy, found = energies is None or energies.target is not None, set[str]()
+    asked = energies is not None and energies.target is None
 
     def fault(conformer: Conformer) -> str:
         title, formula = conformer.title, np.sort(conformer.atomic_number).tobytes()
@@ -172,15 +172,20 @@ def _of_molecules(blocks: Iterable[ConformerBlock], energies: Energies | None) -
         title = [stem_of([c.source]) if is_energy_alone(c, name) else c.title for c in block]
         named = replace(block, title=title)
         faults = {m: fault(conformer) for m, conformer in enumerate(named)}
-        if not with_energy and len(block):
-            found.update(key for conformer in block for key in properties_of(conformer))
-            with_energy = name in found or (name == ENERGY and COMMENT in found)
-        if not with_energy and len(block):
-            raise ConfigError(
-                f"none of the first {len(block)} conformers has a property '{name}' for --energy; properties found: "
-                f"{', '.join(sorted(found)) or 'none at all'}"
-            )
+        if asked and len(block):
+            _require(name, block)
+            asked = False
         yield named.reject({m: reason for m, reason in faults.items() if reason})
+
+
+def _require(name: str, block: ConformerBlock) -> None:
+    """Raise a ConfigError if no conformer of a block has a property for energies."""
+    found = {key for conformer in block for key in properties_of(conformer)}
+    if not (name in found or (name == ENERGY and COMMENT in found)):
+        raise ConfigError(
+            f"none of the first {len(block)} conformers has a property '{name}' for --energy; properties found: "
+            f"{', '.join(sorted(found)) or 'none at all'}"
+        )
 
 
 def _sink(output: Path, targets: Sequence[Target], in_use: ModelInUse, options: Options) -> Sink:
