@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from molgiae.canonical.bond_graph import Floats, Ints, sizes_of
-from molgiae.data.bonds import widest_axis
+from molgiae.data.near_atoms import widest_axis
 from molgiae.parallel.kernels import kernel
 from molgiae.parallel.sorting import argsort
 

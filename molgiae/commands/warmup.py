@@ -9,8 +9,9 @@ import numpy as np
 from molgiae.canonical.forms import canonical_forms
 from molgiae.canonical.operations import operations
 from molgiae.canonical.point_group import MAX_IMAGES
-from molgiae.data.bonds import nearest, perceived_bonds
+from molgiae.data.bonds import perceived_bonds
 from molgiae.data.conformer import Conformer
+from molgiae.data.near_atoms import nearest
 from molgiae.matching import superpose_pairs
 from molgiae.matching.atoms import blocks_of
 from molgiae.matching.copies import Rule, find_duplicates

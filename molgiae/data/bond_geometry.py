@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.bonds import nearest, perceived_bonds_of_block
+from molgiae.data.bonds import perceived_bonds_of_block
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
+from molgiae.data.near_atoms import nearest
 from molgiae.data.training_ranges import BOND_LENGTHS
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from molgiae.config import MAX_ATOMIC_NUMBER
 from molgiae.data.bond_geometry import Bonding, remedy, unit_of
-from molgiae.data.bonds import nearest
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS
+from molgiae.data.near_atoms import nearest
 
 MAX_COORDINATE = 1e6
 """Angstrom; float32 coordinates beyond it are coarser than 0.06."""

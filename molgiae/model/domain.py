@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from molgiae.config import Domain, ModelConfig
 from molgiae.data.bond_geometry import Bonding, length_bounds, remedy, shares, unit_of
-from molgiae.data.bonds import nearest
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
+from molgiae.data.near_atoms import nearest
 from molgiae.data.training_ranges import LARGEST_SHARES
 
 ROUNDING = 1e-3

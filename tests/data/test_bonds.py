@@ -12,11 +12,11 @@ from scipy.spatial.transform import Rotation
 from molgiae.data.bonds import (
     BOND_LENGTH_FACTOR,
     SURE_FACTOR,
-    nearest,
     perceived_bonds,
     perceived_bonds_of_block,
 )
 from molgiae.data.elements import COVALENT_RADIUS
+from molgiae.data.near_atoms import nearest
 from molgiae.data.readers import read_conformers
 from tests.data.molfiles import molecule, sdf_record, v3000_record, xyz_frame
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.bonds import nearest
 from molgiae.data.elements import ATOMIC_NUMBER, COVALENT_RADIUS, SYMBOLS, atomic_number
+from molgiae.data.near_atoms import nearest
 from molgiae.errors import ConformerError
 
 Numbers = NDArray[np.uint8]
