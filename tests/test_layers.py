@@ -29,7 +29,14 @@ ROOMS = (
     ("experiments",),
     ("cli",),
 )
-TOOLKITS = {"rdkit": "data", "ase": "data", "h5py": "data", "typer": "cli", "torch_geometric": "nn"}
+TOOLKITS = {
+    "rdkit": "data",
+    "ase": "data",
+    "h5py": "data",
+    "tblite": "data",
+    "typer": "cli",
+    "torch_geometric": "nn",
+}
 
 Imports = dict[str, list[tuple[str, str]]]
 """Module to what it imports, and when: "at once", for "typing" alone, or "late", inside a function."""
@@ -137,6 +144,7 @@ def test_dependencies_point_down_only():
         ("molgiae.commands.run", "from molgiae.cli import app"),
         ("molgiae.commands.run", "import rdkit.Chem"),
         ("molgiae.commands.run", "def f():\n    import h5py"),
+        ("molgiae.commands.label", "from tblite.interface import Calculator"),
         ("molgiae.cli.options", "import click"),
         ("molgiae.cli.options", "import torch"),
         ("molgiae.cli.options", "from molgiae.commands.run import Options"),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -27,12 +25,9 @@ from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConformerError, MolgiaeError
 from molgiae.output.files import rejected_table, write_rejected
-from molgiae.parallel.processes import NoAnswerError, Workers
-from molgiae.parallel.threads import in_flight
+from molgiae.parallel.processes import NoAnswerError, Workers, free_cores, in_order
 
 WORKER = "molgiae.commands.conformer_worker"
-MAX_AHEAD = 64
-"""Molecules for each worker that wait behind one that takes long."""
 
 
 @dataclass
@@ -129,7 +124,7 @@ def generate_conformers(
     )
     with unfinished, bar:
         rest = islice(molecules(), summary.resumed, None)
-        for text, note in _answers(rest, search, jobs or _cores()):
+        for text, note in _answers(rest, search, jobs or free_cores()):
             unfinished.append(text, note)
             summary.count(note)
             bar.update()
@@ -151,27 +146,23 @@ def _answers(
     molecules: Iterable[Molecule | Rejected], search: ConformerSearch, jobs: int
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the text of the records of each molecule and the note of what became of it, in order."""
-    with (
-        ThreadPoolExecutor(jobs, "molgiae") as pool,
-        Workers(jobs, WORKER, search.to_dict(), search.time_limit) as workers,
-    ):
+    workers = Workers(jobs, WORKER, search.to_dict(), search.time_limit)
 
-        def work(molecule: Molecule | Rejected) -> tuple[str, dict[str, Any]]:
-            if isinstance(molecule, Rejected):
-                return "", {"rejected": asdict(molecule)}
-            question = {name: getattr(molecule, name) for name in ("text", "is_smiles", "title")}
-            try:
-                answer = workers.ask(question)
-            except NoAnswerError as error:
-                answer = {"reason": str(error)}
-            kind = {"extended": True} if molecule.is_extended else {}
-            if "reason" not in answer:
-                return answer["sdf"], {"written": answer["written"], **kind}
-            bad = Rejected(molecule.source, molecule.record, molecule.title, molecule.line, answer["reason"])
-            return "", {"rejected": asdict(bad), **kind}
+    def work(molecule: Molecule | Rejected) -> tuple[str, dict[str, Any]]:
+        if isinstance(molecule, Rejected):
+            return "", {"rejected": asdict(molecule)}
+        question = {name: getattr(molecule, name) for name in ("text", "is_smiles", "title")}
+        try:
+            answer = workers.ask(question)
+        except NoAnswerError as error:
+            answer = {"reason": str(error)}
+        kind = {"extended": True} if molecule.is_extended else {}
+        if "reason" not in answer:
+            return answer["sdf"], {"written": answer["written"], **kind}
+        bad = Rejected(molecule.source, molecule.record, molecule.title, molecule.line, answer["reason"])
+        return "", {"rejected": asdict(bad), **kind}
 
-        with closing(in_flight(pool, work, molecules, MAX_AHEAD * jobs)) as answers:
-            yield from answers
+    return in_order(workers, jobs, work, molecules)
 
 
 def _publish(text: Path, path: Path, rejected: list[Rejected], *, overwrite: bool, command: str) -> str:
@@ -201,7 +192,3 @@ def _read_back(text: Path, path: Path) -> Iterator[ConformerBlock]:
     if text.stat().st_size:
         for block in read_blocks(text, format="sdf", check_geometry=False):
             yield replace(block, source=[str(path)] * len(block))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

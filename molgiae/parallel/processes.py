@@ -15,13 +15,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import chain
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from molgiae.errors import MolgiaeError
+from molgiae.parallel.threads import in_flight
 
 Plain = dict[str, Any]
+T = TypeVar("T")
+R = TypeVar("R")
+
+MAX_AHEAD = 64
+"""Questions for each process that wait behind one that takes long."""
 
 
 class NoAnswerError(MolgiaeError):
@@ -110,6 +118,30 @@ class Workers:
                 if stream is not None:
                     stream.close()
         return process.wait()
+
+
+def free_cores() -> int:
+    """Return the number of processes worth running: the cores that this one may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(
+    workers: Workers, jobs: int, work: Callable[[T], R], items: Iterable[T]
+) -> Generator[R, None, None]:
+    """Yield what work makes of each item, in the order of the items.
+
+    Args:
+        workers: what work asks, not yet entered; all are ended when the last item is done or the caller stops.
+        jobs: their number.
+        work: called in as many threads.
+        items: taken in the thread of the caller, up to `MAX_AHEAD` times `jobs` ahead of the results.
+    """
+    with (
+        ThreadPoolExecutor(jobs, "molgiae") as pool,
+        workers,
+        closing(in_flight(pool, work, items, MAX_AHEAD * jobs)) as answers,
+    ):
+        yield from answers
 
 
 def serve(answering: Callable[[Plain], Callable[[Plain], Plain]]) -> None:
