@@ -11,16 +11,15 @@ few. Seeds choose the training molecules, the order of the batches, and the rand
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from results import Results, markdown, ranged
 
 from molgiae.commands.finetune import ROWS
 from molgiae.config import FinetuneConfig, Mode
@@ -93,11 +92,11 @@ def main() -> None:
             split = case.split(labelled)
             rows(found, case, labelled, split, features)
             for mode in options.modes:
-                if not found.has(case, ROWS[mode]):
+                if not found.has(**asdict(case), row=ROWS[mode]):
                     fit(found, case, labelled, split, pretrained, mode, options.output / "fit")
     unit = labelled.targets[0].unit
-    print(found.table(unit))
-    found.draw(options.output / "curves.png", f"{labelled.targets[0].name}, MAE ({unit})", labelled)
+    print(table(found, unit))
+    draw(found, options.output / "curves.png", f"{labelled.targets[0].name}, MAE ({unit})")
 
 
 def fixed_features(labelled: Labelled, pretrained: checkpoint.Checkpoint, folder: Path) -> dict[str, Floats]:
@@ -114,7 +113,7 @@ def rows(
 ) -> None:
     """Mean, composition and kernel ridge regression."""
     names = ["mean", "composition", *(KERNEL + name for name in features or {})]
-    if all(found.has(case, name) for name in names):
+    if all(found.has(**asdict(case), row=name) for name in names):
         return
     train = labelled.take(split.train)
     reference = fit_references(train.block, train.values, labelled.targets)
@@ -123,7 +122,11 @@ def rows(
     for row, values in baselines(labelled, split, reference, features or {}, seed=case.seed).items():
         name = row.split(" (")[0]  # without the number of rows that were used
         found.add(
-            case, name, float(score(values, truth).mae[0]), len(split.train), time.monotonic() - started
+            **asdict(case),
+            row=name,
+            mae=float(score(values, truth).mae[0]),
+            training_molecules=len(split.train),
+            seconds=round(time.monotonic() - started, 1),
         )
 
 
@@ -133,7 +136,7 @@ def fit(
     labelled: Labelled,
     split: Split,
     pretrained: checkpoint.Checkpoint,
-    mode: str,
+    mode: Mode,
     folder: Path,
 ) -> None:
     """Learn in one mode, and note what came of it."""
@@ -143,91 +146,43 @@ def fit(
     learned = learn(parts[0], parts[1], pretrained, config, Run(folder))
     assert learned is not None
     value, std = learned.model.predict(parts[2].block)
-    within = float((np.abs(value - parts[2].values) <= std).mean())
-    mae = float(score(value, parts[2].values).mae[0])
-    found.add(case, ROWS[mode], mae, len(split.train), learned.seconds, learned.step, within)
+    found.add(
+        **asdict(case),
+        row=ROWS[mode],
+        mae=float(score(value, parts[2].values).mae[0]),
+        training_molecules=len(split.train),
+        seconds=round(learned.seconds, 1),
+        steps=learned.step,
+        within_uncertainty=float((np.abs(value - parts[2].values) <= std).mean()),
+    )
 
 
-class Results:
-    """Mean absolute errors by case and row, in a JSON file.
+def table(found: Results, unit: str) -> str:
+    """Markdown: means over seeds and their range."""
+    ordered = sorted(found.rows, key=lambda row: row["training_molecules"])
+    sizes = list(dict.fromkeys(row["size"] for row in ordered))
 
-    Args:
-        path: read if it is there.
-    """
+    def cell(name: str, size: str) -> str:
+        return ranged([row["mae"] for row in found.where(row=name, size=size)])
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows = json.loads(path.read_text()) if path.exists() else []
-
-    def has(self, case: Case, name: str) -> bool:
-        """Whether it was measured."""
-        return any((r["size"], r["seed"], r["row"]) == (case.size, case.seed, name) for r in self.rows)
-
-    def add(
-        self,
-        case: Case,
-        name: str,
-        mae: float,
-        count: int,
-        seconds: float,
-        step: int = 0,
-        within: float = 0.0,
-    ) -> None:
-        """Keep a result."""
-        self.rows.append(
-            {
-                "size": case.size,
-                "seed": case.seed,
-                "row": name,
-                "mae": mae,
-                "training_molecules": count,
-                "seconds": round(seconds, 1),
-                "steps": step,
-                "within_uncertainty": within,
-                "torch_threads": torch.get_num_threads(),
-            }
-        )
-        self.path.write_text(json.dumps(self.rows, indent=1) + "\n")
-        print(f"{case.size} seed {case.seed} {name}: {mae:.4f}, {seconds:.0f} s", flush=True)
-
-    def of(self, size: str, name: str) -> list[float]:
-        """Errors for all seeds."""
-        return [r["mae"] for r in self.rows if (r["size"], r["row"]) == (size, name)]
-
-    def table(self, unit: str) -> str:
-        """Markdown: means over seeds and their range."""
-        sizes = list(
-            dict.fromkeys(r["size"] for r in sorted(self.rows, key=lambda r: r["training_molecules"]))
-        )
-        names = list(dict.fromkeys(r["row"] for r in self.rows))
-        lines = [f"| MAE, {unit} | " + " | ".join(sizes) + " |", "|---" * (len(sizes) + 1) + "|"]
-        for name in names:
-            cells = [shown(self.of(size, name)) for size in sizes]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        return "\n".join(lines)
-
-    def draw(self, path: Path, label: str, labelled: Labelled) -> None:
-        """Learning curves, a line for each row, a point for each seed."""
-        figure = blank(6, 4.5)
-        axes = figure.subplots()
-        for name in dict.fromkeys(r["row"] for r in self.rows):
-            points = sorted((r["training_molecules"], r["mae"]) for r in self.rows if r["row"] == name)
-            x, y = np.array(points).T
-            (dots,) = axes.plot(x, y, ".", markersize=4)
-            distinct = np.unique(x)
-            axes.plot(distinct, [y[x == v].mean() for v in distinct], color=dots.get_color(), label=name)
-        axes.set(xscale="log", yscale="log", xlabel="training molecules", ylabel=label)
-        axes.legend(fontsize=7, loc="upper right", bbox_to_anchor=(1, 0.94))
-        axes.grid(alpha=0.3, which="both")
-        saved(figure, path)
+    rows = ([name, *(cell(name, size) for size in sizes)] for name in found.distinct("row"))
+    return markdown([f"MAE, {unit}", *sizes], rows)
 
 
-def shown(values: list[float]) -> str:
-    """Mean of the seeds, and their range."""
-    if not values:
-        return ""
-    low, high = min(values), max(values)
-    return f"{np.mean(values):.4f}" + (f" ({low:.4f} to {high:.4f})" if len(values) > 1 else "")
+def draw(found: Results, path: Path, label: str) -> None:
+    """Learning curves, a line for each row, a point for each seed."""
+    figure = blank(6, 4.5)
+    axes = figure.subplots()
+    for name in found.distinct("row"):
+        points = sorted((r["training_molecules"], r["mae"]) for r in found.where(row=name))
+        x, y = np.array(points).T
+        (dots,) = axes.plot(x, y, ".", markersize=4)
+        distinct = np.unique(x)
+        axes.plot(distinct, [y[x == v].mean() for v in distinct], color=dots.get_color(), label=name)
+    axes.set(xscale="log", yscale="log", xlabel="training molecules", ylabel=label)
+    axes.legend(fontsize=7, loc="upper right", bbox_to_anchor=(1, 0.94))
+    axes.grid(alpha=0.3, which="both")
+    saved(figure, path)
 
 
 if __name__ == "__main__":
