@@ -18,6 +18,7 @@ from .embed import embed
 from .evaluate import evaluate
 from .finetune import finetune
 from .info import info
+from .label import label
 from .models import models
 from .predict import predict
 from .pretrain import pretrain
@@ -61,6 +62,7 @@ for command in (
     dedup,
     search,
     conformers,
+    label,
     pretrain,
     evaluate,
     info,

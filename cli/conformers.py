@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from typer import Argument, Context, Exit, Option
+from typer import Argument, Context, Option
 
 from molgiae.config import MAX_SEED, ConformerSearch, ForceField
 
-from .boundary import status_of
-from .options import Json, Overwrite, Quiet, command_line, given
-from .printing import finish, rejected_lines, tell
+from .options import Jobs, Json, Overwrite, Quiet, ResumeFile, command_line, given
+from .printing import finish, rejected_lines, resumable
 
 if TYPE_CHECKING:
     from molgiae.commands.conformers import GenerationSummary
@@ -40,15 +39,13 @@ def conformers(
     force_field: ForceField = Option(SEARCH.force_field, help="Force field to minimise with, if any."),
     seed: int = Option(SEARCH.seed, min=0, max=MAX_SEED, help="Seed of the embeddings."),
     time_limit: float = Option(SEARCH.time_limit, help="Seconds after which a molecule is given up."),
-    jobs: int | None = Option(
-        None, "--jobs", "-j", min=1, help="Processes.", show_default="one for each core"
-    ),
+    jobs: Jobs = None,
     smiles_column: str | None = Option(None, help="Column of SMILES in a table.", show_default="by name"),
     title_column: str | None = Option(None, help="Column of titles in a table.", show_default="by name"),
     format: Literal["smi", "csv", "sdf"] | None = Option(
         None, help="Format of the input.", show_default="by name"
     ),
-    resume: bool = Option(False, "--resume", help="Continue an interrupted run; begin if there is none."),
+    resume: ResumeFile = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -67,7 +64,7 @@ def conformers(
     from molgiae.commands.conformers import generate_conformers
     from molgiae.data.molecule_files import Columns
 
-    try:
+    with resumable():
         summary = generate_conformers(
             inputs,
             output,
@@ -80,9 +77,6 @@ def conformers(
             progress=not quiet,
             command=command_line(),
         )
-    except KeyboardInterrupt as interruption:
-        tell("molgiae: interrupted; give the same command with --resume to continue")
-        raise Exit(status_of(interruption)) from None
     finish(context, summary.to_dict(), _described(summary), summary.rejected)
 
 

@@ -84,6 +84,10 @@ Json = Annotated[bool, Option("--json", help="Print a machine-readable summary t
 Minutes = Annotated[
     float | None, Option(help="Save and end after so many minutes, to be resumed.", show_default="no limit")
 ]
+Jobs = Annotated[
+    int | None, Option("--jobs", "-j", min=1, help="Processes.", show_default="one for each core")
+]
+ResumeFile = Annotated[bool, Option("--resume", help="Continue an interrupted run; begin if there is none.")]
 Resume = Annotated[bool, Option("--resume", help="Continue the run in the directory.")]
 
 

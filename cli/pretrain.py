@@ -41,7 +41,7 @@ def pretrain(
         MODEL.atom_width, min=0, help="Features of an atom in the network of atoms; 0 for none."
     ),
     labels: list[str] = Option(
-        [], help="npz file of cheap labels that the network of atoms learns from, too."
+        [], help="npz file of cheap labels (molgiae label) that the network of atoms learns from, too."
     ),
     overlays: list[str] = Option([], help="npz file of overlays that the overlay part learns from."),
     start_from: str | None = Option(

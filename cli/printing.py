@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from typer import Context, Exit, echo
 
-from .boundary import REJECTED
+from .boundary import REJECTED, status_of
 
 if TYPE_CHECKING:
     from molgiae.commands.run import Summary
@@ -35,6 +36,16 @@ def finish(context: Context, data: Any, lines: Iterable[str], rejected: int = 0)
         tell("\n".join(lines))
     if rejected:
         raise Exit(REJECTED)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say, when a command is interrupted that keeps what it has done, how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        tell("molgiae: interrupted; give the same command with --resume to continue")
+        raise Exit(status_of(interruption)) from None
 
 
 def finish_run(context: Context, summary: Summary, done: str) -> None:

@@ -28,6 +28,7 @@ _HOME = {
     "from_ase": "molgiae.data.toolkits",
     "from_rdkit": "molgiae.data.toolkits",
     "generate_conformers": "molgiae.commands.conformers",
+    "label": "molgiae.commands.label",
     "predict": "molgiae.commands.predict",
     "pretrain": "molgiae.commands.pretrain",
     "read_conformers": "molgiae.data.readers",

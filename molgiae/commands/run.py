@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -25,6 +25,8 @@ from molgiae.model.domain import rule_of
 from molgiae.output.files import Hdf5Sink, ModelInUse, Row, Sink, StructureSink, TableSink, is_table
 from molgiae.output.npz import is_npz
 from molgiae.parallel.threads import cores, ordered_map
+
+T = TypeVar("T")
 
 MAX_REASONS, OTHER_REASONS = 1000, "other reasons"
 """Kinds of reasons that are told apart, and what all others count as."""
@@ -168,8 +170,8 @@ class Reasons:
 
 
 def run(
-    blocks: Iterable[ConformerBlock],
-    compute: Callable[[ConformerBlock], Result],
+    blocks: Iterable[T],
+    compute: Callable[[T], Result],
     sink: Sink,
     options: Options,
     verb: str,

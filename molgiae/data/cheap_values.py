@@ -98,6 +98,7 @@ class Question:
     Attributes:
         method: a name in `molgiae.data.cheap_methods.METHODS`.
         polarizability_every: one conformer in so many gets a polarizability; 0 for none.
+        chemistry: whether each gets what `molgiae.data.atom_chemistry` tells of its atoms.
         time_limit: seconds for one conformer.
 
     Raises:
@@ -106,6 +107,7 @@ class Question:
 
     method: str = "gfn2"
     polarizability_every: int = 0
+    chemistry: bool = False
     time_limit: float = TIME_LIMIT
 
     def __post_init__(self) -> None:
@@ -120,12 +122,14 @@ class Question:
     ) -> Iterator[tuple[ConformerBlock, list[Plain]]]:
         """Yield blocks and what was found of each of their conformers: fields of `Computed`, or a ``reason``.
 
+        With `chemistry` the fields are joined by one of this name, (n, WIDTH).
+
         Args:
             asked: blocks, as of `chunks`, and what is already known of one, which is not computed again.
             jobs: processes; None for as many as cores.
         """
         jobs = jobs or free_cores()
-        workers = Workers(jobs, WORKER, {"method": self.method}, self.time_limit)
+        workers = Workers(jobs, WORKER, {"method": self.method, "chemistry": self.chemistry}, self.time_limit)
         with closing(in_order(workers, jobs, partial(self._answer, workers), self._numbered(asked))) as found:
             yield from found
 
@@ -155,7 +159,7 @@ class Question:
 def computed(found: Plain) -> Computed:
     """Return what was found of a conformer, from plain data."""
     arrays = {name: np.array(found[name], np.float64) for name in ("forces", "charges", "dipole")}
-    return Computed(**{**found, **arrays})
+    return Computed(found["energy"], **arrays, gap=found["gap"], polarizability=found["polarizability"])
 
 
 def _found(workers: Workers, asked: list[Plain]) -> list[Plain]:

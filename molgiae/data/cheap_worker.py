@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from molgiae.data.atom_chemistry import chemistry_of
 from molgiae.data.cheap_methods import METHODS, Method
 from molgiae.data.conformer import Conformer
 from molgiae.errors import ConformerError
@@ -34,32 +35,35 @@ def plain(record: Plain) -> Plain:
     return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in record.items()}
 
 
-def answer(question: Plain, method: Method) -> Plain:
+def answer(question: Plain, method: Method, chemistry: bool) -> Plain:
     """Return what is found of some conformers.
 
     Args:
         question: ``conformers``, each with `FIELDS` and whether its ``polarizability`` is wanted.
         method: by which.
+        chemistry: whether to add what `chemistry_of` tells.
 
     Returns:
         ``found``: for each of them the fields of `Computed`, or the ``reason`` why there are none.
     """
-    return {"found": [_computed(asked, method) for asked in question["conformers"]]}
+    return {"found": [_computed(asked, method, chemistry) for asked in question["conformers"]]}
 
 
-def _computed(asked: Plain, method: Method) -> Plain:
+def _computed(asked: Plain, method: Method, chemistry: bool) -> Plain:
     given: Plain = {name: asked[name] for name in FIELDS}
     for name, (kind, shape) in _ARRAYS.items():
         given[name] = np.array(given[name], kind).reshape(shape)
+    conformer = Conformer(**given)
     try:
-        return plain(asdict(method.compute(Conformer(**given), asked["polarizability"])))
+        found = asdict(method.compute(conformer, asked["polarizability"]))
     except ConformerError as error:
         return {"reason": error.reason}
+    return plain(found | ({"chemistry": chemistry_of(conformer)} if chemistry else {}))
 
 
 def answering(setup: Plain) -> Callable[[Plain], Plain]:
-    """Return `answer` by the method that the setup names."""
-    return partial(answer, method=METHODS[setup["method"]])
+    """Return `answer` by the setup."""
+    return partial(answer, method=METHODS[setup["method"]], chemistry=setup["chemistry"])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -147,6 +148,11 @@ class NpzSink(SinkWithTable):
             with archive.open(zipfile.ZipInfo("arr_0.npy"), "w", force_zip64=True) as entry:
                 np.lib.format.write_array_header_1_0(entry, header)
                 shutil.copyfileobj(self._matrix, entry)
-            for name, value in self._about.items():
-                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as entry:
-                    np.lib.format.write_array(entry, np.array(value), allow_pickle=False)
+            write_arrays(archive, self._about)
+
+
+def write_arrays(archive: zipfile.ZipFile, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name, as numpy reads them; without a time of day, so that the same ones make the same file."""
+    for name, value in arrays.items():
+        with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+            np.lib.format.write_array(entry, np.array(value), allow_pickle=False)

@@ -29,7 +29,7 @@ ARRAYS: Expected = {
     "charges": ("iuf", ("N",)),
     "chemistry": ("iuf", ("N", CHEMISTRY)),
 }
-"""Arrays of a file, see `benchmarks/cheap_labels.py`: kinds of numbers, and shapes for M conformers with N atoms."""
+"""Arrays of a file, as `molgiae label` writes it: kinds of numbers, and shapes for M conformers with N atoms."""
 
 MAY_LACK = ("energy", "gap", "dipole", "polarizability", "forces", "charges", "chemistry")
 """Those where NaN says that a label is not known."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from molgiae.data import cheap_values, cheap_worker
 from molgiae.data.blocks import concatenate
-from molgiae.data.cheap_methods import METHODS, QUANTITIES
+from molgiae.data.cheap_methods import QUANTITIES
 from molgiae.data.cheap_values import Question, chunks, computed_values
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.errors import ConfigError
@@ -62,7 +61,7 @@ class Fragile:
     """Workers that die over elements beyond the fifth period, with all conformers of the question."""
 
     def __init__(self, size: int, module: str, setup: dict, time_limit: float) -> None:
-        self.answer = partial(cheap_worker.answer, method=METHODS[setup["method"]])
+        self.answer = cheap_worker.answering(setup)
 
     def __enter__(self) -> Fragile:
         return self
