@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Container, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
@@ -142,7 +142,7 @@ def label(
         "inputs": list(zip(names, sizes, strict=True)),
         "method": method,
         "polarizability_every": polarizability_every,
-        **{name: getattr(draw, name) for name in Draw.__slots__},
+        **asdict(draw),
         "chunk_atoms": CHUNK_ATOMS,
     }
     sink = _sink(output, question, options, is_displaced=displace > 0)

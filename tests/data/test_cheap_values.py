@@ -15,7 +15,7 @@ from molgiae.data.cheap_values import Question, chunks, computed_values
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.errors import ConfigError
 from molgiae.parallel.processes import NoAnswerError
-from tests.conformers import conformer
+from tests.conformers import conformer, random_conformer
 from tests.data.test_cheap_methods import SMILES, computed, molecule
 
 BAD = 2
@@ -101,3 +101,10 @@ def test_one_conformer_in_so_many_gets_a_polarizability():
 def test_questions_that_cannot_be_answered_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         Question(**changes)
+
+
+def test_what_takes_too_long_is_given_up_alone():
+    pytest.importorskip("tblite", reason="needs the extra labels")
+    large = random_conformer(120, 1, elements=(6,))
+    found = computed_values(ConformerBlock.of([molecule("O"), large]), "gfn2", jobs=1, time_limit=2)
+    assert not found.reason[0] and "took longer than 2 s" in found.reason[1]
