@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,9 @@ def _computed(asked: Plain, method: Method, chemistry: bool) -> Plain:
 
 def answering(setup: Plain) -> Callable[[Plain], Plain]:
     """Return `answer` by the setup."""
-    return partial(answer, method=METHODS[setup["method"]], chemistry=setup["chemistry"])
+    method = METHODS[setup["method"]]
+    import_module(method.package)  # at the expense of no conformer
+    return partial(answer, method=method, chemistry=setup["chemistry"])
 
 
 if __name__ == "__main__":
