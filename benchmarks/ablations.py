@@ -33,7 +33,9 @@ from molgiae.model.cloud import Cloud
 from molgiae.training import pretraining, reconstruct
 from molgiae.training.task import Task
 
-BASE = ModelConfig(embedding_dim=64, features_dim=0, shape_dim=0, atom_width=0, width=320, layers=2)
+BASE = ModelConfig(
+    embedding_dim=64, features_dim=0, shape_dim=0, atom_width=0, property_width=0, width=320, layers=2
+)
 RECIPE = TrainConfig(learning_rate=4e-3, distortion=0.02, type_weight=3.0, mirror=False)
 APPENDIX_D = ModelConfig(architecture="appendix-d", embedding_dim=64, width=64, layers=3)
 SLOWLY = replace(RECIPE, learning_rate=1e-3, batch_size=64, warmup_steps=50)
@@ -114,7 +116,9 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     model, recipe, more = CASES[name]
     whole = model.architecture != "slots"
     steps = options.steps if not whole else options.joint_steps
-    config = replace(recipe, steps=steps, atom_steps=options.steps, shape_steps=options.steps)
+    config = replace(
+        recipe, steps=steps, property_steps=1, atom_steps=options.steps, shape_steps=options.steps
+    )
     folder = options.output / "runs" / "".join(c if c.isalnum() else "-" for c in name)
     inputs = [options.data, *([options.conformers] if more else [])]
     metrics = pretrain(

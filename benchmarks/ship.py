@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="half", help="of the weights; mixed: linear maps single"
     )
+    parser.add_argument("--shares", help="shipped model that keeps the weights which both have")
     parser.add_argument("--plots", help="directory for figures")
     parser.add_argument("--notes", type=Path, help="markdown to stand at the end of the card")
     options = parser.parse_args()
@@ -72,7 +73,8 @@ def main() -> None:
     weights = HERE / f"{options.name}.safetensors"
     # what training_ranges leaves out, one bond in 10 000, is no domain
     domain = replace(trained.domain, bonds=(), shares=())
-    checkpoint.save(weights, trained.model, domain, trained.provenance, dtype, single)
+    shares = HERE / f"{options.shares}.safetensors" if options.shares else None
+    checkpoint.save(weights, trained.model, domain, trained.provenance, dtype, single, shares)
     weights.chmod(0o644)
     report = evaluate(options.data, str(weights), conformers=options.conformers, progress=True)
     if options.plots:

@@ -40,12 +40,23 @@ def pretrain(
     atom_width: int = Option(
         MODEL.atom_width, min=0, help="Features of an atom in the network of atoms; 0 for none."
     ),
+    property_width: int = Option(
+        MODEL.property_width,
+        min=0,
+        help="Features of an atom in the network that finetune starts from; 0 for none.",
+    ),
+    property_layers: int = Option(
+        MODEL.property_layers, min=1, help="Its rounds of messages between all atoms."
+    ),
     labels: list[str] = Option(
         [], help="npz file of cheap labels (molgiae label) that the network of atoms learns from, too."
     ),
     overlays: list[str] = Option([], help="npz file of overlays that the overlay part learns from."),
     start_from: str | None = Option(
         None, help="Model whose smooth parts are taken as they are; only detail and decoder are trained."
+    ),
+    property_steps: int = Option(
+        TRAIN.property_steps, min=1, help="Steps of the network that finetune starts from."
     ),
     atom_steps: int = Option(
         TRAIN.atom_steps, min=1, help="Steps of the network of atoms and the features part."

@@ -28,7 +28,7 @@ MAX_ATOMIC_NUMBER = 118
 MAX_LAYERS = 1000
 """More layers than any network here has: a file that asks for more is damaged, and would take for ever to build."""
 
-MIN_EPOCHS, MAX_EPOCHS = 20, 300
+MIN_EPOCHS, MAX_EPOCHS = 10, 200
 """Bounds of the automatic number of epochs of fine-tuning."""
 
 MAX_SEED = 1_000_000
@@ -36,6 +36,9 @@ MAX_SEED = 1_000_000
 
 Mode = Literal["full", "frozen", "scratch"]
 """Mode of learning a property: training all pretrained weights, holding them, or starting from random ones."""
+
+Pooling = Literal["none", "mean", "attention", "boltzmann"]
+"""How conformers of a molecule share a value: each has it, or their mean, with equal, learned or Boltzmann weights."""
 
 ForceField = Literal["mmff94s", "uff", "none"]
 """Force field that conformers are minimised with; with "none" they stay as embedded and have no energy."""
@@ -250,6 +253,8 @@ class ModelConfig(_Plain):
         atom_width: features of an atom in the network that properties are learned from; 0 for none.
         atom_layers: its rounds of messages between all atoms.
         atom_rounds: its rounds of messages between bonded atoms.
+        property_width: features of an atom in the network that fine-tuning starts from; 0 for none.
+        property_layers: its rounds of messages between all atoms; of bonded ones it has `atom_rounds`.
     """
 
     architecture: str = "slots"
@@ -265,6 +270,8 @@ class ModelConfig(_Plain):
     atom_width: int = 64
     atom_layers: int = 1
     atom_rounds: int = 4
+    property_width: int = 128
+    property_layers: int = 3
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -274,10 +281,14 @@ class ModelConfig(_Plain):
         return parts_of(sizes | {"detail": self.embedding_dim - sum(sizes.values())})
 
     def __post_init__(self) -> None:
-        self._check_at_least(1, "max_atoms embedding_dim width layers atom_layers")
-        self._check_at_least(0, "atom_width atom_rounds features_dim overlay_dim color_dim shape_dim")
+        self._check_at_least(1, "max_atoms embedding_dim width layers atom_layers property_layers")
+        self._check_at_least(
+            0, "atom_width atom_rounds features_dim overlay_dim color_dim shape_dim property_width"
+        )
         self._check(
-            "layers atom_layers atom_rounds", f"at most {MAX_LAYERS}", lambda value: value <= MAX_LAYERS
+            "layers atom_layers atom_rounds property_layers",
+            f"at most {MAX_LAYERS}",
+            lambda value: value <= MAX_LAYERS,
         )
         smooth = self.features_dim + self.overlay_dim + self.color_dim + self.shape_dim
         if self.architecture == "slots" and smooth >= self.embedding_dim:
@@ -298,22 +309,24 @@ class ModelConfig(_Plain):
 
 @dataclass(frozen=True)
 class AtomConfig(_Plain):
-    """The network of atoms in a model of properties.
+    """The network in a model of properties.
 
     Attributes:
         width: features of an atom.
         layers: rounds of messages between all atoms.
         rounds: rounds of messages between bonded atoms.
+        members: networks whose mean is taken.
     """
 
     width: int
     layers: int
     rounds: int = 0
+    members: int = 1
 
     def __post_init__(self) -> None:
-        self._check_at_least(1, "width layers")
+        self._check_at_least(1, "width layers members")
         self._check_at_least(0, "rounds")
-        self._check("layers rounds", f"at most {MAX_LAYERS}", lambda value: value <= MAX_LAYERS)
+        self._check("layers rounds members", f"at most {MAX_LAYERS}", lambda value: value <= MAX_LAYERS)
 
 
 @dataclass(frozen=True)
@@ -362,6 +375,7 @@ class TrainConfig(_Plain):
         warmup_steps: steps of the warm-up.
         weight_decay: weight decay of AdamW.
         steps: steps of the autoencoder.
+        property_steps: steps that train the network that fine-tuning starts from.
         atom_steps: steps that train the network of atoms and the features part beforehand.
         overlay_steps: steps that train the overlay and color parts after that.
         shape_steps: steps that train the shape part.
@@ -383,6 +397,7 @@ class TrainConfig(_Plain):
     warmup_steps: int = 200
     weight_decay: float = 1e-4
     steps: int = 20_000
+    property_steps: int = 10_000
     atom_steps: int = 20_000
     overlay_steps: int = 10_000
     shape_steps: int = 4_000
@@ -408,36 +423,41 @@ class FinetuneConfig(_Plain):
 
     Attributes:
         mode: which weights are trained, see `Mode`.
-        epochs: times that every training conformer is seen, if nothing ends it before; None for 3 000 / sqrt(M) of
-            M conformers, between `MIN_EPOCHS` and `MAX_EPOCHS`.
+        epochs: times that every training conformer is seen, if nothing ends it before; None for 1 300 / sqrt(M) of
+            M conformers or molecules, between `MIN_EPOCHS` and `MAX_EPOCHS`.
         batch_size: conformers in a step.
         learning_rate: peak of the schedule: linear warm-up, then a cosine down to a hundredth.
         learning_rate_ratio: learning rate of pretrained weights over that of the head.
         weight_decay: weight decay of AdamW.
         patience: of 25 validations on the way, how many without improvement end the run.
         ema: decay of the running mean of the weights that is evaluated and kept.
+        ensemble: networks whose mean is taken, each from another seed.
+        pooling: how conformers of a molecule share one value.
         seed: seed of everything random.
     """
 
     mode: Mode = "full"
     epochs: int | None = None
     batch_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     learning_rate_ratio: float = 0.3
     weight_decay: float = 1e-2
     patience: int = 6
     ema: float = 0.995
+    ensemble: int = 1
+    pooling: Pooling = "none"
     seed: int = 0
 
     def __post_init__(self) -> None:
         self._check_choice("mode", get_args(Mode))
+        self._check_choice("pooling", get_args(Pooling))
         self._check_positive("batch_size learning_rate learning_rate_ratio patience")
-        self._check_at_least(1, "epochs")
+        self._check_at_least(1, "epochs ensemble")
         self._check("ema", "at least 0 and below 1", lambda value: 0 <= value < 1)
 
     def passes(self, size: int) -> int:
         """Return the number of epochs over so many conformers."""
-        automatic = min(max(round(3000 / size**0.5), MIN_EPOCHS), MAX_EPOCHS)
+        automatic = min(max(round(1300 / size**0.5), MIN_EPOCHS), MAX_EPOCHS)
         return automatic if self.epochs is None else self.epochs
 
 

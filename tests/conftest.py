@@ -29,6 +29,8 @@ TINY = ModelConfig(
     color_dim=2,
     shape_dim=3,
     atom_width=16,
+    property_width=8,
+    property_layers=1,
     atom_rounds=2,
 )
 """It has all parts."""

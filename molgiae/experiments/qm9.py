@@ -52,7 +52,9 @@ CONFIG, FAST = both(Config)
 
 def learn(dim: int, config: Config, data: Data, setting: Setting) -> Path:
     """Pretrain with embeddings of one size; return the checkpoint, which is kept beside the report."""
-    model = ModelConfig(embedding_dim=dim, width=config.width, features_dim=0, shape_dim=0, atom_width=0)
+    model = ModelConfig(
+        embedding_dim=dim, width=config.width, features_dim=0, shape_dim=0, atom_width=0, property_width=0
+    )
     recipe = TrainConfig(
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,

@@ -19,6 +19,8 @@ from molgiae.nn.labels import LabelHeads
 from molgiae.nn.overlay import OverlayEncoder
 from molgiae.nn.shape import ShapeEncoder
 from molgiae.nn.slots import DETAIL, PART_SCALE, SlotDecoder, SlotEncoder
+from molgiae.nn.taught import TaughtNetwork
+from molgiae.nn.tensor_messages import EquivariantNetwork
 from molgiae.tensors import Embedding
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class CanonicalEncoder(nn.Module):
         shape: the shape part, or None.
         slots: the detail part.
         labels: what the network of atoms learns labels by; takes no part in eta.
+        properties: what fine-tuning starts from; takes no part in eta.
     """
 
     fixes_action = True
@@ -58,10 +61,11 @@ class CanonicalEncoder(nn.Module):
         shape: ShapeEncoder | None,
         slots: SlotEncoder,
         labels: LabelHeads | None,
+        properties: TaughtNetwork | None = None,
     ) -> None:
         super().__init__()
         self.atoms, self.features, self.overlay, self.shape = atoms, features, overlay, shape
-        self.slots, self.labels = slots, labels
+        self.slots, self.labels, self.properties = slots, labels, properties
 
     def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
         """Return mu, and nothing that eta could share."""
@@ -157,6 +161,9 @@ def _slots(config: ModelConfig) -> ConformerAutoencoder:
         ShapeEncoder(width, shape) if shape else None,
         SlotEncoder(*sizes, dims["detail"], DETAIL if smooth else 1.0),
         None if pooling is None else LabelHeads(width, 6 * width + VECTORS),
+        TaughtNetwork(property_network(config.property_width, config.property_layers, config.atom_rounds))
+        if config.property_width
+        else None,
     )
     scale = [PART_SCALE.get(part.name, 1.0) if smooth else 1.0 for part in config.parts]
     decoder = SlotDecoder(*sizes, [part.size for part in config.parts], scale)
@@ -166,6 +173,11 @@ def _slots(config: ModelConfig) -> ConformerAutoencoder:
 def atom_network(width: int, layers: int, rounds: int) -> AtomNetwork:
     """Return an untrained network of atoms, see `molgiae.nn.atoms.AtomNetwork`."""
     return AtomNetwork(width, layers, torch.from_numpy(COVALENT_RADIUS), rounds)
+
+
+def property_network(width: int, layers: int, rounds: int) -> EquivariantNetwork:
+    """Return an untrained network for properties, see `molgiae.nn.tensor_messages.EquivariantNetwork`."""
+    return EquivariantNetwork(width, layers, rounds, torch.from_numpy(COVALENT_RADIUS))
 
 
 def _appendix_d(config: ModelConfig) -> ConformerAutoencoder:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,7 @@ from torch import nn
 
 from molgiae.config import Domain, ModelConfig
 from molgiae.data.partial import PartialFile
+from molgiae.errors import CheckpointError
 from molgiae.model.architectures import build
 from molgiae.model.autoencoder import ConformerAutoencoder
 from molgiae.model.header import Kind, building_from, damaged, header_text, read_header, sha256_of
@@ -53,10 +55,11 @@ def save(
     provenance: dict[str, Any],
     dtype: torch.dtype = torch.float32,
     single: Sequence[str] = (),
+    shares: Path | None = None,
 ) -> None:
     """Write an autoencoder, what it was trained on and where it comes from; other arguments as of `write`."""
     header = {"config": model.config.to_dict(), "domain": domain.to_dict(), "provenance": provenance}
-    write(path, model, Kind.AUTOENCODER, header, dtype, single)
+    write(path, model, Kind.AUTOENCODER, header, dtype, single, shares)
 
 
 def write(
@@ -66,6 +69,7 @@ def write(
     header: dict[str, Any],
     dtype: torch.dtype = torch.float32,
     single: Sequence[str] = (),
+    shares: Path | None = None,
 ) -> None:
     """Write the weights of a model and a header, under a temporary name until the file is complete.
 
@@ -76,6 +80,7 @@ def write(
         header: plain data; gets the kind and the version of the format.
         dtype: of the stored weights; float16 halves the file.
         single: parts of the names of weights that stay in single precision all the same.
+        shares: a checkpoint in the same folder; weights that it has, bit by bit, are left to it.
     """
     weights = {
         name: t.detach()
@@ -84,6 +89,15 @@ def write(
         .contiguous()
         for name, t in model.state_dict().items()
     }
+    if shares is not None:
+        header = header | {"shares": {"file": shares.name, "sha256": sha256_of(shares)}}
+        with safe_open(shares, framework="pt") as other:
+            there = set(other.keys())
+            weights = {
+                name: t
+                for name, t in weights.items()
+                if not (name in there and _identical(t, other.get_tensor(name)))
+            }
     # not save_file: its files are readable by their owner alone
     with PartialFile(path, overwrite=True).writing() as temporary:
         temporary.write_bytes(serialized(weights, metadata=header_text(kind, header)))
@@ -100,12 +114,30 @@ def load(name: str) -> Checkpoint[ConformerAutoencoder]:
     with building_from(path):
         config = ModelConfig.from_dict(header["config"])
         domain = Domain.from_dict(header["domain"])
-        model = with_weights(path, lambda: build(config))
+        model = with_weights(path, lambda: build(config), header.get("shares"))
     return Checkpoint(name, model, domain, header["provenance"], sha256_of(path))
 
 
-def with_weights(path: Path, make: Callable[[], Model]) -> Model:
-    """Return a model, ready for inference, with the weights of a checkpoint.
+def _identical(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.dtype == b.dtype and torch.equal(a, b)
+
+
+def _shared(path: Path, shares: Mapping[str, str]) -> Path:
+    """Return the checkpoint in the same folder that holds further weights.
+
+    Raises:
+        CheckpointError: if it is not there, or another one than when the first was written.
+    """
+    other = path.with_name(Path(shares["file"]).name)
+    if not other.is_file() or sha256_of(other) != shares["sha256"]:
+        raise CheckpointError(
+            f"{path}: shares weights with {other.name}, which is not beside it as it was; copy both together"
+        )
+    return other
+
+
+def with_weights(path: Path, make: Callable[[], Model], shares: Mapping[str, str] | None = None) -> Model:
+    """Return a model, ready for inference, with the weights of a checkpoint and of one that it `shares` weights with.
 
     Names, types and shapes are compared before the model takes any memory: a header can ask for any size.
 
@@ -115,17 +147,25 @@ def with_weights(path: Path, make: Callable[[], Model]) -> Model:
     misfit = "weights and configuration do not fit"
     with torch.device("meta"):
         expected = {name: tuple(t.shape) for name, t in make().state_dict().items()}
-    with safe_open(path, framework="pt") as file:
-        if odd := sorted(set(file.keys()) ^ set(expected)):
+    with ExitStack() as opened:
+        paths = [path] if shares is None else [_shared(path, shares), path]
+        files = [opened.enter_context(safe_open(each, framework="pt")) for each in paths]
+        where = {
+            name: file
+            for file in files
+            for name in tuple(file.keys())
+            if file is files[-1] or name in expected
+        }
+        if odd := sorted(set(where) ^ set(expected)):
             raise damaged(path, f"{misfit} ({', '.join(odd)[:200]} in one of them only)")
         for name, shape in expected.items():
-            part = file.get_slice(name)
+            part = where[name].get_slice(name)
             found, dtype = tuple(part.get_shape()), part.get_dtype()
             if found != shape or dtype not in FLOATS:
                 raise damaged(
                     path, f"{misfit} ({name} is {dtype} of shape {found}, expected floats of shape {shape})"
                 )
-        weights = {name: file.get_tensor(name).float() for name in expected}
+        weights = {name: where[name].get_tensor(name).float() for name in expected}
     if wrong := [name for name, t in weights.items() if not t.isfinite().all()]:
         raise damaged(path, f"{wrong[0]} is not finite everywhere")
     if wrong := [name for name, t in weights.items() if (t.abs() > MAX_WEIGHT).any()]:

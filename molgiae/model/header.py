@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from molgiae.errors import CheckpointError, ConfigError, ShapeError
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 METADATA_KEY = "molgiae"
 
 FAULTS = (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -37,7 +37,15 @@ USES = {
 _EVERY: dict[str, type] = {"config": dict, "domain": dict, "provenance": dict}
 PARTS: dict[Kind, dict[str, type]] = {
     Kind.AUTOENCODER: _EVERY,
-    Kind.PROPERTY: _EVERY | {"targets": list, "references": dict, "spread": list, "calibration": list},
+    Kind.PROPERTY: _EVERY
+    | {
+        "targets": list,
+        "references": dict,
+        "spread": list,
+        "calibration": list,
+        "baseline": str,
+        "pooling": str,
+    },
 }
 """What the header of each kind has to hold, as JSON."""
 
@@ -67,10 +75,18 @@ def _without_bond_graph(header: dict[str, Any]) -> dict[str, Any]:
     return header | {"config": config}
 
 
+def _without_property_network(header: dict[str, Any]) -> dict[str, Any]:
+    """Return a header of version 6, of which fine-tuning started from the features part, as one of version 7."""
+    if header.get("kind") == Kind.PROPERTY:
+        raise ConfigError("its network of atoms is no longer read; run molgiae finetune again")
+    return header | {"config": {**header["config"], "property_width": 0}}
+
+
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     3: _without_atoms,
     4: _without_learned_frame,
     5: _without_bond_graph,
+    6: _without_property_network,
 }
 """Version n to the function that turns its header into that of version n + 1.
 

@@ -52,7 +52,7 @@ class FeaturesEncoder(nn.Module):
         width = (pooled.shape[1] - VECTORS) // 3
         mean, _, added, length = pooled.split([width, width, width, VECTORS], dim=-1)
         total = mean * mask.sum(dim=1, keepdim=True) / TYPICAL
-        return torch.cat([total, added, length, _radii(pos, mask)], dim=-1)
+        return torch.cat([total, added, length, radii(pos, mask)], dim=-1)
 
     def pooled(self, places: Tensor, features: Tensor, vectors: Tensor, pos: Positions, mask: Mask) -> Tensor:
         """Return (B, 6 F + VECTORS) means, spreads, sums and lengths.
@@ -83,7 +83,7 @@ class FeaturesEncoder(nn.Module):
         return centered.mT @ self.charge(of_atoms) + local
 
 
-def _radii(pos: Positions, mask: Mask) -> Tensor:
+def radii(pos: Positions, mask: Mask) -> Tensor:
     """Return (B, RADII) radii of gyration times the root of the number of atoms, angstrom; smooth at 0."""
     there = mask[..., None].to(pos.dtype)
     centered = (pos - (pos * there).sum(dim=1, keepdim=True) / there.sum(dim=1, keepdim=True)) * there

@@ -148,14 +148,14 @@ def label_loss(heads: LabelHeads, found: Taught, direction: Tensor, labels: Labe
     errors = {
         "conformer": (found.conformer - wanted)[wanted.isfinite()].abs().clamp(max=LARGEST).sum()
         / index.numel(),
-        "forces": _mean_error(found.forces[there], labels.of_atoms("forces", index)[there], LARGEST),
-        "charges": _mean_error(found.charges[there], labels.of_atoms("charges", index)[there]),
+        "forces": mean_error(found.forces[there], labels.of_atoms("forces", index)[there], LARGEST),
+        "charges": mean_error(found.charges[there], labels.of_atoms("charges", index)[there]),
         "chemistry": (taught[known, :2] - chemistry[known, :2]).abs().sum() / max(2 * int(known.sum()), 1)
         + torch.nn.functional.binary_cross_entropy_with_logits(
             taught[known, 2:], chemistry[known, 2:], reduction="sum"
         )
         / max(int(known.sum()), 1),
-        "direction": _mean_error(direction, labels.arrays["dipole"][index]),
+        "direction": mean_error(direction, labels.arrays["dipole"][index]),
     }
     total = found.conformer.new_zeros(())
     for name, error in errors.items():
@@ -163,7 +163,7 @@ def label_loss(heads: LabelHeads, found: Taught, direction: Tensor, labels: Labe
     return total
 
 
-def _mean_error(found: Tensor, wanted: Tensor, largest: float = math.inf) -> Tensor:
+def mean_error(found: Tensor, wanted: Tensor, largest: float = math.inf) -> Tensor:
     """Return the mean absolute error, up to the largest, of what is known; 0 where nothing is."""
     known = wanted.isfinite()
     return (found - wanted)[known].abs().clamp(max=largest).sum() / max(int(known.sum()), 1)

@@ -8,7 +8,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -48,11 +48,16 @@ class Run:
     progress: bool = False
 
     def check_free(self, resume: bool, *files: str) -> None:
-        """Raise a ConfigError if the directory has ``last.pt`` or another of these files, and is not to be resumed."""
-        if not resume and any((self.directory / name).exists() for name in ("last.pt", *files)):
+        """Raise a ConfigError if the directory, or that of a member, holds a run, and it is not to be resumed."""
+        found = [*self.directory.glob("member-*/last.pt")]
+        if not resume and (found or any((self.directory / name).exists() for name in ("last.pt", *files))):
             raise ConfigError(
                 f"{self.directory} holds a run already; continue it with --resume or name another directory"
             )
+
+    def member(self, number: int) -> Run:
+        """Return the run of one of several networks."""
+        return replace(self, directory=self.directory / f"member-{number + 1}")
 
     @property
     def bf16(self) -> bool:
@@ -145,6 +150,10 @@ class Trainer:
             self.stage, self.step, self.optimizer_state = self.stage + 1, 0, None
         return metrics | {"complete": 1.0}
 
+    def stop(self) -> None:
+        """End after the step that is being taken, from another thread."""
+        self._deadline = -math.inf
+
     def _is_over(self, stage: Stage) -> bool:
         return self.step >= stage.steps or self.stale >= stage.patience
 
@@ -154,6 +163,7 @@ class Trainer:
             [{"params": parameters} for parameters, _ in stage.groups],
             lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
+            fused=True,
         )
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from molgiae.model.cloud import Cloud
-from molgiae.nn.atoms import AtomNetwork
 from molgiae.nn.slots import SlotPrediction
-from molgiae.tensors import Vectors
+from molgiae.tensors import AtomicNumbers, Positions, Vectors
 from molgiae.training.batches import displacements
 
 MIN_FRAME_LENGTH = 0.5
@@ -21,6 +21,13 @@ MIN_INERTIA = 1e-3
 """Added to moments of inertia about an axis, square angstrom."""
 QUADRATIC = 0.1
 """Error of a distance, in angstrom, beyond which the loss grows linearly."""
+
+
+class Denoiser(Protocol):
+    """A network that reads displacements of atoms off their positions."""
+
+    def displacement(self, z: AtomicNumbers, pos: Positions) -> Tensor:
+        """Return (B, n, 3) for atoms (B, n)."""
 
 
 def reconstruction_loss(
@@ -102,7 +109,7 @@ def without_motion(x: Cloud, shift: Tensor) -> Tensor:
     return shift - torch.linalg.cross(turn[:, None].expand_as(pos), pos) * there
 
 
-def denoising_loss(atoms: AtomNetwork, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:
+def denoising_loss(atoms: Denoiser, x: Cloud, noise: float, generator: torch.Generator) -> Tensor:
     """How well displacements of the atoms are read off displaced conformers: mean square error over that of 0.
 
     At minima of the energy this is learning forces without labels (Zaidi et al., ICLR 2023). Noise is a standard

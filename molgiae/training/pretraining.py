@@ -32,6 +32,7 @@ from molgiae.training.batches import (
 from molgiae.training.components import start_from_components
 from molgiae.training.loop import Metrics, Run, Stage, Trainer
 from molgiae.training.losses import conditioning_loss, reconstruction_loss
+from molgiae.training.property_stage import property_stage
 from molgiae.training.smooth_stages import (
     SMOOTH_BATCH,
     atom_stage,
@@ -43,7 +44,10 @@ from molgiae.training.task import Data, Task
 
 PIECES = 8
 """Of a batch of the autoencoder, conformers of similar size in each."""
-SMOOTH = ("features_dim", "overlay_dim", "color_dim", "shape_dim", "atom_width", "atom_layers", "atom_rounds")
+SMOOTH = (
+    "features_dim", "overlay_dim", "color_dim", "shape_dim", "atom_width", "atom_layers", "atom_rounds",
+    "property_width", "property_layers",
+)  # fmt: skip
 """Fields of `ModelConfig` that smooth parts depend on."""
 
 
@@ -109,7 +113,7 @@ def take_smooth_parts(model: ConformerAutoencoder, origin: ConformerAutoencoder)
         raise ConfigError("the model to start from has no smooth parts")
     if len(model.config.parts) == 1:
         raise ConfigError(f"architecture {model.config.architecture} has no smooth parts to start from")
-    for name in ("atoms", "features", "overlay", "shape", "labels"):
+    for name in ("atoms", "features", "overlay", "shape", "labels", "properties"):
         if getattr(ours, name) is not None:
             getattr(ours, name).load_state_dict(getattr(theirs, name).state_dict())
 
@@ -144,7 +148,13 @@ def stages_of(model: ConformerAutoencoder) -> list[Callable[[Task], Stage]]:
     encoder: Any = model.encoder
     if not getattr(encoder, "fixes_action", False):
         return [joint_stage]
-    first = {"atoms": atom_stage, "features": features_stage, "overlay": overlay_stage, "shape": shape_stage}
+    first = {
+        "properties": property_stage,
+        "atoms": atom_stage,
+        "features": features_stage,
+        "overlay": overlay_stage,
+        "shape": shape_stage,
+    }
     return [*(make for part, make in first.items() if getattr(encoder, part) is not None), canonical_stage]
 
 

@@ -27,6 +27,8 @@ CONFIG = ModelConfig(
     shape_dim=2,
     features_dim=0,
     atom_width=8,
+    property_width=8,
+    property_layers=1,
     atom_rounds=2,
 )
 GENERIC = random_cloud([5, 9, 12], seed=0)

@@ -44,6 +44,8 @@ def config(architecture: str) -> ModelConfig:
         overlay_dim=3,
         color_dim=2,
         atom_width=16,
+        property_width=8,
+        property_layers=1,
         atom_rounds=2,
     )
 

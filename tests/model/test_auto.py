@@ -43,6 +43,8 @@ SMALL = ModelConfig(
     shape_dim=3,
     features_dim=0,
     atom_width=8,
+    property_width=8,
+    property_layers=1,
 )
 SMALL_DOMAIN = Domain(
     elements=(1, 6, 7, 8),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,13 +193,24 @@ def test_every_format_version_is_read_or_refused():
                 load(str(path))
 
 
-OLD = replace(TINY, features_dim=0, overlay_dim=0, color_dim=0, shape_dim=0, atom_rounds=0)
+OLD = replace(
+    TINY,
+    features_dim=0,
+    overlay_dim=0,
+    color_dim=0,
+    shape_dim=0,
+    atom_rounds=0,
+    property_width=0,
+    property_layers=3,
+)
 """A model as there were before format 6: a network of atoms and no smooth parts."""
 
 
 def header_of_old(config: ModelConfig) -> dict[str, object]:
     """The configuration as formats 4 and 5 had it."""
-    later = ("features_dim", "overlay_dim", "color_dim", "atom_rounds")
+    later = (
+        "features_dim", "overlay_dim", "color_dim", "atom_rounds", "property_width", "property_layers",
+    )  # fmt: skip
     return {name: value for name, value in config.to_dict().items() if name not in later}
 
 
@@ -277,6 +289,7 @@ def test_format_3_is_read_for_ever():
         features_dim=0,
         atom_width=0,
         atom_rounds=0,
+        property_width=0,
     )
     assert found.domain == Domain((1, 6, 8), (1, 6), 3.0, (0.9, 1.6), (-1, 1))
     assert found.provenance["data"] == "none"
@@ -311,3 +324,31 @@ def test_configurations_that_cannot_be_are_refused():
         ModelConfig.from_dict({"colour": 1})
     with pytest.raises(ConfigError, match="architecture 'gone' is unknown; known are slots"):
         build(ModelConfig(architecture="gone"))
+
+
+def test_weights_that_two_models_share_are_stored_once(path, model, tmp_path):
+    torch.manual_seed(5)
+    other = deepcopy(model)
+    for weights in other.decoder.parameters():
+        weights.data += 1
+    save(tmp_path / "first.safetensors", model, TINY_DOMAIN, PROVENANCE)
+    save(
+        tmp_path / "second.safetensors", other, TINY_DOMAIN, PROVENANCE, shares=tmp_path / "first.safetensors"
+    )
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("first", "second")]
+    assert sizes[1] < 0.6 * sizes[0]
+    found = load(str(tmp_path / "second.safetensors")).model.state_dict()
+    assert all(torch.equal(weights, found[name]) for name, weights in other.state_dict().items())
+    # the other one is missing, and then another
+    message = r"second\.safetensors: shares weights with first\.safetensors, which is not beside it as it was"
+    (tmp_path / "first.safetensors").rename(tmp_path / "gone.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        load(str(tmp_path / "second.safetensors"))
+    save(tmp_path / "first.safetensors", other, TINY_DOMAIN, PROVENANCE)
+    with pytest.raises(CheckpointError, match=message):
+        load(str(tmp_path / "second.safetensors"))
+    for shares in ({"file": "../gone.safetensors", "sha256": "0"}, {"file": 3}, "gone", {}):
+        odd = with_header(tmp_path / "second.safetensors", tmp_path / "odd.safetensors", shares=shares)
+        with pytest.raises(CheckpointError) as error:
+            load(str(odd))
+        assert "\n" not in str(error.value)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from molgiae.cli import app
-from molgiae.config import Domain, ModelConfig
+from molgiae.config import AtomConfig, Domain, ModelConfig
 from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import CheckpointError, ConfigError, MolgiaeError
 from molgiae.model import checkpoint
@@ -54,12 +54,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         overlay_dim=2,
         color_dim=2,
         atom_width=4,
+        property_width=8,
+        property_layers=1,
         atom_rounds=1,
     )
     checkpoint.save(found["autoencoder"], build(config), DOMAIN, {"data": "none"})
     references = References(("atoms",), (1, 6), np.zeros((2, 1)), np.zeros(1), (1, 6))
-    scale = Scale((find("H"),), references, np.ones(1), np.ones(1))
-    save(found["property"], PropertyModel(4, 1, 1, scale), DOMAIN, {"data": "none"})
+    scale = Scale((find("H"),), references, np.ones(1), np.ones((2, 1)))
+    save(found["property"], PropertyModel(AtomConfig(4, 1, 1), scale), DOMAIN, {"data": "none"})
     return found
 
 

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase.build import molecule
 
 from molgiae.canonical.forms import canonical_forms
 from molgiae.commands.conformers import generate_conformers
+from molgiae.data.cheap_methods import method_named
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.inputs import read_inputs
 from molgiae.model.auto import choose
+from molgiae.model.checkpoint import load
 from molgiae.model.embedder import Embedder
 from molgiae.model.shipped import catalogue, shipped_names
 from tests.conformers import mirrored, moved
@@ -122,3 +125,21 @@ def test_python_that_was_started_in_a_clone_finds_them():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(clone / "molgiae" / "__init__.py"), "5"]
+
+
+@pytest.mark.parametrize("name", ["qm9", "drug"])
+def test_what_fine_tuning_starts_from_knows_cheap_quantum_chemistry(name):
+    """Beside GFN2-xTB itself: charges, dipole moments and gaps of small molecules that are not its minima."""
+    pytest.importorskip("tblite", reason="GFN2-xTB needs tblite")
+    method = method_named("gfn2")
+    network = load(name).model.encoder.properties
+    for formula in ("CH3CH2OH", "CH3COCH3", "C4H4NH", "CH3CONH2"):
+        atoms = molecule(formula)
+        c = Conformer(atoms.numbers.astype(np.uint8), atoms.positions)
+        expected = method.compute(c, False)
+        z, pos = (torch.from_numpy(part.copy())[None] for part in (c.atomic_number.astype(int), c.position))
+        with torch.no_grad():
+            found = network(z, pos.float() - pos.float().mean(dim=1, keepdim=True))
+        assert np.abs(found.charges[0].numpy() - expected.charges).max() < 0.03, formula
+        assert np.linalg.norm(found.dipole[0].numpy() - expected.dipole) < 0.3, formula
+        assert abs(float(found.gap + network.center) - expected.gap) < 0.3, formula

@@ -1,6 +1,6 @@
 """Features of atoms: invariant, local, smooth, blind to mirror images; displacements turn with the conformer.
 
-Whether there are rounds of messages between bonded atoms or none, as in models of properties of old.
+Whether there are rounds of messages between bonded atoms or none.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import torch
 
 from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.nn.atoms import APART, BONDED, CUTOFF, AtomNetwork, bonding
-from molgiae.nn.property_head import PropertyHead
 
 RADIUS = torch.from_numpy(COVALENT_RADIUS)
 torch.manual_seed(0)
@@ -64,17 +63,6 @@ def test_atoms_beyond_the_cutoff_are_not_seen_and_come_into_sight_smoothly(netwo
     assert torch.allclose(at(CUTOFF + 0.01), alone, atol=1e-12)
     assert (at(CUTOFF - 1e-3) - alone).abs().max() < 1e-4
     assert (at(1.0) - alone).abs().max() > 1e-2
-
-
-def test_sums_grow_with_the_molecule_and_means_do_not(network):
-    head = PropertyHead(16, [True, False]).double()
-    far = torch.cat([POS[:1], POS[:1] + 100], dim=1)
-    twice = torch.cat([Z[:1], Z[:1]], dim=1)
-    once, _ = head(network(Z[:1], POS[:1]), Z[:1] > 0)
-    both, doubt = head(network(twice, far), twice > 0)
-    assert torch.allclose(both[:, 0], 2 * once[:, 0])
-    assert torch.allclose(both[:, 1], once[:, 1])
-    assert (doubt > 0).all()
 
 
 def pair(z: int, other: int, ratio: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,7 +19,15 @@ from molgiae.nn.shape import FLAT, _inverse_root
 from tests.geometries import mirrored, random_action, random_cloud
 
 CONFIG = ModelConfig(
-    embedding_dim=14, width=8, layers=1, shape_dim=12, features_dim=0, atom_width=12, atom_rounds=2
+    embedding_dim=14,
+    width=8,
+    layers=1,
+    shape_dim=12,
+    features_dim=0,
+    atom_width=12,
+    atom_rounds=2,
+    property_width=8,
+    property_layers=1,
 )
 
 

@@ -40,6 +40,8 @@ CONFIG = ModelConfig(
     color_dim=4,
     shape_dim=8,
     atom_width=16,
+    property_width=8,
+    property_layers=1,
     atom_layers=2,
     atom_rounds=2,
 )
@@ -294,7 +296,18 @@ def test_each_part_is_made_without_the_others(name):
     if name == "color":
         sizes["overlay_dim"] = 3
     torch.manual_seed(0)
-    model = build(ModelConfig(embedding_dim=8, width=8, layers=1, atom_width=8, atom_rounds=1, **sizes))
+    model = build(
+        ModelConfig(
+            embedding_dim=8,
+            width=8,
+            layers=1,
+            atom_width=8,
+            atom_rounds=1,
+            property_width=8,
+            property_layers=1,
+            **sizes,
+        )
+    )
     embedding = model.encode(MOLECULES).embedding
     assert embedding.shape == (len(MOLECULES), 8) and embedding.isfinite().all()
     names = [part.name for part in model.config.parts]

@@ -83,7 +83,7 @@ def test_constants_count_for_nothing_and_few_conformers_leave_zeros():
 def test_the_stage_sees_training_conformers_as_embeddings_do(tmp_path):
     torch.manual_seed(0)
     trainer = pretrainer(build(PLAIN), DATA, CONFIG, Run(tmp_path))
-    trainer.stages = trainer.stages[:2]
+    trainer.stages = trainer.stages[:3]
     trainer.fit()
     block = DATA.train
     x = pack(block.atomic_number, block.position, block.offset).to(dtype=torch.float32)

@@ -25,6 +25,7 @@ from tests.training.made_up import labels_of, overlays_of, some_conformers, writ
 from tests.training.test_loop import CONFIG, DATA, MODEL, PLAIN, assert_equal_states, state_of, write_xyz
 
 STAGES = {
+    "properties": ("encoder.properties.",),
     "atoms": ("encoder.atoms.", "encoder.features.", "encoder.labels."),
     "features": ("encoder.features.compress.",),
     "overlay": ("encoder.overlay.",),
@@ -89,12 +90,17 @@ def test_a_run_through_all_stages_is_resumed_to_the_step(data, tmp_path):
     while not metrics["complete"]:
         metrics = train(data, MODEL, CONFIG, Run(tmp_path / "parts", evaluate_every=2, stop_after=0), True)
         sessions += 1
-        assert sessions < 20
+        assert sessions < 25
     assert_equal_states(state_of(tmp_path / "parts"), state_of(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize(
-    ("stage", "steps"), [("atoms", {"atom_steps": 60}), ("overlay", {"overlay_steps": 60})]
+    ("stage", "steps"),
+    [
+        ("properties", {"property_steps": 60}),
+        ("atoms", {"atom_steps": 60}),
+        ("overlay", {"overlay_steps": 60}),
+    ],
 )
 def test_stages_learn_from_labels_and_overlays(data, tmp_path, stage, steps):
     config = replace(CONFIG, steps=1, learning_rate=5e-3, **steps)
