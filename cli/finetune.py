@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from typer import Argument, Context, Option
 
-from molgiae.config import AUTO_MODEL, FinetuneConfig
+from molgiae.config import AUTO_MODEL, FinetuneConfig, Pooling
 from molgiae.errors import ConfigError
 
 from .options import Device, Format, Json, Minutes, Model, Quiet, Resume, given
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 RECIPE = FinetuneConfig()
 
-READING = ("table", "title_column", "unit", "result_unit", "extensive", "split_column", "format")
+READING = (
+    "table", "title_column", "unit", "result_unit", "extensive", "odd", "classify", "split_column", "format",
+)  # fmt: skip
 """Options of the same name in `molgiae.properties.labels.read_labelled`."""
 
 
@@ -48,6 +50,15 @@ def finetune(
     extensive: bool = Option(
         False, "--extensive", help="Properties by column grow with the molecule, as energies do."
     ),
+    odd: bool = Option(
+        False, "--odd", help="Properties by column change their sign in the mirror, as optical rotation does."
+    ),
+    classify: bool | None = Option(
+        None,
+        "--classify/--no-classify",
+        help="Learn the probability of properties by column that are 0 or 1.",
+        show_default="where all values are",
+    ),
     table: str | None = Option(None, help="CSV file of values, a row for each title."),
     title_column: str | None = Option(None, help="Column of titles in the table.", show_default="by name"),
     output: str = Option("finetuned", "--output", "-o", help="Directory of the run."),
@@ -66,8 +77,22 @@ def finetune(
     references: Literal["auto", "atoms", "composition", "mean", "none"] = Option(
         "auto", help="What is subtracted before learning; atoms: the energies of free atoms."
     ),
+    baseline: Literal["composition", "gfn2", "gfn1", "mmff94s"] = Option(
+        "composition",
+        help="Cheap method of which the difference is learned; it is computed where records do not hold it.",
+    ),
+    ensemble: int = Option(RECIPE.ensemble, min=1, help="Networks whose mean is taken."),
+    pooling: Pooling = Option(
+        RECIPE.pooling,
+        help="How conformers of a molecule share one value: each has it, or their mean, with equal, learned or "
+        "Boltzmann weights.",
+    ),
+    energy: str | None = Option(None, help="Property of the records that holds energies for these weights."),
+    energy_unit: str | None = Option(
+        None, help="Unit of that property: eV, Ha, kJ/mol ...", show_default="by its name or values"
+    ),
     epochs: int | None = Option(
-        RECIPE.epochs, min=1, help="Times every conformer is seen.", show_default="3000 / sqrt(conformers)"
+        RECIPE.epochs, min=1, help="Times every conformer is seen.", show_default="1300 / sqrt(conformers)"
     ),
     batch_size: int = Option(RECIPE.batch_size, min=1, help="Conformers in a step."),
     learning_rate: float = Option(RECIPE.learning_rate, "--lr", help="Peak learning rate."),
@@ -92,6 +117,8 @@ def finetune(
     molgiae finetune qm9.npz --target enthalpy -o enthalpy
     molgiae finetune library.sdf --target-column pIC50 --split scaffold -o activity
     molgiae finetune conformers.xyz --table dft.csv -t gap -t mu --unit gap=eV
+    molgiae finetune qm9.npz -t enthalpy --baseline gfn2 --ensemble 3 -o delta
+    molgiae finetune ensembles.sdf --table measured.csv --target-column logS --pooling attention -o logS
     """
     if frozen and from_scratch:
         raise ConfigError(
@@ -109,6 +136,9 @@ def finetune(
         by=split,
         shares=shares,
         references=references,
+        baseline=baseline,
+        energy=energy,
+        energy_unit=energy_unit,
         device=device,
         stop_after=None if minutes is None else 60 * minutes,
         resume=resume,
@@ -130,7 +160,7 @@ def _described(outcome: Outcome) -> list[str]:
         return [*lines, f"{outcome.directory}: ended by its time limit; continue with --resume"]
     lines += [outcome.table.text(), ""]
     lines += [
-        f"{name}: {one:.1%} of the test values are within the uncertainty given, {two:.1%} within twice that "
+        f"{name}: {one:.1%} of the test values are within the uncertainty given, {two:.1%} within the wider one "
         "(68 and 95 % are meant)"
         for name, (one, two) in outcome.coverage.items()
     ]

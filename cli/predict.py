@@ -27,8 +27,10 @@ def predict(
         help="File to write: .csv, .tsv, .h5, .sdf or .xyz; of averages .csv, .tsv, .json or .h5.",
         show_default="INPUT_predicted.csv",
     ),
-    average: Literal["none", "mean", "boltzmann"] = Option(
-        "none", help="Each conformer by itself, or the mean or Boltzmann average over those of one title."
+    average: Literal["auto", "none", "mean", "attention", "boltzmann"] = Option(
+        "auto",
+        help="Each conformer by itself, or the mean or weighted average over those of one title.",
+        show_default="as the model was trained",
     ),
     temperature: float = Option(TEMPERATURE, help="Temperature of the Boltzmann weights, K."),
     energy: str | None = Option(
@@ -53,8 +55,8 @@ def predict(
 ) -> None:
     """Predict properties of conformers with a fine-tuned model: values with units, uncertainties, in_domain flags.
 
-    The uncertainty (_std) is the half-width of an interval that holds the value in about 68 % of cases; where
-    in_domain is 0 it means nothing. SDF and XYZ keep their records, and get molgiae_H, molgiae_H_std ... as further
+    The uncertainties (_std, _95) are half-widths of intervals that hold the value in about 68 and 95 % of cases; where
+    in_domain is 0 they mean nothing. SDF and XYZ keep their records, and get molgiae_H, molgiae_H_std ... as further
     properties.
 
     \b

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,26 @@ import torch
 from numpy.typing import NDArray
 
 from molgiae import __version__
-from molgiae.config import AUTO_MODEL, FinetuneConfig
+from molgiae.config import AUTO_MODEL, TEMPERATURE, FinetuneConfig
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
+from molgiae.errors import ConfigError
 from molgiae.model import checkpoint
 from molgiae.model.auto import choose
 from molgiae.model.domain import measure_domain
 from molgiae.model.embedder import Embedder, choose_device
 from molgiae.model.header import sha256_of
 from molgiae.output.files import write_rejected
+from molgiae.properties.averaging import BOLTZMANN, Energies
 from molgiae.properties.baselines import baselines
+from molgiae.properties.delta import with_baseline
 from molgiae.properties.fitting import Learned, learn
 from molgiae.properties.labels import Labelled, read_labelled
-from molgiae.properties.predictor import FILE, save
+from molgiae.properties.predictor import FILE, Predicted, save
 from molgiae.properties.references import Kind
 from molgiae.properties.scores import ScoreTable, compare, parity_plot
+from molgiae.properties.sets import Sets
 from molgiae.properties.splitting import SHARES, By, Split, make_split
 from molgiae.training.loop import Run
 
@@ -38,6 +42,9 @@ Floats = NDArray[np.float64]
 
 ROWS = {"full": "fine-tuned", "frozen": "frozen, head trained", "scratch": "from scratch"}
 """Name of the model in the table, by the mode in which it learned."""
+
+COMPOSITION = "composition"
+"""Baseline that is no cheap method: `molgiae.properties.references` alone."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,8 @@ class Outcome:
         directory: where it is kept.
         complete: false if it was ended by its time limit and waits to be resumed; there is no table then.
         table: scores on the test set, of the model and of the baselines.
-        coverage: for each target the parts of the test values within one and two half-widths of uncertainty.
+        coverage: for each target that is a number the parts of the test values within the two half-widths of
+            uncertainty.
         labelled: what was read.
         notes: what is to be said besides, a line each.
     """
@@ -56,7 +64,7 @@ class Outcome:
     directory: Path
     complete: bool
     table: ScoreTable | None
-    coverage: dict[str, tuple[float, float]]
+    coverage: dict[str, tuple[float, ...]]
     labelled: Labelled
     notes: tuple[str, ...]
 
@@ -67,7 +75,7 @@ class Outcome:
             "complete": self.complete,
             "table": self.table and self.table.to_dict(),
             "coverage": {
-                name: {"within_one": one, "within_two": two} for name, (one, two) in self.coverage.items()
+                name: {"within_std": one, "within_95": two} for name, (one, two) in self.coverage.items()
             },
             "conformers": len(self.labelled),
             "without_value": len(self.labelled.missing),
@@ -86,6 +94,9 @@ def finetune(
     by: By | None = None,
     shares: tuple[float, ...] = SHARES,
     references: Kind = "auto",
+    baseline: str = "composition",
+    energy: str | None = None,
+    energy_unit: str | None = None,
     device: str = "auto",
     stop_after: float | None = None,
     resume: bool = False,
@@ -105,6 +116,11 @@ def finetune(
         by: how to split, see `molgiae.properties.splitting.make_split`.
         shares: of training, validation and test.
         references: what is taken off before learning, see `molgiae.properties.references`.
+        baseline: "composition", or a cheap method, a name in `molgiae.data.cheap_methods.METHODS`, of which the
+            difference is learned.
+        energy: property of the records that holds the energies by which conformers of a molecule are weighed, where
+            the pooling of the recipe is "boltzmann".
+        energy_unit: of that property.
         device: "auto", "cpu" or "cuda".
         stop_after: seconds of learning after which to save and end, to be resumed.
         resume: continue the run in the directory, if there is one.
@@ -119,7 +135,11 @@ def finetune(
     config = config or FinetuneConfig()
     run = Run(Path(directory), choose_device(device), stop_after=stop_after, progress=progress)
     run.check_free(resume, FILE)
-    labelled = read_labelled(inputs, targets, **reading)
+    labelled = read_labelled(inputs, targets, keep_text=baseline != COMPOSITION, **reading)
+    if baseline != COMPOSITION:
+        labelled = with_baseline(labelled, baseline, progress=progress)
+    if config.pooling == "boltzmann" or energy is not None:
+        labelled = _with_energies(labelled, config.pooling, energy, energy_unit)
     pretrained = checkpoint.load(choose(labelled.block).model if model == AUTO_MODEL else model)
     split = make_split(labelled, by, shares, config.seed)
     run.directory.mkdir(parents=True, exist_ok=True)
@@ -142,6 +162,7 @@ def finetune(
         "data_sha256": {path.name: sha256_of(path) for path in files if path.is_file()},
         "pretrained": None if config.mode == "scratch" else start,
         "training": config.to_dict(),
+        "baseline": baseline,
         "conformers": scores["sizes"],
         "step": learned.step,
         "seconds": round(learned.seconds),
@@ -162,34 +183,58 @@ def _judged(
     pretrained: checkpoint.Checkpoint,
     config: FinetuneConfig,
     run: Run,
-) -> tuple[ScoreTable, dict[str, tuple[float, float]], list[str]]:
+) -> tuple[ScoreTable, dict[str, tuple[float, ...]], list[str]]:
     """Compare a model with the baselines on the test set; write ``test.csv`` and ``parity.png``.
 
     Returns:
         the table, the coverage of each target as of `Outcome`, and what is to be said besides.
     """
-    test, references = labelled.take(split.test), learned.model.scale.references
-    value, std = learned.model.predict(test.block)
+    test, scale = labelled.take(split.test), learned.model.scale
+    found = learned.model.predict(test.block, test.cheap)
     features, notes = _embeddings(pretrained, labelled)
-    rows = baselines(labelled, split, references, features, seed=config.seed)
-    own, explained = ROWS[config.mode], references.of(test.block)
-    train, validation, _ = map(len, split)
-    table = compare(
-        test.values, {**rows, own: value}, labelled.targets, (train, validation, len(test)), own, explained
-    )
-    names = [target.name for target in labelled.targets]
-    covered = dict(zip(names, coverage(test.values, value, std), strict=True))
-    _write_test(run.directory / "test.csv", test, value, std)
-    if find_spec("matplotlib"):
-        parity_plot(run.directory / "parity.png", test.values, value, labelled.targets, std, explained)
+    rows = baselines(labelled, split, scale.references, features, seed=config.seed)
+    own, explained = ROWS[config.mode], scale.references.of(test.block)
+    # what is pooled is compared by molecules
+    sets = Sets.of(test, scale.pooling)
+    truth, explained = sets.values(test.values), sets.mean(explained)
+    value, std, wide = (sets.weighed(part, found.score) for part in found[:3])
+    rows = {name: sets.mean(prediction) for name, prediction in rows.items()}
+    sizes = len(split.train), len(split.validation), len(split.test)
+    table = compare(truth, {**rows, own: value}, labelled.targets, sizes, own, explained)
+    covered = {
+        target.name: pair
+        for target, pair in zip(labelled.targets, coverage(truth, value, std, wide), strict=True)
+        if not target.binary
+    }
+    _write_test(run.directory / "test.csv", test, found)
+    shown = ~scale.binary
+    if find_spec("matplotlib") and shown.any():
+        numbers = [target for target in labelled.targets if not target.binary]
+        parts = (part[:, shown] for part in (truth, value, std, explained))
+        x, y, width, known = parts
+        parity_plot(run.directory / "parity.png", x, y, numbers, width, known)
     return table, covered, notes
 
 
-def coverage(truth: Floats, value: Floats, std: Floats) -> list[tuple[float, float]]:
-    """Return for each target the parts of the values that are within one and two half-widths."""
-    ratio = np.abs(truth - value) / std
-    known = [column[np.isfinite(column)] for column in ratio.T]
-    return [(float((r <= 1).mean()), float((r <= 2).mean())) for r in known]
+def _with_energies(labelled: Labelled, pooling: str, energy: str | None, unit: str | None) -> Labelled:
+    """Return conformers with the scores whose softmax are Boltzmann weights; those without an energy are listed."""
+    if pooling != "boltzmann" or energy is None:
+        raise ConfigError("--energy and --pooling boltzmann go together: one names what the other weighs by")
+    energies = Energies.choose(labelled.targets, energy, unit)
+    faults = {m: fault for m, c in enumerate(labelled.block) if (fault := energies.fault(c))}
+    lost = [labelled.block.rejection(m, fault) for m, fault in faults.items()]
+    found = labelled.take(np.setdiff1d(np.arange(len(labelled)), list(faults)))
+    scores = -energies.of(found.block, found.values) / (BOLTZMANN * TEMPERATURE)
+    return replace(found, scores=scores, missing=(*labelled.missing, *lost))
+
+
+def coverage(truth: Floats, value: Floats, *widths: Floats) -> list[tuple[float, ...]]:
+    """Return for each target the parts of the values that are within each of some half-widths of uncertainty."""
+    error = np.abs(truth - value)
+    known = np.isfinite(error)
+    return [
+        tuple(float((error[k, t] <= width[k, t]).mean()) for width in widths) for t, k in enumerate(known.T)
+    ]
 
 
 def _embeddings(pretrained: checkpoint.Checkpoint, labelled: Labelled) -> tuple[dict[str, Floats], list[str]]:
@@ -209,16 +254,18 @@ def _identity(labelled: Labelled, split: Split, sha256: str) -> str:
     """Return what tells data, split and start of a run from others."""
     block = labelled.block
     digest = hashlib.sha256(sha256.encode())
-    for part in (block.atomic_number, block.position, labelled.values, *split):
+    extra = [part for part in (labelled.cheap, labelled.scores) if part is not None]
+    for part in (block.atomic_number, block.position, labelled.values, *split, *extra):
         digest.update(np.ascontiguousarray(part).tobytes())
     digest.update(json.dumps([target.to_dict() for target in labelled.targets]).encode())
     return digest.hexdigest()
 
 
-def _write_test(path: Path, test: Labelled, value: Floats, std: Floats) -> None:
+def _write_test(path: Path, test: Labelled, found: Predicted) -> None:
     """Write predictions for the test set as CSV."""
-    columns = [f"{target.heading}{what}" for target in test.targets for what in ("", ", predicted", ", std")]
-    cells = np.stack([test.values, value, std], axis=2).reshape(len(test), -1).tolist()
+    endings = "", ", predicted", ", std", ", 95"
+    columns = [f"{target.heading}{what}" for target in test.targets for what in endings]
+    cells = np.stack([test.values, *found[:3]], axis=2).reshape(len(test), -1).tolist()
     block = test.block
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = CsvWriter(file)

@@ -23,16 +23,19 @@ from molgiae.data.text import shown
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
 from molgiae.output.files import ModelInUse, Sink
-from molgiae.properties.averaging import Energies, MoleculeSink
+from molgiae.properties.averaging import BOLTZMANN, LEARNED, Energies, MoleculeSink
 from molgiae.properties.columns import COMMENT, ENERGY, is_energy_alone, properties_of
 from molgiae.properties.predictor import Predictor
 from molgiae.properties.targets import Target
 from molgiae.properties.units import conversion, dimension_of
 
-Average = Literal["none", "mean", "boltzmann"]
+Average = Literal["auto", "none", "mean", "attention", "boltzmann"]
 
 ENDING = "_predicted.csv"
 """End of the name that is derived from that of the input."""
+
+ENDINGS = "", "_std", "_95"
+"""Of the symbol of a property: its value, and half-widths that hold it in 68 and 95 % of cases."""
 
 
 def predict(
@@ -40,7 +43,7 @@ def predict(
     inputs: Inputs,
     options: Options | None = None,
     *,
-    average: Average = "none",
+    average: Average = "auto",
     temperature: float = TEMPERATURE,
     energy: str | None = None,
     energy_unit: str | None = None,
@@ -58,7 +61,8 @@ def predict(
         model: directory or file that `molgiae finetune` wrote, or a model in use.
         inputs: files, directories, ``-`` for standard input; one or several.
         options: of the command.
-        average: "none", "mean" or "boltzmann".
+        average: "none", "mean", "boltzmann", or "attention" for models that have learned how to weigh conformers;
+            "auto" for what the model was trained to do, which is "none" if it was trained on single conformers.
         temperature: of Boltzmann weights, kelvin.
         energy: property of the records that holds energies for Boltzmann weights; None for those of the model.
         energy_unit: of that property; None for what its name or its values say, else kcal/mol, but hartree for what
@@ -72,29 +76,35 @@ def predict(
         MolgiaeError: whatever else keeps the output from being written.
     """
     options = (options or Options()).for_a_run(**changes)
-    _check(average, temperature, energy, energy_unit)
+    predictor, workers = _opened(model, options)
+    pooling = predictor.pooling
+    average = pooling if average == "auto" else average
+    _check(average, pooling, temperature, energy, energy_unit)
     names = listed(inputs)
     output = _output(names, options, average)
-    predictor, workers = _opened(model, options)
     targets = _in_unit(predictor.targets, unit)
     factor = [
         conversion(own.unit, target.unit) for own, target in zip(predictor.targets, targets, strict=True)
     ]
     energies = Energies.choose(predictor.targets, energy, energy_unit) if average == "boltzmann" else None
-    blocks = read(names, options, output, keep_text=average != "none")
+    energies = LEARNED if average == "attention" else energies
+    blocks = read(names, options, output, keep_text=average != "none" or bool(predictor.baseline))
     if average != "none":
-        blocks = _of_molecules(blocks, energies)
+        blocks = _of_molecules(blocks, None if energies is LEARNED else energies)
 
     def compute(block: ConformerBlock) -> Result:
         found = predictor.predict(block)
+        numbers = np.stack([found.value, found.std, found.wide], axis=2) * np.array(factor)[:, None]
         # a block may have lost all its conformers
-        pairs = np.stack([found.value * factor, found.std * factor], axis=2).reshape(-1, 2 * len(targets))
+        table = numbers.reshape(-1, len(ENDINGS) * len(targets)).T
         columns: dict[str, Any] = {
-            **{column.name: values for column, values in zip(_columns(targets), pairs.T, strict=True)},
+            **{column.name: values for column, values in zip(_columns(targets), table, strict=True)},
             "in_domain": (found.domain_reason == "").astype(np.uint8),
             "domain_reason": found.domain_reason,
         }
-        if energies is not None:
+        if energies is LEARNED:
+            columns["energy"] = -BOLTZMANN * temperature * found.score
+        elif energies is not None:
             columns["energy"] = energies.of(found.block, found.value)
         return Result(found.block, columns)
 
@@ -114,9 +124,16 @@ def predict(
     return run(blocks, compute, sink, options, "predict", in_use)
 
 
-def _check(average: str, temperature: float, energy: str | None, energy_unit: str | None) -> None:
+def _check(
+    average: str, pooling: str, temperature: float, energy: str | None, energy_unit: str | None
+) -> None:
     if average not in get_args(Average):
         raise ConfigError(f"average {average!r} is unknown; use one of {', '.join(get_args(Average))}")
+    if average == "attention" and pooling != "attention":
+        raise ConfigError(
+            "the model has not learned to weigh conformers; take --average mean or boltzmann, "
+            "or train one with molgiae finetune --pooling attention"
+        )
     if energy is not None and average != "boltzmann":
         raise ConfigError("--energy weighs conformers; it needs --average boltzmann")
     if energy_unit is not None and energy is None:
@@ -192,39 +209,40 @@ def _sink(output: Path, targets: Sequence[Target], in_use: ModelInUse, options: 
     """Return where predictions of conformers go, by the name of the output."""
     columns = _columns(targets)
 
-    def texts(result: Result, m: int) -> list[tuple[Target, str, str]]:
+    def texts(result: Result, m: int) -> list[tuple[Target, str, str, str]]:
         """Values with ten significant digits: total energies of thousands of eV differ in the meV."""
         numbers = [result[column.name][m] for column in columns]
-        pairs = zip(targets, numbers[::2], numbers[1::2], strict=True)
-        return [(target, f"{value:.10g}", f"{std:.4g}") for target, value, std in pairs]
+        rows = zip(targets, *(numbers[k :: len(ENDINGS)] for k in range(len(ENDINGS))), strict=True)
+        return [(target, f"{value:.10g}", f"{std:.4g}", f"{wide:.4g}") for target, value, std, wide in rows]
 
     def cells(result: Result, m: int) -> dict[str, object]:
         block = result.block
         row: dict[str, object] = {"source": block.source[m], "record": int(block.record[m])}
         row["title"] = block.title[m]
-        for target, value, std in texts(result, m):
-            row |= {target.heading: value, _std_heading(target): std}
+        for target, *numbers in texts(result, m):
+            row |= dict(zip(_headings(target), numbers, strict=True))
         return row | {"in_domain": int(result["in_domain"][m]), "domain_reason": result["domain_reason"][m]}
 
     def record(writer: StructureWriter, result: Result, m: int) -> None:
         """Write the record as it was read, and the prediction."""
         found: dict[str, str] = {}
-        for target, value, std in texts(result, m):
+        for target, *numbers in texts(result, m):
             key = f"molgiae_{target.symbol}"
-            found |= {key: value, f"{key}_std": std, f"{key}_unit": target.unit}
+            found |= {f"{key}{ending}": number for ending, number in zip(ENDINGS, numbers, strict=True)}
+            found[f"{key}_unit"] = target.unit
         found["molgiae_in_domain"] = str(int(result["in_domain"][m]))
         if result["domain_reason"][m]:
             found["molgiae_domain_reason"] = result["domain_reason"][m]
         writer.annotate(result.block[m], found)
 
     own = ("in_domain", "domain_reason")
-    headings = [heading for target in targets for heading in (target.heading, _std_heading(target))]
+    headings = [heading for target in targets for heading in _headings(target)]
     table = (("source", "record", "title", *headings, *own), cells)
     return sink_for(output, options, own, record, table=table, predictions=columns, model=in_use)
 
 
 def _columns(targets: Sequence[Target]) -> list[Column]:
-    """Return the 2 T columns of results: each property, then its uncertainty."""
+    """Return the 3 T columns of results: each property, then its uncertainties."""
     return [
         column
         for target in targets
@@ -232,5 +250,6 @@ def _columns(targets: Sequence[Target]) -> list[Column]:
     ]
 
 
-def _std_heading(target: Target) -> str:
-    return f"{target.symbol}_std" + target.heading.removeprefix(target.symbol)
+def _headings(target: Target) -> list[str]:
+    unit = target.heading.removeprefix(target.symbol)
+    return [f"{target.symbol}{ending}{unit}" for ending in ENDINGS]

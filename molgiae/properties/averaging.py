@@ -108,13 +108,17 @@ class Energies:
         return " in ".join(filter(None, [self.name, ", ".join(sorted(self.taken))]))
 
 
+LEARNED = Energies("scores")
+"""In place of energies: scores of the model, times k T, by which it has learned to weigh conformers."""
+
+
 class Averages(NamedTuple):
     """Averages over the conformers of K molecules.
 
     Attributes:
         conformers: (K,) how many.
         value: (K, T) mean.
-        std: (K, T) mean of the uncertainties: errors of conformers of one molecule are alike and do not cancel.
+        std: (K, W) means of the uncertainties: errors of conformers of one molecule are alike and do not cancel.
         spread: (K, T) standard deviation over the conformers.
         largest_weight: (K,) share of the conformer that counts most.
     """
@@ -129,7 +133,7 @@ class Averages(NamedTuple):
 def average_over(
     molecule: Ints, value: Floats, std: Floats, energy: Floats | None, temperature: float
 ) -> Averages:
-    """Average values and uncertainties (M, T) of conformers over each molecule.
+    """Average values (M, T) and uncertainties (M, W) of conformers over each molecule.
 
     Molecules are numbers (M,), all of 0 to K - 1; energies are (M,) in eV, None for equal weights; temperatures kelvin.
     """
@@ -148,7 +152,8 @@ def average_over(
         return np.stack(columns, axis=1) if columns else np.empty((len(count), 0))
 
     center = mean(value)
-    return Averages(count, center, mean(std), np.sqrt(mean((value - center[molecule]) ** 2)), largest)
+    spread = np.sqrt(mean((value - center[molecule]) ** 2))
+    return Averages(count, center, mean(std), spread, largest)
 
 
 class MoleculeSink(SinkWithTable):
@@ -156,7 +161,7 @@ class MoleculeSink(SinkWithTable):
 
     Args:
         path: name that ends in a suffix of `molgiae.data.tables`.
-        targets: T properties, of which a result brings ``predictions/SYMBOL`` and ``predictions/SYMBOL_std``.
+        targets: T properties, of which a result brings ``predictions/SYMBOL``, and the same with ``_std`` and ``_95``.
         energies: to weigh conformers by, of which a result brings the column ``energy``; None for equal weights.
         temperature: kelvin.
         about: provenance.
@@ -195,7 +200,9 @@ class MoleculeSink(SinkWithTable):
     def notes(self) -> list[str]:
         """Return what was averaged, and a warning if energies of the model are too uncertain to weigh conformers."""
         how = "equal weights"
-        if self._energies is not None:
+        if self._energies is LEARNED:
+            how = "weights that the model has learned"
+        elif self._energies is not None:
             how = f"Boltzmann weights at {self._temperature:g} K by {self._energies.described()}"
         found = [f"averaged over the conformers of {len(self._number)} molecules, {how}"]
         if self._energies is not None and self._energies.target is not None and self._number:
@@ -227,6 +234,7 @@ class MoleculeSink(SinkWithTable):
             for ending, meaning in (
                 ("", f"{target.description}, predicted, averaged over the conformers"),
                 ("_std", "its uncertainty, averaged over the conformers"),
+                ("_95", "likewise of the interval that holds the value in about 95 % of cases"),
                 ("_spread", "standard deviation over the conformers"),
             ):
                 fields.append(Field(f"{symbol}{ending}{unit}", float, target.unit, meaning))
@@ -240,17 +248,19 @@ class MoleculeSink(SinkWithTable):
         if not self._number:
             return []
         molecule = self._column("molecule")
-        value, std = (
+        value, *widths = (
             np.stack([self._predicted(target, ending) for target in self._targets], axis=1)
-            for ending in ("", "_std")
+            for ending in ("", "_std", "_95")
         )
         energy = None if self._energies is None else self._column("energy")
-        found = average_over(molecule, value, std, energy, self._temperature)
+        found = average_over(molecule, value, np.hstack(widths), energy, self._temperature)
         outside: dict[int, str] = {}
         for k, reason in zip(molecule.tolist(), self._column("domain_reason").tolist(), strict=True):
             if reason:
                 outside.setdefault(k, reason)
-        numbers = np.stack([found.value, found.std, found.spread], axis=2).reshape(len(self._number), -1)
+        numbers = np.stack([found.value, *np.hsplit(found.std, 2), found.spread], axis=2).reshape(
+            len(self._number), -1
+        )
         if energy is not None:
             numbers = np.column_stack([numbers, found.largest_weight])
         return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -169,11 +170,14 @@ def baselines(
     """
     train, test = labelled.take(split.train), labelled.take(split.test)
     trivial: tuple[Kind, ...] = "mean", "composition"
+    plain = [replace(target, odd=False, binary=False) for target in labelled.targets]
     found: dict[str, Floats] = {
-        kind: fit_references(train.block, train.values, labelled.targets, kind).of(test.block)
-        for kind in trivial
+        kind: fit_references(train.block, train.values, plain, kind).of(test.block) for kind in trivial
     }
-    rest = labelled.values - references.of(labelled.block)
+    explained = references.of(labelled.block) + (0 if labelled.cheap is None else labelled.cheap)
+    if labelled.baseline:
+        found[f"{labelled.baseline} and composition"] = explained[split.test]
+    rest = labelled.values - explained
     fitted = min(n_max, len(split.train))
     note = f" ({fitted} of {len(split.train)} training rows)" if fitted < len(split.train) else ""
     for what, features_of_all in features.items():
@@ -184,5 +188,6 @@ def baselines(
             columns.append(
                 kernel_ridge(table[own], values[own], validation, table[split.test], seed=seed, n_max=n_max)
             )
-        found[f"kernel ridge on {what}{note}"] = references.of(test.block) + np.stack(columns, axis=1)
-    return found
+        found[f"kernel ridge on {what}{note}"] = explained[split.test] + np.stack(columns, axis=1)
+    binary = np.array([target.binary for target in labelled.targets])
+    return {row: np.where(binary, values.clip(0, 1), values) for row, values in found.items()}

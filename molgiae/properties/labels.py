@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,9 @@ class Labelled:
         missing: records that were read and left out, for they have no value of any target.
         gaps: those that were kept and lack some target.
         notes: what else is to be said, a line each.
+        baseline: cheap method of which the difference is learned; empty for none.
+        cheap: (M, T) what that says, in the units of the targets; None for none.
+        scores: (M,) by which conformers of a molecule are weighed, shares are softmax; None for none.
     """
 
     block: ConformerBlock
@@ -66,14 +70,20 @@ class Labelled:
     missing: tuple[Rejected, ...] = ()
     gaps: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = ()
+    baseline: str = ""
+    cheap: Floats | None = None
+    scores: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.block)
 
     def take(self, index: Ints) -> Labelled:
         """Return some of the conformers, in the order given."""
-        split = None if self.split is None else self.split[index]
-        return replace(self, block=self.block.take(index), values=self.values[index], split=split)
+        rows = {name: getattr(self, name) for name in ("values", "split", "cheap", "scores")}
+        taken: dict[str, Any] = {
+            name: None if array is None else array[index] for name, array in rows.items()
+        }
+        return replace(self, block=self.block.take(index), **taken)
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,8 @@ def read_labelled(
     result_unit: str | Sequence[str] | None = None,
     extensive: bool = False,
     split_column: str | None = None,
+    odd: bool = False,
+    classify: bool | None = None,
     format: str | None = None,
     keep_text: bool = False,
 ) -> Labelled:
@@ -117,6 +129,9 @@ def read_labelled(
         result_unit: of the values returned, likewise. By default `unit` if it was given, else eV for energies
             of known targets and the unit found for others.
         extensive: whether targets that are not known grow with the molecule.
+        odd: whether targets that are not known change their sign in the mirror.
+        classify: whether values of targets that are not known are 0 or 1, so that a probability is learned; None for
+            yes where all of them are.
         split_column: column that says train, validation or test; npz files with an array ``split`` need none.
         format: of structure files, "sdf" or "xyz"; None to go by name and content.
         keep_text: keep the records as they were read, which hold the orders of bonds.
@@ -125,7 +140,7 @@ def read_labelled(
         ConfigError: a target has no column, no value, or but one; units disagree; the table does not match.
         MolgiaeError: the inputs cannot be read.
     """
-    wanted = _wanted(targets, target_columns or (), unit, result_unit, extensive)
+    wanted = _wanted(targets, target_columns or (), unit, result_unit, {"extensive": extensive, "odd": odd})
     names, notes = listed(inputs), Notes()
     is_npz = any(Path(name).suffix.lower() == ".npz" for name in names)
     block, columns = _read_npz(names) if is_npz else _read_structures(names, format, notes, keep_text)
@@ -149,6 +164,7 @@ def read_labelled(
     labelled = _without_missing(block, values, tuple(target for target, _ in goal), reasons, split)
     _check_enough(labelled, columns.where, len(block))
     labelled = _checked_scale(labelled, [unit for _, unit in goal], columns.where)
+    labelled = _classified(labelled, classify, columns.where)
     unused = f"{columns.unused} titles of {columns.where} are not among the structures"
     return replace(labelled, notes=(*notes.lines(), *labelled.notes, *([unused] if columns.unused else [])))
 
@@ -158,13 +174,13 @@ def _wanted(
     columns: Sequence[str],
     unit: str | Sequence[str] | None,
     result_unit: str | Sequence[str] | None,
-    extensive: bool,
+    kind: Mapping[str, Any],
 ) -> list[_Wanted]:
     wanted = {target.name: (target, "") for target in map(find, targets)}
     for text in columns:
         name, _, column = text.rpartition("=")
         known = BY_NAME.get(normalized(name)) if name else None
-        target = known or Target.of(name.strip() or split_heading(column)[0], extensive=extensive)
+        target = known or replace(Target.of(name.strip() or split_heading(column)[0]), **kind)
         wanted[target.name] = target, column.strip()
     if not wanted:
         raise ConfigError(
@@ -258,7 +274,8 @@ def _in_unit(wanted: _Wanted, heading: str, said: str, column: Column, where: st
     unit = next(iter(units), target.unit)
     default = ENERGY_UNIT if known and target.energy and not wanted.unit else unit
     try:
-        target = target.to(unit) if known else Target.of(target.name, unit, target.extensive)
+        kind: dict[str, Any] = {"extensive": target.extensive, "odd": target.odd}
+        target = target.to(unit) if known else replace(Target.of(target.name, unit), **kind)
         return target.to(wanted.result_unit or default), unit
     except ConfigError as error:
         raise ConfigError(f"{what}: {error}") from error
@@ -314,6 +331,26 @@ def _check_enough(labelled: Labelled, where: str, n_read: int) -> None:
         else:
             continue
         raise ConfigError(f"{where}: {fault}")
+
+
+def _classified(labelled: Labelled, classify: bool | None, where: str) -> Labelled:
+    """Make targets that are not known binary where their values are 0 and 1, or as was asked."""
+    targets, notes = list(labelled.targets), []
+    for t, (target, column) in enumerate(zip(targets, labelled.values.T, strict=True)):
+        values = column[np.isfinite(column)]
+        strange = values[(values != 0) & (values != 1)]
+        if target.name in KNOWN or classify is False or (classify is None and len(strange)):
+            continue
+        if len(strange):
+            raise ConfigError(f"{where}: classes of {target.name} are 0 and 1, and it has {strange[0]:g}")
+        if target.extensive or target.odd:
+            raise ConfigError(f"{where}: {target.name} is 0 or 1, which neither adds up nor changes its sign")
+        targets[t] = replace(target, binary=True)
+        if classify is None:
+            notes.append(
+                f"all values of {target.name} are 0 or 1: its probability is learned (--no-classify for a number)"
+            )
+    return replace(labelled, targets=tuple(targets), notes=(*labelled.notes, *notes))
 
 
 def _checked_scale(labelled: Labelled, units: Sequence[str], where: str) -> Labelled:

@@ -110,7 +110,7 @@ def fit_references(
     seen = np.unique(block.atomic_number).tolist()
     elements = tuple(sorted({*seen, *(z for target in targets for z in target.references or {})}))
     counts = composition(block, elements)
-    kinds = tuple(_kind_of(target) if kind == "auto" else kind for target in targets)
+    kinds = tuple(_kind_of(target, kind) for target in targets)
     coefficient, offset = np.zeros((len(elements), len(targets))), np.zeros(len(targets))
     for t, (target, chosen) in enumerate(zip(targets, kinds, strict=True)):
         if chosen == "atoms" or (chosen == "mean" and set(seen) <= set(target.references or {})):
@@ -125,7 +125,11 @@ def fit_references(
     return References(kinds, elements, coefficient, offset, tuple(seen))
 
 
-def _kind_of(target: Target) -> str:
+def _kind_of(target: Target, kind: Kind) -> str:
+    if target.odd or target.binary:
+        return "none"  # what changes its sign has no mean, and a probability is no sum
+    if kind != "auto":
+        return kind
     if target.references is not None:
         return "atoms"
     return "composition" if target.extensive else "mean"

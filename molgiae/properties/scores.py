@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from molgiae.errors import ShapeError
 from molgiae.plots import blank, saved
@@ -33,20 +34,37 @@ class Scores:
         r2: (T,) 1 - mean square error over the variance of the values; NaN for fewer than two or equal values.
         r2_rest: (T,) likewise over the variance of what composition leaves of the values. Of total energies it leaves a
             millionth, so that `r2` is 1 for any model.
+        brier: (T,) mean square error of probabilities; this and what follows is NaN for other targets.
+        roc_auc: (T,) chance that one of class 1 has a higher probability than one of class 0.
+        pr_auc: (T,) mean precision over the recall of class 1.
     """
 
     mae: Floats
     rmse: Floats
     r2: Floats
     r2_rest: Floats
+    brier: Floats
+    roc_auc: Floats
+    pr_auc: Floats
+
+
+NUMBERS = {"MAE": "mae", "RMSE": "rmse", "R2": "r2", "R2 rest": "r2_rest"}
+CHANCES = {"Brier": "brier", "ROC-AUC": "roc_auc", "PR-AUC": "pr_auc"}
+"""Scores that are shown of numbers and of probabilities, by their headings; the first one is judged by."""
+PURE = ("r2", "r2_rest", "roc_auc", "pr_auc")
+"""Scores that are at most 1."""
 
 
 EQUAL = 1e-20
 """Variance over the mean square of values that round-off makes of equal ones, generously."""
 
 
-def score(prediction: Floats, truth: Floats, explained: Floats | None = None) -> Scores:
+def score(
+    prediction: Floats, truth: Floats, explained: Floats | None = None, binary: Sequence[bool] | None = None
+) -> Scores:
     """Score predictions (K, T) against values (K, T), NaN where there is none; composition explains (K, T), or nothing.
+
+    Of targets that are `binary` (T,) predictions are probabilities.
 
     Raises:
         ShapeError: the shapes differ.
@@ -65,6 +83,11 @@ def score(prediction: Floats, truth: Floats, explained: Floats | None = None) ->
                 # round-off, as of equal values, is no variance
                 spread = variance > EQUAL * float(np.mean(values[known, t] ** 2))
                 found[row, t] = 1 - square / variance if spread else np.nan
+            if binary is not None and binary[t]:
+                found[4, t] = square
+                if 0 < truth[known, t].mean() < 1:
+                    found[5, t] = roc_auc_score(truth[known, t], prediction[known, t])
+                    found[6, t] = average_precision_score(truth[known, t], prediction[known, t])
     return Scores(*found)
 
 
@@ -78,7 +101,8 @@ class ScoreTable:
         counts: (T,) values of each target in the test set.
         sizes: conformers for training, validation and testing.
         model: name of the row that is to be judged.
-        worse: for each other row (T,) how much larger its mean absolute error is, and the standard error of that.
+        worse: for each other row (T,) how much larger its error is, and the standard error of that; errors are mean
+            absolute ones, those of probabilities squared.
     """
 
     targets: tuple[Target, ...]
@@ -95,13 +119,20 @@ class ScoreTable:
         for t, target in enumerate(self.targets):
             unit = "" if target.unit == "1" else f" ({target.unit})"
             label = f"{target.name}{unit}, {self.counts[t]} test values"
-            lines += ["", label, f"{'':{width}}  {'MAE':>10}  {'RMSE':>10}  {'R2':>8}  {'R2 rest':>8}"]
+            shown = CHANCES if target.binary else NUMBERS
+            lines += ["", label, f"{'':{width}}" + "".join(f"  {heading:>10}" for heading in shown)]
             lines += [
-                f"{name:{width}}  {s.mae[t]:>10.4g}  {s.rmse[t]:>10.4g}  {s.r2[t]:>8.4f}  {s.r2_rest[t]:>8.4f}"
+                f"{name:{width}}"
+                + "".join(
+                    f"  {getattr(s, kind)[t]:>10{'.4f' if kind in PURE else '.4g'}}"
+                    for kind in shown.values()
+                )
                 for name, s in self.rows.items()
             ]
-        note = "R2 rest: of the values less what composition explains in the training set"
-        return "\n".join([*lines, "", note, *self.verdict()])
+        notes = []
+        if not all(target.binary for target in self.targets):
+            notes = ["R2 rest: of the values less what composition explains in the training set"]
+        return "\n".join([*lines, "", *notes, *self.verdict()])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: NaN as None."""
@@ -136,21 +167,29 @@ class ScoreTable:
     def _sentence(self, t: int) -> str:
         if not self.worse:
             return "there is nothing to compare with."
-        by_error = sorted(self.worse, key=lambda name: self.rows[name].mae[t])
+        heading, _ = self._judged(t)
+        by_error = sorted(self.worse, key=lambda name: self._error(name, t))
         missed = [name for name in by_error if name not in self.beaten(t)]
         if trivial := [name for name in missed if name in TRIVIAL]:
             how = "not clearly better" if self.worse[trivial[0]][0][t] > 0 else "NOT better"
             return f"{self.model} is {how} than {self._against(trivial[0], t)}; that row serves as well."
         if missed:
             return f"{self.model} beats the trivial rows, but not {self._against(missed[0], t)}."
-        ratio = self.rows[by_error[0]].mae[t] / max(self.rows[self.model].mae[t], 1e-300)
-        return f"{self.model} beats every row; its MAE is {ratio:.1f} times less than that of {by_error[0]}."
+        ratio = self._error(by_error[0], t) / max(self._error(self.model, t), 1e-300)
+        return f"{self.model} beats every row; its {heading} is {ratio:.1f} times less than that of {by_error[0]}."
+
+    def _judged(self, t: int) -> tuple[str, str]:
+        """Return heading and name of the score that target t is judged by."""
+        return next(iter((CHANCES if self.targets[t].binary else NUMBERS).items()))
+
+    def _error(self, name: str, t: int) -> float:
+        return float(getattr(self.rows[name], self._judged(t)[1])[t])
 
     def _against(self, name: str, t: int) -> str:
         gain, error = self.worse[name]
-        own, other = self.rows[self.model].mae[t], self.rows[name].mae[t]
+        own, other = self._error(self.model, t), self._error(name, t)
         unit = "" if self.targets[t].unit == "1" else f" {self.targets[t].unit}"
-        what = f"{name} (MAE {own:.4g} against {other:.4g}{unit}"
+        what = f"{name} ({self._judged(t)[0]} {own:.4g} against {other:.4g}{unit}"
         if abs(gain[t]) <= MIN_STANDARD_ERRORS * error[t]:
             what += f", a difference within {MIN_STANDARD_ERRORS:g} standard errors"
         return f"{what})"
@@ -168,10 +207,15 @@ def compare(
 
     Args as of `score` and `ScoreTable`.
     """
-    rows = {name: score(prediction, truth, explained) for name, prediction in predictions.items()}
-    own = np.abs(predictions[model] - truth)
-    others = {name: prediction for name, prediction in predictions.items() if name != model}
-    worse = {name: _paired(np.abs(prediction - truth) - own) for name, prediction in others.items()}
+    binary = [target.binary for target in targets]
+    rows = {name: score(prediction, truth, explained, binary) for name, prediction in predictions.items()}
+
+    def error(prediction: Floats) -> Floats:
+        """Return what `NUMBERS` and `CHANCES` are judged by, of each value."""
+        return np.where(binary, (prediction - truth) ** 2, np.abs(prediction - truth))
+
+    own = error(predictions[model])
+    worse = {name: _paired(error(values) - own) for name, values in predictions.items() if name != model}
     counts = tuple(np.isfinite(truth).sum(axis=0).tolist())
     return ScoreTable(tuple(targets), rows, counts, sizes, model, worse)
 

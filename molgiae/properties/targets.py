@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from molgiae.errors import ConfigError
+from molgiae.nn.property_head import Behaviour
 from molgiae.properties.units import canonical_unit, conversion, dimension_of
 
 ENERGY_UNIT = "eV"
@@ -31,6 +32,8 @@ class Target:
         energy: whether it is measured in units of energy.
         references: value for the free atom of each atomic number; None if there are none.
         description: what it is.
+        odd: whether mirror images have its negative, as of an optical rotation.
+        binary: whether it is 0 or 1, so that what is learned is a probability.
     """
 
     name: str
@@ -40,12 +43,19 @@ class Target:
     energy: bool = False
     references: Mapping[int, float] | None = field(default=None, hash=False)
     description: str = ""
+    odd: bool = False
+    binary: bool = False
 
     @classmethod
     def of(cls, column: str, unit: str = "1", extensive: bool = False) -> Self:
         """Return a property that is not in the table: whatever a column holds."""
         unit = canonical_unit(unit)
         return cls(column, column, unit, extensive, dimension_of(unit) == "energy", None, f"column {column}")
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """How it behaves when molecules grow, and in the mirror."""
+        return "odd" if self.odd else "extensive" if self.extensive else "intensive"
 
     def to(self, unit: str) -> Self:
         """Return the same property in another unit; errors as of `conversion`."""
@@ -73,7 +83,7 @@ class Target:
             ConfigError: if a value is of the wrong type.
         """
         for name, value in data.items():
-            kind = bool if name in ("extensive", "energy") else str
+            kind = bool if name in ("extensive", "energy", "odd", "binary") else str
             if name != "references" and not isinstance(value, kind):
                 raise ConfigError(f"target with {name}={value!r:.60}: expected a {kind.__name__}")
         atoms = data.get("references")

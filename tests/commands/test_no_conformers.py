@@ -10,6 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from molgiae.cli import app
+from molgiae.config import AtomConfig
 from molgiae.properties.predictor import PropertyModel, Scale, save
 from molgiae.properties.references import References
 from molgiae.properties.targets import find
@@ -28,7 +29,7 @@ INPUTS = {
 }
 """Text of files: the records of all are refused, by the readers, by the model or for want of a title."""
 
-ONE_STEP = ["--steps", "1", "--shape-steps", "1", "--atom-steps", "1"]
+ONE_STEP = ["--steps", "1", "--shape-steps", "1", "--atom-steps", "1", "--property-steps", "1"]
 PREDICT = ["predict", "PROPERTIES", "INPUT", "-o"]
 COMMANDS = [
     ["embed", "INPUT", "-m", "MODEL", "-o", "out.h5"],
@@ -69,8 +70,8 @@ def files(tmp_path_factory, model_path) -> dict[str, str]:
     torch.manual_seed(0)
     (target,), elements = (find("H"),), (1, 6, 7, 8, 17)
     references = References(("atoms",), elements, np.zeros((5, 1)), np.zeros(1), elements)
-    scale = Scale((target,), references, np.ones(1), np.ones(1))
-    save(home / "p.safetensors", PropertyModel(8, 1, 1, scale), TINY_DOMAIN, {})
+    scale = Scale((target,), references, np.ones(1), np.ones((2, 1)))
+    save(home / "p.safetensors", PropertyModel(AtomConfig(8, 1, 1), scale), TINY_DOMAIN, {})
     (home / "good.sdf").write_text("".join(sdf_record(molecule(k), f"m{k}") for k in range(3)))
     (home / "nan.xyz").write_text(INPUTS["nan.xyz"])
     for source, output in (("good.sdf", "stored.h5"), ("nan.xyz", "empty.h5")):

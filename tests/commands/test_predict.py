@@ -40,7 +40,9 @@ class Prediction:
     block: ConformerBlock
     value: np.ndarray
     std: np.ndarray
+    wide: np.ndarray
     domain_reason: np.ndarray
+    score: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Fake:
     targets: tuple[Target, ...] = (H,)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     std: float = 0.25
+    pooling: str = "none"
+    baseline: str = ""
 
     def predict(self, conformers) -> Prediction:
         block = as_block(conformers)
@@ -62,7 +66,8 @@ class Fake:
         block = block.take(~silicon, refused)
         value = np.array([self.values(c) for c in block]).reshape(len(block), len(self.targets))
         reasons = np.array([NITROGEN if 7 in c.atomic_number else "" for c in block], object)
-        return Prediction(block, value, np.full_like(value, self.std), reasons)
+        std, score = np.full_like(value, self.std), np.arange(len(block), dtype=float)
+        return Prediction(block, value, std, 2 * std, reasons, score)
 
     def values(self, conformer) -> list[float]:
         size = float(np.linalg.norm(conformer.position - conformer.position.mean(axis=0)))
@@ -120,8 +125,10 @@ def test_a_table_names_units_and_gives_an_uncertainty_and_a_flag_for_every_confo
         "title",
         "H [eV]",
         "H_std [eV]",
+        "H_95 [eV]",
         "mu [D]",
         "mu_std [D]",
+        "mu_95 [D]",
         "in_domain",
         "domain_reason",
     ]
@@ -129,7 +136,7 @@ def test_a_table_names_units_and_gives_an_uncertainty_and_a_flag_for_every_confo
     assert [row["title"] for row in rows] == [f"m{k}" for k in range(20)]
     assert_allclose([float(row["H [eV]"]) for row in rows], expected(sdf), atol=1e-6)
     assert_allclose([float(row["mu [D]"]) for row in rows], expected(sdf, 1), atol=1e-6)
-    assert {row["H_std [eV]"] for row in rows} == {"0.25"}
+    assert {(row["H_std [eV]"], row["H_95 [eV]"]) for row in rows} == {("0.25", "0.5")}
     flags = [int(7 not in c.atomic_number) for c in read_conformers(sdf)]
     assert [int(row["in_domain"]) for row in rows] == flags
     assert (summary.read, summary.written, summary.rejected) == (20, 20, 0)
@@ -164,12 +171,14 @@ def test_hdf5_describes_itself_and_is_read_again(sdf, tmp_path):
     column = replace(Target.of("log/P", "1"), description="octanol and water")
     predict(Fake((H, column)), sdf, output=output, command="molgiae predict")
     with h5py.File(output) as file:
-        assert set(file["predictions"]) == {"H", "H_std", "log%2FP", "log%2FP_std"}
+        endings = "", "_std", "_95"
+        assert set(file["predictions"]) == {f"{name}{end}" for name in ("H", "log%2FP") for end in endings}
         assert_allclose(file["predictions/H"][:], expected(sdf), rtol=1e-12)
         assert_allclose(file["predictions/H_std"][:], 0.25)
         assert file["predictions/H"].attrs["unit"] == file["predictions/H_std"].attrs["unit"] == "eV"
         assert file["predictions/H"].attrs["description"] == "enthalpy at 298.15 K, predicted"
         assert "68 %" in file["predictions/H_std"].attrs["description"]
+        assert "95 %" in file["predictions/H_95"].attrs["description"]
         assert file["predictions/log%2FP"].attrs["unit"] == "1"
         assert file["in_domain"].dtype == np.uint8 and len(file["in_domain"]) == 20
         assert file.attrs["model"] == "fake" and file.attrs["command"] == "molgiae predict"
@@ -505,3 +514,24 @@ def test_a_model_that_is_none_is_one_line(model_path, ensemble):
         assert done.exit_code == 1, done.output
         (line,) = done.stderr.splitlines()
         assert line.startswith("molgiae: error: ") and message in line
+
+
+def test_models_trained_on_molecules_predict_molecules(ensemble, tmp_path):
+    predict(Fake(pooling="mean"), ensemble, output=tmp_path / "mean.csv")
+    predict(FAKE, ensemble, output=tmp_path / "asked.csv", average="mean")
+    assert (tmp_path / "mean.csv").read_text() == (tmp_path / "asked.csv").read_text()
+    summary = predict(Fake(pooling="mean"), ensemble, output=tmp_path / "each.csv", average="none")
+    assert summary.written == len(table(tmp_path / "each.csv")) == 5
+
+
+def test_learned_weights_are_a_softmax_of_scores(ensemble, tmp_path):
+    """Scores of the fake are 0, 1, 2 ... in the order of the file: a, b, a, b, a."""
+    predict(Fake(pooling="attention"), ensemble, output=tmp_path / "a.csv")
+    values = expected(ensemble)
+    for row, of in zip(table(tmp_path / "a.csv"), ([0, 2, 4], [1, 3]), strict=True):
+        weight = np.exp(np.array(of, float))
+        weight /= weight.sum()
+        assert float(row["H [eV]"]) == pytest.approx(float(weight @ [values[k] for k in of]), abs=1e-6)
+        assert float(row["largest_weight"]) == pytest.approx(weight.max(), abs=1e-6)
+    with pytest.raises(ConfigError, match="has not learned to weigh conformers"):
+        predict(FAKE, ensemble, output=tmp_path / "b.csv", average="attention")

@@ -311,9 +311,10 @@ def test_schema_table_has_a_row_for_every_dataset() -> None:
             "atom_data/NAME",
             "predictions/SYMBOL",
             "predictions/SYMBOL_std",
+            "predictions/SYMBOL_95",
         )
     )
-    assert len(table.splitlines()) == len(SCHEMA) + 2 + 5  # two lines of heading, five patterns
+    assert len(table.splitlines()) == len(SCHEMA) + 2 + 6  # two lines of heading, six patterns
     assert "| `predictions/SYMBOL` | (M,) | float64 | of the property |" in table
     assert "| `embedding` | (M, D) | float32 |" in table and "| `atom_offset` | (M + 1,) | int64 |" in table
 

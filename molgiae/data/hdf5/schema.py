@@ -243,7 +243,10 @@ ATOM_DATA = Column("atom_data/NAME", "f8", "N w", "as in the input", "input",
 PREDICTION = Column("predictions/SYMBOL", "f8", "M", "of the property", "command",
     "a property as a fine-tuned model predicts it; the attribute unit of the dataset says in which unit", finite=False)
 PREDICTION_STD = replace(PREDICTION, name="predictions/SYMBOL_std",
-    description="its uncertainty: half-width of an interval that holds the value in about 68 % of cases")
+    description="its uncertainty: half-width of an interval that holds the value in about 68 % of cases; of a "
+    "probability p the root of p (1 - p)")
+PREDICTION_WIDE = replace(PREDICTION, name="predictions/SYMBOL_95",
+    description="likewise, in about 95 % of cases")
 """Patterns of the datasets in the group ``predictions``, which is there in files of predictions only."""
 
 PROJECTION = Column("projection", "f4", "M P", "of the projection", "command",
@@ -311,8 +314,8 @@ def part_attributes(parts: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column, Column]:
-    """Return the columns of a predicted property and of its uncertainty, in one unit, described as the property.
+def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column, Column, Column]:
+    """Return the columns of a predicted property and of its two uncertainties, in one unit, described as the property.
 
     The symbol is escaped in names of datasets as keys of properties are.
     """
@@ -320,13 +323,14 @@ def prediction_columns(symbol: str, unit: str, description: str) -> tuple[Column
     return (
         replace(PREDICTION, name=name, unit=unit, description=f"{description}, predicted"),
         replace(PREDICTION_STD, name=f"{name}_std", unit=unit),
+        replace(PREDICTION_WIDE, name=f"{name}_95", unit=unit),
     )
 
 
 def schema_table() -> str:
     """Return the schema as a markdown table, the letters of its shapes as in `AXES`."""
     rows = ["| dataset | shape | type | unit | meaning |", "|---|---|---|---|---|"]
-    for c in (*COLUMNS, PROPERTY, ATOM_DATA, PREDICTION, PREDICTION_STD, PROJECTION):
+    for c in (*COLUMNS, PROPERTY, ATOM_DATA, PREDICTION, PREDICTION_STD, PREDICTION_WIDE, PROJECTION):
         axes = [axis.replace("+", " + ") for axis in c.axes.split()]
         shape = ", ".join(axes) + ("," if len(axes) == 1 else "")
         rows.append(f"| `{c.name}` | ({shape}) | {c.type_name} | {c.unit} | {c.description} |")
