@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from molgiae.commands.conformers import generate_conformers
 from molgiae.commands.finetune import finetune
-from molgiae.config import FinetuneConfig, Mode
+from molgiae.config import FinetuneConfig
 from molgiae.data.blocks import Result
 from molgiae.evaluation.descriptors import soap
 from molgiae.model import checkpoint
@@ -55,6 +56,8 @@ NUMBER, KEEP = 10, 4
 SHARES = 0.8 * 8 / 9, 0.8 / 9, 0.2
 """Of training, validation and test."""
 SPLITS: dict[str, By] = {"random": "molecule", "scaffold": "scaffold"}
+NETWORKS = 3
+"""Of the row with several."""
 TREES = 300
 MAX_FEATURES: tuple[float | str, ...] = 1.0, 0.33, "sqrt"
 """Shares of the features that are tried at each branch of a forest."""
@@ -134,7 +137,6 @@ class Case:
     seed: int
     split: Split
     folder: Path
-    conformers: int
     chemprop: Path | None
 
     @property
@@ -163,16 +165,16 @@ class Case:
             )
         return path
 
-    def structures(self) -> Path:
-        """Write the lowest conformers of each molecule as they stand in conformers.sdf."""
-        path = self.folder / f"lowest_{self.conformers}.sdf"
+    def structures(self, number: int) -> Path:
+        """Write so many of the lowest conformers of each molecule as they stand in conformers.sdf."""
+        path = self.folder / f"lowest_{number}.sdf"
         block = self.molecules.labelled.block
         records = (self.folder / "conformers.sdf").read_text().split("$$$$\n")
         ends = [*self.molecules.first[1:].tolist(), len(block)]
         chosen = [
             m
             for start, end in zip(self.molecules.first.tolist(), ends, strict=True)
-            for m in range(start, min(start + self.conformers, end))
+            for m in range(start, min(start + number, end))
         ]
         path.write_text("".join(records[int(block.record[m]) - 1] + "$$$$\n" for m in chosen))
         return path
@@ -230,13 +232,13 @@ def graphs(case: Case) -> Floats:
     return np.array([float(row[TARGET]) for row in rows])
 
 
-def learned(mode: Mode, case: Case) -> Floats:
-    """Predict by `molgiae finetune`, its defaults; the mean over the conformers of a molecule where it has several."""
-    folder = case.fresh(f"finetune_{mode}_{case.conformers}")
+def learned(recipe: dict[str, Any], conformers: int, case: Case) -> Floats:
+    """Predict by `molgiae finetune`, by default but for some fields of the recipe; of conformers the mean is taken."""
+    folder = case.fresh("_".join(["finetune", *map(str, recipe.values())]))
     finetune(
-        case.structures(),
+        case.structures(conformers),
         folder / "model",
-        config=replace(FinetuneConfig(), mode=mode, seed=case.seed),
+        config=replace(FinetuneConfig(), seed=case.seed, **recipe),
         model=case.molecules.model.name,
         target_columns=[TARGET],
         table=case.table(folder),
@@ -258,12 +260,13 @@ ROWS: dict[str, tuple[str, Callable[[Case], Floats]]] = {
     "soap": ("kernel ridge on SOAP, averaged", partial(kernel, "soap")),
     "features": ("kernel ridge on the features part", partial(kernel, "features")),
     "chemprop": ("chemprop", graphs),
-    "frozen": ("frozen, head trained", partial(learned, "frozen")),
-    "finetune": ("fine-tuned", partial(learned, "full")),
+    "frozen": ("frozen, head trained", partial(learned, {"mode": "frozen"}, 1)),
+    "finetune": ("fine-tuned", partial(learned, {}, 1)),
+    "ensemble": (f"fine-tuned, {NETWORKS} networks", partial(learned, {"ensemble": NETWORKS}, 1)),
+    "pooled": (f"fine-tuned, mean of {KEEP} conformers", partial(learned, {"pooling": "mean"}, KEEP)),
 }
 """Word on the command line to name in the table, and what predicts the values of the test set."""
-LEARNED = "frozen", "finetune"
-JUDGED = "finetune"
+JUDGED = "ensemble"
 
 
 def main() -> None:
@@ -276,7 +279,6 @@ def main() -> None:
     parser.add_argument("--splits", nargs="+", default=["random"], choices=SPLITS)
     parser.add_argument("--seeds", nargs="+", type=int, default=range(5))
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
-    parser.add_argument("--conformers", type=int, default=1, help="of a molecule that is learned from")
     parser.add_argument(
         "--chemprop", type=Path, help="Python that has chemprop; without it there is no such row"
     )
@@ -291,7 +293,7 @@ def main() -> None:
     for splits in options.splits:
         for seed in options.seeds:
             split = make_split(molecules.lowest, SPLITS[splits], SHARES, seed)
-            case = Case(molecules, splits, seed, split, options.output, options.conformers, options.chemprop)
+            case = Case(molecules, splits, seed, split, options.output, options.chemprop)
             for word in wanted:
                 fit(found, case, word)
     print(table(found))
@@ -333,8 +335,6 @@ def report(titles: set[str], count: int, why: str) -> None:
 def fit(found: Results, case: Case, word: str) -> None:
     """Predict, score and keep, with the CPU time of it and what it starts, unless that was done."""
     name, predict = ROWS[word]
-    if word in LEARNED and case.conformers > 1:
-        name += f", {case.conformers} conformers"
     key = {"splits": case.splits, "seed": case.seed, "row": name}
     if found.has(**key):
         return
