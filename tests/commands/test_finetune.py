@@ -247,7 +247,9 @@ def test_networks_of_an_ensemble_differ_and_their_mean_is_predicted(pretrained, 
     np.testing.assert_allclose(width**2, np.mean(np.square(alone), axis=0) + spread**2, rtol=1e-4)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "attention", "boltzmann"])
+@pytest.mark.parametrize(
+    "pooling", ["attention", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mean", "boltzmann"))]
+)
 def test_conformers_of_a_molecule_share_one_value(pooling, pretrained, tmp_path):
     """The value of a molecule is that of one of its conformers, which one only its score tells."""
     parts = []
