@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -105,7 +104,7 @@ def learn(
         place = run if config.ensemble == 1 else run.member(k)
         task = Task(train, validation, scale, own, place, identity)
         trainers.append(_fitter(member, pretrained, task, resume))
-    found = fit_all(trainers, run.device)
+    found = fit_all(trainers)
     if not all(metrics["complete"] for metrics in found):
         return None
     for member, trainer in zip(members, trainers, strict=True):
@@ -116,30 +115,15 @@ def learn(
     return Learned(model, step, time.monotonic() - started)
 
 
-def fit_all(trainers: Sequence[Trainer], device: str) -> list[Metrics]:
-    """Take the steps of several runs; on a CPU with several threads each gets one, as many at a time as there are."""
-    threads, started = torch.get_num_threads(), time.monotonic()
-
-    def fit(trainer: Trainer) -> Metrics:
-        if trainer.run.stop_after is not None:  # it is the time of all of them
+def fit_all(trainers: Sequence[Trainer]) -> list[Metrics]:
+    """Take the steps of several runs, one after the other, within the time that all of them have."""
+    started, found = time.monotonic(), []
+    for trainer in trainers:
+        if trainer.run.stop_after is not None:
             left = trainer.run.stop_after - (time.monotonic() - started)
             trainer.run = replace(trainer.run, stop_after=max(left, 0))
-        return trainer.fit()
-
-    if len(trainers) == 1 or threads == 1 or device != "cpu":
-        return [fit(trainer) for trainer in trainers]
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                return list(pool.map(fit, trainers))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for trainer in trainers:
-                    trainer.stop()
-                raise
-    finally:
-        torch.set_num_threads(threads)
+        found.append(trainer.fit())
+    return found
 
 
 def _size(values: Floats, odd: bool) -> float:

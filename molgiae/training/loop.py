@@ -150,10 +150,6 @@ class Trainer:
             self.stage, self.step, self.optimizer_state = self.stage + 1, 0, None
         return metrics | {"complete": 1.0}
 
-    def stop(self) -> None:
-        """End after the step that is being taken, from another thread."""
-        self._deadline = -math.inf
-
     def _is_over(self, stage: Stage) -> bool:
         return self.step >= stage.steps or self.stale >= stage.patience
 
