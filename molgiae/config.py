@@ -19,6 +19,9 @@ BATCH_SIZE = 256
 TEMPERATURE = 298.15
 """Temperature of Boltzmann weights, kelvin."""
 
+E_ANGSTROM = 4.80320471
+"""Debye for one elementary charge times one angstrom (CODATA 2018)."""
+
 MAX_ATOMS = 1_000_000
 """More atoms than any conformer has."""
 

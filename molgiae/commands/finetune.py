@@ -210,8 +210,7 @@ def _judged(
     shown = ~scale.binary
     if find_spec("matplotlib") and shown.any():
         numbers = [target for target in labelled.targets if not target.binary]
-        parts = (part[:, shown] for part in (truth, value, std, explained))
-        x, y, width, known = parts
+        x, y, width, known = (part[:, shown] for part in (truth, value, std, explained))
         parity_plot(run.directory / "parity.png", x, y, numbers, width, known)
     return table, covered, notes
 

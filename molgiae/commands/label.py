@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from molgiae.commands.resume import Unfinished
 from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
+from molgiae.config import E_ANGSTROM
 from molgiae.data.atom_chemistry import WIDTH
 from molgiae.data.attached import wrapped
 from molgiae.data.blocks import Result, concatenate, rebatch
-from molgiae.data.cheap_methods import BOHR, DEBYE, METHODS, QUANTITIES
+from molgiae.data.cheap_methods import METHODS, QUANTITIES
 from molgiae.data.cheap_values import CHUNK_ATOMS, TIME_LIMIT, Question, chunks
 from molgiae.data.checks import reject_faulty
 from molgiae.data.conformer import Conformer, ConformerBlock
@@ -31,9 +32,6 @@ from molgiae.errors import ConfigError
 from molgiae.output.files import Sink
 from molgiae.output.labels import LabelSink
 from molgiae.output.npz import is_npz
-
-E_ANGSTROM = DEBYE / BOHR
-"""Debye for one elementary charge times angstrom, in which ASE reads dipole moments."""
 
 SCALARS = ("energy", "gap", "polarizability")
 VECTORS = {"forces": 3, "charges": 1, "dipole": 3, "chemistry": WIDTH}

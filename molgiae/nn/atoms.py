@@ -172,12 +172,12 @@ class MomentLayer(nn.Module):
         scalars = self.mix[0]((radial.flatten(1, 2) @ sent).view(*s.shape[:2], -1))
         vectors = [self.mix[1](moment(component)) for component in harmonics[0]]
         tensors = [self.mix[2](moment(component)) for component in harmonics[1]]
-        invariants = torch.cat([own, scalars, _length(vectors), _length(tensors)], dim=-1)
+        invariants = torch.cat([own, scalars, length(vectors), length(tensors)], dim=-1)
         s = s + self.out(nn.functional.silu(self.hidden(invariants)))
         return s, torch.stack([component[..., :MIXED] for component in vectors], dim=2)
 
 
-def _length(components: list[Tensor]) -> Tensor:
+def length(components: list[Tensor]) -> Tensor:
     """Return the lengths of moments by their components, each (B, n, C)."""
     square = torch.full((), MIN_MOMENT**2, dtype=components[0].dtype, device=components[0].device)
     for component in components:

@@ -8,15 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from molgiae.config import MAX_ATOMIC_NUMBER
+from molgiae.config import E_ANGSTROM, MAX_ATOMIC_NUMBER
 from molgiae.nn.tensor_messages import MIXED, EquivariantNetwork, Readout
 from molgiae.tensors import AtomicNumbers, Positions
 
 OF_SUMS = ("energy", "polarizability", "log_p", "refractivity")
 """Labels that grow with a conformer, in the order of `Told.sums`, all less what composition explains, and scaled."""
-
-DEBYE = 4.80320471
-"""One elementary charge times one angstrom (CODATA 2018)."""
 
 
 class Told(NamedTuple):
@@ -71,7 +68,7 @@ class TaughtNetwork(nn.Module):
         forces = self._forces(s, v, mask)
         charges = self.readout.charge(s)[..., 0] * mask
         gap = self.gap(silu(self.hidden(means)))[:, 0]
-        return Told(self.sums(sums), gap, DEBYE * dipole, charges, forces)
+        return Told(self.sums(sums), gap, E_ANGSTROM * dipole, charges, forces)
 
     def displacement(self, z: AtomicNumbers, pos: Positions) -> Tensor:
         """Return what `training.losses.denoising_loss` trains: (B, n, 3), turns with the conformer, 0 where padded."""

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from molgiae.config import MAX_ATOMIC_NUMBER
-from molgiae.nn.atoms import RADIAL, BondedLayer, bonding, surroundings
-from molgiae.nn.features import RADII, radii
+from molgiae.nn.atoms import MIN_MOMENT, RADIAL, BondedLayer, bonding, length, surroundings
+from molgiae.nn.features import RADII, TYPICAL, radii
 from molgiae.nn.linear import Linear
 from molgiae.nn.vectors import cross
 from molgiae.tensors import AtomicNumbers, Mask, Positions
@@ -25,17 +25,11 @@ from molgiae.tensors import AtomicNumbers, Mask, Positions
 BONDED_WIDTH, SENT, MIXED = 64, 16, 32
 """Features in bonded surroundings, features that an atom shows the others, and channels of vectors and of tensors."""
 
-MIN_MOMENT = 0.1
-"""Length of a vector or tensor that is zero, which keeps its gradient finite."""
-
 HEADS, SEEN = 4, 16
 """Of the attention over atoms: heads, and numbers of each."""
 
 VECTORS, ODD = 8, 16
 """Sums of vectors whose lengths are read, the first of which is the dipole moment, and odd numbers."""
-
-TYPICAL = 20.0
-"""Atoms of a conformer whose sums are as large as its means."""
 
 ROOT = 3**0.5
 
@@ -137,20 +131,12 @@ def _invariants(vectors: list[Tensor], tensors: list[Tensor]) -> list[Tensor]:
     """Return lengths of vectors (2 MIXED) and tensors (MIXED), and products of the two of them, 5 MIXED in all."""
     (x, y, w), (a, b, c) = ([part[..., k * MIXED : (k + 1) * MIXED] for part in vectors] for k in range(2))
     xy, yz, xz, square, up = tensors
-    length, size = _length(vectors), _length(tensors)
+    long, size = length(vectors), length(tensors)
     dot = x * a + y * b + w * c
     form = 2 * (xy * x * y + yz * y * w + xz * x * w) + square * (x * x - y * y)
     form = form + up * (2 * w * w - x * x - y * y) / ROOT
-    scale = length[..., :MIXED] + MIN_MOMENT
-    return [length, dot / scale, size, form / scale]
-
-
-def _length(components: list[Tensor]) -> Tensor:
-    """Return the lengths of vectors or tensors by their components, each (B, n, C)."""
-    square = torch.full((), MIN_MOMENT**2, dtype=components[0].dtype, device=components[0].device)
-    for component in components:
-        square = torch.addcmul(square, component, component)
-    return square.sqrt()
+    scale = long[..., :MIXED] + MIN_MOMENT
+    return [long, dot / scale, size, form / scale]
 
 
 class Readout(nn.Module):

@@ -27,7 +27,8 @@ from molgiae.properties.columns import (
     table_columns,
 )
 from molgiae.properties.targets import BY_NAME, ENERGY_UNIT, KNOWN, Target, find, names_of, normalized
-from molgiae.properties.units import UNITS, canonical_unit, conversion, split_heading
+from molgiae.properties.units import canonical_unit, conversion, split_heading
+from molgiae.properties.value_kinds import classes_by_values, energies_by_size
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,10 +39,6 @@ SPLIT_WORDS = {
 """What a column of splits may say."""
 SPLIT_ARRAY = "split"
 """Array of an npz file that says its split."""
-TOTAL_ENERGY_RATIO = 0.95, 1.1
-"""Bounds of total energies over those of the free atoms."""
-MOST = 0.9
-"""Share of the records within these bounds that makes their energies total ones."""
 MAX_SHOWN = 12
 """Columns named in an error."""
 
@@ -163,10 +160,14 @@ def read_labelled(
     reasons = [column.reasons for column in read]
     labelled = _without_missing(block, values, tuple(target for target, _ in goal), reasons, split)
     _check_enough(labelled, columns.where, len(block))
-    labelled = _checked_scale(labelled, [unit for _, unit in goal], columns.where)
-    labelled = _classified(labelled, classify, columns.where)
-    unused = f"{columns.unused} titles of {columns.where} are not among the structures"
-    return replace(labelled, notes=(*notes.lines(), *labelled.notes, *([unused] if columns.unused else [])))
+    known, about_energies = energies_by_size(
+        labelled.block, labelled.values, labelled.targets, [unit for _, unit in goal], columns.where
+    )
+    known, about_classes = classes_by_values(labelled.values, known, classify, columns.where)
+    said = [*notes.lines(), *about_energies, *about_classes]
+    if columns.unused:
+        said.append(f"{columns.unused} titles of {columns.where} are not among the structures")
+    return replace(labelled, targets=known, notes=tuple(said))
 
 
 def _wanted(
@@ -331,60 +332,3 @@ def _check_enough(labelled: Labelled, where: str, n_read: int) -> None:
         else:
             continue
         raise ConfigError(f"{where}: {fault}")
-
-
-def _classified(labelled: Labelled, classify: bool | None, where: str) -> Labelled:
-    """Make targets that are not known binary where their values are 0 and 1, or as was asked."""
-    targets, notes = list(labelled.targets), []
-    for t, (target, column) in enumerate(zip(targets, labelled.values.T, strict=True)):
-        values = column[np.isfinite(column)]
-        strange = values[(values != 0) & (values != 1)]
-        if target.name in KNOWN or classify is False or (classify is None and len(strange)):
-            continue
-        if len(strange):
-            raise ConfigError(f"{where}: classes of {target.name} are 0 and 1, and it has {strange[0]:g}")
-        if target.extensive or target.odd:
-            raise ConfigError(f"{where}: {target.name} is 0 or 1, which neither adds up nor changes its sign")
-        targets[t] = replace(target, binary=True)
-        if classify is None:
-            notes.append(
-                f"all values of {target.name} are 0 or 1: its probability is learned (--no-classify for a number)"
-            )
-    return replace(labelled, targets=tuple(targets), notes=(*labelled.notes, *notes))
-
-
-def _checked_scale(labelled: Labelled, units: Sequence[str], where: str) -> Labelled:
-    """Take references from energies that are not a little below those of the free atoms, as total energies are.
-
-    A ConfigError if they would be in another unit than was said or assumed.
-    """
-    targets, notes = list(labelled.targets), []
-    for t, (target, unit) in enumerate(zip(labelled.targets, units, strict=True)):
-        ratio = _ratio_to_atoms(labelled.block, labelled.values[:, t], target.references or {})
-        if not len(ratio) or _are_total(ratio):
-            continue
-        like = next((name for name in UNITS["energy"] if _are_total(ratio * conversion(name, unit))), None)
-        if like:
-            raise ConfigError(
-                f"{where}: units disagree: {target.name} is read as {unit}, but its values have the size of total "
-                f"energies in {like}; say --unit {like}"
-            )
-        targets[t] = replace(target, references=None)
-        notes.append(
-            f"{target.name} is no total energy like that of the table ({np.median(ratio):.3g} times that of the free "
-            "atoms): referenced to the composition of the training set alone"
-        )
-    return replace(labelled, targets=tuple(targets), notes=tuple(notes))
-
-
-def _are_total(ratio: Floats) -> bool:
-    low, high = TOTAL_ENERGY_RATIO
-    return bool(np.mean((ratio > low) & (ratio < high)) > MOST)
-
-
-def _ratio_to_atoms(block: ConformerBlock, values: Floats, atoms: Mapping[int, float]) -> Floats:
-    """Return values over the sums of free atoms, where all of these are known."""
-    energy = np.full(256, np.nan)
-    energy[list(atoms)] = list(atoms.values())
-    ratio = values / np.bincount(block.owner, energy[block.atomic_number], len(block))
-    return ratio[np.isfinite(ratio)]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from molgiae.config import MAX_ATOMIC_NUMBER
 from molgiae.data.npz import Expected, read_arrays
 from molgiae.model.cloud import Cloud
 from molgiae.nn.labels import CHEMISTRY, LabelHeads, Taught
@@ -99,21 +100,32 @@ def read_labels(paths: Sequence[Path]) -> Labels:
 @torch.no_grad()
 def standardize(heads: LabelHeads, labels: Labels) -> None:
     """Set what the heads keep of the labels: the energies of elements, means and standard deviations."""
-    z = labels.arrays["atomic_number"]
+    every = torch.arange(len(labels), device=labels.offset.device)
+    heads.composition.copy_(shares_of_elements(labels, labels.arrays["energy"].double()))
+    for k, values in enumerate(_of_conformers(heads, labels, every).T):
+        if values.isfinite().sum() > 1:
+            heads.center[k], heads.scale[k] = middle_and_spread(values)
+
+
+def shares_of_elements(labels: Labels, values: Tensor) -> Tensor:
+    """Return (119,) what an atom of each element adds to values (M,) by least squares; unknown ones are left out."""
+    z, known = labels.arrays["atomic_number"], values.isfinite()
     conformer = torch.repeat_interleave(torch.arange(len(labels), device=z.device), labels.sizes)
-    counts = torch.zeros(len(labels), len(heads.composition), dtype=torch.float64, device=z.device)
-    counts.index_put_((conformer, z), torch.ones(1, dtype=torch.float64, device=z.device), accumulate=True)
-    energy = labels.arrays["energy"].double()
-    counts, energy = counts[energy.isfinite()], energy[energy.isfinite()]
+    counts = values.new_zeros(len(labels), MAX_ATOMIC_NUMBER + 1)
+    counts = counts.index_put_((conformer, z), values.new_ones(1), accumulate=True)[known]
     present = counts.sum(dim=0) > 0
-    found = torch.linalg.lstsq(counts[:, present], energy[:, None]).solution[:, 0]
-    heads.composition[present] = found.float()
-    for k, values in enumerate(_of_conformers(heads, labels, torch.arange(len(labels), device=z.device)).T):
-        known = values[values.isfinite()]
-        if len(known) > 1:
-            # quartiles: a few broken geometries have energies of hundreds of eV
-            low, middle, high = known.quantile(known.new_tensor([0.25, 0.5, 0.75])).tolist()
-            heads.center[k], heads.scale[k] = middle, max((high - low) / 1.35, 1e-3)
+    shares = values.new_zeros(MAX_ATOMIC_NUMBER + 1)
+    # of minimum norm, where numbers of atoms depend on each other; GPUs know no such driver
+    found = torch.linalg.lstsq(counts[:, present].cpu(), values[known, None].cpu(), driver="gelsd").solution
+    shares[present] = found[:, 0].to(shares)
+    return shares
+
+
+def middle_and_spread(values: Tensor) -> tuple[float, float]:
+    """Return the median of what is known, and its spread by quartiles, as a few broken geometries are far off."""
+    known = values[values.isfinite()]
+    low, middle, high = known.quantile(known.new_tensor([0.25, 0.5, 0.75])).tolist()
+    return middle, max((high - low) / 1.35, 1e-3)
 
 
 def _of_conformers(heads: LabelHeads, labels: Labels, index: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from molgiae.nn.taught import OF_SUMS, Told
 from molgiae.training.batches import mean_over_pieces, trimmed
-from molgiae.training.labels import LARGEST, Labels, mean_error
+from molgiae.training.labels import LARGEST, Labels, mean_error, middle_and_spread, shares_of_elements
 from molgiae.training.loop import Stage
 from molgiae.training.losses import denoising_loss
 from molgiae.training.task import Task
@@ -84,21 +84,18 @@ def standardize_sums(network: Any, labels: Labels) -> None:
     Energies stay in eV.
     """
     every = torch.arange(len(labels), device=labels.offset.device)
-    z = labels.arrays["atomic_number"]
-    owner = torch.repeat_interleave(every, labels.sizes)
-    counts = torch.zeros(len(labels), len(network.composition), dtype=torch.float64, device=z.device)
-    counts.index_put_((owner, z), torch.ones(1, dtype=torch.float64, device=z.device), accumulate=True)
-    for k, values in enumerate(torch.cat([_sums(labels, part) for part in every.split(10_000)]).T):
-        known = values.isfinite()
-        if known.sum() < len(OF_SUMS):
+    sums = torch.cat([_sums(labels, part) for part in every.split(10_000)])
+    for k, (name, values) in enumerate(zip(OF_SUMS, sums.T, strict=True)):
+        if values.isfinite().sum() < len(OF_SUMS):
             continue
-        rows, present = counts[known], counts[known].sum(dim=0) > 0
-        share = torch.linalg.lstsq(rows[:, present].cpu(), values[known, None].cpu(), driver="gelsd").solution
-        network.composition[present, k] = share[:, 0].to(network.composition)
-        rest = values[known] - rows @ network.composition[:, k].double()
-        low, high = rest.quantile(rest.new_tensor([0.25, 0.75])).tolist()
-        if OF_SUMS[k] != "energy":
-            network.scale[k] = max((high - low) / 1.35, 1e-3)
+        shares = shares_of_elements(labels, values)
+        network.composition[:, k] = shares.to(network.composition)
+        if name != "energy":
+            of_atoms = shares[labels.arrays["atomic_number"]]
+            owner = torch.repeat_interleave(every, labels.sizes)
+            network.scale[k] = middle_and_spread(
+                values - values.new_zeros(len(values)).index_add(0, owner, of_atoms)
+            )[1]
     gaps = labels.arrays["gap"]
     if gaps.isfinite().any():
-        network.center.copy_(gaps[gaps.isfinite()].median())
+        network.center.fill_(middle_and_spread(gaps)[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.data.inputs import read_inputs
 from molgiae.errors import ConfigError
-from molgiae.properties.labels import read_labelled
+from molgiae.properties.labels import Labelled, read_labelled
 from molgiae.properties.splitting import molecule_numbers
 from molgiae.properties.units import HARTREE
 from tests.data.molfiles import molecule, sdf_record
@@ -312,3 +313,24 @@ def test_examples_of_the_repository():
     found = read_labelled(examples / "conformers.sdf", target_columns=["energy_kcal_per_mol"])
     assert found.targets[0].heading == "energy [kcal/mol]"
     assert 3 < len(set(molecule_numbers(found.block).tolist())) < len(found)
+
+
+def classes(tmp_path: Path, values: list[str], **kind: Any) -> Labelled:
+    path = write_sdf(tmp_path / "classes.sdf", [[("toxic", value)] for value in values])
+    return read_labelled(path, target_columns=["toxic"], **kind)
+
+
+def test_values_that_are_all_0_or_1_are_classes_unless_it_is_said_otherwise(tmp_path):
+    found = classes(tmp_path, ["0", "1", "1"])
+    assert found.targets[0].binary and "its probability is learned" in found.notes[0]
+    assert not classes(tmp_path, ["0", "1", "1"], classify=False).targets[0].binary
+    asked = classes(tmp_path, ["0", "1", "1"], classify=True)
+    assert asked.targets[0].binary and not asked.notes
+    assert not classes(tmp_path, ["0", "1", "2"]).targets[0].binary
+    for kind in ({"extensive": True}, {"odd": True}):  # which classes are not
+        number = classes(tmp_path, ["0", "1", "1"], **kind)
+        assert not number.targets[0].binary and not number.notes
+        with pytest.raises(ConfigError, match="neither adds up nor changes its sign"):
+            classes(tmp_path, ["0", "1", "1"], classify=True, **kind)
+    with pytest.raises(ConfigError, match="classes of toxic are 0 and 1, and it has 2"):
+        classes(tmp_path, ["0", "1", "2"], classify=True)
