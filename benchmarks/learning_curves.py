@@ -26,7 +26,7 @@ from molgiae.data.blocks import Result
 from molgiae.data.cheap_methods import METHODS
 from molgiae.evaluation.descriptors import soap
 from molgiae.model import checkpoint
-from molgiae.model.embedder import Embedder
+from molgiae.model.embedder import DEVICES, Embedder, choose_device
 from molgiae.plots import blank, saved
 from molgiae.properties.baselines import baselines
 from molgiae.properties.delta import with_baseline
@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--modes", nargs="*", default=get_args(Mode), choices=get_args(Mode))
     parser.add_argument("--baseline", choices=METHODS, help="learn the difference to this, too")
     parser.add_argument("--ensemble", type=int, default=1, help="networks whose mean is taken")
+    parser.add_argument("--device", choices=DEVICES, default="cpu")
     parser.add_argument("--no-kernels", action="store_true", help="leave out kernel ridge regression")
     parser.add_argument("--fchl", action="store_true", help="kernel ridge on FCHL19 by qmllib, too")
     parser.add_argument("--output", "-o", type=Path, default=Path("curves"))
@@ -93,7 +94,9 @@ def main() -> None:
     labelled = read_labelled(options.data, options.target)
     pretrained = checkpoint.load(options.model)
     features = {} if options.no_kernels else fixed_features(labelled, pretrained, options.output)
-    learner = Learner(found, labelled, pretrained, options.ensemble, options.output / "fit")
+    learner = Learner(
+        found, labelled, pretrained, options.ensemble, options.output / "fit", choose_device(options.device)
+    )
     for size in options.sizes:
         for seed in options.seeds:
             case = Case(size, seed)
@@ -191,6 +194,7 @@ class Learner:
     pretrained: checkpoint.Checkpoint
     ensemble: int
     folder: Path
+    device: str
 
     def fit(self, case: Case, mode: Mode, baseline: str = "") -> None:
         """Learn in one mode, perhaps the difference to a cheap method, unless it was done."""
@@ -203,7 +207,7 @@ class Learner:
             parts = [with_baseline(part, baseline) for part in parts]
         shutil.rmtree(self.folder, ignore_errors=True)
         config = replace(FinetuneConfig(), mode=mode, seed=case.seed, ensemble=self.ensemble)
-        learned = learn(parts[0], parts[1], self.pretrained, config, Run(self.folder))
+        learned = learn(parts[0], parts[1], self.pretrained, config, Run(self.folder, self.device))
         assert learned is not None
         value, std, wide, _ = learned.model.predict(parts[2].block, parts[2].cheap)
         covered = coverage(parts[2].values, value, std, wide)

@@ -27,6 +27,11 @@ def label(
     polarizability_every: int | None = Option(
         None, min=1, help="Compute that of one conformer in so many.", show_default="1"
     ),
+    solvents: list[str] = Option(
+        [],
+        "--solvent",
+        help="Compute the energy in this solvent less that in vacuum, by ALPB; may be repeated.",
+    ),
     number: int | None = Option(
         None, "--number", "-n", min=1, help="Conformers, drawn at random.", show_default="all"
     ),
@@ -60,11 +65,14 @@ def label(
     .csv   a row for each record: energy, gap and length of the dipole moment (debye)
     .npz   arrays for molgiae pretrain --labels
 
-    Polarizabilities are in cubic bohr, dipole moments of ions about the mean of their atoms. MMFF94s tells energy
-    (mmff94s_point_energy, eV) and forces alone.
+    --solvent adds gfn2_solvation_water (eV) and the like to each of them, of the geometry as it stands; solvents are
+    water, octanol, hexane, toluene, benzene, chcl3, ch2cl2, ether, thf, dioxane, ethylacetate, acetone, acetonitrile,
+    dmf, dmso, methanol and ethanol. Polarizabilities are in cubic bohr, dipole moments of ions about the mean of their
+    atoms. MMFF94s tells energy (mmff94s_point_energy, eV) and forces alone.
 
     \b
     molgiae label conformers.sdf -o labelled.sdf
+    molgiae label conformers.sdf --solvent water --solvent octanol -o solvated.csv
     molgiae label trajectory.xyz --method gfn1 --polarizability -o labelled.xyz
     molgiae label qm9.npz --split train --number 50000 --displace 0.1 --polarizability-every 7 -o labels.npz
     """
@@ -76,6 +84,7 @@ def label(
             run_options(context),
             method=method,
             polarizability_every=polarizability_every or int(polarizability),
+            solvents=solvents,
             number=number,
             split=split,
             displace=displace,

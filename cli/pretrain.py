@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typer import Argument, Context, Option
 
@@ -55,8 +55,16 @@ def pretrain(
     start_from: str | None = Option(
         None, help="Model whose smooth parts are taken as they are; only detail and decoder are trained."
     ),
+    teach: str | None = Option(
+        None,
+        help="Model whose network that finetune starts from is trained on, by inputs that are npz files of molgiae "
+        "label; its embedding stays.",
+    ),
     property_steps: int = Option(
         TRAIN.property_steps, min=1, help="Steps of the network that finetune starts from."
+    ),
+    property_batch: int = Option(
+        TRAIN.property_batch, "--property-batch-size", min=1, help="Conformers in one of them."
     ),
     atom_steps: int = Option(
         TRAIN.atom_steps, min=1, help="Steps of the network of atoms and the features part."
@@ -90,25 +98,43 @@ def pretrain(
     molgiae pretrain conformers.sdf more.xyz.gz -o mine --dim 128
     molgiae pretrain qm9.npz -o qm9 --steps 40000 --resume
     molgiae pretrain mine.sdf --start-from drug -o mine --dim 384
+    molgiae pretrain labels.npz more.npz --teach drug -o taught --property-steps 5000
     molgiae pretrain zinc.sdf --labels labels.npz --overlays overlays.npz --overlay-dim 48 --dim 384
     """
     from molgiae.commands.pretrain import pretrain as run
+    from molgiae.commands.pretrain import teach as run_teaching
 
+    where: dict[str, Any] = {
+        "device": device,
+        "evaluate_every": evaluate_every,
+        "stop_after": None if minutes is None else 60 * minutes,
+        "resume": resume,
+        "progress": not quiet,
+    }
+    if teach is not None:
+        metrics = run_teaching(inputs, output, teach, given(TrainConfig, context), **where)
+        finish(context, metrics, _taught(metrics, Path(output)), 0)
+        return
     metrics = run(
         inputs,
         output,
         given(ModelConfig, context),
         given(TrainConfig, context),
-        device=device,
-        evaluate_every=evaluate_every,
-        stop_after=None if minutes is None else 60 * minutes,
-        resume=resume,
-        progress=not quiet,
+        **where,
         labels=labels,
         overlays=overlays,
         start_from=start_from,
     )
     finish(context, metrics, _described(metrics, Path(output)), int(metrics["rejected"]))
+
+
+def _taught(metrics: Metrics, directory: Path) -> list[str]:
+    from molgiae.training.teaching import UNITS
+
+    if not metrics.get("complete"):
+        return [f"stopped at step {metrics.get('step', 0):.0f}; continue with --resume"]
+    errors = ", ".join(f"{name} {metrics[name]:.3g} {unit}" for name, unit in UNITS.items())
+    return [f"validation, mean absolute errors: {errors} -> {directory / 'model.safetensors'}"]
 
 
 def _described(metrics: Metrics, directory: Path) -> list[str]:

@@ -379,6 +379,7 @@ class TrainConfig(_Plain):
         weight_decay: weight decay of AdamW.
         steps: steps of the autoencoder.
         property_steps: steps that train the network that fine-tuning starts from.
+        property_batch: conformers in one of these steps.
         atom_steps: steps that train the network of atoms and the features part beforehand.
         overlay_steps: steps that train the overlay and color parts after that.
         shape_steps: steps that train the shape part.
@@ -401,6 +402,7 @@ class TrainConfig(_Plain):
     weight_decay: float = 1e-4
     steps: int = 20_000
     property_steps: int = 10_000
+    property_batch: int = 64
     atom_steps: int = 20_000
     overlay_steps: int = 10_000
     shape_steps: int = 4_000

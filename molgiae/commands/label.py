@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Container, Generator, Iterable, Iterator, Mapping
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice, repeat
@@ -20,7 +20,7 @@ from molgiae.config import E_ANGSTROM
 from molgiae.data.atom_chemistry import WIDTH
 from molgiae.data.attached import wrapped
 from molgiae.data.blocks import Result, concatenate, rebatch
-from molgiae.data.cheap_methods import METHODS, QUANTITIES
+from molgiae.data.cheap_methods import METHODS, QUANTITIES, SOLVATION
 from molgiae.data.cheap_values import CHUNK_ATOMS, TIME_LIMIT, Question, chunks
 from molgiae.data.checks import reject_faulty
 from molgiae.data.conformer import Conformer, ConformerBlock
@@ -98,6 +98,7 @@ def label(
     *,
     method: str = "gfn2",
     polarizability_every: int = 0,
+    solvents: Sequence[str] = (),
     number: int | None = None,
     split: str | None = None,
     displace: float = 0.0,
@@ -117,6 +118,7 @@ def label(
         options: of the command.
         method: a name in `molgiae.data.cheap_methods.METHODS`.
         polarizability_every: one conformer in so many gets a polarizability; 0 for none.
+        solvents: names in `molgiae.data.cheap_methods.SOLVENTS`; the energy in each, less that in vacuum, is computed.
         number: as of `Draw`.
         split: as of `Draw`.
         displace: as of `Draw`.
@@ -133,13 +135,16 @@ def label(
     options = (options or Options()).for_a_run(**changes)
     names = listed(inputs)
     output = output_path(names, options, ENDING, ("structures", "tables", "npz"))
-    question = Question(method, polarizability_every, chemistry=is_npz(output), time_limit=time_limit)
+    question = Question(
+        method, polarizability_every, is_npz(output), tuple(dict.fromkeys(solvents)), time_limit=time_limit
+    )
     draw = Draw(number, split, displace, seed)
     sizes = [os.path.getsize(name) if os.path.exists(name) else 0 for name in names]
     settings = {
         "inputs": list(zip(names, sizes, strict=True)),
         "method": method,
         "polarizability_every": polarizability_every,
+        "solvents": list(question.solvents),
         **asdict(draw),
         "chunk_atoms": CHUNK_ATOMS,
     }
@@ -184,14 +189,16 @@ def _results(
                 unfinished.append(json.dumps(found) + "\n", {"records": len(block)})
             elif len(found) != len(block):
                 raise ConfigError(f"{unfinished.text}: is of other inputs; begin anew with --overwrite")
-            yield _result(block, found)
+            yield _result(block, found, question.solvents)
 
 
-def _result(block: ConformerBlock, found: list[Plain]) -> Result:
+def _result(block: ConformerBlock, found: list[Plain], solvents: Sequence[str]) -> Result:
     """Return conformers with the fields of `Computed` and the chemistry as columns, without those that failed."""
     kept = block.reject({m: one["reason"] for m, one in enumerate(found) if "reason" in one})
     good = [one for one in found if "reason" not in one]
     columns = {name: np.array([one[name] for one in good], np.float64) for name in SCALARS}
+    for solvent in solvents:
+        columns[SOLVATION + solvent] = np.array([one["solvation"][solvent] for one in good], np.float64)
     for name, width in VECTORS.items():
         rows = [np.array(one[name], np.float64).reshape(-1, width) for one in good if name in one]
         columns[name] = np.concatenate([np.empty((0, width)), *rows])
@@ -205,11 +212,13 @@ def _sink(output: Path, question: Question, options: Options, *, is_displaced: b
         return LabelSink(output, overwrite=options.overwrite)
     method = METHODS[question.method]
     given = [name for name in method.gives if name != "polarizability" or question.polarizability_every]
-    heading = {name: f"{method.prefix}_{name} [{QUANTITIES[name]}]" for name in given}
+    units = {name: QUANTITIES[name] for name in given}
+    units |= {SOLVATION + solvent: "eV" for solvent in question.solvents}
+    heading = {name: f"{method.prefix}_{name} [{unit}]" for name, unit in units.items()}
 
     def numbers(result: Result, m: int) -> dict[str, str]:
         """Ten digits: total energies of thousands of eV differ in the meV."""
-        values = {name: result[name][m] for name in given}
+        values = {name: result[name][m] for name in units}
         lengths = {name: np.linalg.norm(value) if np.ndim(value) else value for name, value in values.items()}
         return {name: f"{round(value, 8):.10g}" for name, value in lengths.items() if np.isfinite(value)}
 

@@ -20,7 +20,7 @@ from molgiae.model.embedder import choose_device
 from molgiae.model.header import sha256_of
 from molgiae.output.files import write_rejected
 from molgiae.plots import training_curve
-from molgiae.training import Data, Metrics, Run, train
+from molgiae.training import Data, Metrics, Run, teaching, train
 from molgiae.training.labels import read_labels
 from molgiae.training.overlays import read_overlays
 
@@ -87,6 +87,53 @@ def pretrain(
     if table.exists() and find_spec("matplotlib"):
         training_curve(table, run.directory / "curve.png")
     return metrics | {"rejected": len(data.rejected), "left_out": data.left_out}
+
+
+def teach(
+    inputs: Sequence[str | os.PathLike[str]],
+    directory: str | os.PathLike[str],
+    model: str | os.PathLike[str],
+    config: TrainConfig,
+    *,
+    device: str = "auto",
+    evaluate_every: int = 1000,
+    stop_after: float | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> Metrics:
+    """Teach the network that fine-tuning starts from by further cheap labels; the rest of the model stays.
+
+    Args:
+        inputs: npz files of `molgiae label`; one that is named twice counts twice.
+        directory: where the run is kept.
+        model: name or path of the model.
+        config: the recipe, see `molgiae.training.teaching.teach`.
+        device: as of `pretrain`, like what follows.
+        evaluate_every: steps between validations.
+        stop_after: seconds after which to save and end, to be resumed.
+        resume: continue the run in the directory.
+        progress: show a bar on stderr.
+
+    Returns:
+        errors of labels, see `molgiae.training.teaching.teach`.
+
+    Raises:
+        ConfigError: if the directory holds a run and `resume` is false.
+        MolgiaeError: if an input cannot be read, or the model has no such network.
+    """
+    run = Run(Path(directory), choose_device(device), evaluate_every, stop_after, progress)
+    run.check_free(resume)
+    paths = [Path(path) for path in inputs]
+    labels = read_labels(paths)
+    learned = {
+        "files": [path.name for path in paths],
+        "sha256": {path.name: sha256_of(path) for path in paths},
+    }
+    metrics = teaching.teach(load(os.fspath(model)), labels, config, run, resume, learned)
+    table = run.directory / "metrics.csv"
+    if table.exists() and find_spec("matplotlib"):
+        training_curve(table, run.directory / "curve.png")
+    return metrics
 
 
 def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:

@@ -1,15 +1,16 @@
 """Cheap quantum chemistry of a conformer as it stands: GFN-xTB by tblite, MMFF94s by RDKit.
 
 GFN2-xTB: Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 2019, 15, 1652. GFN1-xTB: Grimme, Bannwarth, Shushkov,
-ibid. 2017, 13, 1989. MMFF94s: Halgren, J. Comput. Chem. 1999, 20, 720.
+ibid. 2017, 13, 1989. MMFF94s: Halgren, J. Comput. Chem. 1999, 20, 720. Solvents by ALPB:
+Ehlert, Stahn, Spicher, Grimme, J. Chem. Theory Comput. 2021, 17, 4250.
 
 To add a method, give it a row in `METHODS`; commands, files and fine-tuning go by these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from math import nan
@@ -34,6 +35,13 @@ LOST_CHARGE = 1e-3
 
 QUANTITIES = {"energy": "eV", "gap": "eV", "dipole": "D", "polarizability": "a0^3"}
 """What is known of a conformer as a whole, with units; the dipole is given by its length."""
+SOLVATION = "solvation_"
+"""Before the name of a solvent: what the energy is there less that of the vacuum, eV."""
+SOLVENTS = (
+    "water", "octanol", "hexane", "toluene", "benzene", "chcl3", "ch2cl2", "ether", "thf", "dioxane", "ethylacetate",
+    "acetone", "acetonitrile", "dmf", "dmso", "methanol", "ethanol",
+)  # fmt: skip
+"""Names of the solvents that have parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class Computed:
         dipole: (3,) dipole moment, debye; that of an ion is about the mean of the positions of its atoms.
         gap: lowest empty less highest filled level, eV.
         polarizability: mean of the three diagonal elements, cubic bohr.
+        solvation: by the name of the solvent, its energy in it less that in vacuum, as it stands, eV.
     """
 
     energy: float
@@ -55,6 +64,7 @@ class Computed:
     dipole: Floats
     gap: float = nan
     polarizability: float = nan
+    solvation: dict[str, float] = field(default_factory=dict)
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -76,13 +86,16 @@ class Method:
             `molgiae conformers` writes, in kcal/mol.
         gives: what it tells of `QUANTITIES`.
         package: that has to be installed.
-        compute: of a conformer, with its polarizability or without; raises a ConformerError.
+        compute: of a conformer, with its polarizability or without, in vacuum and some solvents; raises a
+            ConformerError.
+        solvents: that it knows.
     """
 
     prefix: str
     gives: tuple[str, ...]
     package: str
-    compute: Callable[[Conformer, bool], Computed]
+    compute: Callable[[Conformer, bool, Sequence[str]], Computed]
+    solvents: tuple[str, ...] = ()
 
 
 def method_named(name: str) -> Method:
@@ -101,7 +114,9 @@ def method_named(name: str) -> Method:
     return method
 
 
-def _by_tblite(model: str, conformer: Conformer, with_polarizability: bool) -> Computed:
+def _by_tblite(
+    model: str, conformer: Conformer, with_polarizability: bool, solvents: Sequence[str]
+) -> Computed:
     """Compute by GFN-xTB; levels are filled by the multiplicity of `Conformer.state`."""
     # where the molecule stands is nothing to its energy, but to the dipole of an ion and in a field
     position = conformer.position - conformer.position.mean(axis=0)
@@ -110,14 +125,19 @@ def _by_tblite(model: str, conformer: Conformer, with_polarizability: bool) -> C
     try:
         found = solved()
         polarizability = _polarizability(solved) if with_polarizability else nan
+        energy = found.get("energy")
+        solvation = {name: (solved(solvent=name).get("energy") - energy) * HARTREE for name in solvents}
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ConformerError(
             f"{model} fails: {reason}; look at its elements, its geometry, charge {charge} and multiplicity "
             f"{multiplicity}"
         ) from error
-    charges, energy, forces = found.get("charges"), found.get("energy"), -found.get("gradient")
-    if not (np.isfinite(energy) and np.isfinite(forces).all() and abs(charges.sum() - charge) < LOST_CHARGE):
+    charges, forces = found.get("charges"), -found.get("gradient")
+    numbers = [energy, *solvation.values()]
+    if not (
+        np.isfinite(numbers).all() and np.isfinite(forces).all() and abs(charges.sum() - charge) < LOST_CHARGE
+    ):
         raise ConformerError(
             f"{model} finds no state of charge {charge} and multiplicity {multiplicity}; correct these"
         )
@@ -131,6 +151,7 @@ def _by_tblite(model: str, conformer: Conformer, with_polarizability: bool) -> C
         dipole=found.get("dipole") * DEBYE,
         gap=gap,
         polarizability=polarizability,
+        solvation=solvation,
     )
 
 
@@ -141,8 +162,9 @@ def _solved(
     charge: int,
     unpaired: int,
     field: Floats | None = None,
+    solvent: str | None = None,
 ) -> Any:
-    """Return what tblite finds, in an electric field (3,) of atomic units if there is one."""
+    """Return what tblite finds, in an electric field (3,) of atomic units or a solvent if there is one."""
     from tblite.interface import Calculator  # noqa: PLC0415
     from tblite.library import ffi  # noqa: PLC0415
 
@@ -151,19 +173,21 @@ def _solved(
     if field is not None:
         # tblite 0.8 takes a pointer here
         calculator.add("electric-field", ffi.cast("double*", field.ctypes.data))
+    if solvent is not None:
+        calculator.add("alpb-solvation", solvent)
     return calculator.singlepoint()
 
 
 def _polarizability(solved: Callable[..., Any]) -> float:
     """Return the mean of the three diagonal elements, cubic bohr, by central differences of dipole moments."""
     total = 0.0
-    for axis, field in enumerate(FIELD * np.eye(3)):
-        there, back = (solved(field=sign * field).get("dipole")[axis] for sign in (1, -1))
+    for axis, along in enumerate(FIELD * np.eye(3)):
+        there, back = (solved(field=sign * along).get("dipole")[axis] for sign in (1, -1))
         total += (there - back) / (2 * FIELD)
     return total / 3
 
 
-def _by_mmff94s(conformer: Conformer, with_polarizability: bool) -> Computed:
+def _by_mmff94s(conformer: Conformer, with_polarizability: bool, solvents: Sequence[str]) -> Computed:
     """Compute by MMFF94s, which tells energy and forces and needs bonds."""
     from rdkit.Chem import rdForceFieldHelpers  # noqa: PLC0415
 
@@ -194,8 +218,8 @@ def _by_mmff94s(conformer: Conformer, with_polarizability: bool) -> Computed:
 _OF_GFN = ("energy", "gap", "dipole", "polarizability")
 
 METHODS: dict[str, Method] = {
-    "gfn2": Method("gfn2", _OF_GFN, "tblite", partial(_by_tblite, "GFN2-xTB")),
-    "gfn1": Method("gfn1", _OF_GFN, "tblite", partial(_by_tblite, "GFN1-xTB")),
+    "gfn2": Method("gfn2", _OF_GFN, "tblite", partial(_by_tblite, "GFN2-xTB"), SOLVENTS),
+    "gfn1": Method("gfn1", _OF_GFN, "tblite", partial(_by_tblite, "GFN1-xTB"), SOLVENTS),
     "mmff94s": Method("mmff94s_point", ("energy",), "rdkit", _by_mmff94s),
 }
 """The methods by name."""

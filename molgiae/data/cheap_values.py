@@ -99,6 +99,7 @@ class Question:
         method: a name in `molgiae.data.cheap_methods.METHODS`.
         polarizability_every: one conformer in so many gets a polarizability; 0 for none.
         chemistry: whether each gets what `molgiae.data.atom_chemistry` tells of its atoms.
+        solvents: in which each gets its energy, too.
         time_limit: seconds for one conformer.
 
     Raises:
@@ -108,12 +109,17 @@ class Question:
     method: str = "gfn2"
     polarizability_every: int = 0
     chemistry: bool = False
+    solvents: tuple[str, ...] = ()
     time_limit: float = TIME_LIMIT
 
     def __post_init__(self) -> None:
         method = method_named(self.method)
         if self.polarizability_every and "polarizability" not in method.gives:
             raise ConfigError(f"method {self.method} tells no polarizability; use gfn2")
+        for solvent in self.solvents:
+            if solvent not in method.solvents:
+                known = f"use one of {', '.join(method.solvents)}" if method.solvents else "use method gfn2"
+                raise ConfigError(f"method {self.method} knows no solvent '{solvent}'; {known}")
         if not self.time_limit > 0:
             raise ConfigError(f"time_limit={self.time_limit:g}: must be positive")
 
@@ -129,7 +135,8 @@ class Question:
             jobs: processes; None for as many as cores.
         """
         jobs = jobs or free_cores()
-        workers = Workers(jobs, WORKER, {"method": self.method, "chemistry": self.chemistry}, self.time_limit)
+        setup = {"method": self.method, "chemistry": self.chemistry, "solvents": self.solvents}
+        workers = Workers(jobs, WORKER, setup, self.time_limit)
         with closing(in_order(workers, jobs, partial(self._answer, workers), self._numbered(asked))) as found:
             yield from found
 
@@ -158,8 +165,9 @@ class Question:
 
 def computed(found: Plain) -> Computed:
     """Return what was found of a conformer, from plain data."""
-    arrays = {name: np.array(found[name], np.float64) for name in ("forces", "charges", "dipole")}
-    return Computed(found["energy"], **arrays, gap=found["gap"], polarizability=found["polarizability"])
+    fields: Plain = {name: np.array(found[name], np.float64) for name in ("forces", "charges", "dipole")}
+    fields |= {name: found[name] for name in ("energy", "gap", "polarizability", "solvation")}
+    return Computed(**fields)
 
 
 def _found(workers: Workers, asked: list[Plain]) -> list[Plain]:

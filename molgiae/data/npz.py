@@ -64,18 +64,22 @@ def open_npz(path: Path) -> Iterator[Any]:
         raise MolgiaeError(f"{path}: cannot be read as npz, or lacks an array ({reason})") from error
 
 
-def read_arrays(path: Path, expected: Expected, nan: Container[str] = ()) -> dict[str, Any]:
+def read_arrays(
+    path: Path, expected: Expected, nan: Container[str] = (), optional: Expected | None = None
+) -> dict[str, Any]:
     """Return arrays of an npz file, of which n_atoms and atomic_number are two.
 
     Args:
         path: the npz file.
         expected: what they are.
         nan: names of those that may hold NaN for what is not known.
+        optional: what those are that may be missing.
 
     Raises:
         MolgiaeError: if the file cannot be read, lacks an array, or its arrays do not fit each other.
     """
     with open_npz(path) as file:
+        expected = expected | {name: kind for name, kind in (optional or {}).items() if name in file}
         arrays = {name: file[name] for name in expected}
     _check(path, arrays, expected, nan)
     return arrays

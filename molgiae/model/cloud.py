@@ -52,6 +52,11 @@ class Cloud:
         """(B, 3) mean of the atoms of each conformer."""
         return self.pos.sum(dim=1) / self.mask.sum(dim=1, keepdim=True)
 
+    def columns(self, n: int) -> Cloud:
+        """Return the first n columns, beyond which all is padding."""
+        isotope = None if self.isotope is None else self.isotope[:, :n]
+        return Cloud(self.z[:, :n], self.pos[:, :n], isotope)
+
     def centered(self) -> Cloud:
         """Return the same conformers with their centroids at the origin; padding stays at 0."""
         return replace(self, pos=(self.pos - self.centroid[:, None]) * self.mask[..., None])

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from molgiae.errors import CheckpointError, ConfigError, ShapeError
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 METADATA_KEY = "molgiae"
 
 FAULTS = (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -82,11 +82,19 @@ def _without_property_network(header: dict[str, Any]) -> dict[str, Any]:
     return header | {"config": {**header["config"], "property_width": 0}}
 
 
+def _without_solvation(header: dict[str, Any]) -> dict[str, Any]:
+    """Return a header of version 7, whose network of properties knew no solvents, as one of version 8."""
+    if header.get("kind") == Kind.AUTOENCODER and header["config"].get("property_width"):
+        raise ConfigError("its network of properties is no longer read; train the model again")
+    return header
+
+
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     3: _without_atoms,
     4: _without_learned_frame,
     5: _without_bond_graph,
     6: _without_property_network,
+    7: _without_solvation,
 }
 """Version n to the function that turns its header into that of version n + 1.
 

@@ -12,7 +12,7 @@ from molgiae.config import E_ANGSTROM, MAX_ATOMIC_NUMBER
 from molgiae.nn.tensor_messages import MIXED, EquivariantNetwork, Readout
 from molgiae.tensors import AtomicNumbers, Positions
 
-OF_SUMS = ("energy", "polarizability", "log_p", "refractivity")
+OF_SUMS = ("energy", "polarizability", "log_p", "refractivity", "solvation_water", "solvation_octanol")
 """Labels that grow with a conformer, in the order of `Told.sums`, all less what composition explains, and scaled."""
 
 
@@ -20,7 +20,7 @@ class Told(NamedTuple):
     """What is predicted of B conformers.
 
     Attributes:
-        sums: (B, 4), see `OF_SUMS`.
+        sums: (B, 6), see `OF_SUMS`.
         gap: (B,) eV, less its median.
         dipole: (B, 3) debye.
         charges: (B, n) elementary charges.
@@ -38,8 +38,8 @@ class TaughtNetwork(nn.Module):
     """The network of atoms, what is read of it, and heads that labels teach.
 
     Attributes:
-        composition: (119, 4) what an atom of each element adds to the labels that grow with a conformer.
-        scale: (4,) what the rest of these labels is divided by.
+        composition: (119, 6) what an atom of each element adds to the labels that grow with a conformer.
+        scale: (6,) what the rest of these labels is divided by.
         center: the median of the gap, eV.
     """
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.data.cheap_methods import SOLVATION
 from molgiae.data.partial import PartialFile
 from molgiae.output.files import SinkWithTable
 from molgiae.output.npz import write_arrays
@@ -61,6 +62,7 @@ class LabelSink(SinkWithTable):
                 "atomic_number": block.atomic_number,
                 "position": centered.astype(np.float32),
                 **{name: result[name].astype(kind) for name, kind in COMPUTED.items()},
+                **{name: values for name, values in result.columns.items() if name.startswith(SOLVATION)},
             }
         )
         self.rejected += block.rejected

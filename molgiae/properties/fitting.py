@@ -24,7 +24,7 @@ from molgiae.properties.labels import Labelled
 from molgiae.properties.predictor import LEVELS, PropertyModel, Scale, standardized
 from molgiae.properties.references import Kind, fit_references
 from molgiae.properties.sets import Sets
-from molgiae.training.batches import shuffled, trimmed, whole
+from molgiae.training.batches import drawn_by_size, trimmed, whole
 from molgiae.training.loop import Metrics, Run, Stage, Trainer
 
 VALIDATIONS = 25
@@ -37,8 +37,6 @@ MIN_SPREAD = 1e-9
 """Smallest spread and calibration, so that nothing is divided by zero."""
 UNCERTAINTY_WEIGHT = 0.1
 """Weight of the likelihood beside the loss of the values."""
-SORTED_BATCHES = 8
-"""Batches whose conformers are sorted by size among themselves, so that little is padded."""
 STRENGTHS = 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0
 """Strengths of the regularization that are tried for the start."""
 MAX_START = 100.0
@@ -245,6 +243,7 @@ def _fitter(member: PropertyNetwork, pretrained: Checkpoint, task: Task, resume:
     ratio = config.learning_rate_ratio if config.mode == "full" else 1.0
     slow = [p for p in pretrained_parts.parameters() if p.requires_grad]
     conformers = whole(train.block, int(train.block.n_atoms.max())).to(run.device)
+    n_atoms = torch.from_numpy(train.block.n_atoms)
     sets, held_sets = Sets.of(train, scale.pooling), Sets.of(task.validation, scale.pooling)
     sizes = torch.from_numpy(sets.largest(train.block.n_atoms))
     values, held = (
@@ -256,9 +255,9 @@ def _fitter(member: PropertyNetwork, pretrained: Checkpoint, task: Task, resume:
     steps = math.ceil(len(sizes) / config.batch_size) * config.passes(len(sizes))
 
     def loss(step: int) -> Tensor:
-        index = _drawn(sizes, step, config)
+        index = drawn_by_size(sizes, config.batch_size, config.seed, step)
         rows, owner = sets.rows(index, step)
-        x: Cloud = trimmed(conformers[rows.to(run.device)])
+        x: Cloud = conformers[rows.to(run.device)].columns(int(n_atoms[rows].max()))
         found = sets.together(member(x.z, x.pos), rows, owner.to(run.device), binary)
         return property_loss(found, target[index.to(run.device)], binary)
 
@@ -287,16 +286,6 @@ def _fitter(member: PropertyNetwork, pretrained: Checkpoint, task: Task, resume:
     return trainer
 
 
-def _drawn(sizes: Tensor, step: int, config: FinetuneConfig) -> Tensor:
-    """Return the places of the batch of a step, a function of seed and step alone; sizes (M,) are numbers of atoms."""
-    batch = config.batch_size
-    epoch, place = divmod(step, math.ceil(len(sizes) / batch))
-    first = place - place % SORTED_BATCHES
-    stretch = shuffled(len(sizes), config.seed, epoch)[first * batch : (first + SORTED_BATCHES) * batch]
-    stretch = stretch[sizes[stretch].argsort(stable=True)]
-    return stretch[(place - first) * batch :][:batch]
-
-
 def property_loss(found: Found, target: Tensor, binary: Tensor) -> Tensor:
     """Smooth L1 of the values, and the negative log-likelihood of their errors under Laplace distributions.
 
@@ -304,13 +293,15 @@ def property_loss(found: Found, target: Tensor, binary: Tensor) -> Tensor:
     Of targets that are `binary` (T,) values are probabilities, and their loss the cross-entropy.
     """
     there = target.isfinite()
-    total = 0 * found.value.sum() + 0 * found.uncertainty.sum()
     chance, number = there & binary, there & ~binary
-    if chance.any():
-        total = total + nn.functional.binary_cross_entropy(found.value[chance], target[chance])
-    if number.any():
-        value, uncertainty, goal = (part[number] for part in (found.value, found.uncertainty, target))
-        unlikely = (value - goal).detach().abs() / uncertainty + uncertainty.log()
-        total = total + nn.functional.smooth_l1_loss(value, goal, beta=QUADRATIC)
-        total = total + UNCERTAINTY_WEIGHT * unlikely.mean()
-    return total
+
+    def mean(of: Tensor, where: Tensor) -> Tensor:
+        """Without counting first, for which a GPU would be waited for."""
+        return torch.where(where, of, 0).sum() / where.sum().clamp(min=1)
+
+    probability, truth = (torch.where(chance, part, 0.5) for part in (found.value, target))
+    entropy = nn.functional.binary_cross_entropy(probability, truth, reduction="none")
+    value, goal = (torch.where(number, part, 0) for part in (found.value, target))
+    error = nn.functional.smooth_l1_loss(value, goal, beta=QUADRATIC, reduction="none")
+    unlikely = (value - goal).detach().abs() / found.uncertainty + found.uncertainty.log()
+    return mean(entropy, chance) + mean(error, number) + UNCERTAINTY_WEIGHT * mean(unlikely, number)

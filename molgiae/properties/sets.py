@@ -92,12 +92,17 @@ class Sets:
     def rows(self, index: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return conformers (C,) of molecules (b,), at most `MOST` of each, and which of the b each is of."""
         if len(self) == len(self.owner):
-            return torch.from_numpy(np.argsort(self.owner))[index], torch.arange(len(index))
+            return self._only[index], torch.arange(len(index))
         rng = np.random.default_rng([step, len(self.owner)])
         of_molecule = [self._conformers[k] for k in index.tolist()]
         drawn = [rows if len(rows) <= MOST else rng.choice(rows, MOST, replace=False) for rows in of_molecule]
         owner = np.repeat(np.arange(len(drawn)), [len(rows) for rows in drawn])
         return torch.from_numpy(np.concatenate(drawn)), torch.from_numpy(owner)
+
+    @cached_property
+    def _only(self) -> Tensor:
+        """The conformer of each molecule, where each has one."""
+        return torch.from_numpy(np.argsort(self.owner))
 
     @cached_property
     def _conformers(self) -> list[Ints]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,8 @@ EVALUATE_BATCH = 1024
 
 SEED_STRIDE = 1_000_003
 """A prime, by which seeds are apart, so that neither epochs nor steps of two runs share random numbers."""
+SORTED_BATCHES = 8
+"""Batches whose conformers are sorted by size among themselves, so that little is padded."""
 NOISE_SEED = 500_009
 """Another prime, which parts the seeds of noise from those of epochs."""
 
@@ -67,8 +70,7 @@ def padded(x: Cloud, slots: int) -> Cloud:
 
 def trimmed(x: Cloud) -> Cloud:
     """Return the same batch without columns that are all padding."""
-    n = int(x.mask.sum(dim=1).max())
-    return Cloud(x.z[:, :n], x.pos[:, :n])
+    return x.columns(int(x.mask.sum(dim=1).max()))
 
 
 def displacements(x: Cloud, largest: float, generator: torch.Generator) -> Tensor:
@@ -88,6 +90,16 @@ def distort(x: Cloud, largest: float, generator: torch.Generator) -> Cloud:
 def shuffled(size: int, seed: int, epoch: int) -> Tensor:
     """Return (size,) the order of an epoch, which seed and epoch fix."""
     return torch.randperm(size, generator=torch.Generator().manual_seed(seed * SEED_STRIDE + epoch))
+
+
+def drawn_by_size(sizes: Tensor, batch_size: int, seed: int, step: int) -> Tensor:
+    """Return the places (b,) of a batch of conformers of like sizes (M,), a function of seed and step alone."""
+    epoch, place = divmod(step, math.ceil(len(sizes) / batch_size))
+    first = place - place % SORTED_BATCHES
+    stretch = shuffled(len(sizes), seed, epoch)[first * batch_size : (first + SORTED_BATCHES) * batch_size]
+    sorted_batches = stretch[sizes[stretch].argsort(stable=True)].split(batch_size)
+    turns = torch.Generator().manual_seed(seed * SEED_STRIDE + step - place + first)
+    return sorted_batches[int(torch.randperm(len(sorted_batches), generator=turns)[place - first])]
 
 
 def drawn(size: int, batch_size: int, seed: int, step: int, device: str) -> tuple[Tensor, torch.Generator]:

@@ -32,8 +32,14 @@ ARRAYS: Expected = {
 }
 """Arrays of a file, as `molgiae label` writes it: kinds of numbers, and shapes for M conformers with N atoms."""
 
-MAY_LACK = ("energy", "gap", "dipole", "polarizability", "forces", "charges", "chemistry")
+OPTIONAL: Expected = {"solvation_water": ("iuf", ("M",)), "solvation_octanol": ("iuf", ("M",))}
+"""Further arrays that a file may have."""
+
+MAY_LACK = ("energy", "gap", "dipole", "polarizability", "forces", "charges", "chemistry", *OPTIONAL)
 """Those where NaN says that a label is not known."""
+
+EXACT = {"atomic_number": np.int64, "formal_charge": np.int64, "energy": np.float64}
+"""Types of what float32 is not enough for: total energies of thousands of eV differ in the meV."""
 
 WEIGHTS = {"conformer": 1.0, "forces": 1.0, "charges": 10.0, "chemistry": 0.5, "direction": 0.5}
 """Of the mean errors in the loss, in standard deviations, eV/angstrom, elementary charges, nats and debye."""
@@ -47,8 +53,8 @@ class Labels:
     """Labels of M conformers with N atoms in all.
 
     Attributes:
-        offset: (M + 1,) first atom of each conformer.
-        arrays: what `ARRAYS` names, without n_atoms, as tensors; labels that are not known are NaN.
+        offset: (M + 1,) first atom of each conformer, on the CPU: what hangs on it is known without waiting for a GPU.
+        arrays: what `ARRAYS` and `OPTIONAL` name, without n_atoms, as tensors; labels that are not known are NaN.
     """
 
     offset: Tensor
@@ -59,15 +65,21 @@ class Labels:
 
     @property
     def sizes(self) -> Tensor:
-        """(M,) numbers of atoms."""
+        """(M,) numbers of atoms, on the CPU."""
         return self.offset.diff()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the arrays are."""
+        return self.arrays["atomic_number"].device
 
     def of_atoms(self, name: str, index: Tensor) -> Tensor:
         """Return what an array says of the atoms of conformers (b,), padded: (b, n, ...)."""
-        rows, there = padded_rows(self.offset, index)
-        found = self.arrays[name][rows]
+        rows, there = padded_rows(self.offset, index.cpu())
+        found = self.arrays[name][rows.to(self.device)]
         # not a product: what is not known of the first atom, NaN, would be in all padding
-        return found.masked_fill(~there.view(*there.shape, *[1] * (found.dim() - 2)), 0)
+        there = there.view(*there.shape, *[1] * (found.dim() - 2))
+        return found.masked_fill(~there.to(self.device), 0)
 
     def conformers(self, index: Tensor) -> Cloud:
         """Return conformers (b,), centered."""
@@ -75,7 +87,7 @@ class Labels:
 
     def to(self, device: str) -> Labels:
         """Return the same on another device."""
-        return Labels(self.offset.to(device), {name: array.to(device) for name, array in self.arrays.items()})
+        return Labels(self.offset, {name: array.to(device) for name, array in self.arrays.items()})
 
 
 def read_labels(paths: Sequence[Path]) -> Labels:
@@ -84,36 +96,39 @@ def read_labels(paths: Sequence[Path]) -> Labels:
     Raises:
         MolgiaeError: if one cannot be read, lacks an array, or its arrays do not fit each other.
     """
-    files = [read_arrays(path, ARRAYS, MAY_LACK) for path in paths]
-    joined = {name: np.concatenate([arrays[name] for arrays in files]) for name in ARRAYS}
+    files = [read_arrays(path, ARRAYS, MAY_LACK, OPTIONAL) for path in paths]
+    for arrays in files:
+        arrays |= {name: np.full(len(arrays["n_atoms"]), np.nan) for name in OPTIONAL if name not in arrays}
+    joined = {name: np.concatenate([arrays[name] for arrays in files]) for name in (*ARRAYS, *OPTIONAL)}
     offset = torch.from_numpy(np.concatenate([[0], np.cumsum(joined.pop("n_atoms"), dtype=np.int64)]))
-    whole = ("atomic_number", "formal_charge")
     return Labels(
         offset,
-        {
-            name: torch.from_numpy(array.astype(np.int64 if name in whole else np.float32))
-            for name, array in joined.items()
-        },
+        {name: torch.from_numpy(a.astype(EXACT.get(name, np.float32))) for name, a in joined.items()},
     )
 
 
 @torch.no_grad()
 def standardize(heads: LabelHeads, labels: Labels) -> None:
     """Set what the heads keep of the labels: the energies of elements, means and standard deviations."""
-    every = torch.arange(len(labels), device=labels.offset.device)
+    every = torch.arange(len(labels), device=labels.device)
     heads.composition.copy_(shares_of_elements(labels, labels.arrays["energy"].double()))
     for k, values in enumerate(_of_conformers(heads, labels, every).T):
         if values.isfinite().sum() > 1:
             heads.center[k], heads.scale[k] = middle_and_spread(values)
 
 
-def shares_of_elements(labels: Labels, values: Tensor) -> Tensor:
-    """Return (119,) what an atom of each element adds to values (M,) by least squares; unknown ones are left out."""
+def shares_of_elements(labels: Labels, values: Tensor, elements: Tensor | None = None) -> Tensor:
+    """Return (119,) what an atom of each element adds to values (M,) by least squares; unknown ones are left out.
+
+    Where `elements` (119,) is false, they add nothing.
+    """
     z, known = labels.arrays["atomic_number"], values.isfinite()
-    conformer = torch.repeat_interleave(torch.arange(len(labels), device=z.device), labels.sizes)
+    conformer = torch.repeat_interleave(labels.sizes).to(z.device)
     counts = values.new_zeros(len(labels), MAX_ATOMIC_NUMBER + 1)
     counts = counts.index_put_((conformer, z), values.new_ones(1), accumulate=True)[known]
     present = counts.sum(dim=0) > 0
+    if elements is not None:
+        present = present & elements
     shares = values.new_zeros(MAX_ATOMIC_NUMBER + 1)
     # of minimum norm, where numbers of atoms depend on each other; GPUs know no such driver
     found = torch.linalg.lstsq(counts[:, present].cpu(), values[known, None].cpu(), driver="gelsd").solution
@@ -131,7 +146,7 @@ def middle_and_spread(values: Tensor) -> tuple[float, float]:
 def _of_conformers(heads: LabelHeads, labels: Labels, index: Tensor) -> Tensor:
     """Return (b, 6) labels of conformers (b,), as they are but for the energy without its composition."""
     arrays, z = labels.arrays, labels.of_atoms("atomic_number", index)
-    energy = arrays["energy"][index] - (heads.composition.double()[z] * (z > 0)).sum(dim=1).float()
+    energy = (arrays["energy"][index] - (heads.composition.double()[z] * (z > 0)).sum(dim=1)).float()
     shares = labels.of_atoms("chemistry", index)[..., :2].sum(dim=1)
     columns = [
         energy,
@@ -160,8 +175,8 @@ def label_loss(heads: LabelHeads, found: Taught, direction: Tensor, labels: Labe
     errors = {
         "conformer": (found.conformer - wanted)[wanted.isfinite()].abs().clamp(max=LARGEST).sum()
         / index.numel(),
-        "forces": mean_error(found.forces[there], labels.of_atoms("forces", index)[there], LARGEST),
-        "charges": mean_error(found.charges[there], labels.of_atoms("charges", index)[there]),
+        "forces": mean_error(found.forces, labels.of_atoms("forces", index), LARGEST, there),
+        "charges": mean_error(found.charges, labels.of_atoms("charges", index), there=there),
         "chemistry": (taught[known, :2] - chemistry[known, :2]).abs().sum() / max(2 * int(known.sum()), 1)
         + torch.nn.functional.binary_cross_entropy_with_logits(
             taught[known, 2:], chemistry[known, 2:], reduction="sum"
@@ -175,7 +190,15 @@ def label_loss(heads: LabelHeads, found: Taught, direction: Tensor, labels: Labe
     return total
 
 
-def mean_error(found: Tensor, wanted: Tensor, largest: float = math.inf) -> Tensor:
-    """Return the mean absolute error, up to the largest, of what is known; 0 where nothing is."""
+def mean_error(
+    found: Tensor, wanted: Tensor, largest: float = math.inf, there: Tensor | None = None
+) -> Tensor:
+    """Return the mean absolute error, up to the largest, of what is known and `there`; 0 where nothing is.
+
+    Nothing has to be counted first, for which a GPU would be waited for. The mask (B, n) is of atoms.
+    """
     known = wanted.isfinite()
-    return (found - wanted)[known].abs().clamp(max=largest).sum() / max(int(known.sum()), 1)
+    if there is not None:
+        known = known & there.view(*there.shape, *[1] * (wanted.dim() - there.dim()))
+    error = torch.where(known, found - wanted, 0).abs().clamp(max=largest)
+    return error.sum() / known.sum().clamp(min=1)

@@ -57,7 +57,7 @@ def atom_stage(task: Task) -> Stage:
         conformers = task.conformers().to(device)
         sizes, trained = conformers.mask.sum(dim=1), [atoms]
     else:
-        sizes, trained = labels.sizes, [atoms, features, heads]
+        sizes, trained = labels.sizes.to(device), [atoms, features, heads]
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         of_piece = partial(denoise, conformers, generator) if labels is None else partial(taught, labels)

@@ -36,7 +36,7 @@ def perfect(heads: LabelHeads, known: Labels, index: Tensor) -> tuple[Taught, Te
     found = {
         name: known.of_atoms(name, index) for name in ("forces", "charges", "chemistry", "atomic_number")
     }
-    energy = known.arrays["energy"][index] - heads.composition[found["atomic_number"]].sum(dim=1)
+    energy = known.arrays["energy"][index] - heads.composition.double()[found["atomic_number"]].sum(dim=1)
     dipole = known.arrays["dipole"][index]
     columns = [
         energy,
@@ -45,7 +45,7 @@ def perfect(heads: LabelHeads, known: Labels, index: Tensor) -> tuple[Taught, Te
         known.arrays["polarizability"][index],
         *found["chemistry"][..., :2].sum(dim=1).T,
     ]
-    conformer = (torch.stack(columns, dim=1) - heads.center) / heads.scale
+    conformer = (torch.stack(columns, dim=1).float() - heads.center) / heads.scale
     member = 40 * (2 * found["chemistry"][..., 2:] - 1)
     chemistry = torch.cat([found["chemistry"][..., :2], member], dim=-1)
     return Taught(conformer, found["forces"], found["charges"], chemistry), dipole
