@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.blocks import concatenate
@@ -21,7 +23,7 @@ from molgiae.model.header import sha256_of
 from molgiae.output.files import write_rejected
 from molgiae.plots import training_curve
 from molgiae.training import Data, Metrics, Run, teaching, train
-from molgiae.training.labels import read_labels
+from molgiae.training.labels import Labels, read_labels
 from molgiae.training.overlays import read_overlays
 
 VALIDATION_SHARE = 0.05
@@ -123,13 +125,18 @@ def teach(
     """
     run = Run(Path(directory), choose_device(device), evaluate_every, stop_after, progress)
     run.check_free(resume)
-    paths = [Path(path) for path in inputs]
-    labels = read_labels(paths)
+    paths = list(dict.fromkeys(map(Path, inputs)))
+    files = [read_labels([path]) for path in paths]
+    labels = Labels.joined(files)
+    often = Counter(map(Path, inputs))
+    times = torch.tensor(
+        [often[path] for path, file in zip(paths, files, strict=True) for _ in range(len(file))]
+    )
     learned = {
-        "files": [path.name for path in paths],
+        "files": [Path(path).name for path in inputs],
         "sha256": {path.name: sha256_of(path) for path in paths},
     }
-    metrics = teaching.teach(load(os.fspath(model)), labels, config, run, resume, learned)
+    metrics = teaching.teach(load(os.fspath(model)), labels, config, run, resume, learned, times)
     table = run.directory / "metrics.csv"
     if table.exists() and find_spec("matplotlib"):
         training_curve(table, run.directory / "curve.png")

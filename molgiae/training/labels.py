@@ -85,6 +85,13 @@ class Labels:
         """Return conformers (b,), centered."""
         return Cloud(self.of_atoms("atomic_number", index), self.of_atoms("position", index)).centered()
 
+    @classmethod
+    def joined(cls, parts: Sequence[Labels]) -> Labels:
+        """Return the conformers of several, one after the other."""
+        sizes = torch.cat([part.sizes for part in parts])
+        arrays = {name: torch.cat([part.arrays[name] for part in parts]) for name in parts[0].arrays}
+        return cls(torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]), arrays)
+
     def to(self, device: str) -> Labels:
         """Return the same on another device."""
         return Labels(self.offset, {name: array.to(device) for name, array in self.arrays.items()})
@@ -96,14 +103,17 @@ def read_labels(paths: Sequence[Path]) -> Labels:
     Raises:
         MolgiaeError: if one cannot be read, lacks an array, or its arrays do not fit each other.
     """
-    files = [read_arrays(path, ARRAYS, MAY_LACK, OPTIONAL) for path in paths]
-    for arrays in files:
-        arrays |= {name: np.full(len(arrays["n_atoms"]), np.nan) for name in OPTIONAL if name not in arrays}
-    joined = {name: np.concatenate([arrays[name] for arrays in files]) for name in (*ARRAYS, *OPTIONAL)}
-    offset = torch.from_numpy(np.concatenate([[0], np.cumsum(joined.pop("n_atoms"), dtype=np.int64)]))
+    return Labels.joined([_read(path) for path in paths])
+
+
+def _read(path: Path) -> Labels:
+    arrays = read_arrays(path, ARRAYS, MAY_LACK, OPTIONAL)
+    sizes = arrays.pop("n_atoms")
+    arrays |= {name: np.full(len(sizes), np.nan) for name in OPTIONAL if name not in arrays}
+    offset = torch.from_numpy(np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]))
     return Labels(
         offset,
-        {name: torch.from_numpy(a.astype(EXACT.get(name, np.float32))) for name, a in joined.items()},
+        {name: torch.from_numpy(a.astype(EXACT.get(name, np.float32))) for name, a in arrays.items()},
     )
 
 

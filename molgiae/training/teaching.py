@@ -36,6 +36,7 @@ def teach(
     run: Run,
     resume: bool = False,
     learned: dict[str, Any] | None = None,
+    times: Tensor | None = None,
 ) -> Metrics:
     """Train the network of properties on from where it stands and keep what is best on held-back conformers.
 
@@ -48,6 +49,7 @@ def teach(
         run: where and how.
         resume: continue from ``last.pt`` if it is there.
         learned: what provenance says of the labels.
+        times: (M,) how often each conformer comes in an epoch; None for once.
 
     Returns:
         mean absolute errors of the last validation, by the names and in the `UNITS` of labels; "step", "complete".
@@ -68,6 +70,8 @@ def teach(
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(config.seed))
     count = max(1, min(MAX_HELD, round(HELD_SHARE * len(labels))))
     held, rows = order[:count], order[count:].sort().values
+    if times is not None:
+        rows = rows.repeat_interleave(times[rows])
     held = held[labels.sizes[held].argsort()]
 
     def keep(mean: Any, row: Metrics) -> None:
