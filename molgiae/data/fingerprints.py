@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import Chem, rdBase
-from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
 from molgiae.data.conformer import Conformer
 from molgiae.data.toolkits import at_positions, to_rdkit
@@ -29,6 +27,9 @@ def usr(conformer: Conformer) -> Floats:
     heavy = conformer.position[conformer.atomic_number > 1]
     if len(heavy) < MIN_ATOMS:
         return np.zeros(USR_SIZE)
+    from rdkit import Chem  # noqa: PLC0415
+    from rdkit.Chem import rdMolDescriptors  # noqa: PLC0415
+
     molecule = Chem.RWMol()
     for _ in heavy:
         molecule.AddAtom(Chem.Atom(6))
@@ -37,6 +38,8 @@ def usr(conformer: Conformer) -> Floats:
 
 def usrcat(conformer: Conformer) -> Floats:
     """Return (60,) USR of all heavy atoms and of those of four kinds of chemistry (Schreyer and Blundell 2012)."""
+    from rdkit.Chem import rdMolDescriptors  # noqa: PLC0415
+
     molecule = _heavy(conformer)
     if molecule is None or molecule.GetNumAtoms() < MIN_ATOMS:
         return np.zeros(USRCAT_SIZE)
@@ -45,6 +48,8 @@ def usrcat(conformer: Conformer) -> Floats:
 
 def morgan_counts(conformer: Conformer) -> Floats:
     """Return (2048,) how often each environment of an atom occurs (Rogers and Hahn 2010), hashed; no geometry."""
+    from rdkit.Chem import rdFingerprintGenerator  # noqa: PLC0415
+
     molecule = _heavy(conformer)
     if molecule is None:
         return np.zeros(MORGAN_SIZE)
@@ -54,6 +59,8 @@ def morgan_counts(conformer: Conformer) -> Floats:
 
 def _heavy(conformer: Conformer) -> Any | None:
     """Return the molecule without hydrogens; None where no chemistry comes of the record, see `to_rdkit`."""
+    from rdkit import Chem, rdBase  # noqa: PLC0415
+
     molecule = to_rdkit(conformer)
     with rdBase.BlockLogs():
         try:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -59,8 +60,10 @@ def mixed(tmp_path: Path) -> Path:
     return path
 
 
-def found_of(c: Conformer, method: str = "gfn2", polarizability: bool = False) -> Computed:
-    return METHODS[method].compute(c, polarizability)
+def found_of(
+    c: Conformer, method: str = "gfn2", polarizability: bool = False, solvents: Sequence[str] = ()
+) -> Computed:
+    return METHODS[method].compute(c, polarizability, solvents)
 
 
 def rejected_of(output: Path) -> list[str]:
@@ -85,6 +88,47 @@ def test_sdf_is_the_record_as_it_was_and_what_was_found(mixed, tmp_path):
         assert_allclose(list(numbers.values()), list(found.numbers.values()), rtol=1e-6, atol=1e-6)
         charges = [atom.GetDoubleProp("gfn2_charge") for atom in mol.GetAtoms()]
         assert_allclose(charges, found.charges, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_energies_in_solvents_go_to_every_format(mixed, tmp_path, name):
+    output, solvents = tmp_path / name, ("water", "octanol")
+    assert_nothing_is_lost(label(mixed, output=output, jobs=1, solvents=(*solvents, "water")), output)
+    wanted = [
+        found_of(c, solvents=solvents).solvation
+        for c in read_conformers(mixed, on_error="skip")
+        if 92 not in c.atomic_number
+    ]
+    for solvent in solvents:
+        if name.endswith("npz"):
+            known = read_labels([output])
+            found = known.arrays[f"solvation_{solvent}"].tolist()
+        elif name.endswith("csv"):
+            with output.open(newline="") as file:
+                found = [float(row[f"gfn2_solvation_{solvent} [eV]"]) for row in csv.DictReader(file)]
+        else:
+            found = [float(c.properties[f"gfn2_solvation_{solvent}"]) for c in read_conformers(output)]
+        assert_allclose(found, [one[solvent] for one in wanted], atol=2e-6)
+
+
+def test_labels_without_solvents_are_read_as_not_known(mixed, tmp_path):
+    label(mixed, output=tmp_path / "out.npz", jobs=1)
+    assert read_labels([tmp_path / "out.npz"]).arrays["solvation_water"].isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--solvent", "gin"), "method gfn2 knows no solvent 'gin'; use one of water, "),
+        (
+            ("--method", "mmff94s", "--solvent", "water"),
+            "method mmff94s knows no solvent 'water'; use method gfn2",
+        ),
+    ],
+)
+def test_solvents_that_are_not_known_are_one_line(mixed, tmp_path, words, message):
+    assert_one_line(molgiae_("label", str(mixed), "-o", str(tmp_path / "out.sdf"), *words), message)
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_ase_reads_what_is_written_to_xyz_and_nothing_of_the_input_is_lost(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -15,7 +16,7 @@ from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 from scipy.spatial.transform import Rotation
 
 from molgiae.data import cheap_methods
-from molgiae.data.cheap_methods import BOHR, HARTREE, METHODS, QUANTITIES, Computed, method_named
+from molgiae.data.cheap_methods import BOHR, HARTREE, METHODS, QUANTITIES, SOLVENTS, Computed, method_named
 from molgiae.data.conformer import NO_BONDS, Conformer
 from molgiae.data.toolkits import from_rdkit
 from molgiae.errors import ConfigError, ConformerError
@@ -39,10 +40,12 @@ def molecule(smiles: str) -> Conformer:
     return replace(plain, position=plain.position + noise, text=Chem.MolToMolBlock(made))
 
 
-def computed(method: str, c: Conformer, *, polarizability: bool = False) -> Computed:
+def computed(
+    method: str, c: Conformer, *, polarizability: bool = False, solvents: Sequence[str] = ()
+) -> Computed:
     if METHODS[method].package == "tblite":
         pytest.importorskip("tblite", reason="needs the extra labels")
-    return METHODS[method].compute(c, polarizability)
+    return METHODS[method].compute(c, polarizability, solvents)
 
 
 @pytest.mark.parametrize(("method", "model"), [("gfn2", "GFN2-xTB"), ("gfn1", "GFN1-xTB")])
@@ -62,6 +65,41 @@ def test_what_tblite_finds(method, model, smiles):
     homo = int(wanted.get("orbital-occupations").sum()) // 2
     level = wanted.get("orbital-energies") * HARTREE
     assert_allclose(found.gap, level[homo] - level[homo - 1], atol=SCF)
+
+
+@pytest.mark.parametrize(("method", "model"), [("gfn2", "GFN2-xTB"), ("gfn1", "GFN1-xTB")])
+def test_solvation_is_the_energy_in_the_solvent_less_that_in_vacuum(method, model):
+    interface = pytest.importorskip("tblite.interface", reason="needs the extra labels")
+    for smiles, solvent in (("CC(=O)[O-]", "water"), ("NCC(=O)O", "octanol")):
+        c = molecule(smiles)
+        energy = []
+        for added in ((), (("alpb-solvation", solvent),)):
+            direct = interface.Calculator(
+                model, c.atomic_number.astype(int), c.position / BOHR, charge=float(c.charge)
+            )
+            direct.set("verbosity", 0)
+            for words in added:
+                direct.add(*words)
+            energy.append(direct.singlepoint().get("energy") * HARTREE)
+        found = computed(method, c, solvents=[solvent])
+        assert found.solvation == pytest.approx({solvent: energy[1] - energy[0]}, abs=SCF)
+        assert found.energy == pytest.approx(energy[0], abs=SCF) and found.solvation[solvent] < -0.1
+
+
+@pytest.mark.parametrize("method", GFN)
+@pytest.mark.parametrize("solvent", SOLVENTS)
+def test_every_solvent_that_is_named_has_parameters(method, solvent):
+    assert np.isfinite(computed(method, molecule("O"), solvents=[solvent]).solvation[solvent])
+
+
+def test_water_favours_the_ion_and_hexane_does_not():
+    """In eV: the hydration of acetate is near -3.3, of acetic acid near -0.3."""
+    found = {
+        smiles: computed("gfn2", molecule(smiles), solvents=["water", "hexane"]).solvation
+        for smiles in ("CC(=O)[O-]", "CC(=O)O")
+    }
+    assert -4 < found["CC(=O)[O-]"]["water"] < -2.5 and -0.6 < found["CC(=O)O"]["water"] < -0.1
+    assert found["CC(=O)[O-]"]["water"] < found["CC(=O)[O-]"]["hexane"] - 0.5
 
 
 def test_mmff94s_is_that_of_rdkit():

@@ -136,7 +136,7 @@ def test_what_fine_tuning_starts_from_knows_cheap_quantum_chemistry(name):
     for formula in ("CH3CH2OH", "CH3COCH3", "C4H4NH", "CH3CONH2"):
         atoms = molecule(formula)
         c = Conformer(atoms.numbers.astype(np.uint8), atoms.positions)
-        expected = method.compute(c, False)
+        expected = method.compute(c, False, ())
         z, pos = (torch.from_numpy(part.copy())[None] for part in (c.atomic_number.astype(int), c.position))
         with torch.no_grad():
             found = network(z, pos.float() - pos.float().mean(dim=1, keepdim=True))
