@@ -163,6 +163,7 @@ def finetune(
         "pretrained": None if config.mode == "scratch" else start,
         "training": config.to_dict(),
         "baseline": baseline,
+        "weighed_by": {"energy": energy, "energy_unit": energy_unit},
         "conformers": scores["sizes"],
         "step": learned.step,
         "seconds": round(learned.seconds),

@@ -64,7 +64,8 @@ def predict(
         average: "none", "mean", "boltzmann", or "attention" for models that have learned how to weigh conformers;
             "auto" for what the model was trained to do, which is "none" if it was trained on single conformers.
         temperature: of Boltzmann weights, kelvin.
-        energy: property of the records that holds energies for Boltzmann weights; None for those of the model.
+        energy: property of the records that holds energies for Boltzmann weights; None for the property that the model
+            was trained with if it was with Boltzmann weights, else for energies that it predicts.
         energy_unit: of that property; None for what its name or its values say, else kcal/mol, but hartree for what
             CREST, GOAT, xtb and ORCA write into the comment lines of XYZ.
         unit: of the results of its dimension; None for the units of the model.
@@ -79,6 +80,10 @@ def predict(
     predictor, workers = _opened(model, options)
     pooling = predictor.pooling
     average = pooling if average == "auto" else average
+    if average == pooling == "boltzmann" and energy is None:
+        # conformers are weighed as those were that the model has learned from
+        known = predictor.checkpoint.provenance.get("weighed_by", {})
+        energy, energy_unit = known.get("energy"), energy_unit or known.get("energy_unit")
     _check(average, pooling, temperature, energy, energy_unit)
     names = listed(inputs)
     output = _output(names, options, average)

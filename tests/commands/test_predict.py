@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -33,6 +34,7 @@ H, MU = find("H").to("eV"), find("mu")
 class Checkpoint:
     name: str = "fake"
     sha256: str = "f" * 64
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -280,6 +282,16 @@ def test_boltzmann_averages_lie_between_the_coldest_and_the_hottest():
     hot = average_over(one, value, zeros, energy, 1e9).value[0, 0]
     assert cold == 1.0 and hot == pytest.approx(5.0, abs=1e-4)
     assert average_over(one, value, zeros, None, 1.0).value[0, 0] == pytest.approx(5.0)
+
+
+def test_a_model_of_boltzmann_weights_knows_the_energies_that_it_was_trained_with(ensemble, tmp_path):
+    weighed = Checkpoint(provenance={"weighed_by": {"energy": "E", "energy_unit": "kJ/mol"}})
+    model = Fake(checkpoint=weighed, pooling="boltzmann")
+    predict(model, ensemble, output=tmp_path / "known.csv")
+    predict(FAKE, ensemble, output=tmp_path / "told.csv", average="boltzmann", energy="E", energy_unit="kJ/mol")
+    predict(model, ensemble, output=tmp_path / "other.csv", energy="E", energy_unit="kcal/mol")
+    known, told, other = (table(tmp_path / f"{name}.csv") for name in ("known", "told", "other"))
+    assert known == told != other
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".json", ".h5"])
