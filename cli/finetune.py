@@ -110,8 +110,8 @@ def finetune(
     """Learn properties of conformers, and say whether that was worth it.
 
     Starts from pretrained weights. Writes model.safetensors (for molgiae predict), report.json, test.csv and
-    parity.png, and prints what the mean, composition and kernel ridge regression on the embedding reach on the same
-    test set.
+    parity.png (classes.png of classes), and prints what the mean, composition and kernel ridge regression on the
+    embedding reach on the same test set.
 
     \b
     molgiae finetune qm9.npz --target enthalpy -o enthalpy

@@ -33,7 +33,7 @@ from molgiae.properties.fitting import Learned, learn
 from molgiae.properties.labels import Labelled, read_labelled
 from molgiae.properties.predictor import FILE, Predicted, save
 from molgiae.properties.references import Kind
-from molgiae.properties.scores import ScoreTable, compare, parity_plot
+from molgiae.properties.scores import ScoreTable, class_plot, compare, parity_plot
 from molgiae.properties.sets import Sets
 from molgiae.properties.splitting import SHARES, By, Split, make_split
 from molgiae.training.loop import Run
@@ -108,7 +108,8 @@ def finetune(
     Args:
         inputs: SDF, XYZ or HDF5 files, or one npz file, see `molgiae.properties.labels.read_labelled`.
         directory: gets ``model.safetensors``, ``report.json``, ``test.csv`` (predictions for the test set),
-            ``parity.png``, ``metrics.csv``, ``missing.csv`` if there is something to list, and ``last.pt``.
+            ``parity.png`` and, of classes, ``classes.png``, ``metrics.csv``, ``missing.csv`` if there is something to
+            list, and ``last.pt``.
         targets: known ones, by name, symbol or alias.
         config: the recipe.
         model: autoencoder whose network of atoms is the start; its embedding and the features part of that are
@@ -185,7 +186,7 @@ def _judged(
     config: FinetuneConfig,
     run: Run,
 ) -> tuple[ScoreTable, dict[str, tuple[float, ...]], list[str]]:
-    """Compare a model with the baselines on the test set; write ``test.csv`` and ``parity.png``.
+    """Compare a model with the baselines on the test set; write ``test.csv`` and plots.
 
     Returns:
         the table, the coverage of each target as of `Outcome`, and what is to be said besides.
@@ -208,11 +209,14 @@ def _judged(
         if not target.binary
     }
     _write_test(run.directory / "test.csv", test, found)
-    shown = ~scale.binary
-    if find_spec("matplotlib") and shown.any():
-        numbers = [target for target in labelled.targets if not target.binary]
-        x, y, width, known = (part[:, shown] for part in (truth, value, std, explained))
+    classes = [target for target in labelled.targets if target.binary]
+    numbers = [target for target in labelled.targets if not target.binary]
+    if find_spec("matplotlib") and numbers:
+        x, y, width, known = (part[:, ~scale.binary] for part in (truth, value, std, explained))
         parity_plot(run.directory / "parity.png", x, y, numbers, width, known)
+    if find_spec("matplotlib") and classes:
+        x, y = (part[:, scale.binary] for part in (truth, value))
+        class_plot(run.directory / "classes.png", x, y, classes)
     return table, covered, notes
 
 

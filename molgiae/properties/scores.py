@@ -1,4 +1,4 @@
-"""Figures of predictions side by side, a verdict in words, and a parity plot."""
+"""Figures of predictions side by side, a verdict in words, and plots of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from molgiae.errors import ShapeError
 from molgiae.plots import blank, saved
@@ -261,4 +261,34 @@ def parity_plot(
         axes.set(xlabel=f"{name}, given", ylabel=f"{name}, predicted", aspect="equal")
         axes.set_title(f"{target.name}: MAE {s.mae[0]:.4g}, R² {s.r2_rest[0]:.4f}", fontsize=10)
         axes.grid(alpha=0.3)
+    return saved(figure, Path(path))
+
+
+def class_plot(
+    path: str | os.PathLike[str], truth: Floats, probability: Floats, targets: Sequence[Target]
+) -> Path:
+    """Draw the ROC and the precision-recall curve of probabilities (K, T) of classes (K, T) as PNG, SVG or PDF.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    figure = blank(8, 4 * len(targets))
+    panels = figure.subplots(len(targets), 2, squeeze=False)
+    for t, (target, (left, right)) in enumerate(zip(targets, panels, strict=True)):
+        known = np.isfinite(truth[:, t])
+        x, y = truth[known, t], probability[known, t]
+        left.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+        right.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
+        left.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+        if len(x):
+            right.axhline(x.mean(), color="grey", linewidth=0.8)
+        if len(set(x.tolist())) > 1:
+            found = score(probability[:, t : t + 1], truth[:, t : t + 1], binary=[True])
+            left.step(*roc_curve(x, y)[:2], where="post")
+            precision, recall, _ = precision_recall_curve(x, y)
+            right.step(recall, precision, where="post")
+            left.set_title(f"{target.name}: ROC-AUC {found.roc_auc[0]:.3f}", fontsize=10)
+            right.set_title(f"PR-AUC {found.pr_auc[0]:.3f}, {x.mean():.0%} of class 1", fontsize=10)
+        for axes in (left, right):
+            axes.grid(alpha=0.3)
     return saved(figure, Path(path))

@@ -288,7 +288,9 @@ def test_a_model_of_boltzmann_weights_knows_the_energies_that_it_was_trained_wit
     weighed = Checkpoint(provenance={"weighed_by": {"energy": "E", "energy_unit": "kJ/mol"}})
     model = Fake(checkpoint=weighed, pooling="boltzmann")
     predict(model, ensemble, output=tmp_path / "known.csv")
-    predict(FAKE, ensemble, output=tmp_path / "told.csv", average="boltzmann", energy="E", energy_unit="kJ/mol")
+    predict(
+        FAKE, ensemble, output=tmp_path / "told.csv", average="boltzmann", energy="E", energy_unit="kJ/mol"
+    )
     predict(model, ensemble, output=tmp_path / "other.csv", energy="E", energy_unit="kcal/mol")
     known, told, other = (table(tmp_path / f"{name}.csv") for name in ("known", "told", "other"))
     assert known == told != other

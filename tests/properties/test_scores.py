@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from molgiae.errors import ShapeError
-from molgiae.properties.scores import compare, parity_plot, score
+from molgiae.properties.scores import class_plot, compare, parity_plot, score
 from molgiae.properties.targets import Target, find
 
 RNG = np.random.default_rng(0)
@@ -94,6 +95,21 @@ def test_text_and_plain_data_say_the_same():
     text = found.text()
     assert "gap (eV), 200 test values" in text and f"{row['mae']:.4g}" in text and f"{row['r2']:.4f}" in text
     assert data["verdict"] == found.verdict()
+
+
+@pytest.mark.parametrize("kind", ["both classes", "one class", "no value"])
+def test_class_plot(tmp_path, kind):
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=(60, 2)).astype(float)
+    truth[:, 1] = {"both classes": truth[:, 0], "one class": 1.0, "no value": np.nan}[kind]
+    path = class_plot(
+        tmp_path / "a.svg", truth, rng.random((60, 2)), [Target.of("toxic"), Target.of("active")]
+    )
+    text = path.read_text()
+    titles = re.findall("<!-- (.*?) -->", text)
+    assert any(title.startswith("toxic: ROC-AUC 0.") for title in titles)
+    assert any(title.startswith("active: ROC-AUC") for title in titles) == (kind == "both classes")
 
 
 def test_parity_plot(tmp_path):
