@@ -41,7 +41,7 @@ from molgiae.model import checkpoint
 from molgiae.model.domain import accepted
 from molgiae.model.embedder import Embedder
 from molgiae.plots import blank, saved
-from molgiae.properties.baselines import kernel_ridge
+from molgiae.properties.kernels import kernel_ridge
 from molgiae.properties.labels import Labelled, read_labelled
 from molgiae.properties.references import Kind, fit_references
 from molgiae.properties.scores import score

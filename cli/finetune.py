@@ -91,6 +91,12 @@ def finetune(
     energy_unit: str | None = Option(
         None, help="Unit of that property: eV, Ha, kJ/mol ...", show_default="by its name or values"
     ),
+    kernel: bool = Option(
+        RECIPE.kernel,
+        "--kernel/--no-kernel",
+        help="Of up to 2 000 conformers, take the mean with kernel ridge regression on what the pretrained network "
+        "reads, by a share chosen on validation.",
+    ),
     epochs: int | None = Option(
         RECIPE.epochs, min=1, help="Times every conformer is seen.", show_default="1300 / sqrt(conformers)"
     ),

@@ -319,16 +319,18 @@ class AtomConfig(_Plain):
         layers: rounds of messages between all atoms.
         rounds: rounds of messages between bonded atoms.
         members: networks whose mean is taken.
+        kernel_rows: training conformers of kernel ridge regression beside them; 0 for none.
     """
 
     width: int
     layers: int
     rounds: int = 0
     members: int = 1
+    kernel_rows: int = 0
 
     def __post_init__(self) -> None:
         self._check_at_least(1, "width layers members")
-        self._check_at_least(0, "rounds")
+        self._check_at_least(0, "rounds kernel_rows")
         self._check("layers rounds members", f"at most {MAX_LAYERS}", lambda value: value <= MAX_LAYERS)
 
 
@@ -438,6 +440,8 @@ class FinetuneConfig(_Plain):
         ema: decay of the running mean of the weights that is evaluated and kept.
         ensemble: networks whose mean is taken, each from another seed.
         pooling: how conformers of a molecule share one value.
+        kernel: take the mean with kernel ridge regression on what the pretrained network reads, by a share chosen on
+            validation, where conformers are few (`molgiae.properties.kernel_part.MAX_ROWS`).
         seed: seed of everything random.
     """
 
@@ -451,6 +455,7 @@ class FinetuneConfig(_Plain):
     ema: float = 0.995
     ensemble: int = 1
     pooling: Pooling = "none"
+    kernel: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:

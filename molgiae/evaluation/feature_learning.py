@@ -14,7 +14,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from molgiae.errors import ConfigError
 from molgiae.evaluation.descriptors import COMPOSITION, Floats, Panel
 from molgiae.evaluation.report import Figures
-from molgiae.properties.baselines import kernel_ridge
+from molgiae.properties.kernels import kernel_ridge
 from molgiae.properties.labels import Labelled, read_labelled
 from molgiae.properties.references import fit_references
 from molgiae.properties.splitting import molecule_numbers

@@ -70,6 +70,21 @@ class TaughtNetwork(nn.Module):
         gap = self.gap(silu(self.hidden(means)))[:, 0]
         return Told(self.sums(sums), gap, E_ANGSTROM * dipole, charges, forces)
 
+    @property
+    def described_size(self) -> int:
+        """Of `described`."""
+        return sum(self.readout.sizes) + len(OF_SUMS) + 2
+
+    def described(self, z: AtomicNumbers, pos: Positions) -> Tensor:
+        """Return (B, D) what it reads of conformers and tells: invariant numbers to learn from, of different scales."""
+        mask = z > 0
+        s, v = self.atoms(z, pos)
+        sums, means, dipole = self.readout(s, v, pos, mask)
+        explained = (self.composition[z] * mask[..., None]).sum(dim=1)
+        gap = self.center + self.gap(silu(self.hidden(means)))
+        length = E_ANGSTROM * dipole.norm(dim=1, keepdim=True)
+        return torch.cat([sums, means, explained + self.scale * self.sums(sums), gap, length], dim=1)
+
     def displacement(self, z: AtomicNumbers, pos: Positions) -> Tensor:
         """Return what `training.losses.denoising_loss` trains: (B, n, 3), turns with the conformer, 0 where padded."""
         s, v = self.atoms(z, pos)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from molgiae.errors import CheckpointError
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud
 from molgiae.nn.property_head import Found, PropertyNetwork
+from molgiae.properties.kernel_part import MAX_ROWS, fitted, shares_of
 from molgiae.properties.labels import Labelled
 from molgiae.properties.predictor import LEVELS, PropertyModel, Scale, standardized
 from molgiae.properties.references import Kind, fit_references
@@ -108,6 +110,8 @@ def learn(
     for member, trainer in zip(members, trainers, strict=True):
         member.load_state_dict(trainer.best_weights)
     model = model.to(run.device).eval().requires_grad_(False)
+    if config.kernel and config.mode != "scratch":
+        _mix_kernel(model, train, validation, pretrained, config)
     model.scale = replace(scale, calibration=calibrated(model, validation))
     step = sum(int(metrics["step"]) for metrics in found)
     return Learned(model, step, time.monotonic() - started)
@@ -129,6 +133,35 @@ def _size(values: Floats, odd: bool) -> float:
     known = values[np.isfinite(values)]
     size = np.sqrt(np.mean(known**2)) if odd else known.std()
     return max(float(size), MIN_SPREAD)
+
+
+def _mix_kernel(
+    model: PropertyModel,
+    train: Labelled,
+    validation: Labelled,
+    pretrained: Checkpoint,
+    config: FinetuneConfig,
+) -> None:
+    """Give kernel ridge regression, fitted to the training values, the share that is best on validation, if any."""
+    learned = np.array([not (target.odd or target.binary) for target in model.scale.targets])
+    if len(train) > MAX_ROWS or not learned.any():
+        return
+    scale, sets, held = (
+        model.scale,
+        Sets.of(train, model.scale.pooling),
+        Sets.of(validation, model.scale.pooling),
+    )
+    taught = deepcopy(pretrained.model.encoder.properties).to(next(model.parameters()).device)
+    values = sets.values(scale.standardized(train.block, train.values, train.cheap))[sets.owner]
+    kernel = fitted(taught, train.block, values, learned, sets.owner, config.seed)
+    found = model.standardized(validation.block)
+    truth = held.values(scale.standardized(validation.block, validation.values, validation.cheap))
+    network, own = (
+        held.weighed(part, found.score) for part in (found.value, kernel.predict(validation.block))
+    )
+    kernel.share.copy_(torch.from_numpy(shares_of(network, own, truth, learned)))
+    if kernel.share.any():
+        model.mix(kernel)
 
 
 def calibrated(model: PropertyModel, validation: Labelled) -> Floats:

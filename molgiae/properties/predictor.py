@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -27,8 +27,10 @@ from molgiae.model.embedder import choose_device
 from molgiae.model.header import Kind, building_from, damaged, read_header, sha256_of
 from molgiae.model.shipped import locate
 from molgiae.nn.property_head import PropertyNetwork
+from molgiae.nn.taught import TaughtNetwork
 from molgiae.nn.tensor_messages import Readout
 from molgiae.properties.delta import quantity_of, with_cheap_values
+from molgiae.properties.kernel_part import KernelPart
 from molgiae.properties.references import References
 from molgiae.properties.targets import Target
 
@@ -103,12 +105,23 @@ class PropertyModel(nn.Module):
             )
             for _ in range(config.members)
         )
+        self.kernel: KernelPart | None = None
+        if config.kernel_rows:
+            taught = TaughtNetwork(property_network(config.width, config.layers, config.rounds))
+            self.kernel = KernelPart(taught, config.kernel_rows, len(behaviour))
+
+    def mix(self, kernel: KernelPart) -> None:
+        """Let a kernel have its share in what is predicted."""
+        self.kernel, self.config = kernel, replace(self.config, kernel_rows=len(kernel.weight))
 
     @torch.no_grad()
     def standardized(self, block: ConformerBlock) -> Standardized:
-        """Return the mean of what all networks say; where they differ adds to the uncertainty."""
+        """Return the mean of what all networks say, and a kernel, if any; where networks differ is uncertain."""
         members: Any = self.members
-        return together([standardized(member, block, self.scale) for member in members])
+        found = together([standardized(member, block, self.scale) for member in members])
+        if self.kernel is None:
+            return found
+        return found._replace(value=self.kernel.mixed(found.value, self.kernel.predict(block)))
 
     def predict(self, block: ConformerBlock, cheap: Floats | None = None) -> Predicted:
         """Return values and half-widths of uncertainty in the units of the targets."""

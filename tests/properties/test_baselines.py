@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from molgiae.errors import ShapeError
-from molgiae.properties.baselines import ALPHAS, WIDTHS, baselines, kernel_ridge
+from molgiae.properties.baselines import baselines
+from molgiae.properties.kernels import ALPHAS, WIDTHS, kernel_ridge
 from molgiae.properties.references import fit_references
 from molgiae.properties.splitting import make_split
 from tests.properties.labelled import chain, labelled_of

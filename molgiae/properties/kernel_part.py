@@ -1,0 +1,148 @@
+"""Kernel ridge regression on what a pretrained network reads of conformers, beside the networks that are fine-tuned.
+
+Of a few hundred values it often learns more than a network of some hundred thousand weights does, and errs elsewhere,
+so that a mean of the two is better than either.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from molgiae.data.conformer import ConformerBlock
+from molgiae.model.cloud import batches, batches_by_size
+from molgiae.nn.taught import TaughtNetwork
+from molgiae.properties.kernels import METRICS, KernelModel, fit_kernels
+
+READ_AT_ONCE = 256
+"""Conformers that are read at once."""
+MAX_ROWS = 2000
+"""Most training conformers; of more, the network learns more than the kernel can."""
+STRENGTHS = 1e-4, 1e-3, 1e-2, 1e-1, 1.0
+"""Strengths of the regularization that are tried: with less, weights are no longer exact in single precision."""
+PRIOR_SHARE, PRIOR_COUNT = 0.5, 10
+"""The share without any validation value, and after how many it counts half."""
+MIN_SHARE = 0.02
+"""Smaller shares are not worth their time."""
+
+Floats = NDArray[np.float64]
+
+
+class KernelPart(nn.Module):
+    """Conformers to T standardized values by kernel ridge regression, and the share that these have.
+
+    Args:
+        taught: the pretrained network, as it was.
+        rows: R training conformers.
+        targets: T.
+    """
+
+    weight: Tensor
+    share: Tensor
+
+    def __init__(self, taught: TaughtNetwork, rows: int, targets: int) -> None:
+        super().__init__()
+        self.taught = taught
+        shapes = {
+            "rows": (rows, taught.described_size),
+            "factor": (targets, taught.described_size),
+            "weight": (rows, targets),
+            **{name: (targets,) for name in ("is_rbf", "gamma", "mean", "share")},
+        }
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(shape))
+
+    def fill(self, model: KernelModel, share: Floats) -> None:
+        """Take the numbers of a model, and the shares (T,) of its values."""
+        is_rbf = np.array([kernel == "rbf" for kernel in model.kernel])
+        numbers = {"is_rbf": is_rbf, "share": share}
+        numbers |= {name: getattr(model, name) for name in ("rows", "factor", "weight", "gamma", "mean")}
+        for name, values in numbers.items():
+            getattr(self, name).copy_(torch.from_numpy(values))
+
+    def model(self) -> KernelModel:
+        """Return the regression."""
+        names = tuple(METRICS)
+        kernel = tuple(names[int(flag)] for flag in self.get_buffer("is_rbf").tolist())
+        rows, factor, gamma, weight, mean = (
+            self.get_buffer(name).double().cpu().numpy()
+            for name in ("rows", "factor", "gamma", "weight", "mean")
+        )
+        return KernelModel(rows, factor, kernel, gamma, weight, mean)
+
+    def predict(self, block: ConformerBlock) -> Floats:
+        """Return (M, T) standardized values."""
+        return self.model().predict(described(self.taught, block))
+
+    def mixed(self, value: Floats, own: Floats) -> Floats:
+        """Return the means, by the shares, of values of networks (M, T) and `own` ones."""
+        return np.asarray(value + self.share.double().cpu().numpy() * (own - value))
+
+
+@torch.no_grad()
+def described(taught: TaughtNetwork, block: ConformerBlock) -> Floats:
+    """Return (M, D) what a network reads and tells of conformers, see `TaughtNetwork.described`."""
+    weight = next(taught.parameters())
+    found = np.empty((len(block), taught.described_size))
+    for chosen in batches_by_size(block.n_atoms, READ_AT_ONCE):
+        part = block.take(chosen)
+        (x,) = batches(part.atomic_number, part.position, part.offset, len(part))
+        x = x.centered().to(weight.device, weight.dtype)
+        found[chosen] = taught.described(x.z, x.pos).double().cpu().numpy()
+    return found
+
+
+def fitted(
+    taught: TaughtNetwork,
+    block: ConformerBlock,
+    values: Floats,
+    learned: NDArray[np.bool_],
+    owner: Any,
+    seed: int,
+) -> KernelPart:
+    """Return the part, fitted to standardized values (M, T), NaN where there is none, of conformers.
+
+    Args:
+        taught: the pretrained network.
+        block: M conformers.
+        values: of them.
+        learned: (T,) which targets it is fitted to; it says nothing of others.
+        owner: (M,) numbers of what stays together in cross-validation.
+        seed: of its folds.
+    """
+    features = described(taught, block)
+    part = KernelPart(taught, len(block), values.shape[1]).to(next(taught.parameters()).device)
+    size = values.shape[1]
+    factor, weight = np.zeros((size, features.shape[1])), np.zeros(values.shape)
+    kernel, gamma, mean = ["rbf"] * size, np.zeros(size), np.zeros(size)
+    for t in np.flatnonzero(learned & (np.isfinite(values).sum(axis=0) > 1)):
+        known = np.flatnonzero(np.isfinite(values[:, t]))
+        own = fit_kernels(
+            features[known], values[known, t : t + 1], groups=owner[known], seed=seed, alphas=STRENGTHS
+        )
+        factor[t], kernel[t], gamma[t], mean[t] = own.factor[0], own.kernel[0], own.gamma[0], own.mean[0]
+        weight[known[own.order], t] = own.weight[:, 0]
+    part.fill(KernelModel(features, factor, tuple(kernel), gamma, weight, mean), np.zeros(size))
+    return part
+
+
+def shares_of(network: Floats, kernel: Floats, truth: Floats, learned: NDArray[np.bool_]) -> Floats:
+    """Return (T,) the shares of a kernel whose mean with the network has the least mean square error, from 0 to 1.
+
+    All are (K, T) standardized values of validation molecules, NaN where there is none; as these are few, the share is
+    drawn to `PRIOR_SHARE`.
+    """
+    share = np.zeros(truth.shape[1])
+    for t in np.flatnonzero(learned):
+        known = np.isfinite(truth[:, t])
+        apart, left = (kernel - network)[known, t], (truth - network)[known, t]
+        if len(apart) and (square := float(np.mean(apart**2))) > 0:
+            found = (np.sum(apart * left) + PRIOR_COUNT * PRIOR_SHARE * square) / (
+                (len(apart) + PRIOR_COUNT) * square
+            )
+            share[t] = min(max(found, 0.0), 1.0)
+    return np.where(share < MIN_SHARE, 0.0, share)
