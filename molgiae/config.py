@@ -31,7 +31,7 @@ MAX_ATOMIC_NUMBER = 118
 MAX_LAYERS = 1000
 """More layers than any network here has: a file that asks for more is damaged, and would take for ever to build."""
 
-MIN_EPOCHS, MAX_EPOCHS = 10, 200
+MIN_EPOCHS, MAX_EPOCHS = 20, 200
 """Bounds of the automatic number of epochs of fine-tuning."""
 
 MAX_SEED = 1_000_000

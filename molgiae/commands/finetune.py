@@ -208,6 +208,14 @@ def _judged(
         for target, pair in zip(labelled.targets, coverage(truth, value, std, wide), strict=True)
         if not target.binary
     }
+    if learned.model.kernel is not None:
+        shares = zip(labelled.targets, learned.model.kernel.share.tolist(), strict=True)
+        notes = notes + [
+            f"{target.name}: {share:.0%} of the prediction is that of kernel ridge regression on what the pretrained "
+            "network reads (--no-kernel leaves it out)"
+            for target, share in shares
+            if share
+        ]
     _write_test(run.directory / "test.csv", test, found)
     classes = [target for target in labelled.targets if target.binary]
     numbers = [target for target in labelled.targets if not target.binary]
