@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from molgiae.config import COLOR_SHARE, TOGETHER
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.inputs import read_inputs
@@ -27,6 +26,7 @@ from molgiae.evaluation.overlay_fidelity import random_pairs, tanimoto
 from molgiae.evaluation.overlay_worker import exact_overlays
 from molgiae.evaluation.report import markdown, percent, ratio
 from molgiae.model.embedder import Embedder
+from molgiae.parts import COLOR_SHARE, TOGETHER
 
 FACTORS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from molgiae.config import parts_of
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.reader import read_hdf5_blocks
 from molgiae.data.hdf5.writer import Hdf5Writer
+from molgiae.parts import parts_of
 
 ATOMS, DIMENSION = 18, 256
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from types import UnionType
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from molgiae.errors import ConfigError
+from molgiae.parts import Part, parts_of
+from molgiae.plain import Plain
 
 AUTO_MODEL = "auto"
 """Stands in place of the name of a model for the smallest shipped one whose domain covers the conformers."""
@@ -64,75 +63,6 @@ def parse_ignored(text: str) -> tuple[Distinction, ...]:
     return tuple(word for word in known if word in named)
 
 
-class _Plain:
-    """Configuration that travels as plain data, in checkpoints and JSON."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain data."""
-        return asdict(self)  # type: ignore[call-overload]
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Return the configuration that `to_dict` made plain data of.
-
-        Raises:
-            ConfigError: if a key is unknown or missing, or a value of the wrong type or not finite.
-        """
-        kinds = get_type_hints(cls)
-        if unknown := sorted(set(data) - set(kinds)):
-            raise ConfigError(
-                f"{cls.__name__} has no {', '.join(unknown)}; known are {', '.join(sorted(kinds))}"
-            )
-        values = {key: _tuples(value) for key, value in data.items()}
-        for key, value in values.items():
-            if not _fits(value, kinds[key]):
-                raise ConfigError(f"{cls.__name__} has {key}={value!r:.60}; expected {_named(kinds[key])}")
-        try:
-            return cls(**values)
-        except TypeError as error:  # a value that has no default is missing
-            raise ConfigError(f"{cls.__name__}: {error}") from error
-
-    def _check(self, names: str, wanted: str, fits: Callable[[Any], bool]) -> None:
-        """Raise a ConfigError for the first of the named fields that has a value and does not fit."""
-        for name in names.split():
-            value = getattr(self, name)
-            if value is not None and not fits(value):
-                raise ConfigError(f"{name}={value!r}: must be {wanted}")
-
-    def _check_positive(self, names: str) -> None:
-        self._check(names, "positive", lambda value: value > 0)
-
-    def _check_at_least(self, least: int, names: str) -> None:
-        self._check(names, f"at least {least}", lambda value: value >= least)
-
-    def _check_choice(self, name: str, known: tuple[str, ...]) -> None:
-        self._check(name, f"one of {', '.join(known)}", lambda value: value in known)
-
-
-def _tuples(value: Any) -> Any:
-    """Return lists as they come from JSON, and those within them, as tuples."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _fits(value: object, kind: Any) -> bool:
-    """Return whether a value is of an annotated type; whole numbers are floats, too."""
-    options = get_args(kind)
-    if isinstance(kind, UnionType):
-        return any(_fits(value, option) for option in options)
-    if get_origin(kind) is Literal:
-        return value in options
-    if get_origin(kind) is tuple:
-        wanted = options[:1] * len(value) if isinstance(value, tuple) and options[-1] is ... else options
-        return isinstance(value, tuple) and len(value) == len(wanted) and all(map(_fits, value, wanted))
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-
-
-def _named(kind: Any) -> str:
-    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
-
-
 def _check_elements(elements: tuple[int, ...]) -> None:
     if list(elements) != sorted(set(elements)) or any(not 1 <= z <= MAX_ATOMIC_NUMBER for z in elements):
         raise ConfigError(
@@ -141,105 +71,7 @@ def _check_elements(elements: tuple[int, ...]) -> None:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Columns of an embedding that mean something by themselves.
-
-    Attributes:
-        name: one of `PARTS`.
-        start: its first column.
-        stop: the column after its last.
-    """
-
-    name: str
-    start: int
-    stop: int
-
-    @property
-    def columns(self) -> slice:
-        """The columns, as what indexes an array."""
-        return slice(self.start, self.stop)
-
-    @property
-    def size(self) -> int:
-        """The number of its columns."""
-        return self.stop - self.start
-
-    @property
-    def unit(self) -> str:
-        """Unit of its numbers, as the attributes of files have it."""
-        return PARTS[self.name][0]
-
-    @property
-    def meaning(self) -> str:
-        """What is read from its numbers, in words."""
-        return PARTS[self.name][1]
-
-    def to_dict(self) -> dict[str, str | int]:
-        """Return name, start, stop, unit and meaning as plain data."""
-        return asdict(self) | {"unit": self.unit, "meaning": self.meaning}
-
-
-PARTS: dict[str, tuple[str, str]] = {
-    "features": ("1", "chemistry: learn properties from it"),
-    "overlay": (
-        "angstrom^1.5",
-        "inner products are overlap volumes of two conformers of any molecules, superposed",
-    ),
-    "color": ("angstrom^1.5", "inner products are overlap volumes of their pharmacophore features"),
-    "shape": ("angstrom", "distances are symmetry-corrected RMSDs of conformers of one molecule"),
-    "detail": ("1", "what else is needed to decode; its distances mean nothing"),
-}
-"""Parts of embeddings in their order: unit, and what is read from them."""
-
-
-TOGETHER = {"features": 4.0}
-"""How much a part counts where all smooth ones are compared together, each divided by its spread; others count once.
-
-Of 1 to 6 the least with which the nearest neighbours of 95 % of drug-like validation conformers are conformers of the
-same molecule (71 % with 1): features alone tell molecules apart, all others tell conformers.
-"""
-
-COLOR_SHARE = 0.2
-"""Weight of the color part's Tanimoto beside that of the overlay part in estimates of their combination.
-
-What colors share is hard to tell from two vectors (rank correlation 0.40 on validation molecules), and errors of the
-estimate spread more than it does. Of 0 to 1 this weight ranks pairs of validation molecules best: 0.82, 0.74 with 1.
-"""
-
-
-def parts_of(sizes: Mapping[str, int]) -> tuple[Part, ...]:
-    """Return the parts of so many columns each, in the order of `PARTS`, without empty ones."""
-    found, start = [], 0
-    for name in PARTS:
-        if size := sizes.get(name, 0):
-            found.append(Part(name, start, start + size))
-            start += size
-    return tuple(found)
-
-
-def chosen_parts(parts: Sequence[Part], names: str | Iterable[str], whose: str) -> tuple[Part, ...]:
-    """Return those of some parts that are named, in the order of the parts.
-
-    Args:
-        parts: to choose from.
-        names: of parts, one after the other or as a text with commas between them.
-        whose: what has the parts, for messages.
-
-    Raises:
-        ConfigError: if there is no such part, or none is named.
-    """
-    words = names.split(",") if isinstance(names, str) else names
-    wanted = [word.strip() for word in words if word.strip()]
-    known = ", ".join(part.name for part in parts)
-    if unknown := [name for name in wanted if all(name != part.name for part in parts)]:
-        raise ConfigError(f"{whose}: the embedding has no part {', '.join(unknown)}; its parts are {known}")
-    if not wanted:
-        raise ConfigError(f"{whose}: no part of the embedding is named; its parts are {known}")
-    return tuple(part for part in parts if part.name in wanted)
-
-
-@dataclass(frozen=True)
-class ModelConfig(_Plain):
+class ModelConfig(Plain):
     """A network.
 
     Attributes:
@@ -311,7 +143,7 @@ class ModelConfig(_Plain):
 
 
 @dataclass(frozen=True)
-class AtomConfig(_Plain):
+class AtomConfig(Plain):
     """The network in a model of properties.
 
     Attributes:
@@ -335,7 +167,7 @@ class AtomConfig(_Plain):
 
 
 @dataclass(frozen=True)
-class Domain(_Plain):
+class Domain(Plain):
     """What the training data covered; outside it a conformer is embedded all the same, but flagged.
 
     Attributes:
@@ -371,7 +203,7 @@ class Domain(_Plain):
 
 
 @dataclass(frozen=True)
-class TrainConfig(_Plain):
+class TrainConfig(Plain):
     """A pretraining run.
 
     Attributes:
@@ -425,7 +257,7 @@ class TrainConfig(_Plain):
 
 
 @dataclass(frozen=True)
-class FinetuneConfig(_Plain):
+class FinetuneConfig(Plain):
     """How a property is learned.
 
     Attributes:
@@ -472,7 +304,7 @@ class FinetuneConfig(_Plain):
 
 
 @dataclass(frozen=True)
-class ConformerSearch(_Plain):
+class ConformerSearch(Plain):
     """How conformers of a molecule are made: distance geometry, a force field, and what of it is kept.
 
     Attributes:

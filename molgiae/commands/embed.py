@@ -36,7 +36,7 @@ def embed(
         options: options of the command.
         npz: write npz; without an output its name is made from the first input.
         drop_rejected: leave rejected records out of an npz; otherwise they are an error, as its rows would shift.
-        parts: names of the parts of the embedding to write, see `molgiae.config.PARTS`; also as a text with commas
+        parts: names of the parts of the embedding to write, see `molgiae.parts.PARTS`; also as a text with commas
             between them; None for all.
         projection: projection of the equivariant latent to add, see `molgiae.model.projections`; None for none.
         **changes: fields of `Options` by name, as in ``embed("a.sdf", output="a.h5")``.

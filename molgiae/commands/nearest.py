@@ -14,9 +14,9 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.config import COLOR_SHARE, TOGETHER, Part
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.errors import ConfigError
+from molgiae.parts import COLOR_SHARE, TOGETHER, Part
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molgiae.config import TOGETHER, Part
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
@@ -26,6 +25,7 @@ from molgiae.model.architectures import build
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud, pack
 from molgiae.model.embedder import Embedder
+from molgiae.parts import TOGETHER, Part
 from molgiae.properties.references import composition
 
 Floats = NDArray[np.float64]

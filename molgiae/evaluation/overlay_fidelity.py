@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.config import COLOR_SHARE
 from molgiae.data.conformer import ConformerBlock
 from molgiae.evaluation.descriptors import USR, USRCAT, Floats, Panel, sample
 from molgiae.evaluation.distance_fidelity import rank_correlation
 from molgiae.evaluation.overlay_worker import exact_overlays
 from molgiae.evaluation.report import Figures
+from molgiae.parts import COLOR_SHARE
 
 Pairs = NDArray[np.int64]
 Similarity = Callable[[Floats, Pairs], Floats]

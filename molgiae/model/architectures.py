@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from molgiae.config import PARTS, ModelConfig
+from molgiae.config import ModelConfig
 from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.errors import ConfigError
 from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant
@@ -21,6 +21,7 @@ from molgiae.nn.shape import ShapeEncoder
 from molgiae.nn.slots import DETAIL, PART_SCALE, SlotDecoder, SlotEncoder
 from molgiae.nn.taught import TaughtNetwork
 from molgiae.nn.tensor_messages import EquivariantNetwork
+from molgiae.parts import PARTS
 from molgiae.tensors import Embedding
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class CanonicalEncoder(nn.Module):
     """Mu from the bond graph, which leaves the frame open; eta of the canonical form, in named parts.
 
     All parts but the last are smooth: one network of atoms feeds them, without frame, order or bonds. The detail part
-    holds what else is needed to decode, and jumps where frame or order do; see `molgiae.config.PARTS`.
+    holds what else is needed to decode, and jumps where frame or order do; see `molgiae.parts.PARTS`.
 
     Args:
         atoms: features of atoms; None for none, and no smooth parts.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from molgiae.canonical.forms import FormColumns
-from molgiae.config import BATCH_SIZE, ModelConfig, Part, chosen_parts, parts_of
+from molgiae.config import BATCH_SIZE, ModelConfig
 from molgiae.data.blocks import Result, as_block
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
@@ -22,6 +22,7 @@ from molgiae.model.cloud import as_numpy, batches_by_size, pack
 from molgiae.model.domain import accepted, domain_reasons
 from molgiae.model.shipped import ShippedModel, by_default, catalogue
 from molgiae.parallel.memory import keep_memory
+from molgiae.parts import Part, chosen_parts, parts_of
 
 DEVICES = ("auto", "cpu", "cuda")
 

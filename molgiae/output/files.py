@@ -17,11 +17,11 @@ from molgiae.data.partial import PartialFile, open_text
 from molgiae.data.writers import StructureWriter
 
 if TYPE_CHECKING:
-    from molgiae.config import Part
     from molgiae.data.blocks import Result
     from molgiae.data.hdf5.schema import Column
     from molgiae.model.auto import Watch
     from molgiae.model.embedder import Embedder
+    from molgiae.parts import Part
 
 Row = Callable[["Result", int], dict[str, object]]
 """From a result and the number of a conformer in it to the cells of its row, the same columns for every row."""

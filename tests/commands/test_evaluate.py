@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from molgiae.canonical.forms import canonical_forms
 from molgiae.commands.evaluate import SECTIONS, Settings, evaluate, read_data
-from molgiae.config import TOGETHER, Domain, ModelConfig, Part
+from molgiae.config import Domain, ModelConfig
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.npz import has_splits, read_npz
@@ -65,6 +65,7 @@ from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud
 from molgiae.model.embedder import Embedder
 from molgiae.nn.slots import SlotPrediction
+from molgiae.parts import TOGETHER, Part
 from tests.cli.invoke import molgiae_
 from tests.conformers import conformer, moved, random_conformer
 

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from molgiae.commands import nearest as module
 from molgiae.commands.nearest import Measure, nearest, parts_by
-from molgiae.config import TOGETHER, parts_of
 from molgiae.errors import ConfigError
+from molgiae.parts import TOGETHER, parts_of
 
 EUCLIDEAN, WEIGHTED = Measure((slice(0, 8),), (1.0,)), Measure((slice(0, 3), slice(5, 8)), (1.0, 0.1))
 TANIMOTO = Measure((slice(0, 3), slice(3, 8)), (1.0, 1.0), is_tanimoto=True)

@@ -14,13 +14,13 @@ from numpy.testing import assert_array_equal
 
 import molgiae
 from molgiae.commands.search import search
-from molgiae.config import PARTS, Part, chosen_parts, parts_of
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.errors import ConfigError
 from molgiae.model import checkpoint
 from molgiae.model.architectures import build
 from molgiae.model.embedder import Embedder
+from molgiae.parts import PARTS, Part, chosen_parts, parts_of
 from tests.cli.invoke import assert_one_line, molgiae_
 from tests.conftest import TINY, TINY_DOMAIN
 from tests.data.test_hdf5 import as_version_1

@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 import molgiae
 from molgiae.cli import app
 from molgiae.commands import search
-from molgiae.config import COLOR_SHARE
 from molgiae.data.conformer import Conformer
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.overlay import overlay, shape_of
@@ -26,6 +25,7 @@ from molgiae.data.writers import StructureWriter
 from molgiae.errors import CheckpointError, ConfigError, MolgiaeError
 from molgiae.model import checkpoint
 from molgiae.model.architectures import build
+from molgiae.parts import COLOR_SHARE
 from tests.conformers import conformer, moved, random_conformer
 from tests.conftest import TINY, TINY_DOMAIN
 

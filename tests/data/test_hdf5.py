@@ -18,14 +18,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from molgiae.config import PARTS as NAMED_PARTS
-from molgiae.config import Part, parts_of
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.hdf5 import writer as hdf5
 from molgiae.data.hdf5.reader import EmbeddingFile, read_hdf5_blocks
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS, PART_ATTRIBUTES, SCHEMA, property_name, schema_table
 from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.errors import ConfigError, MolgiaeError, ShapeError
+from molgiae.parts import PARTS as NAMED_PARTS
+from molgiae.parts import Part, parts_of
 
 CHECK = Path(__file__).parents[2] / "benchmarks" / "check_hdf5.py"
 DIMENSION = 4

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from molgiae.commands.embed import embed
 from molgiae.commands.nearest import Measure, measure_of
-from molgiae.config import ModelConfig, parts_of
+from molgiae.config import ModelConfig
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.model.architectures import CanonicalEncoder, build
 from molgiae.model.cloud import Cloud
 from molgiae.nn.shape import FLAT, _inverse_root
+from molgiae.parts import parts_of
 from tests.geometries import mirrored, random_action, random_cloud
 
 CONFIG = ModelConfig(

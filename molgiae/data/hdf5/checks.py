@@ -19,7 +19,6 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from molgiae.config import PARTS, Part, parts_of
 from molgiae.data.hdf5.schema import (
     ATOM_DATA,
     ATTRIBUTES,
@@ -35,6 +34,7 @@ from molgiae.data.hdf5.schema import (
 )
 from molgiae.data.xyz.comment import KINDS as XYZ_KINDS
 from molgiae.errors import MolgiaeError
+from molgiae.parts import PARTS, Part, parts_of
 
 SCAN_ROWS = 1 << 16
 MAX_CHUNK_BYTES = 1 << 26

@@ -13,11 +13,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.config import Part
 from molgiae.data.conformer import PER_ATOM, AtomData, Conformer, ConformerBlock, Rejected, kind_of
 from molgiae.data.hdf5.checks import SCAN_ROWS, DamagedError, Stored, layout_of, reading
 from molgiae.data.hdf5.schema import INPUT_COLUMNS, LEAST_ROWS, OTHER_PROPERTIES, REJECTED_COLUMNS
 from molgiae.errors import ConfigError, MolgiaeError
+from molgiae.parts import Part
 
 BLOCK_ROWS = 1024
 NUMPY_TYPES = {"R": np.float64, "I": np.int64, "L": np.bool_, "S": np.str_}

@@ -22,7 +22,8 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from molgiae.config import MAX_ATOMIC_NUMBER, Part
+from molgiae.config import MAX_ATOMIC_NUMBER
+from molgiae.parts import Part
 
 SCHEMA_VERSION = 2
 

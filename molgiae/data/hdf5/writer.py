@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from molgiae import __version__
-from molgiae.config import Part
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.schema import (
@@ -37,6 +36,7 @@ from molgiae.data.hdf5.schema import (
 from molgiae.data.partial import PartialFile, SteadyFile
 from molgiae.data.xyz.comment import KINDS
 from molgiae.errors import ConfigError, ShapeError
+from molgiae.parts import Part
 
 FLUSH_ROWS = 4096
 FLUSH_ATOMS = 1 << 20
