@@ -24,11 +24,12 @@ from qm9_smiles import molecules_of, read_smiles
 from rdkit import Chem
 
 from molgiae.commands.conformers import generate_conformers
-from molgiae.commands.evaluate import Settings, evaluate
+from molgiae.commands.evaluate import evaluate
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.npz import read_npz
 from molgiae.data.toolkits import at_positions, from_rdkit
 from molgiae.evaluation.report import Report, figure, markdown, percent, ratio
+from molgiae.evaluation.sections import Settings
 
 MODEL = "MODEL"
 """Stands for the name of the model in the name of a subject."""

@@ -58,10 +58,10 @@ def evaluate(
     molgiae evaluate conformers.sdf --plots figures --colour energy
     molgiae evaluate qm9.npz --target H --target gap --pairs 20000 --top
     """
-    from molgiae.commands.evaluate import Settings
     from molgiae.commands.evaluate import evaluate as run
     from molgiae.data.partial import PartialFile
     from molgiae.evaluation.plots import plots as draw
+    from molgiae.evaluation.sections import Settings
 
     file = PartialFile(output, overwrite=overwrite) if output else None
     report = run(

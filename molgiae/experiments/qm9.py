@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from molgiae.commands.evaluate import Settings, evaluate
+from molgiae.commands.evaluate import evaluate
 from molgiae.commands.pretrain import read_data
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.evaluation.descriptors import sample
 from molgiae.evaluation.report import Report
+from molgiae.evaluation.sections import Settings
 from molgiae.experiments import Bar, Findings, Setting, both, sized
 from molgiae.plots import axes
 from molgiae.training import Data, Run, train

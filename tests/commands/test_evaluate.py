@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import Tensor, nn
 
 from molgiae.canonical.forms import canonical_forms
-from molgiae.commands.evaluate import SECTIONS, Settings, evaluate, read_data
+from molgiae.commands.evaluate import evaluate, read_data
 from molgiae.config import Domain, ModelConfig
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
@@ -58,6 +58,7 @@ from molgiae.evaluation.linear_baseline import inertial_coordinates, linear_base
 from molgiae.evaluation.plots import plots
 from molgiae.evaluation.reconstruction import canonical_reconstruction, reconstruction, throughput
 from molgiae.evaluation.report import NOTES, ROWS, Report, angstrom, look_up, percent
+from molgiae.evaluation.sections import SECTIONS, Settings
 from molgiae.evaluation.smoothness import angle, order_differs, smoothness
 from molgiae.model.architectures import CanonicalEncoder
 from molgiae.model.autoencoder import ConformerAutoencoder
