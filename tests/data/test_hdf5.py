@@ -27,6 +27,7 @@ from molgiae.errors import ConfigError, MolgiaeError, ShapeError
 from molgiae.parts import PARTS as NAMED_PARTS
 from molgiae.parts import Part, parts_of
 
+PAGE = Path(__file__).parents[2] / "docs" / "pages" / "hdf5.md"
 CHECK = Path(__file__).parents[2] / "benchmarks" / "check_hdf5.py"
 DIMENSION = 4
 PARTS = parts_of({"shape": 2, "detail": DIMENSION - 2})
@@ -292,13 +293,13 @@ def test_every_dataset_says_what_it_is(tmp_path: Path) -> None:
         assert set(file) - {"properties", "rejected"} <= set(SCHEMA)
 
 
-def test_the_readme_has_the_schema_as_it_is() -> None:
-    assert schema_table() in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_the_file_has_the_schema_as_it_is() -> None:
+    assert schema_table() in PAGE.read_text(encoding="utf-8")
 
 
-def test_the_readme_has_the_parts_as_they_are() -> None:
+def test_the_page_of_the_file_has_the_parts_as_they_are() -> None:
     table = "".join(f"| `{name}` | {unit} | {meaning} |\n" for name, (unit, meaning) in NAMED_PARTS.items())
-    assert table in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert table in PAGE.read_text(encoding="utf-8")
 
 
 def test_schema_table_has_a_row_for_every_dataset() -> None:

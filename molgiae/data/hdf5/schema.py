@@ -2,7 +2,7 @@
 
 Files are allocated, written, read and checked by these rows. A new column is a new row, and the code that fills it:
 `canonical.forms.FormColumns.fill` for what needs no model, `model.embedder`, or the list of columns of a command. The
-table in the README is `schema_table()`, which a test compares.
+table in `docs/pages/hdf5.md` is `schema_table()`, which a test compares.
 
 Version 1 had no parts of the embedding but its first columns, their number the attribute ``shape_dimension`` of the
 root, and the others; it is read as shape and detail.
