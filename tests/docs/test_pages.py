@@ -1,0 +1,153 @@
+"""README and pages: links lead somewhere, commands and options exist, and every page is in the list of pages."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from molgiae.cli import app
+
+HOME = Path(__file__).parents[2]
+if not (HOME / "docs").is_dir():
+    pytest.skip("the pages are not there", allow_module_level=True)
+sys.path.insert(0, str(HOME / "docs"))
+
+from generate import BROUGHT, PAGES, REFERENCE, all_commands, led_home, reference  # noqa: E402
+
+README = HOME / "README.md"
+NAV = HOME / "docs" / "mkdocs.yml"
+TEXTS = [README, *sorted(PAGES.rglob("*.md")), *sorted((HOME / ".github").glob("*.md"))]
+LIMIT = 200
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+all_texts = pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(HOME).as_posix())
+
+
+def too_long(text: str) -> bool:
+    return len(text.splitlines()) > LIMIT
+
+
+def anchors_of(path: Path) -> set[str]:
+    """Anchors of the headings of a page."""
+    heads = re.findall(r"^#+ (.*)$", BLOCK.sub("", path.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def dead_links(text: str, place: Path) -> list[str]:
+    """Relative links of a text in the folder `place` that lead to no file, or to no heading of it."""
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", text)):
+        name, _, anchor = link.partition("#")
+        target = (place / name).resolve()
+        there = target.is_file() or target == PAGES / REFERENCE
+        if "://" not in link and not (there and (not anchor or anchor in anchors_of(target))):
+            dead.append(link)
+    return dead
+
+
+def calls(text: str) -> Iterator[list[str]]:
+    """What follows `molgiae` wherever a text calls it: behind prompts, in blocks of a shell, and within lines."""
+    lines = [line for kind, block in BLOCK.findall(text) if kind == "sh" for line in block.splitlines()]
+    lines += [line[2:] for _, block in BLOCK.findall(text) for line in block.splitlines() if line[:2] == "$ "]
+    lines += [" ".join(code.split()) for code in re.findall(r"`(molgiae\s[^`]*)`", BLOCK.sub("", text))]
+    for line in lines:
+        words = shlex.shlex(line, posix=True, punctuation_chars="|&;")
+        words.whitespace_split = True
+        for call in re.split(r"\0[|&;]+\0", "\0".join(words)):
+            name, *rest = call.split("\0")
+            if name == "molgiae":
+                yield rest
+
+
+def unknown_words(text: str) -> list[str]:
+    """Commands and options that a text uses and molgiae does not have."""
+    commands, unknown = {"": typer.main.get_command(app), **all_commands()}, []
+    for words in calls(text):
+        heads = [""] if words[0].startswith("-") else [" ".join(words[:n]) for n in (2, 1)]
+        name = next((head for head in heads if head in commands), None)
+        if name is None:
+            unknown.append(" ".join(words))
+            continue
+        known = {"--help", *(o for p in commands[name].params for o in (*p.opts, *p.secondary_opts))}
+        options = [word.partition("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)]
+        unknown += [f"{name} {option}".strip() for option in options if option not in known]
+    return unknown
+
+
+def wrongly_listed(nav: str, pages: set[str]) -> set[str]:
+    """Pages that the list of pages lacks, and those that it has and are not there."""
+    return set(re.findall(r"[\w./-]+\.md", nav.partition("\nnav:")[2])) ^ pages
+
+
+def test_the_readme_is_short():
+    assert not too_long(README.read_text(encoding="utf-8"))
+
+
+@all_texts
+def test_every_link_leads_to_a_file(path):
+    assert dead_links(path.read_text(encoding="utf-8"), path.parent) == []
+
+
+@all_texts
+def test_every_command_and_option_exists(path):
+    if path.name != "CHANGELOG.md":  # which tells of former ones
+        assert unknown_words(path.read_text(encoding="utf-8")) == []
+
+
+def test_every_page_is_listed():
+    pages = {page.relative_to(PAGES).as_posix() for page in PAGES.rglob("*.md")}
+    brought = {path for path in BROUGHT if path.endswith(".md")}
+    assert wrongly_listed(NAV.read_text(encoding="utf-8"), pages | brought | {REFERENCE}) == set()
+
+
+def test_the_texts_call_most_commands():
+    """Else the checks above would see nothing."""
+    called = {words[0] for path in TEXTS for words in calls(path.read_text(encoding="utf-8"))}
+    assert called >= {name.split()[0] for name in all_commands()} - {"info"}
+
+
+def test_broken_texts_are_found():
+    assert too_long("line\n" * (LIMIT + 1)) and not too_long("line\n" * LIMIT)
+    good = "[a](LICENSE) [b](https://example.org/x) [c](docs/pages/figures.md#alignment)\n```sh\n[d](none)\n```\n"
+    assert dead_links(good, HOME) == []
+    for bad in ("LICENCE", "docs/pages/figures.md#alinement", "docs/pages/figures"):
+        assert dead_links(f"{good} [e]({bad})", HOME) == [bad]
+    assert dead_links(good, PAGES) == ["LICENSE", "docs/pages/figures.md#alignment"]
+    assert wrongly_listed("\nnav:\n  - A: a.md\n  - B: b/c.md\n", {"a.md", "b/d.md"}) == {"b/c.md", "b/d.md"}
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("```console\n$ molgiae embed x.sdf -o x.h5 --parts=features\nmolgiae none\n```\n", []),
+        ("```console\n$ molgiae embde x.sdf\n```\n", ["embde x.sdf"]),
+        ("```console\n$ cat x | molgiae embed - --part features | cat --all\n```\n", ["embed --part"]),
+        ("```sh\npip install . && molgiae align x.sdf --two title  # --three\n```\n", ["align --two"]),
+        ("```sh\nmolgiae experiments list --quick\n```\n", ["experiments list --quick"]),
+        ("```sh\nmolgiae models && molgiae experiments walk\n```\n", ["experiments walk"]),
+        ("`molgiae --version`, `molgiae --verzion`", ["--verzion"]),
+        ("of `molgiae\ndedup --treshold 1`, say", ["dedup --treshold"]),
+    ],
+)
+def test_broken_calls_are_found(text, unknown):
+    assert unknown_words(text) == unknown
+
+
+def test_the_reference_has_every_command_and_option():
+    text = reference()
+    for name, command in all_commands().items():
+        part = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        assert part and all(parameter.opts[0] in part for parameter in command.params)
+
+
+def test_links_out_of_the_pages_lead_to_what_the_site_has():
+    text = "![a](../../../examples/figures/map.png) [b](../../../pretrained/qm9.md#data) [c](../limits.md)"
+    led = "![a](../examples/figures/map.png) [b](../pretrained/qm9.md#data) [c](../limits.md)"
+    assert led_home(text, "guides/embed.md") == led
+    assert led_home("[d](../../LICENSE)", "limits.md") == "[d](../../LICENSE)"
