@@ -1,9 +1,10 @@
 """What the documentation takes from the repository when it is built, as a hook of mkdocs.
 
-The reference of all commands is made of the commands themselves. Model cards and pictures stay where they are: links
-that lead out of `docs/pages` to one of them work in the repository, and are led to its copy in the site.
+The reference of all commands is made of the commands themselves, that of Python of the public names. Model cards and
+pictures stay where they are: links that lead out of `docs/pages` to one of them work in the repository, and are led to its
+copy in the site.
 
-    python docs/generate.py        # prints the reference
+    python docs/generate.py        # prints the reference of all commands
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import typer.main
 
+import molgiae
 from molgiae.cli import app
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 HOME = Path(__file__).resolve().parents[1]
 PAGES = HOME / "docs" / "pages"
-REFERENCE = "commands.md"
 BROUGHT = sorted(
     path.relative_to(HOME).as_posix()
     for path in (*(HOME / "pretrained").glob("*.md"), *(HOME / "examples" / "figures").iterdir())
@@ -59,7 +60,7 @@ def escaped(text: str) -> str:
     return re.sub(r"([<>|*_\[\]])", r"\\\1", text)
 
 
-def reference() -> str:
+def command_reference() -> str:
     """The page of all commands, with a table of arguments and options for each."""
     lines = [
         "# All commands",
@@ -79,6 +80,17 @@ def reference() -> str:
     return "\n".join(lines)
 
 
+def python_reference() -> str:
+    """The page of the public names, classes first; what stands there of each is read from its docstring."""
+    names = [f"::: {home}.{name}" for name, home in sorted(molgiae._HOME.items())]
+    first = "Every name can be had from `molgiae` itself, as `molgiae.Embedder`; this page is made of the docstrings."
+    return "\n\n".join(["# Python reference", first, *names])
+
+
+MADE = {"commands.md": command_reference, "reference.md": python_reference}
+"""Pages that are made when the site is built."""
+
+
 def led_home(text: str, page: str) -> str:
     """The text of a page in which links to files that are brought lead to their places in the site."""
     place = HOME / page if page in BROUGHT else PAGES / page
@@ -93,10 +105,11 @@ def led_home(text: str, page: str) -> str:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the reference, the model cards and the pictures to the files of the site."""
+    """Adds the references, the model cards and the pictures to the files of the site."""
     from mkdocs.structure.files import File  # noqa: PLC0415 (the script and the tests do without mkdocs)
 
-    files.append(File.generated(config, REFERENCE, content=reference()))
+    for page, make in MADE.items():
+        files.append(File.generated(config, page, content=make()))
     for path in BROUGHT:
         files.append(File.generated(config, path, abs_src_path=str(HOME / path)))
     return files
@@ -108,4 +121,4 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 if __name__ == "__main__":
-    print(reference())
+    print(command_reference())

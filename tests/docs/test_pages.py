@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+import molgiae
 from molgiae.cli import app
 
 HOME = Path(__file__).parents[2]
@@ -18,7 +19,7 @@ if not (HOME / "docs").is_dir():
     pytest.skip("the pages are not there", allow_module_level=True)
 sys.path.insert(0, str(HOME / "docs"))
 
-from generate import BROUGHT, PAGES, REFERENCE, all_commands, led_home, reference  # noqa: E402
+from generate import BROUGHT, MADE, PAGES, all_commands, command_reference, led_home, python_reference  # noqa: E402
 
 README = HOME / "README.md"
 NAV = HOME / "docs" / "mkdocs.yml"
@@ -45,7 +46,7 @@ def dead_links(text: str, place: Path) -> list[str]:
     for link in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", text)):
         name, _, anchor = link.partition("#")
         target = (place / name).resolve()
-        there = target.is_file() or target == PAGES / REFERENCE
+        there = target.is_file() or target in [PAGES / page for page in MADE]
         if "://" not in link and not (there and (not anchor or anchor in anchors_of(target))):
             dead.append(link)
     return dead
@@ -103,7 +104,7 @@ def test_every_command_and_option_exists(path):
 def test_every_page_is_listed():
     pages = {page.relative_to(PAGES).as_posix() for page in PAGES.rglob("*.md")}
     brought = {path for path in BROUGHT if path.endswith(".md")}
-    assert wrongly_listed(NAV.read_text(encoding="utf-8"), pages | brought | {REFERENCE}) == set()
+    assert wrongly_listed(NAV.read_text(encoding="utf-8"), pages | brought | set(MADE)) == set()
 
 
 def test_the_texts_call_most_commands():
@@ -140,10 +141,15 @@ def test_broken_calls_are_found(text, unknown):
 
 
 def test_the_reference_has_every_command_and_option():
-    text = reference()
+    text = command_reference()
     for name, command in all_commands().items():
         part = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
         assert part and all(parameter.opts[0] in part for parameter in command.params)
+
+
+def test_the_reference_has_every_public_name():
+    names = re.findall(r"^::: molgiae\..*\.(\w+)$", python_reference(), re.MULTILINE)
+    assert sorted(["__version__", *names]) == sorted(molgiae.__all__)
 
 
 def test_links_out_of_the_pages_lead_to_what_the_site_has():
