@@ -1,8 +1,8 @@
 """What the documentation takes from the repository when it is built, as a hook of mkdocs.
 
 The reference of all commands is made of the commands themselves, that of Python of the public names. Model cards and
-pictures stay where they are: links that lead out of `docs/pages` to one of them work in the repository, and are led to its
-copy in the site.
+pictures stay where they are: links that lead out of `docs/pages` to one of them work in the repository, and are led to
+its copy in the site.
 
     python docs/generate.py        # prints the reference of all commands
 """
