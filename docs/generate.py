@@ -9,6 +9,7 @@ its copy in the site.
 
 from __future__ import annotations
 
+import html
 import os
 import re
 from collections.abc import Iterator
@@ -32,6 +33,9 @@ BROUGHT = sorted(
     for path in (*(HOME / "pretrained").glob("*.md"), *(HOME / "examples" / "figures").iterdir())
 )
 """Files from outside of the pages that the site has under the path they have in the repository."""
+
+LIST = re.compile(r"^(?![-\s])(.+)\n(?=- )", re.MULTILINE)
+"""The line before a list that begins without an empty one, which GitHub takes and mkdocs does not."""
 
 LINK = re.compile(r"(?<=\]\()[^)\s#]+")
 """Target of a link or picture of Markdown, without its anchor."""
@@ -57,7 +61,7 @@ def paragraphs(help_text: str) -> Iterator[str]:
 
 def escaped(text: str) -> str:
     """Text in which Markdown and HTML see no marks of theirs."""
-    return re.sub(r"([<>|*_\[\]])", r"\\\1", text)
+    return re.sub(r"([|*_\[\]])", r"\\\1", html.escape(text, quote=False))
 
 
 def command_reference() -> str:
@@ -116,8 +120,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Leads the links of a page."""
-    return led_home(markdown, page.file.src_uri)
+    """Leads the links of a page, and sets its lists apart."""
+    return LIST.sub(r"\1\n\n", led_home(markdown, page.file.src_uri))
 
 
 if __name__ == "__main__":

@@ -86,6 +86,18 @@ def wrongly_listed(nav: str, pages: set[str]) -> set[str]:
     return set(re.findall(r"[\w./-]+\.md", nav.partition("\nnav:")[2])) ^ pages
 
 
+def strays(readme: str, pages: str) -> list[str]:
+    """What the README shows of outputs and figures and no page has: blocks, and numbers in the table of figures."""
+    blocks = [block for kind, block in BLOCK.findall(readme) if kind != "sh"]
+    table = readme.partition("\n## Measured\n")[2].partition("\n## ")[0]
+    cells = " | ".join(
+        re.sub(r"\]\([^)]*\)", "]", line) for line in table.splitlines() if line.startswith("|")
+    )
+    numbers = re.findall(r"(?<![\w-])\d+(?:[ .]\d+)*", cells)
+    whole = [n for n in numbers if not re.search(rf"(?<![\d.]){re.escape(n)}(?!\d|\.\d)", pages)]
+    return [block for block in blocks if block not in pages] + whole
+
+
 def test_the_readme_is_short():
     assert not too_long(README.read_text(encoding="utf-8"))
 
@@ -107,6 +119,11 @@ def test_every_page_is_listed():
     assert wrongly_listed(NAV.read_text(encoding="utf-8"), pages | brought | set(MADE)) == set()
 
 
+def test_the_readme_shows_what_the_pages_have():
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES.rglob("*.md"))
+    assert strays(README.read_text(encoding="utf-8"), pages) == []
+
+
 def test_the_texts_call_most_commands():
     """Else the checks above would see nothing."""
     called = {words[0] for path in TEXTS for words in calls(path.read_text(encoding="utf-8"))}
@@ -121,6 +138,16 @@ def test_broken_texts_are_found():
         assert dead_links(f"{good} [e]({bad})", HOME) == [bad]
     assert dead_links(good, PAGES) == ["LICENSE", "docs/pages/figures.md#alignment"]
     assert wrongly_listed("\nnav:\n  - A: a.md\n  - B: b/c.md\n", {"a.md", "b/d.md"}) == {"b/c.md", "b/d.md"}
+
+
+def test_what_the_readme_shows_alone_is_found():
+    page = "```console\n$ a\n12 s\n```\n| 0.25 Å | 1 934 |\n"
+    readme = (
+        "```console\n$ a\n12 s\n```\n\n## Measured\n\n| [x2](y#z-3) | 0.25 Å; {} |\n\n## Limits\n\n| 77 |\n"
+    )
+    assert strays(readme.format("1 934"), page) == []
+    assert strays(readme.format("93"), page) == ["93"]
+    assert strays(readme.replace("12 s", "13 s").format("0.2"), page) == ["$ a\n13 s\n", "0.2"]
 
 
 @pytest.mark.parametrize(
