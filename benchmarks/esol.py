@@ -266,7 +266,7 @@ ROWS: dict[str, tuple[str, Callable[[Case], Floats]]] = {
     "pooled": (f"fine-tuned, mean of {KEEP} conformers", partial(learned, {"pooling": "mean"}, KEEP)),
 }
 """Word on the command line to name in the table, and what predicts the values of the test set."""
-JUDGED = "ensemble"
+JUDGED = "finetune"
 
 
 def main() -> None:

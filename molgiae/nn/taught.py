@@ -73,17 +73,21 @@ class TaughtNetwork(nn.Module):
     @property
     def described_size(self) -> int:
         """Of `described`."""
-        return sum(self.readout.sizes) + len(OF_SUMS) + 2
+        return sum(self.readout.sizes) + len(OF_SUMS) + 1
 
     def described(self, z: AtomicNumbers, pos: Positions) -> Tensor:
-        """Return (B, D) what it reads of conformers and tells: invariant numbers to learn from, of different scales."""
+        """Return (B, D) what it reads of conformers and tells: invariant numbers to learn from, of different scales.
+
+        Without the energy, which elements make up but for a thousandth.
+        """
         mask = z > 0
         s, v = self.atoms(z, pos)
         sums, means, dipole = self.readout(s, v, pos, mask)
         explained = (self.composition[z] * mask[..., None]).sum(dim=1)
         gap = self.center + self.gap(silu(self.hidden(means)))
         length = E_ANGSTROM * dipole.norm(dim=1, keepdim=True)
-        return torch.cat([sums, means, explained + self.scale * self.sums(sums), gap, length], dim=1)
+        told = explained + self.scale * self.sums(sums)
+        return torch.cat([sums, means, told[:, 1:], gap, length], dim=1)
 
     def displacement(self, z: AtomicNumbers, pos: Positions) -> Tensor:
         """Return what `training.losses.denoising_loss` trains: (B, n, 3), turns with the conformer, 0 where padded."""

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from molgiae.data.conformer import ConformerBlock
 from molgiae.model.cloud import batches, batches_by_size
 from molgiae.nn.taught import TaughtNetwork
-from molgiae.properties.kernels import METRICS, KernelModel, fit_kernels
+from molgiae.properties.kernels import KernelModel, fit_kernels
 
 READ_AT_ONCE = 256
 """Conformers that are read at once."""
 MAX_ROWS = 2000
 """Most training conformers; of more, the network learns more than the kernel can."""
+KERNEL = "laplacian"
+"""Where molecules are far from all that were learned, as large ones are, it errs less than "rbf"."""
 STRENGTHS = 1e-4, 1e-3, 1e-2, 1e-1, 1.0
 """Strengths of the regularization that are tried: with less, weights are no longer exact in single precision."""
 PRIOR_SHARE, PRIOR_COUNT = 0.5, 10
@@ -51,28 +53,25 @@ class KernelPart(nn.Module):
             "rows": (rows, taught.described_size),
             "factor": (targets, taught.described_size),
             "weight": (rows, targets),
-            **{name: (targets,) for name in ("is_rbf", "gamma", "mean", "share")},
+            **{name: (targets,) for name in ("gamma", "mean", "share")},
         }
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
 
     def fill(self, model: KernelModel, share: Floats) -> None:
         """Take the numbers of a model, and the shares (T,) of its values."""
-        is_rbf = np.array([kernel == "rbf" for kernel in model.kernel])
-        numbers = {"is_rbf": is_rbf, "share": share}
-        numbers |= {name: getattr(model, name) for name in ("rows", "factor", "weight", "gamma", "mean")}
+        numbers = {name: getattr(model, name) for name in ("rows", "factor", "weight", "gamma", "mean")}
+        numbers["share"] = share
         for name, values in numbers.items():
             getattr(self, name).copy_(torch.from_numpy(values))
 
     def model(self) -> KernelModel:
         """Return the regression."""
-        names = tuple(METRICS)
-        kernel = tuple(names[int(flag)] for flag in self.get_buffer("is_rbf").tolist())
         rows, factor, gamma, weight, mean = (
             self.get_buffer(name).double().cpu().numpy()
             for name in ("rows", "factor", "gamma", "weight", "mean")
         )
-        return KernelModel(rows, factor, kernel, gamma, weight, mean)
+        return KernelModel(rows, factor, (KERNEL,) * len(mean), gamma, weight, mean)
 
     def predict(self, block: ConformerBlock) -> Floats:
         """Return (M, T) standardized values."""
@@ -118,15 +117,20 @@ def fitted(
     part = KernelPart(taught, len(block), values.shape[1]).to(next(taught.parameters()).device)
     size = values.shape[1]
     factor, weight = np.zeros((size, features.shape[1])), np.zeros(values.shape)
-    kernel, gamma, mean = ["rbf"] * size, np.zeros(size), np.zeros(size)
+    gamma, mean = np.zeros(size), np.zeros(size)
     for t in np.flatnonzero(learned & (np.isfinite(values).sum(axis=0) > 1)):
         known = np.flatnonzero(np.isfinite(values[:, t]))
         own = fit_kernels(
-            features[known], values[known, t : t + 1], groups=owner[known], seed=seed, alphas=STRENGTHS
+            features[known],
+            values[known, t : t + 1],
+            groups=owner[known],
+            seed=seed,
+            alphas=STRENGTHS,
+            kernels=(KERNEL,),
         )
-        factor[t], kernel[t], gamma[t], mean[t] = own.factor[0], own.kernel[0], own.gamma[0], own.mean[0]
+        factor[t], gamma[t], mean[t] = own.factor[0], own.gamma[0], own.mean[0]
         weight[known[own.order], t] = own.weight[:, 0]
-    part.fill(KernelModel(features, factor, tuple(kernel), gamma, weight, mean), np.zeros(size))
+    part.fill(KernelModel(features, factor, (KERNEL,) * size, gamma, weight, mean), np.zeros(size))
     return part
 
 

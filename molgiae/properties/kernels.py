@@ -91,6 +91,7 @@ def fit_kernels(
     seed: int = 0,
     n_max: int = N_MAX,
     alphas: Sequence[float] = ALPHAS,
+    kernels: Sequence[str] = tuple(METRICS),
 ) -> KernelModel:
     """Fit kernel ridge regressions on features as they are, or standardized.
 
@@ -106,6 +107,7 @@ def fit_kernels(
         seed: of the subsets and the folds.
         n_max: most rows of the fit.
         alphas: strengths that are tried.
+        kernels: names in `METRICS` that are tried.
 
     Raises:
         ShapeError: if there are no rows, or not as many values.
@@ -128,7 +130,7 @@ def fit_kernels(
         among = np.concatenate([among, validation[0][held] - center])
         among_goal = np.concatenate([among_goal, validation[1][held] - mean])
     factors = _factors(rows, center)
-    choices = _search([among * factor for factor in factors], among_goal, folds, alphas)
+    choices = _search([among * factor for factor in factors], among_goal, folds, alphas, kernels)
     weight = np.empty((len(order), len(choices)))
     for t, choice in enumerate(choices):
         own_rows = rows * factors[choice.scale]
@@ -192,11 +194,15 @@ def _folds(size: int, groups: Ints | None) -> list[Fold]:
 
 
 def _search(
-    tables: Sequence[Floats], goal: Floats, folds: Sequence[Fold], alphas: Sequence[float]
+    tables: Sequence[Floats],
+    goal: Floats,
+    folds: Sequence[Fold],
+    alphas: Sequence[float],
+    kernels: Sequence[str],
 ) -> list[Choice]:
     """Return the choice of least error in the folds, for each column of the goal (M, T); tables (M, F) by scale."""
-    best, choice = np.full(goal.shape[1], np.inf), [Choice(0, "rbf", 0.5, alphas[-1])] * goal.shape[1]
-    cases = itertools.product(range(len(tables)), METRICS) if folds else ()
+    best, choice = np.full(goal.shape[1], np.inf), [Choice(0, kernels[-1], 0.5, alphas[-1])] * goal.shape[1]
+    cases = itertools.product(range(len(tables)), kernels) if folds else ()
     for scale, kernel in cases:
         distance = squareform(pdist(tables[scale], METRICS[kernel]))
         apart = squareform(distance[np.ix_(folds[0][0], folds[0][0])], checks=False)
