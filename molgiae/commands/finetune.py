@@ -209,7 +209,7 @@ def _judged(
         if not target.binary
     }
     if learned.model.kernel is not None:
-        shares = zip(labelled.targets, learned.model.kernel.share.tolist(), strict=True)
+        shares = zip(labelled.targets, learned.model.kernel.shares().tolist(), strict=True)
         notes = notes + [
             f"{target.name}: {share:.0%} of the prediction is that of kernel ridge regression on what the pretrained "
             "network reads (--no-kernel leaves it out)"

@@ -146,11 +146,8 @@ def _mix_kernel(
     learned = np.array([not (target.odd or target.binary) for target in model.scale.targets])
     if len(train) > MAX_ROWS or not learned.any():
         return
-    scale, sets, held = (
-        model.scale,
-        Sets.of(train, model.scale.pooling),
-        Sets.of(validation, model.scale.pooling),
-    )
+    scale = model.scale
+    sets, held = (Sets.of(part, scale.pooling) for part in (train, validation))
     taught = deepcopy(pretrained.model.encoder.properties).to(next(model.parameters()).device)
     values = sets.values(scale.standardized(train.block, train.values, train.cheap))[sets.owner]
     kernel = fitted(taught, train.block, values, learned, sets.owner, config.seed)

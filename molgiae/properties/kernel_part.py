@@ -77,9 +77,9 @@ class KernelPart(nn.Module):
         """Return (M, T) standardized values."""
         return self.model().predict(described(self.taught, block))
 
-    def mixed(self, value: Floats, own: Floats) -> Floats:
-        """Return the means, by the shares, of values of networks (M, T) and `own` ones."""
-        return np.asarray(value + self.share.double().cpu().numpy() * (own - value))
+    def shares(self) -> Floats:
+        """Return (T,) from 0 to 1, what its values count in the mean with those of networks."""
+        return np.asarray(self.share.double().cpu().numpy())
 
 
 @torch.no_grad()

@@ -116,12 +116,16 @@ class PropertyModel(nn.Module):
 
     @torch.no_grad()
     def standardized(self, block: ConformerBlock) -> Standardized:
-        """Return the mean of what all networks say, and a kernel, if any; where networks differ is uncertain."""
+        """Return the mean of what all networks say, and a kernel, if any; where they differ adds to the uncertainty."""
         members: Any = self.members
         found = together([standardized(member, block, self.scale) for member in members])
         if self.kernel is None:
             return found
-        return found._replace(value=self.kernel.mixed(found.value, self.kernel.predict(block)))
+        value, own, share = found.value, self.kernel.predict(block), self.kernel.shares()
+        mixed = value + share * (own - value)
+        return found._replace(
+            value=mixed, uncertainty=np.sqrt(found.uncertainty**2 + share * (1 - share) * (own - value) ** 2)
+        )
 
     def predict(self, block: ConformerBlock, cheap: Floats | None = None) -> Predicted:
         """Return values and half-widths of uncertainty in the units of the targets."""

@@ -142,8 +142,11 @@ def test_fine_tuning_mixes_it_in_unless_told_not_to_or_there_is_nothing_pretrain
     assert with_it.kernel is not None and without.kernel is None and with_it.config.kernel_rows == 30
     assert 0 < float(with_it.kernel.share[0]) <= 1
     network_only = without.standardized(BLOCK).value
-    mixed = with_it.kernel.mixed(network_only, with_it.kernel.predict(BLOCK))
-    assert_allclose(with_it.standardized(BLOCK).value, mixed, atol=1e-5)
+    own, share = with_it.kernel.predict(BLOCK), float(with_it.kernel.share[0])
+    found = with_it.standardized(BLOCK)
+    assert_allclose(found.value, (1 - share) * network_only + share * own, atol=1e-5)
+    apart = share * (1 - share) * (own - network_only) ** 2
+    assert_allclose(found.uncertainty**2, without.standardized(BLOCK).uncertainty ** 2 + apart, atol=1e-5)
     assert learned(tmp_path / "scratch", origin, mode="scratch").kernel is None
     monkeypatch.setattr(fitting, "MAX_ROWS", 29)
     assert learned(tmp_path / "many", origin).kernel is None and MAX_ROWS == 2000
