@@ -7,18 +7,16 @@ without bonds the elements do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.bonds import known_bonds
-from molgiae.data.conformer import NO_BONDS, Conformer, normalised
+from molgiae.data.conformer import Conformer
 from molgiae.matching import superpose_pairs
-from molgiae.matching.graphs import refine
-from molgiae.matching.molecules import Formula, formula_of, molecules_of
+from molgiae.matching.ensembles import Molecule, molecules
 from molgiae.matching.neighbours import ROUND_OFF, Neighbours
 from molgiae.matching.pairs import Match
 
@@ -106,81 +104,6 @@ def find_duplicates(
     for molecule in molecules(conformers, rule.match if rule else None, order):
         _Walk(molecule, rule or Rule(), energy, verdicts).run(advance)
     return verdicts
-
-
-@dataclass(frozen=True, slots=True)
-class Molecule:
-    """Conformers that may be copies of each other, their atoms in one order.
-
-    Attributes:
-        rows: (m,) which of all conformers these are, in the order in which they are gone through.
-        position: (m, n, 3) angstrom, centered.
-        first: the first of them, its atoms in this order; without bonds where these do not matter.
-        match: how the atoms are matched.
-        colour: (n,) ascending; atoms of different colours are never matched.
-    """
-
-    rows: Ints
-    position: Floats
-    first: Conformer
-    match: Match
-    colour: Ints
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def conformers(self, chosen: Ints) -> list[Conformer]:
-        """Return some of the m."""
-        return [replace(self.first, position=self.position[k]) for k in chosen.tolist()]
-
-
-def molecules(
-    conformers: SupportsLenAndGetItem[Conformer], match: Match | None = None, order: Ints | None = None
-) -> Iterator[Molecule]:
-    """Group conformers by formula, charge and multiplicity and, where atoms are matched by bonds, by their bond graph.
-
-    How atoms are matched is told as in `Rule`, and the order (M,) in which conformers are gone through as in
-    `find_duplicates`.
-    """
-    formulas: dict[Formula, list[int]] = {}
-    for row in range(len(conformers)) if order is None else order.tolist():
-        formulas.setdefault(formula_of(conformers[row]), []).append(row)
-    for rows in formulas.values():
-        members = [conformers[row] for row in rows]
-        by_bonds = match == "bonds" or (match is None and all(c.has_bonds for c in members))
-        for chosen, orders, colour in _by_bonds(members) if by_bonds else _by_atoms(members):
-            first, atoms = members[chosen[0]], orders[0]
-            bonds = normalised(np.argsort(atoms)[known_bonds(first)]) if by_bonds else NO_BONDS
-            position = np.array([members[m].position[o] for m, o in zip(chosen, orders, strict=True)])
-            yield Molecule(
-                rows=np.array(rows)[chosen],
-                position=position - position.mean(axis=1, keepdims=True),
-                first=Conformer(
-                    first.atomic_number[atoms], position[0], isotope=first.isotope[atoms], bonds=bonds
-                ),
-                match="bonds" if by_bonds else "atoms",
-                colour=np.unique(colour, return_inverse=True)[1],
-            )
-
-
-Group = tuple[list[int], list[Ints], NDArray[np.integer] | Floats]
-"""Members of one molecule, the order of the atoms of each, and the colours (n,) in this order, ascending."""
-
-
-def _by_atoms(members: list[Conformer]) -> Iterator[Group]:
-    orders = [np.argsort(c.species, kind="stable") for c in members]
-    yield list(range(len(members))), orders, members[0].species[orders[0]]
-
-
-def _by_bonds(members: list[Conformer]) -> Iterator[Group]:
-    labelled = molecules_of(members)
-    of_molecule: list[list[int]] = [[] for _ in labelled.graph]
-    for m, number in enumerate(labelled.molecule):
-        of_molecule[number].append(m)
-    for graph, chosen in zip(labelled.graph, of_molecule, strict=True):
-        colour = refine(graph)
-        by_colour = np.argsort(colour, kind="stable")
-        yield chosen, [labelled.order[m][by_colour] for m in chosen], colour[by_colour]
 
 
 def place_in_run(values: Ints) -> Ints:

@@ -22,7 +22,8 @@ from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.matching import copies as duplicates
 from molgiae.matching import neighbours, superpose_pairs
-from molgiae.matching.copies import Rule, find_duplicates, molecules
+from molgiae.matching.copies import Rule, find_duplicates
+from molgiae.matching.ensembles import molecules
 from molgiae.matching.neighbours import Neighbours
 from tests.conformers import mirrored, moved, random_conformer
 from tests.data.molfiles import molecule, sdf_record, xyz_frame

@@ -11,7 +11,8 @@ from numpy.testing import assert_allclose
 from molgiae.data.conformer import Conformer
 from molgiae.matching import Matches, neighbours, superpose_pairs
 from molgiae.matching import copies as duplicates
-from molgiae.matching.copies import Molecule, Rule, find_duplicates, molecules
+from molgiae.matching.copies import Rule, find_duplicates
+from molgiae.matching.ensembles import Molecule, molecules
 from molgiae.matching.neighbours import Neighbours
 from tests.commands.test_dedup import bonded
 from tests.matching.enumeration import GEOMETRIES, GRAPHS, automorphisms, least_rmsd, matchings, pair
