@@ -1,10 +1,12 @@
 """Symmetry-corrected RMSDs of all pairs of an ensemble: molgiae in one call for a molecule, irmsd pair by pair.
 
     pip install irmsd
+    python benchmarks/ensembles.py --matrix 1000
     python benchmarks/ensembles.py --qm9 smiles.csv.gz qm9.npz --drug molecules.smi --molecules 20 --json ensembles.json
 
 Conformers of a molecule (`sets.py`), each in an order of atoms and bonds of its own, all pairs. CPU time of one
-process; of irmsd the calls alone. Printed are medians and 95th percentiles over molecules, of times per pair.
+process; of irmsd the calls alone. Printed are medians and 95th percentiles over molecules, of times per pair. With
+`--matrix` it is one matrix (`molgiae rmsd`) of as many ETKDG conformers of fluoxetine, 40 atoms.
 """
 
 from __future__ import annotations
@@ -18,13 +20,19 @@ from pathlib import Path
 
 import numpy as np
 from apart import peak_memory
-from sets import add_arguments, drug_like, qm9_like, scrambled
+from rdkit import Chem
+from rdkit.Chem import AllChem
+from sets import add_arguments, conformer_of, drug_like, qm9_like, scrambled
 
+from molgiae.commands.rmsd import rmsd_matrix
+from molgiae.data.blocks import as_block
 from molgiae.data.conformer import Conformer
 from molgiae.matching import superpose_pairs
 
 KEPT, FEWEST, TRIES = 40, 6, 40
 """Conformers of a molecule, at most and at least, and how often one is tried."""
+
+FLUOXETINE = "CNCCC(Oc1ccc(C(F)(F)F)cc1)c1ccccc1"
 
 Pair = tuple[Conformer, Conformer]
 
@@ -50,16 +58,35 @@ def milliseconds_of_irmsd(pairs: list[Pair]) -> float:
     return 1e3 * spent / len(pairs)
 
 
+def matrix(number: int, rng: np.random.Generator) -> dict[str, float]:
+    """CPU seconds of all pairs of conformers of fluoxetine, all atoms and without hydrogens, and the shares proven."""
+    molecule = Chem.AddHs(Chem.MolFromSmiles(FLUOXETINE))
+    AllChem.EmbedMultipleConfs(molecule, number, randomSeed=1)
+    block = as_block(scrambled(conformer_of(molecule, k), rng).conformer for k in range(number))
+    rmsd_matrix(block.take(slice(0, 3)))  # compiles
+    found: dict[str, float] = {"conformers": number, "pairs": number * (number - 1) // 2}
+    for name, heavy in (("all_atoms", False), ("heavy", True)):
+        started = time.process_time()
+        result = rmsd_matrix(block, heavy=heavy)
+        found[f"{name}_seconds"] = round(time.process_time() - started, 1)
+        found[f"{name}_proven"] = float(result.condensed()[1].mean())
+    return found | {"peak_mb": round(peak_memory())}
+
+
 def main() -> None:
     """Measure each set."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
+    parser.add_argument("--matrix", type=int, help="measure one matrix, of so many conformers, instead")
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     report = {}
+    if options.matrix:
+        report["matrix"] = matrix(options.matrix, rng)
+        print(report["matrix"], flush=True)
     print("| set | molecules | pairs | molgiae ms per pair, median / p95 | proven | irmsd | peak MB |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     sets = {}

@@ -23,6 +23,7 @@ from .models import models
 from .predict import predict
 from .pretrain import pretrain
 from .reconstruct import reconstruct
+from .rmsd import rmsd
 from .search import search
 from .warmup import warmup
 
@@ -60,6 +61,7 @@ for command in (
     reconstruct,
     align,
     dedup,
+    rmsd,
     search,
     conformers,
     label,

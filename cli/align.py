@@ -8,7 +8,18 @@ from typer import Context, Option
 
 from molgiae.config import parse_ignored
 
-from .options import Format, Ignore, Inputs, Json, OnError, Output, Overwrite, Quiet, run_options
+from .options import (
+    AllowReflection,
+    Format,
+    Ignore,
+    Inputs,
+    Json,
+    OnError,
+    Output,
+    Overwrite,
+    Quiet,
+    run_options,
+)
 from .printing import finish_run
 
 
@@ -31,9 +42,7 @@ def align(
         help="Which atoms may be matched: those that put bonds on bonds, or all of one element.",
         show_default="bonds where the records have them, else atoms",
     ),
-    allow_reflection: bool = Option(
-        False, "--allow-reflection", help="Mirror a conformer where that lowers the RMSD."
-    ),
+    allow_reflection: AllowReflection = False,
     ignore: Ignore = "",
     format: Format = None,
     on_error: OnError = "skip",

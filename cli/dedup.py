@@ -8,7 +8,18 @@ from typer import Context, Option
 
 from molgiae.config import parse_ignored
 
-from .options import Format, Ignore, Inputs, Json, OnError, Output, Overwrite, Quiet, run_options
+from .options import (
+    Format,
+    Ignore,
+    Inputs,
+    Json,
+    MatchKnown,
+    OnError,
+    Output,
+    Overwrite,
+    Quiet,
+    run_options,
+)
 from .printing import finish, rejected_lines
 
 if TYPE_CHECKING:
@@ -28,9 +39,7 @@ def dedup(
     mirror: Literal["distinct", "same"] = Option(
         "distinct", help="What mirror images are: other conformers or copies."
     ),
-    match: Literal["bonds", "atoms"] | None = Option(
-        None, help="Match atoms by bonds, or any of one element.", show_default="bonds where they are known"
-    ),
+    match: MatchKnown = None,
     energy: str | None = Option(
         None,
         help="Property that holds the energy: SD data, extended XYZ, or energy=... in any XYZ comment. energy also "

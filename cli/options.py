@@ -91,6 +91,20 @@ ResumeFile = Annotated[bool, Option("--resume", help="Continue an interrupted ru
 Resume = Annotated[bool, Option("--resume", help="Continue the run in the directory.")]
 
 
+MatchKnown = Annotated[
+    Literal["bonds", "atoms"] | None,
+    Option(
+        "--match",
+        help="Match atoms by bonds, or any of one element.",
+        show_default="bonds where they are known",
+    ),
+]
+AllowReflection = Annotated[
+    bool, Option("--allow-reflection", help="Mirror a conformer where that lowers the RMSD.")
+]
+Heavy = Annotated[bool, Option("--heavy", help="Leave hydrogens out of the RMSD.")]
+
+
 def _known_distinctions(text: str) -> str:
     try:
         parse_ignored(text)

@@ -33,6 +33,7 @@ _HOME = {
     "pretrain": "molgiae.commands.pretrain",
     "read_conformers": "molgiae.data.readers",
     "reconstruct": "molgiae.commands.reconstruct",
+    "rmsd_matrix": "molgiae.commands.rmsd",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 (names of the table above)

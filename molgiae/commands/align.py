@@ -11,14 +11,13 @@ from typing import Any, Literal
 import numpy as np
 
 from molgiae.canonical.forms import canonical_forms
-from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
+from molgiae.commands.run import Options, Summary, not_both_stdin, output_path, read, run, sink_for
 from molgiae.config import Distinction
 from molgiae.data.blocks import Result
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.inputs import listed, read_inputs
 from molgiae.data.readers import Inputs
-from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.matching import rmsd, superpose_pairs
@@ -101,8 +100,7 @@ def align(
     if to not in ("first", "title"):
         raise ConfigError(f"to {to!r} is unknown; use first or title")
     names, others = listed(inputs), [] if reference is None else listed(reference)
-    if STDIN in names and STDIN in others:
-        raise ConfigError("standard input (-) can be read only once; give the reference as a file")
+    not_both_stdin(names, others)
     output = output_path([*names, *others], options, "_aligned.sdf", ("HDF5", "tables", "structures"))
     references, blocks = _references(names, others, to, options)
     tally = Counter[str]()

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
-from molgiae.data.blocks import Result
+from molgiae.data.blocks import Result, concatenate
 from molgiae.data.conformer import ConformerBlock, kind_of
+from molgiae.data.given import Given, blocks_of
 from molgiae.data.hdf5.schema import Column
 from molgiae.data.inputs import is_hdf5, read_inputs
 from molgiae.data.readers import Inputs, OnError
@@ -133,9 +134,9 @@ class Options:
         """Return the options with changes, and with notes of their own."""
         return replace(self, **{"notes": Notes(), **changes})
 
-    def bar(self, verb: str, total: int | None = None) -> tqdm:
-        """Return a bar for the progress of a step, in conformers; it shows on terminals alone."""
-        return tqdm(desc=verb, total=total, unit=" conformers", disable=None if self.progress else True)
+    def bar(self, verb: str, total: int | None = None, unit: str = "conformers") -> tqdm:
+        """Return a bar for the progress of a step; it shows on terminals alone."""
+        return tqdm(desc=verb, total=total, unit=f" {unit}", disable=None if self.progress else True)
 
 
 class Reasons:
@@ -220,6 +221,17 @@ def read(
     )
 
 
+def read_all(given: Given, options: Options, *, keep_text: bool = False) -> ConformerBlock:
+    """Return all conformers of inputs, or those that a program gives, and the rejected records, as one block."""
+    how: dict[str, Any] = {"format": options.format, "on_error": options.on_error, "notes": options.notes}
+    blocks = []
+    with options.bar("read") as bar:
+        for block in blocks_of(given, keep_text=keep_text, **how):
+            blocks.append(block)
+            bar.update(len(block) + len(block.rejected))
+    return concatenate(blocks)
+
+
 def stop_at_rejected(block: ConformerBlock, options: Options) -> None:
     """Raise a ConformerError for the first rejected record, if that is what the user wants."""
     if options.on_error == "stop" and block.rejected:
@@ -276,6 +288,12 @@ def output_path(
     if path.exists() and any(os.path.exists(name) and path.samefile(name) for name in inputs):
         raise ConfigError(f"{path}: is an input, too; name another output with --output")
     return path
+
+
+def not_both_stdin(names: list[str], others: list[str]) -> None:
+    """Raise a ConfigError if inputs and references are both standard input."""
+    if STDIN in names and STDIN in others:
+        raise ConfigError("standard input (-) can be read only once; give the reference as a file")
 
 
 def stem_of(inputs: list[str]) -> str:

@@ -17,7 +17,7 @@ from tests.cli.invoke import START, molgiae_
 from tests.conftest import N_MOLECULES, TINY
 
 COMMANDS = (
-    *("embed", "canonicalize", "reconstruct", "align", "dedup", "search", "conformers", "label"),
+    *("embed", "canonicalize", "reconstruct", "align", "dedup", "rmsd", "search", "conformers", "label"),
     *("pretrain", "finetune", "predict", "evaluate", "info", "models", "warmup", "experiments list"),
 )
 

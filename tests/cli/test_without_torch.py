@@ -21,6 +21,7 @@ print("loaded" if "torch" in sys.modules else "not loaded", file=sys.stderr)
 WITHOUT = [
     ["dedup", "a.sdf", "-o", "unique.sdf"],
     ["dedup", "a.sdf", "-o", "unique.h5", "--threshold", "0.3"],
+    ["rmsd", "a.sdf", "-o", "rmsd.h5"],
     ["info", "embeddings.h5"],
     ["info", "qm9"],
     ["models"],

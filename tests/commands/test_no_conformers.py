@@ -46,6 +46,8 @@ COMMANDS = [
     ["align", "GOOD", "-o", "out.sdf", "-r", "INPUT", "--to", "title"],
     ["dedup", "INPUT", "-o", "out.sdf"],
     ["dedup", "INPUT", "-o", "out.h5", "--energy", "energy"],
+    ["rmsd", "INPUT", "-o", "out.npz"],
+    ["rmsd", "GOOD", "INPUT", "-o", "out.csv"],
     ["search", "INPUT", "STORED", "-m", "MODEL", "-o", "out.csv"],
     ["search", "INPUT", "EMPTY", "-m", "MODEL", "-o", "out.json"],
     [*PREDICT, "out.csv"],
