@@ -45,7 +45,10 @@ WEIGHTS = {"conformer": 1.0, "forces": 1.0, "charges": 10.0, "chemistry": 0.5, "
 """Of the mean errors in the loss, in standard deviations, eV/angstrom, elementary charges, nats and debye."""
 
 LARGEST = 6.0
-"""Errors of forces beyond this many eV/angstrom count no more: colliding atoms would rule the loss."""
+"""Errors beyond this many eV, eV/angstrom and so on count by their logarithm: colliding atoms would rule the loss.
+
+They are not cut off: what errs that far at first, as all cations do, would never be learned.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +186,7 @@ def label_loss(heads: LabelHeads, found: Taught, direction: Tensor, labels: Labe
     chemistry, taught = labels.of_atoms("chemistry", index)[there], found.chemistry[there]
     known = chemistry[:, 0].isfinite()
     errors = {
-        "conformer": (found.conformer - wanted)[wanted.isfinite()].abs().clamp(max=LARGEST).sum()
+        "conformer": limited((found.conformer - wanted)[wanted.isfinite()].abs(), LARGEST).sum()
         / index.numel(),
         "forces": mean_error(found.forces, labels.of_atoms("forces", index), LARGEST, there),
         "charges": mean_error(found.charges, labels.of_atoms("charges", index), there=there),
@@ -203,12 +206,19 @@ def label_loss(heads: LabelHeads, found: Taught, direction: Tensor, labels: Labe
 def mean_error(
     found: Tensor, wanted: Tensor, largest: float = math.inf, there: Tensor | None = None
 ) -> Tensor:
-    """Return the mean absolute error, up to the largest, of what is known and `there`; 0 where nothing is.
+    """Return the mean absolute error, `limited`, of what is known and `there`; 0 where nothing is.
 
     Nothing has to be counted first, for which a GPU would be waited for. The mask (B, n) is of atoms.
     """
     known = wanted.isfinite()
     if there is not None:
         known = known & there.view(*there.shape, *[1] * (wanted.dim() - there.dim()))
-    error = torch.where(known, found - wanted, 0).abs().clamp(max=largest)
+    error = limited(torch.where(known, found - wanted, 0).abs(), largest)
     return error.sum() / known.sum().clamp(min=1)
+
+
+def limited(error: Tensor, largest: float) -> Tensor:
+    """Return errors, those beyond the largest by their logarithm: their slope falls, and is never 0."""
+    if math.isinf(largest):
+        return error
+    return error.clamp(max=largest) + largest * (error / largest).clamp(min=1).log()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from molgiae.errors import MolgiaeError
 from molgiae.nn.labels import OF_CONFORMER, LabelHeads, Taught
-from molgiae.training.labels import LARGEST, Labels, label_loss, read_labels, standardize
+from molgiae.training.labels import LARGEST, Labels, label_loss, mean_error, read_labels, standardize
 from tests.training.made_up import ENERGY, Arrays, labels_of, some_conformers, write
 
 CONFORMERS = some_conformers(40)
@@ -213,4 +214,13 @@ def test_broken_geometries_do_not_rule_the_loss(tmp_path):
         for one in known
         for heads in [standardized(known[0])]
     ]
-    assert found[0] == pytest.approx(found[1]) and found[0] > LARGEST / 3
+    assert LARGEST / 3 < found[0] < found[1] < found[0] + LARGEST * math.log(1e6 / 100)
+
+
+@pytest.mark.parametrize("size", [0.1, 5.9, 6.1, 8.2, 20.0, 1e5])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_an_error_of_any_size_is_learned_from(size, sign):
+    """Where it had no slope, cations kept an error of 8 eV."""
+    found = torch.tensor([sign * size, 0.0], requires_grad=True)
+    mean_error(found, torch.zeros(2), LARGEST).backward()
+    assert found.grad[0].item() == pytest.approx(sign * min(1, LARGEST / size) / 2, rel=1e-5)
