@@ -25,6 +25,7 @@ from .pretrain import pretrain
 from .reconstruct import reconstruct
 from .rmsd import rmsd
 from .search import search
+from .select import select
 from .warmup import warmup
 
 app = typer.Typer(
@@ -63,6 +64,7 @@ for command in (
     dedup,
     rmsd,
     search,
+    select,
     conformers,
     label,
     pretrain,

@@ -34,6 +34,7 @@ _HOME = {
     "read_conformers": "molgiae.data.readers",
     "reconstruct": "molgiae.commands.reconstruct",
     "rmsd_matrix": "molgiae.commands.rmsd",
+    "select": "molgiae.commands.select",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 (names of the table above)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import tempfile
 import time
 from bisect import bisect_right
@@ -16,7 +15,8 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.commands.run import Options, Outcome, Reasons, output_path, read, stop_at_rejected
+from molgiae.commands.run import Options, Outcome, Reasons, like_input, output_path, read, stop_at_rejected
+from molgiae.commands.spool import Spool
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.csv_cells import CsvWriter
@@ -24,8 +24,8 @@ from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.data.inputs import is_hdf5, listed
 from molgiae.data.partial import PartialFile
 from molgiae.data.readers import Inputs
-from molgiae.data.writers import StructureWriter, structure_suffix
-from molgiae.errors import ConfigError, ConformerError, MolgiaeError
+from molgiae.data.writers import StructureWriter
+from molgiae.errors import ConfigError, ConformerError
 from molgiae.matching.copies import THRESHOLD, Rule, Verdicts, find_duplicates
 from molgiae.matching.molecules import ignoring
 from molgiae.matching.pairs import Match
@@ -103,8 +103,7 @@ def deduplicate(
     options = (options or Options()).for_a_run(**changes)
     _check(threshold, energy, energy_window, keep)
     names = listed(inputs)
-    suffix = ".h5" if names and is_hdf5(names[0]) else (structure_suffix(names[0]) if names else None)
-    output = output_path(names, options, f"_unique{suffix or '.sdf'}")
+    output = output_path(names, options, f"_unique{like_input(names)}")
     table_path = Path(table) if table is not None else table_of(output)
     if table_path.resolve() in (output.resolve(), *(Path(name).resolve() for name in names)):
         raise ConfigError(f"{table_path}: is an input or the output, too; give --table another name")
@@ -162,10 +161,10 @@ class Records:
         self, spool: IO[bytes], energy: str | None, match: Match | None, ignore: Collection[Distinction]
     ) -> None:
         self.energy: list[float] = []
-        self._spool, self._key, self._match, self._ignore = spool, energy, match, ignore
+        self._spool = Spool[ConformerBlock](spool)
+        self._key, self._match, self._ignore = energy, match, ignore
         self._units: set[str] = set()
         self._parts: list[ConformerBlock] = []
-        self._starts = [0]
 
     def read(self, blocks: Iterable[ConformerBlock], options: Options) -> None:
         """Take all blocks.
@@ -192,16 +191,15 @@ class Records:
 
     def blocks(self) -> Iterator[tuple[int, ConformerBlock]]:
         """Yield the blocks as they were read, each with the number of its first conformer."""
-        self._spool.seek(0)
-        for start in self._starts[:-1]:
-            yield start, pickle.load(self._spool)
+        return self._spool.blocks()
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return len(self._spool)
 
     def __getitem__(self, row: int) -> Conformer:
-        number = bisect_right(self._starts, row) - 1
-        return ignoring(self._parts[number][row - self._starts[number]], self._ignore)
+        starts = self._spool.starts
+        number = bisect_right(starts, row) - 1
+        return ignoring(self._parts[number][row - starts[number]], self._ignore)
 
     def _with_energy(self, block: ConformerBlock) -> ConformerBlock:
         """Return the conformers whose energy, if one is needed, is a number; the others are rejected."""
@@ -223,17 +221,12 @@ class Records:
         return block.reject(reasons)
 
     def _add(self, block: ConformerBlock) -> None:
-        try:
-            pickle.dump(block, self._spool, pickle.HIGHEST_PROTOCOL)
-        except OSError as error:
-            place = f"{tempfile.gettempdir()}: the temporary file cannot be written"
-            raise MolgiaeError(f"{place}: {error.strerror}; name another directory in TMPDIR") from error
+        self._spool.add(block)
         names = DISTINCT if self._match == "atoms" else (*DISTINCT, "bonds", "bond_offset")
         known = {name: getattr(block, name) for name in names}
         self._parts.append(
             ConformerBlock.from_arrays(block.atomic_number, block.position, block.offset, **known)
         )
-        self._starts.append(len(self) + len(block))
 
 
 def table_of(output: Path) -> Path:

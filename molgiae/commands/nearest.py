@@ -7,6 +7,7 @@ Tanimoto of inner products.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
@@ -14,7 +15,6 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.errors import ConfigError
 from molgiae.parts import COLOR_SHARE, TOGETHER, Part
 
@@ -37,6 +37,25 @@ class Rows(Protocol):
 
     def column(self, name: str, first: int, last: int, /) -> NDArray[np.floating]:
         """Return rows ``first:last`` of a dataset."""
+
+
+class Embedded(Rows, Protocol):
+    """Embeddings with names of their parts, as an `EmbeddingFile`."""
+
+    @property
+    def dimension(self) -> int:
+        """Size of the embeddings."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Their parts."""
+
+    def part(self, name: str, /) -> Part:
+        """Return the part of this name."""
+
+    @property
+    def path(self) -> str | os.PathLike[str]:
+        """Where they are from."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +126,7 @@ def parts_by(
     )
 
 
-def measure_of(file: EmbeddingFile, by: By | None, of_model: Collection[str]) -> Measure:
+def measure_of(file: Embedded, by: By | None, of_model: Collection[str]) -> Measure:
     """Return how a search compares the embeddings of a file.
 
     By "all", each smooth part is divided by its spread in the file, the root of the sum of the variances of its
@@ -187,7 +206,7 @@ def _costs(target: list[Floats], rows: list[Floats], squares: list[Floats], meas
     if not measure.is_tanimoto:
         return np.sum([square - 2 * both for square, both in zip(squares, products, strict=True)], axis=0)
     own = [np.square(t).sum(axis=1, keepdims=True) for t in target]
-    return -_tanimoto(products, own, squares)
+    return -tanimoto(products, own, squares)
 
 
 def _exact(target: list[Floats], rows: list[Floats], chosen: Ints, first: int, measure: Measure) -> Nearest:
@@ -200,10 +219,10 @@ def _exact(target: list[Floats], rows: list[Floats], chosen: Ints, first: int, m
         [np.einsum("qkd,qkd->qk", *np.broadcast_arrays(x, y)) for x, y in sides]
         for sides in (pairs, [(t, t) for t, _ in pairs], [(r, r) for _, r in pairs])
     )
-    return Nearest(chosen + first, distances, _tanimoto(products, own, squares))
+    return Nearest(chosen + first, distances, tanimoto(products, own, squares))
 
 
-def _tanimoto(products: list[Floats], own: list[Floats], squares: list[Floats]) -> Floats:
+def tanimoto(products: list[Floats], own: list[Floats], squares: list[Floats]) -> Floats:
     """Return the Tanimoto of one part or the weighted mean of overlay and color; 0 where both sides of a part are 0."""
     values = []
     for both, a, b in zip(products, own, squares, strict=True):

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for, stem_of
+from molgiae.commands.run import Options, Summary, molecule_names, output_path, read, run, sink_for
 from molgiae.config import TEMPERATURE
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, ConformerBlock
@@ -24,7 +24,7 @@ from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
 from molgiae.output.files import ModelInUse, Sink
 from molgiae.properties.averaging import BOLTZMANN, LEARNED, Energies, MoleculeSink
-from molgiae.properties.columns import COMMENT, ENERGY, is_energy_alone, properties_of
+from molgiae.properties.columns import ENERGY
 from molgiae.properties.predictor import Predictor
 from molgiae.properties.targets import Target
 from molgiae.properties.units import conversion, dimension_of
@@ -180,7 +180,7 @@ def _of_molecules(blocks: Iterable[ConformerBlock], energies: Energies | None) -
     """
     name = ENERGY if energies is None or energies.target is not None else energies.name
     formulas: dict[str, bytes] = {}
-    asked = energies is not None and energies.target is None
+    asked = energies if energies is not None and energies.target is None else None
 
     def fault(conformer: Conformer) -> str:
         title, formula = conformer.title, np.sort(conformer.atomic_number).tobytes()
@@ -191,23 +191,12 @@ def _of_molecules(blocks: Iterable[ConformerBlock], energies: Energies | None) -
         return energies.fault(conformer) if energies else ""
 
     for block in blocks:
-        title = [stem_of([c.source]) if is_energy_alone(c, name) else c.title for c in block]
-        named = replace(block, title=title)
+        named = replace(block, title=molecule_names(block, name))
         faults = {m: fault(conformer) for m, conformer in enumerate(named)}
         if asked and len(block):
-            _require(name, block)
-            asked = False
+            asked.require(block)
+            asked = None
         yield named.reject({m: reason for m, reason in faults.items() if reason})
-
-
-def _require(name: str, block: ConformerBlock) -> None:
-    """Raise a ConfigError if no conformer of a block has a property for energies."""
-    found = {key for conformer in block for key in properties_of(conformer)}
-    if not (name in found or (name == ENERGY and COMMENT in found)):
-        raise ConfigError(
-            f"none of the first {len(block)} conformers has a property '{name}' for --energy; properties found: "
-            f"{', '.join(sorted(found)) or 'none at all'}"
-        )
 
 
 def _sink(output: Path, targets: Sequence[Target], in_use: ModelInUse, options: Options) -> Sink:

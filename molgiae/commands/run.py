@@ -26,6 +26,7 @@ from molgiae.model.domain import rule_of
 from molgiae.output.files import Hdf5Sink, ModelInUse, Row, Sink, StructureSink, TableSink, is_table
 from molgiae.output.npz import is_npz
 from molgiae.parallel.threads import cores, ordered_map
+from molgiae.properties.columns import ENERGY, is_energy_alone
 
 T = TypeVar("T")
 
@@ -296,6 +297,13 @@ def not_both_stdin(names: list[str], others: list[str]) -> None:
         raise ConfigError("standard input (-) can be read only once; give the reference as a file")
 
 
+def like_input(inputs: list[str]) -> str:
+    """Return the suffix of an output in the format of the first input; that of SDF where its name says none."""
+    if not inputs:
+        return ".sdf"
+    return ".h5" if is_hdf5(inputs[0]) else structure_suffix(inputs[0]) or ".sdf"
+
+
 def stem_of(inputs: list[str]) -> str:
     """Return the name of the first input without directories and suffixes."""
     first = inputs[0] if inputs else STDIN
@@ -304,3 +312,8 @@ def stem_of(inputs: list[str]) -> str:
     path = Path(first).resolve()
     name = path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
     return name or "conformers"
+
+
+def molecule_names(block: ConformerBlock, energy: str = ENERGY) -> list[str]:
+    """Return titles; of frames whose comment line tells but an energy of this name, that of their file."""
+    return [stem_of([c.source]) if is_energy_alone(c, energy) else c.title for c in block]

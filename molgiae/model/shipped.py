@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -149,6 +150,26 @@ def model_of(file: EmbeddingFile, model: str | None = None) -> str:
         f"{file.path}: {stored}, which is not here; give its file with --model, or make the file again with molgiae "
         "embed and another"
     )
+
+
+def check_one_model(files: Sequence[EmbeddingFile]) -> None:
+    """Check that files were embedded with one model.
+
+    Raises:
+        ConfigError: if a file holds no embeddings.
+        CheckpointError: if one was embedded with another model than the first.
+    """
+    for file in files:
+        if not file.dimension:
+            raise ConfigError(f"{file.path}: holds no embeddings; make it with molgiae embed")
+        here, first = (
+            (str(f.attributes["model"]), str(f.attributes["model_sha256"])) for f in (file, files[0])
+        )
+        if here[1] != first[1]:
+            raise CheckpointError(
+                f"{file.path}: was embedded with model {_shown(*here)}, {files[0].path} with {_shown(*first)}; "
+                "embeddings of two models cannot be compared: make one again with molgiae embed and the other model"
+            )
 
 
 def _at_hand(name: str) -> dict[str, str]:

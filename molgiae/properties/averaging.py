@@ -20,7 +20,7 @@ from molgiae.data.hdf5.schema import property_name
 from molgiae.data.tables import Field, check_table, write_table
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.output.files import SinkWithTable
-from molgiae.properties.columns import energy_of
+from molgiae.properties.columns import COMMENT, ENERGY, energy_of, properties_of
 from molgiae.properties.targets import KNOWN, Target
 from molgiae.properties.units import canonical_unit, conversion, split_heading
 
@@ -87,6 +87,15 @@ class Energies:
             return str(error)
         return ""
 
+    def require(self, block: ConformerBlock) -> None:
+        """Raise a ConfigError if no conformer of a block has the property."""
+        found = {key for conformer in block for key in properties_of(conformer)}
+        if not (self.name in found or (self.name == ENERGY and COMMENT in found)):
+            raise ConfigError(
+                f"none of the first {len(block)} conformers has a property '{self.name}' for --energy; properties "
+                f"found: {', '.join(sorted(found)) or 'none at all'}"
+            )
+
     def _read(self, conformer: Conformer) -> float:
         """Return the energy that a record says, eV."""
         value, own, default = energy_of(conformer, self.name)
@@ -130,6 +139,16 @@ class Averages(NamedTuple):
     largest_weight: Floats
 
 
+def weights_of(molecule: Ints, energy: Floats | None, temperature: float) -> Floats:
+    """Return (M,) the share of each conformer in its molecule; arguments are those of `average_over`."""
+    weight = np.ones(len(molecule))
+    if energy is not None:
+        lowest = np.full(molecule.max(initial=-1) + 1, np.inf)
+        np.minimum.at(lowest, molecule, energy)
+        weight = np.exp((lowest[molecule] - energy) / (BOLTZMANN * temperature))
+    return weight / np.bincount(molecule, weight)[molecule]
+
+
 def average_over(
     molecule: Ints, value: Floats, std: Floats, energy: Floats | None, temperature: float
 ) -> Averages:
@@ -137,13 +156,7 @@ def average_over(
 
     Molecules are numbers (M,), all of 0 to K - 1; energies are (M,) in eV, None for equal weights; temperatures kelvin.
     """
-    count = np.bincount(molecule)
-    weight = np.ones(len(molecule))
-    if energy is not None:
-        lowest = np.full(len(count), np.inf)
-        np.minimum.at(lowest, molecule, energy)
-        weight = np.exp((lowest[molecule] - energy) / (BOLTZMANN * temperature))
-    weight /= np.bincount(molecule, weight)[molecule]
+    count, weight = np.bincount(molecule), weights_of(molecule, energy, temperature)
     largest = np.zeros(len(count))
     np.maximum.at(largest, molecule, weight)
 

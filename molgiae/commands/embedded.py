@@ -1,0 +1,194 @@
+"""Conformers with their embeddings by one model: those of files that hold some, or computed on reading."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.commands.embed import open_model
+from molgiae.commands.nearest import By, Measure, measure_of, parts_by
+from molgiae.commands.run import Options, molecule_names, read, stop_at_rejected
+from molgiae.commands.spool import Spool
+from molgiae.config import AUTO_MODEL
+from molgiae.data.blocks import Result
+from molgiae.data.conformer import Rejected
+from molgiae.data.hdf5.reader import BLOCK_ROWS, EmbeddingFile
+from molgiae.data.inputs import is_hdf5
+from molgiae.errors import ConfigError
+from molgiae.model.embedder import Embedder
+from molgiae.model.shipped import check_one_model, model_of
+from molgiae.output.files import ModelInUse
+from molgiae.parts import PARTS, Part, chosen_parts, parts_of
+
+DOMAIN = ("in_domain", "domain_reason")
+
+
+class OneModel:
+    """Reads conformers with the parts of their embeddings that are compared, all of one model.
+
+    That is the model of the files that hold embeddings, if there are any, else that of the options.
+
+    Args:
+        names: all files that will be read.
+        options: of the command.
+        by: what is compared.
+
+    Attributes:
+        model: the model, once something was read.
+
+    Raises:
+        CheckpointError: if files are of unlike models, or of another one than the options name.
+    """
+
+    def __init__(self, names: Sequence[str], options: Options, by: By) -> None:
+        self.model = ModelInUse("", "")
+        self._options, self._by = options, by
+        self._embedder: Embedder | None = None
+        with ExitStack() as stack:
+            here = [name for name in names if is_hdf5(name) and os.path.isfile(name)]
+            files = [stack.enter_context(EmbeddingFile(name)) for name in here]
+            self._stored = {name for name, file in zip(here, files, strict=True) if file.dimension}
+            stored = [file for file in files if file.dimension]
+            check_one_model(stored)
+            if not stored:
+                return
+            model, digest = (str(stored[0].attributes[key]) for key in ("model", "model_sha256"))
+            self.model = ModelInUse(model, digest)
+            if options.model != AUTO_MODEL or len(here) < len(names) or len(stored) < len(here):
+                # others are embedded with it, or the user says which it is
+                self._options = replace(options, model=model_of(stored[0], options.model))
+
+    def results(self, names: list[str], *, keep_text: bool = False) -> Iterator[Result]:
+        """Yield blocks with the columns ``embedding``, ``in_domain`` and ``domain_reason``.
+
+        Args:
+            names: files, of those named at the start.
+            keep_text: whether the text of the records is needed.
+
+        Raises:
+            ConfigError: if embeddings lack what is compared, or have unlike parts.
+            ConformerError: for the first rejected record, if that is what the options want.
+        """
+        stored = [name for name in names if name in self._stored]
+        if 0 < len(stored) < len(names):
+            other = next(name for name in names if name not in stored)
+            raise ConfigError(f"{stored[0]} holds embeddings and {other} does not; embed that first")
+        found = self._of_files(stored) if stored else self._embedded(names, keep_text=keep_text)
+        for result in found:
+            stop_at_rejected(result.block, self._options)
+            yield result
+
+    def _of_files(self, names: list[str]) -> Iterator[Result]:
+        for name in names:
+            with EmbeddingFile(name) as file:
+                self._take(file.parts, PARTS, name)
+                columns = np.concatenate([np.r_[file.part(part.name).columns] for part in self.model.parts])
+                for first in range(0, len(file), BLOCK_ROWS):
+                    rows = first, first + BLOCK_ROWS
+                    block = file.block(*rows)
+                    values: dict[str, Any] = {
+                        "in_domain": np.ones(len(block), np.uint8),
+                        "domain_reason": np.full(len(block), "", object),
+                    }
+                    values |= {key: file.column(key, *rows) for key in DOMAIN if key in file.columns}
+                    values["embedding"] = file.column("embedding", *rows)[:, columns]
+                    yield Result(block, values)
+
+    def _embedded(self, names: list[str], *, keep_text: bool) -> Iterator[Result]:
+        blocks = read(names, self._options, None, keep_text=keep_text)
+        if self._embedder is None:
+            whole, blocks = open_model(names, self._options, blocks)
+            if not self.model.parts:
+                self._take(whole.parts, [part.name for part in whole.parts], f"model {whole.checkpoint.name}")
+            self._embedder = Embedder(
+                whole.checkpoint,
+                device=self._options.device,
+                batch_size=self._options.batch_size,
+                parts=[part.name for part in self.model.parts],
+            )
+            self._embedder.watch = whole.watch
+            self.model = ModelInUse.of(self._embedder)
+        yield from map(self._embedder.embed, blocks)
+
+    def _take(self, parts: Sequence[Part], of_model: Collection[str], whose: str) -> None:
+        """Note which parts are compared; the same everywhere."""
+        wanted = parts_by(self._by, [part.name for part in parts], of_model, whose)
+        own = parts_of({part.name: part.size for part in parts if part.name in wanted})
+        if self.model.parts and own != self.model.parts:
+            here, before = (", ".join(part.name for part in some) for some in (own, self.model.parts))
+            raise ConfigError(
+                f"{whose}: its embeddings have the parts {here}, those before it {before}; name one with --by"
+            )
+        self.model = replace(self.model, parts=own)
+
+
+@dataclass
+class Pool:
+    """Conformers with what of their embeddings is compared in memory, and all else on disk.
+
+    Args:
+        file: temporary file, open for writing and reading.
+        path: what they are from, for messages.
+
+    Attributes:
+        embedding: (n, D) float32.
+        parts: of the embedding.
+        names: of the molecule of each, see `molgiae.commands.run.molecule_names`.
+        rejected: records that were rejected.
+        spool: blocks, with the columns ``in_domain`` and ``domain_reason``.
+    """
+
+    file: IO[bytes]
+    path: str
+    embedding: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    parts: tuple[Part, ...] = ()
+    names: list[str] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.spool = Spool[Result](self.file)
+
+    def __len__(self) -> int:
+        return len(self.embedding)
+
+    @property
+    def dimension(self) -> int:
+        """D."""
+        return self.embedding.shape[1]
+
+    def part(self, name: str) -> Part:
+        """Return the part of this name."""
+        return chosen_parts(self.parts, [name], self.path)[0]
+
+    def column(self, name: str, first: int, last: int) -> NDArray[np.float32]:
+        """Return rows of the embedding."""
+        return self.embedding[first:last]
+
+    def fill(self, model: OneModel, names: list[str], options: Options, *, keep_text: bool) -> None:
+        """Read all conformers of files; arguments and errors are those of `OneModel.results`."""
+        embeddings = []
+        with options.bar("read") as bar:
+            for result in model.results(names, keep_text=keep_text):
+                block = replace(result.block, rejected=[])
+                self.rejected += result.block.rejected
+                self.names += molecule_names(block)
+                embeddings.append(result["embedding"])
+                self.spool.add(Result(block, {key: result[key] for key in DOMAIN}))
+                bar.update(len(block) + len(result.block.rejected))
+        self.parts = model.model.parts
+        if embeddings:
+            self.embedding = np.concatenate(embeddings)
+
+    def measure(self, by: By) -> Measure:
+        """Return how embeddings are compared."""
+        return measure_of(self, by, [part.name for part in self.parts])
+
+    def blocks(self) -> Iterator[tuple[int, Result]]:
+        """Yield the blocks, each with the number of its first conformer."""
+        return self.spool.blocks()
