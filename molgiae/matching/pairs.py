@@ -209,8 +209,9 @@ _symmetries: dict[bytes, Symmetry] = {}
 def remembered(graph: Graph) -> Symmetry:
     """Return the automorphisms of a graph, those of graphs asked for lately from memory."""
     key = key_of(graph)
-    if key not in _symmetries:
+    found = _symmetries.get(key)  # another thread may clear them at any time
+    if found is None:
         if len(_symmetries) >= MAX_REMEMBERED:
             _symmetries.clear()
-        _symmetries[key] = symmetry_of(graph)
-    return _symmetries[key]
+        found = _symmetries[key] = symmetry_of(graph)
+    return found
