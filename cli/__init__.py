@@ -12,6 +12,7 @@ from . import experiments
 from .align import align
 from .boundary import ErrorBoundary
 from .canonicalize import canonicalize
+from .compare import compare
 from .conformers import conformers
 from .dedup import dedup
 from .embed import embed
@@ -63,6 +64,7 @@ for command in (
     align,
     dedup,
     rmsd,
+    compare,
     search,
     select,
     conformers,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from molgiae.commands.run import Options, Outcome, Reasons, not_both_stdin, output_path, read_all
+from molgiae.commands.run import Options, OutcomeWithTable, not_both_stdin, output_path, read_all, summarise
 from molgiae.config import Distinction
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.given import Given
@@ -18,15 +17,15 @@ from molgiae.data.inputs import listed
 from molgiae.data.partial import PartialFile
 from molgiae.data.readers import Inputs, OnError
 from molgiae.errors import ConfigError
-from molgiae.matching.matrix import Pairing, RmsdMatrix, all_pairs
+from molgiae.matching.matrix import Pairing, Pairs, RmsdMatrix
 from molgiae.matching.pairs import Match
-from molgiae.output.files import rejected_table, write_rejected
+from molgiae.output.files import rejected_table
 from molgiae.output.matrices import MatrixFile
 from molgiae.parallel.threads import cores
 
 
 @dataclass
-class RmsdSummary(Outcome):
+class RmsdSummary(OutcomeWithTable):
     """What `write_rmsd_matrix` did; read = conformers + references + rejected.
 
     Attributes:
@@ -39,7 +38,6 @@ class RmsdSummary(Outcome):
         rmsd_median: median.
         rmsd_max: largest.
         proven_table: table of what is proven, beside a CSV; empty for other formats.
-        rejected_in: where the rejected records are listed; empty if there are none.
     """
 
     conformers: int = 0
@@ -51,7 +49,6 @@ class RmsdSummary(Outcome):
     rmsd_median: float | None = None
     rmsd_max: float | None = None
     proven_table: str = ""
-    rejected_in: str = ""
 
 
 def rmsd_matrix(
@@ -94,8 +91,9 @@ def measured(
     rows: ConformerBlock, columns: ConformerBlock | None, pairing: Pairing, options: Options
 ) -> RmsdMatrix:
     """Superpose all pairs on all cores, with a progress bar if that is wanted."""
-    with options.bar("rmsd", unit="pairs") as bar:
-        return all_pairs(rows, columns, pairing, workers=cores(), advance=bar.update)
+    pairs = Pairs(rows, columns, pairing)
+    with options.bar("rmsd", len(pairs), "pairs") as bar:
+        return pairs.matrix(cores(), bar.update)
 
 
 def write_rmsd_matrix(
@@ -163,19 +161,6 @@ def _summary(
             float(value) for value in (rmsd.min(), np.median(rmsd), rmsd.max())
         )
     summary.proven_table = str(file.proven_table or "")
-    summarise(summary, rejected, rejected_table(file.path), options, started)
+    summarise(summary, rejected, file.path, options, started)
     summary.read = summary.conformers + summary.references + summary.rejected
     return summary
-
-
-def summarise(
-    summary: RmsdSummary, rejected: Sequence[Rejected], table: Path, options: Options, started: float
-) -> None:
-    """List the rejected records in a table, and say in a summary what every command says."""
-    write_rejected(table, rejected)
-    reasons = Reasons()
-    reasons.add(bad.reason for bad in rejected)
-    summary.rejected, summary.reasons = reasons.total, reasons.most_common()
-    summary.rejected_in = str(table) if rejected else ""
-    summary.notes = options.notes.lines()
-    summary.seconds = time.monotonic() - started

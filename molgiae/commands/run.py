@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 from molgiae.data.blocks import Result, concatenate
-from molgiae.data.conformer import ConformerBlock, kind_of
+from molgiae.data.conformer import ConformerBlock, Rejected, kind_of
 from molgiae.data.given import Given, blocks_of
 from molgiae.data.hdf5.schema import Column
 from molgiae.data.inputs import is_hdf5, read_inputs
@@ -23,7 +23,17 @@ from molgiae.data.sources import STDIN, Notes
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError
 from molgiae.model.domain import rule_of
-from molgiae.output.files import Hdf5Sink, ModelInUse, Row, Sink, StructureSink, TableSink, is_table
+from molgiae.output.files import (
+    Hdf5Sink,
+    ModelInUse,
+    Row,
+    Sink,
+    StructureSink,
+    TableSink,
+    is_table,
+    rejected_table,
+    write_rejected,
+)
 from molgiae.output.npz import is_npz
 from molgiae.parallel.threads import cores, ordered_map
 from molgiae.properties.columns import ENERGY, is_energy_alone
@@ -69,12 +79,22 @@ class Outcome:
 
 
 @dataclass
-class Summary(Outcome):
+class OutcomeWithTable(Outcome):
+    """An outcome of which rejected records are listed somewhere.
+
+    Attributes:
+        rejected_in: where; empty if there are none.
+    """
+
+    rejected_in: str = ""
+
+
+@dataclass
+class Summary(OutcomeWithTable):
     """What a file-to-file command did.
 
     Attributes:
         written: conformers in the output; read = written + rejected.
-        rejected_in: where the rejected records are listed; empty if there are none.
         model: name of the model; empty if none was used.
         model_sha256: sha256 of its file.
         model_choice: why this model, where it was chosen automatically.
@@ -84,7 +104,6 @@ class Summary(Outcome):
     """
 
     written: int = 0
-    rejected_in: str = ""
     model: str = ""
     model_sha256: str = ""
     model_choice: dict[str, Any] | None = None
@@ -289,6 +308,25 @@ def output_path(
     if path.exists() and any(os.path.exists(name) and path.samefile(name) for name in inputs):
         raise ConfigError(f"{path}: is an input, too; name another output with --output")
     return path
+
+
+def summarise(
+    summary: OutcomeWithTable,
+    rejected: Sequence[Rejected],
+    output: Path | None,
+    options: Options,
+    started: float,
+) -> None:
+    """List rejected records beside the output, if there is one, and say in a summary what every command says."""
+    reasons = Reasons()
+    reasons.add(bad.reason for bad in rejected)
+    summary.rejected, summary.reasons = reasons.total, reasons.most_common()
+    if output is not None:
+        table = rejected_table(output)
+        write_rejected(table, rejected)
+        summary.rejected_in = str(table) if rejected else ""
+    summary.notes = options.notes.lines()
+    summary.seconds = time.monotonic() - started
 
 
 def not_both_stdin(names: list[str], others: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from molgiae.parallel.threads import ordered_map
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Advance = Callable[[int], object]
 
 TILE = 32
 """Conformers on each side of the pairs that are superposed in one go."""
@@ -84,48 +86,98 @@ class RmsdMatrix:
         return rmsd[known], proven[known]
 
 
+class Pairs:
+    """All pairs of conformers and references of one molecule, or of conformers with each other; len() of them.
+
+    Args:
+        conformers: M of any molecules.
+        references: N others; None for the conformers themselves, whose pairs are then superposed once.
+        pairing: what is compared.
+
+    Attributes:
+        sides: conformers and references, the same object twice where there are none of these.
+        molecule: as of `RmsdMatrix`.
+    """
+
+    def __init__(
+        self,
+        conformers: ConformerBlock,
+        references: ConformerBlock | None = None,
+        pairing: Pairing | None = None,
+    ) -> None:
+        self._pairing, m = pairing or Pairing(), len(conformers)
+        self.sides = conformers, conformers if references is None else references
+        self._start = None if references is None else m
+        everything = [ignoring(c, self._pairing.ignore) for c in chain(conformers, references or ())]
+        self._groups = list(molecules(everything, self._pairing.match))
+        number = np.empty(len(everything), np.int64)
+        for k, group in enumerate(self._groups):
+            number[group.rows] = k
+        self.molecule = number[:m], number[self._start or 0 :]
+
+    def __len__(self) -> int:
+        first, second = (np.bincount(side, minlength=len(self._groups)) for side in self.molecule)
+        return int((first * (first - 1) // 2 if self._start is None else first * second).sum())
+
+    def matrix(self, workers: int = 1, advance: Advance = lambda pairs: None) -> RmsdMatrix:
+        """Return the RMSDs of all pairs; arguments are those of `superposed`."""
+        rows, columns = self.sides
+        rmsd = np.full((len(rows), len(columns)), np.nan)
+        proven = np.zeros(rmsd.shape, bool)
+        if rows is columns:
+            np.fill_diagonal(rmsd, 0.0)
+            np.fill_diagonal(proven, True)
+        for found in self.superposed(workers, advance):
+            rmsd[found.row, found.column], proven[found.row, found.column] = found.rmsd, found.proven
+            if rows is columns:
+                rmsd[found.column, found.row], proven[found.column, found.row] = found.rmsd, found.proven
+        return RmsdMatrix(rmsd, proven, rows, columns, self.molecule)
+
+    def superposed(self, workers: int = 1, advance: Advance = lambda pairs: None) -> Iterator[Superposed]:
+        """Yield the least RMSDs of some pairs after another.
+
+        Args:
+            workers: threads.
+            advance: called with numbers of pairs that were done, for a progress bar.
+        """
+        heavy, allow_reflection = self._pairing.heavy, self._pairing.allow_reflection
+        tiles = (
+            tile
+            for group in self._groups
+            for tile in _tiles(group.without_hydrogens() if heavy else group, self._start)
+        )
+
+        def superposed(tile: _Tile) -> Superposed:
+            rows, columns = tile.group.rows[tile.first], tile.group.rows[tile.second] - (self._start or 0)
+            return Superposed(rows, columns, *tile.superposed(allow_reflection=allow_reflection))
+
+        for found in ordered_map(superposed, tiles, workers):
+            yield found
+            advance(len(found.row))
+
+
+class Superposed(NamedTuple):
+    """Conformer, reference, RMSD in angstrom and whether it is proven, of pairs (p,); NaN as of `RmsdMatrix`."""
+
+    row: Ints
+    column: Ints
+    rmsd: Floats
+    proven: Bools
+
+
 def all_pairs(
     conformers: ConformerBlock,
     references: ConformerBlock | None = None,
     pairing: Pairing | None = None,
     *,
     workers: int = 1,
-    advance: Callable[[int], object] = lambda pairs: None,
+    advance: Advance = lambda pairs: None,
 ) -> RmsdMatrix:
     """Superpose conformers on the references of their molecule, or all on each other.
 
-    Args:
-        conformers: M of any molecules.
-        references: N others; None for the conformers themselves, whose pairs are then superposed once.
-        pairing: what is compared.
-        workers: threads.
-        advance: called with numbers of pairs that were done, for a progress bar.
+    Arguments are those of `Pairs` and its `superposed`.
     """
-    pairing, m = pairing or Pairing(), len(conformers)
-    columns = conformers if references is None else references
-    start = None if references is None else m
-    everything = [ignoring(c, pairing.ignore) for c in chain(conformers, references or ())]
-    number = np.empty(len(everything), np.int64)
-    rmsd, proven = np.full((m, len(columns)), np.nan), np.zeros((m, len(columns)), bool)
-    if start is None:
-        np.fill_diagonal(rmsd, 0.0)
-        np.fill_diagonal(proven, True)
-
-    def tiles() -> Iterator[_Tile]:
-        for k, group in enumerate(molecules(everything, pairing.match)):
-            number[group.rows] = k
-            yield from _tiles(group.without_hydrogens() if pairing.heavy else group, start)
-
-    def superposed(tile: _Tile) -> tuple[_Tile, Floats, Bools]:
-        return tile, *tile.superposed(allow_reflection=pairing.allow_reflection)
-
-    for tile, values, known in ordered_map(superposed, tiles(), workers):
-        first, second = tile.group.rows[tile.first], tile.group.rows[tile.second] - (start or 0)
-        rmsd[first, second], proven[first, second] = values, known
-        if start is None:
-            rmsd[second, first], proven[second, first] = values, known
-        advance(len(values))
-    return RmsdMatrix(rmsd, proven, conformers, columns, (number[:m], number[start or 0 :]))
+    return Pairs(conformers, references, pairing).matrix(workers, advance)
 
 
 @dataclass(frozen=True, slots=True)

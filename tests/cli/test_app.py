@@ -17,8 +17,9 @@ from tests.cli.invoke import START, molgiae_
 from tests.conftest import N_MOLECULES, TINY
 
 COMMANDS = (
-    *("embed", "canonicalize", "reconstruct", "align", "dedup", "rmsd", "search", "select", "conformers"),
-    *("label", "pretrain", "finetune", "predict", "evaluate", "info", "models", "warmup", "experiments list"),
+    *("embed", "canonicalize", "reconstruct", "align", "dedup", "rmsd", "compare", "search", "select"),
+    *("conformers", "label", "pretrain", "finetune", "predict", "evaluate", "info", "models", "warmup"),
+    "experiments list",
 )
 
 

@@ -22,6 +22,7 @@ WITHOUT = [
     ["dedup", "a.sdf", "-o", "unique.sdf"],
     ["dedup", "a.sdf", "-o", "unique.h5", "--threshold", "0.3"],
     ["rmsd", "a.sdf", "-o", "rmsd.h5"],
+    ["compare", "a.sdf", "a.sdf", "-o", "compared.csv"],
     ["info", "embeddings.h5"],
     ["info", "qm9"],
     ["models"],

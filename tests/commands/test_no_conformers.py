@@ -48,6 +48,8 @@ COMMANDS = [
     ["dedup", "INPUT", "-o", "out.h5", "--energy", "energy"],
     ["rmsd", "INPUT", "-o", "out.npz"],
     ["rmsd", "GOOD", "INPUT", "-o", "out.csv"],
+    ["compare", "INPUT", "GOOD"],
+    ["compare", "GOOD", "INPUT", "-o", "out.json"],
     ["search", "INPUT", "STORED", "-m", "MODEL", "-o", "out.csv"],
     ["search", "INPUT", "EMPTY", "-m", "MODEL", "-o", "out.json"],
     ["select", "INPUT", "-m", "MODEL", "-o", "out.csv"],
