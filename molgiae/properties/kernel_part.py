@@ -26,10 +26,10 @@ KERNEL = "laplacian"
 """Where molecules are far from all that were learned, as large ones are, it errs less than "rbf"."""
 STRENGTHS = 1e-4, 1e-3, 1e-2, 1e-1, 1.0
 """Strengths of the regularization that are tried: with less, weights are no longer exact in single precision."""
+SHARES = np.linspace(0, 1, 51)
+"""Shares that are tried."""
 PRIOR_SHARE, PRIOR_COUNT = 0.5, 10
-"""The share without any validation value, and after how many it counts half."""
-MIN_SHARE = 0.02
-"""Smaller shares are not worth their time."""
+"""The share without any validation value, and for how many values it stands."""
 
 Floats = NDArray[np.float64]
 
@@ -135,18 +135,17 @@ def fitted(
 
 
 def shares_of(network: Floats, kernel: Floats, truth: Floats, learned: NDArray[np.bool_]) -> Floats:
-    """Return (T,) the shares of a kernel whose mean with the network has the least mean square error, from 0 to 1.
+    """Return (T,) the shares of a kernel whose mean with the network has the least mean absolute error, from 0 to 1.
 
-    All are (K, T) standardized values of validation molecules, NaN where there is none; as these are few, the share is
-    drawn to `PRIOR_SHARE`.
+    Not the least square: the largest errors of a few molecules would choose for all. All are (K, T) standardized values
+    of validation molecules, NaN where there is none; as these are few, the share is drawn to `PRIOR_SHARE`.
     """
     share = np.zeros(truth.shape[1])
     for t in np.flatnonzero(learned):
         known = np.isfinite(truth[:, t])
         apart, left = (kernel - network)[known, t], (truth - network)[known, t]
-        if len(apart) and (square := float(np.mean(apart**2))) > 0:
-            found = (np.sum(apart * left) + PRIOR_COUNT * PRIOR_SHARE * square) / (
-                (len(apart) + PRIOR_COUNT) * square
-            )
-            share[t] = min(max(found, 0.0), 1.0)
-    return np.where(share < MIN_SHARE, 0.0, share)
+        if apart.any():
+            error = np.abs(left[:, None] - SHARES * apart[:, None]).sum(axis=0)
+            drawn = PRIOR_COUNT * np.abs(apart).mean() * np.abs(SHARES - PRIOR_SHARE)
+            share[t] = SHARES[(error + drawn).argmin()]
+    return share
