@@ -28,6 +28,7 @@ ROOMS = (
     ("commands",),
     ("experiments",),
     ("cli",),
+    ("__main__",),
 )
 TOOLKITS = {
     "rdkit": "data",

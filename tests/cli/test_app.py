@@ -27,6 +27,12 @@ def test_version():
     assert molgiae_("--version").stdout == f"molgiae {molgiae.__version__}\n"
 
 
+def test_the_interpreter_runs_the_package():
+    words = [sys.executable, "-m", "molgiae", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == molgiae_("--version").stdout
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command_shows_an_example_on_a_line_of_its_own(command):
     result = molgiae_(*command.split(), "--help")
