@@ -28,6 +28,8 @@ STRENGTHS = 1e-4, 1e-3, 1e-2, 1e-1, 1.0
 """Strengths of the regularization that are tried: with less, weights are no longer exact in single precision."""
 SHARES = np.linspace(0, 1, 51)
 """Shares that are tried."""
+MIN_SHARE = 0.05
+"""Smaller ones are not worth their time: half of that of a prediction."""
 PRIOR_SHARE, PRIOR_COUNT = 0.5, 10
 """The share without any validation value, and for how many values it stands."""
 
@@ -148,4 +150,4 @@ def shares_of(network: Floats, kernel: Floats, truth: Floats, learned: NDArray[n
             error = np.abs(left[:, None] - SHARES * apart[:, None]).sum(axis=0)
             drawn = PRIOR_COUNT * np.abs(apart).mean() * np.abs(SHARES - PRIOR_SHARE)
             share[t] = SHARES[(error + drawn).argmin()]
-    return share
+    return np.where(share < MIN_SHARE, 0.0, share)
