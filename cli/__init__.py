@@ -12,6 +12,7 @@ from . import experiments
 from .align import align
 from .boundary import ErrorBoundary
 from .canonicalize import canonicalize
+from .cluster import cluster
 from .compare import compare
 from .conformers import conformers
 from .dedup import dedup
@@ -67,6 +68,7 @@ for command in (
     compare,
     search,
     select,
+    cluster,
     conformers,
     label,
     pretrain,

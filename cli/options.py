@@ -105,6 +105,16 @@ AllowReflection = Annotated[
 Heavy = Annotated[bool, Option("--heavy", help="Leave hydrogens out of the RMSD.")]
 
 
+Temperature = Annotated[float, Option(help="Temperature of the Boltzmann weights, K.")]
+EnergyUnit = Annotated[
+    str | None,
+    Option(
+        help="Unit of that property: eV, Ha, kJ/mol ...",
+        show_default="by its name or values; Ha for numbers in XYZ comments; else kcal/mol",
+    ),
+]
+
+
 def _known_distinctions(text: str) -> str:
     try:
         parse_ignored(text)

@@ -8,7 +8,18 @@ from typer import Argument, Context, Option
 
 from molgiae.config import TEMPERATURE
 
-from .options import Device, Format, Inputs, Json, OnError, Overwrite, Quiet, run_options
+from .options import (
+    Device,
+    EnergyUnit,
+    Format,
+    Inputs,
+    Json,
+    OnError,
+    Overwrite,
+    Quiet,
+    Temperature,
+    run_options,
+)
 from .printing import finish_run
 
 FineTuned = Annotated[
@@ -32,7 +43,7 @@ def predict(
         help="Each conformer by itself, or the mean or weighted average over those of one title.",
         show_default="as the model was trained",
     ),
-    temperature: float = Option(TEMPERATURE, help="Temperature of the Boltzmann weights, K."),
+    temperature: Temperature = TEMPERATURE,
     energy: str | None = Option(
         None,
         help="Property of the records that holds the energies for Boltzmann weights. energy also finds what CREST, "
@@ -40,11 +51,7 @@ def predict(
         "their file is named after.",
         show_default="the energy that the model predicts",
     ),
-    energy_unit: str | None = Option(
-        None,
-        help="Unit of that property: eV, Ha, kJ/mol ...",
-        show_default="by its name or values; Ha for numbers in XYZ comments; else kcal/mol",
-    ),
+    energy_unit: EnergyUnit = None,
     unit: str | None = Option(None, help="Unit of the results.", show_default="that of the model"),
     device: Device = "auto",
     format: Format = None,

@@ -21,6 +21,7 @@ _HOME = {
     "canonical_forms": "molgiae.canonical.forms",
     "align": "molgiae.commands.align",
     "canonicalize": "molgiae.commands.canonicalize",
+    "cluster": "molgiae.commands.cluster",
     "compare": "molgiae.commands.compare",
     "deduplicate": "molgiae.commands.dedup",
     "embed": "molgiae.commands.embed",

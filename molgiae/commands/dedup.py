@@ -15,7 +15,16 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.commands.run import Options, Outcome, Reasons, like_input, output_path, read, stop_at_rejected
+from molgiae.commands.run import (
+    Options,
+    Outcome,
+    Reasons,
+    beside,
+    like_input,
+    output_path,
+    read,
+    stop_at_rejected,
+)
 from molgiae.commands.spool import Spool
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer, ConformerBlock
@@ -104,7 +113,7 @@ def deduplicate(
     _check(threshold, energy, energy_window, keep)
     names = listed(inputs)
     output = output_path(names, options, f"_unique{like_input(names)}")
-    table_path = Path(table) if table is not None else table_of(output)
+    table_path = Path(table) if table is not None else beside(output, "_duplicates.csv")
     if table_path.resolve() in (output.resolve(), *(Path(name).resolve() for name in names)):
         raise ConfigError(f"{table_path}: is an input or the output, too; give --table another name")
     with ExitStack() as stack:
@@ -227,11 +236,6 @@ class Records:
         self._parts.append(
             ConformerBlock.from_arrays(block.atomic_number, block.position, block.offset, **known)
         )
-
-
-def table_of(output: Path) -> Path:
-    """Return the CSV table that belongs to an output."""
-    return output.with_name(Path(output.name.removesuffix(".gz")).stem + "_duplicates.csv")
 
 
 def _check(threshold: float, energy: str | None, energy_window: float | None, keep: Keep | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import IO, Any
@@ -17,10 +17,10 @@ from molgiae.commands.run import Options, molecule_names, read, stop_at_rejected
 from molgiae.commands.spool import Spool
 from molgiae.config import AUTO_MODEL
 from molgiae.data.blocks import Result
-from molgiae.data.conformer import Rejected
+from molgiae.data.conformer import Conformer, Rejected
 from molgiae.data.hdf5.reader import BLOCK_ROWS, EmbeddingFile
 from molgiae.data.inputs import is_hdf5
-from molgiae.errors import ConfigError
+from molgiae.errors import ConfigError, ConformerError
 from molgiae.model.embedder import Embedder
 from molgiae.model.shipped import check_one_model, model_of
 from molgiae.output.files import ModelInUse
@@ -85,13 +85,14 @@ class OneModel:
             yield result
 
     def _of_files(self, names: list[str]) -> Iterator[Result]:
+        empty = True
         for name in names:
             with EmbeddingFile(name) as file:
                 self._take(file.parts, PARTS, name)
                 columns = np.concatenate([np.r_[file.part(part.name).columns] for part in self.model.parts])
                 for first in range(0, len(file), BLOCK_ROWS):
                     rows = first, first + BLOCK_ROWS
-                    block = file.block(*rows)
+                    block, empty = file.block(*rows), False
                     values: dict[str, Any] = {
                         "in_domain": np.ones(len(block), np.uint8),
                         "domain_reason": np.full(len(block), "", object),
@@ -99,6 +100,8 @@ class OneModel:
                     values |= {key: file.column(key, *rows) for key in DOMAIN if key in file.columns}
                     values["embedding"] = file.column("embedding", *rows)[:, columns]
                     yield Result(block, values)
+        if empty:
+            raise ConformerError("holds no conformers", source=", ".join(names))
 
     def _embedded(self, names: list[str], *, keep_text: bool) -> Iterator[Result]:
         blocks = read(names, self._options, None, keep_text=keep_text)
@@ -170,17 +173,32 @@ class Pool:
         """Return rows of the embedding."""
         return self.embedding[first:last]
 
-    def fill(self, model: OneModel, names: list[str], options: Options, *, keep_text: bool) -> None:
-        """Read all conformers of files; arguments and errors are those of `OneModel.results`."""
+    def fill(
+        self,
+        model: OneModel,
+        names: list[str],
+        options: Options,
+        *,
+        keep_text: bool,
+        fault: Callable[[Conformer], str] | None = None,
+    ) -> None:
+        """Read all conformers of files; arguments and errors are those of `OneModel.results`.
+
+        `fault` says why a conformer is rejected; nothing if it is not.
+        """
         embeddings = []
         with options.bar("read") as bar:
             for result in model.results(names, keep_text=keep_text):
-                block = replace(result.block, rejected=[])
-                self.rejected += result.block.rejected
+                reasons = [fault(c) for c in result.block] if fault else [""] * len(result)
+                left = result.block.reject({m: reason for m, reason in enumerate(reasons) if reason})
+                stop_at_rejected(left, options)
+                kept = np.array([not reason for reason in reasons], bool)
+                block = replace(left, rejected=[])
+                self.rejected += left.rejected
                 self.names += molecule_names(block)
-                embeddings.append(result["embedding"])
-                self.spool.add(Result(block, {key: result[key] for key in DOMAIN}))
-                bar.update(len(block) + len(result.block.rejected))
+                embeddings.append(result["embedding"][kept])
+                self.spool.add(Result(block, {key: result[key][kept] for key in DOMAIN}))
+                bar.update(len(block) + len(left.rejected))
         self.parts = model.model.parts
         if embeddings:
             self.embedding = np.concatenate(embeddings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -23,7 +22,7 @@ from molgiae.data.text import shown
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
 from molgiae.output.files import ModelInUse, Sink
-from molgiae.properties.averaging import BOLTZMANN, LEARNED, Energies, MoleculeSink
+from molgiae.properties.averaging import BOLTZMANN, LEARNED, Energies, MoleculeSink, check_temperature
 from molgiae.properties.columns import ENERGY
 from molgiae.properties.predictor import Predictor
 from molgiae.properties.targets import Target
@@ -143,8 +142,7 @@ def _check(
         raise ConfigError("--energy weighs conformers; it needs --average boltzmann")
     if energy_unit is not None and energy is None:
         raise ConfigError("--energy-unit is that of a property of the records; name it with --energy")
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ConfigError(f"temperature {temperature:g} K: must be above 0")
+    check_temperature(temperature)
 
 
 def _output(names: list[str], options: Options, average: str) -> Path:

@@ -342,6 +342,11 @@ def like_input(inputs: list[str]) -> str:
     return ".h5" if is_hdf5(inputs[0]) else structure_suffix(inputs[0]) or ".sdf"
 
 
+def beside(output: Path, ending: str) -> Path:
+    """Return a file beside an output, named after it."""
+    return output.with_name(Path(output.name.removesuffix(".gz")).stem + ending)
+
+
 def stem_of(inputs: list[str]) -> str:
     """Return the name of the first input without directories and suffixes."""
     first = inputs[0] if inputs else STDIN

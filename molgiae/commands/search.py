@@ -6,9 +6,9 @@ import contextlib
 import os
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, astuple, dataclass, field, fields, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from math import isnan
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.inputs import listed
 from molgiae.data.overlay import Shape
 from molgiae.data.readers import Inputs
-from molgiae.data.tables import Field, check_table, write_table
+from molgiae.data.tables import check_table, column, fields_of, write_table
 from molgiae.data.toolkits import with_table
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
@@ -37,42 +37,35 @@ BATCH = 32
 """Queries whose candidates are held in memory together."""
 
 
-def _column(unit: str, description: str) -> Any:
-    return field(metadata={"unit": unit, "description": description})
-
-
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One row of the result, a column of the table for each field; None where there is no RMSD."""
 
-    query_source: str = _column("text", "file of the query")
-    query_record: int = _column("1", "number of the query in its source, from 1")
-    query_title: str = _column("text", "title of the query")
-    rank: int = _column("1", "1 for the nearest")
-    row: int = _column("1", "conformer of the embedding file, from 0")
-    source: str = _column("text", "file the hit was read from")
-    record: int = _column("1", "number of the hit in its source, from 1")
-    title: str = _column("text", "title of the hit")
-    distance: float = _column("1", "Euclidean distance of the parts of the embeddings that were compared")
-    estimate: float | None = _column(
+    query_source: str = column("text", "file of the query")
+    query_record: int = column("1", "number of the query in its source, from 1")
+    query_title: str = column("text", "title of the query")
+    rank: int = column("1", "1 for the nearest")
+    row: int = column("1", "conformer of the embedding file, from 0")
+    source: str = column("text", "file the hit was read from")
+    record: int = column("1", "number of the hit in its source, from 1")
+    title: str = column("text", "title of the hit")
+    distance: float = column("1", "Euclidean distance of the parts of the embeddings that were compared")
+    estimate: float | None = column(
         "1", "by overlay: Tanimoto of overlay and color parts, estimate of the combination"
     )
-    combination: float | None = _column(
+    combination: float | None = column(
         "1", "by overlay: mean of shape and color Tanimoto; of shape alone without color"
     )
-    shape_tanimoto: float | None = _column("1", "by overlay: overlap of Gaussian densities of heavy atoms")
-    color_tanimoto: float | None = _column("1", "by overlay: of points of pharmacophores, at the same pose")
-    relation: str = _column("text", "of hit and query: same molecule, same formula, or other")
-    rmsd: float | None = _column(
+    shape_tanimoto: float | None = column("1", "by overlay: overlap of Gaussian densities of heavy atoms")
+    color_tanimoto: float | None = column("1", "by overlay: of points of pharmacophores, at the same pose")
+    relation: str = column("text", "of hit and query: same molecule, same formula, or other")
+    rmsd: float | None = column(
         "angstrom", "symmetry-corrected RMSD of all atoms, where hit and query can be superposed"
     )
-    proven: bool | None = _column("1", "1: no matching of the atoms has a lesser RMSD")
+    proven: bool | None = column("1", "1: no matching of the atoms has a lesser RMSD")
 
 
-FIELDS = tuple(
-    Field(column.name, next(iter(get_args(kind)), kind), **column.metadata)
-    for column, kind in zip(fields(Hit), get_type_hints(Hit).values(), strict=True)
-)
+FIELDS = fields_of(Hit)
 
 
 @dataclass

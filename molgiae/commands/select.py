@@ -16,7 +16,8 @@ from molgiae.commands.embedded import DOMAIN, OneModel, Pool
 from molgiae.commands.nearest import By
 from molgiae.commands.picking import OUT, Distances, maxmin, nearest_of
 from molgiae.commands.run import Options, Summary, like_input, output_path, run, sink_for
-from molgiae.data.blocks import Result, concatenate
+from molgiae.commands.spool import taken
+from molgiae.data.blocks import Result
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter, structure_suffix
@@ -117,7 +118,7 @@ def select(
         if before:
             chosen.fill(model, before, options, keep_text=False)
         rows, apart = _picked(pool, chosen, k, by, options, seed=seed, per_molecule=per_molecule)
-        picked = _taken(pool, rows)
+        picked = taken(pool.blocks(), rows)
     columns = {
         "picked": np.arange(1, len(rows) + 1),
         "picked_distance": np.where(apart < np.inf, apart, np.nan),
@@ -162,23 +163,6 @@ def _picked(
         first = distances.central() if seed is None else int(np.random.default_rng(seed).integers(len(pool)))
     with options.bar("pick", min(k, len(pool))) as bar:
         return maxmin(distances, k, before=left, first=first, groups=groups, advance=bar.update)
-
-
-def _taken(pool: Pool, rows: NDArray[np.int64]) -> Result:
-    """Return conformers of a pool in the order of the rows."""
-    places, parts = [np.empty(0, np.int64)], []
-    for first, result in pool.blocks():
-        here = np.flatnonzero((rows >= first) & (rows < first + len(result)))
-        if len(here):
-            places.append(here)
-            own = rows[here] - first
-            parts.append(Result(result.block.take(own), {key: result[key][own] for key in DOMAIN}))
-    order = np.argsort(np.concatenate(places))
-    columns = {
-        key: np.concatenate([none, *(part[key] for part in parts)])[order]
-        for key, none in (("in_domain", np.empty(0, np.uint8)), ("domain_reason", np.empty(0, object)))
-    }
-    return Result(concatenate([part.block for part in parts]).take(order), columns)
 
 
 def _pick(result: Result, m: int) -> Pick:

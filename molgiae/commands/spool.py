@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from typing import IO, Generic, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from molgiae.data.blocks import Result, concatenate
 from molgiae.errors import MolgiaeError
 
 T = TypeVar("T", bound=Sized)
@@ -47,3 +51,24 @@ class Spool(Generic[T]):
         self._file.seek(0)
         for start in self.starts[:-1]:
             yield start, pickle.load(self._file)
+
+
+def taken(blocks: Iterable[tuple[int, Result]], rows: NDArray[np.int64]) -> Result:
+    """Return some conformers of blocks, with all columns, in the order of their rows.
+
+    Args:
+        blocks: at least one, each with the number of its first conformer; columns have a row for each conformer.
+        rows: numbers of conformers, each once.
+    """
+    places: list[NDArray[np.int64]] = []
+    parts: list[Result] = []
+    for first, result in blocks:
+        here = np.flatnonzero((rows >= first) & (rows < first + len(result)))
+        if len(here) or not parts:
+            own = rows[here] - first
+            columns = {name: values[own] for name, values in result.columns.items()}
+            places.append(here)
+            parts.append(Result(result.block.take(own), columns))
+    order = np.argsort(np.concatenate(places))
+    joined = {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0].columns}
+    return Result(concatenate([part.block for part in parts]).take(order), joined)

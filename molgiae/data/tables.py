@@ -6,8 +6,9 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import h5py
 import numpy as np
@@ -39,6 +40,21 @@ class Field:
 
 
 Row = Sequence[Any]
+
+
+def column(unit: str, description: str) -> Any:
+    """Return the field of a dataclass that is a column of a table, see `fields_of`."""
+    return dataclass_field(metadata={"unit": unit, "description": description})
+
+
+def fields_of(row: type) -> tuple[Field, ...]:
+    """Return the columns of a table whose rows are of a dataclass, all of its fields made by `column`."""
+    hints = get_type_hints(row)
+    return tuple(
+        Field(name, next(iter(get_args(hints[name])), hints[name]), **made.metadata)
+        for name, made in row.__dataclass_fields__.items()  # type: ignore[attr-defined]
+    )
+
 
 _IN_HDF5: dict[type, tuple[Any, Any]] = {
     str: ("", h5py.string_dtype("utf-8")),

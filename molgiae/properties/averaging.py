@@ -6,10 +6,11 @@ the records or predicted, degeneracies are left out and every minimum of importa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,10 @@ from molgiae.data.tables import Field, check_table, write_table
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.output.files import SinkWithTable
 from molgiae.properties.columns import COMMENT, ENERGY, energy_of, properties_of
-from molgiae.properties.targets import KNOWN, Target
 from molgiae.properties.units import canonical_unit, conversion, split_heading
+
+if TYPE_CHECKING:
+    from molgiae.properties.targets import Target
 
 BOLTZMANN = 8.617333262e-5
 """Boltzmann's constant, eV/K (CODATA 2018)."""
@@ -65,6 +68,8 @@ class Energies:
             said = unit or split_heading(name)[1]
             conversion(said or DEFAULT_ENERGY_UNIT, "eV")
             return cls(name, canonical_unit(said) if said else "")
+        from molgiae.properties.targets import KNOWN  # noqa: PLC0415 (loads torch)
+
         names = [target.name for target in targets]
         own = [known for known in OWN_ENERGIES if known in names]
         own += [t.name for t in targets if t.name not in KNOWN and t.energy and t.extensive]
@@ -137,6 +142,12 @@ class Averages(NamedTuple):
     std: Floats
     spread: Floats
     largest_weight: Floats
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise a ConfigError for a temperature at which there are no weights."""
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise ConfigError(f"temperature {temperature:g} K: must be above 0")
 
 
 def weights_of(molecule: Ints, energy: Floats | None, temperature: float) -> Floats:

@@ -23,6 +23,7 @@ WITHOUT = [
     ["dedup", "a.sdf", "-o", "unique.h5", "--threshold", "0.3"],
     ["rmsd", "a.sdf", "-o", "rmsd.h5"],
     ["compare", "a.sdf", "a.sdf", "-o", "compared.csv"],
+    ["cluster", "a.sdf", "-o", "clustered.sdf"],
     ["info", "embeddings.h5"],
     ["info", "qm9"],
     ["models"],
