@@ -10,6 +10,7 @@ from molgiae.config import parse_ignored
 
 from .options import (
     Format,
+    Heavy,
     Ignore,
     Inputs,
     Json,
@@ -34,8 +35,13 @@ def dedup(
         None, help="CSV file, a row for every record.", show_default="OUTPUT_duplicates.csv"
     ),
     threshold: float = Option(
-        0.125, "--threshold", "-t", min=0, help="Largest RMSD of copies, over all atoms, angstrom."
+        0.125,
+        "--threshold",
+        "-t",
+        min=0,
+        help="Largest RMSD of copies, angstrom; over all atoms but with --heavy.",
     ),
+    heavy: Heavy = False,
     mirror: Literal["distinct", "same"] = Option(
         "distinct", help="What mirror images are: other conformers or copies."
     ),
@@ -44,13 +50,16 @@ def dedup(
         None,
         help="Property that holds the energy: SD data, extended XYZ, or energy=... in any XYZ comment. energy also "
         "finds what CREST, GOAT, xtb and ORCA write there (hartree), 'comment line' a number alone.",
+        show_default="energy, if --keep lowest",
     ),
     energy_window: float | None = Option(
-        None, help="Largest energy difference of copies, in the unit of the property.", show_default="any"
+        None,
+        help="Largest energy difference of copies, in the unit of the property; every record must have an energy.",
+        show_default="any",
     ),
     keep: Literal["first", "lowest"] | None = Option(
         None,
-        help="Keep the first of several copies, or the one of lowest energy.",
+        help="Keep the first of several copies, or the one of lowest energy; those without an energy come last.",
         show_default="lowest with --energy",
     ),
     ignore: Ignore = "",
@@ -63,14 +72,16 @@ def dedup(
     """Keep one of all copies of every conformer: many molecules in one pass, in any pose and atom order.
 
     Conformers are taken in the order of the input, or by energy. Each is kept unless its symmetry-corrected RMSD to
-    one that is kept already is within the threshold. The search misses no copy. The table says of every record what
-    became of it, and whether the RMSD is proven. Conformers that differ in isotopes, charge or multiplicity are no
-    copies, unless --ignore names the difference.
+    one that is kept already is within the threshold. The search misses no copy. With --heavy, conformers that differ
+    in their hydrogens alone, such as rotamers of methyl and hydroxyl groups, are copies. The table says of every
+    record what became of it, and whether the RMSD is proven. Conformers that differ in isotopes, charge or
+    multiplicity are no copies, unless --ignore names the difference.
 
     \b
     molgiae dedup ensemble.sdf -o unique.sdf
     molgiae dedup run1/ run2.xyz.gz -o unique.xyz --threshold 0.3 --mirror same
     molgiae dedup crest.sdf -o unique.sdf --energy energy --energy-window 0.1
+    molgiae dedup crest_rotamers.xyz -o unique.xyz --match bonds --heavy --keep lowest
     """
     from molgiae.commands.dedup import deduplicate
 
@@ -80,6 +91,7 @@ def dedup(
         threshold=threshold,
         mirror=mirror,
         match=match,
+        heavy=heavy,
         energy=energy,
         energy_window=energy_window,
         keep=keep,

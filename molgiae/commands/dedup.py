@@ -33,12 +33,13 @@ from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.data.inputs import is_hdf5, listed
 from molgiae.data.partial import PartialFile
 from molgiae.data.readers import Inputs
+from molgiae.data.sources import Notes
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.matching.copies import THRESHOLD, Rule, Verdicts, find_duplicates
 from molgiae.matching.molecules import ignoring
 from molgiae.matching.pairs import Match
-from molgiae.properties.columns import energy_of, properties_of
+from molgiae.properties.columns import ENERGY, energy_of, properties_of
 
 Keep = Literal["first", "lowest"]
 Mirror = Literal["distinct", "same"]
@@ -78,6 +79,7 @@ def deduplicate(
     threshold: float = THRESHOLD,
     mirror: Mirror = "distinct",
     match: Match | None = None,
+    heavy: bool = False,
     energy: str | None = None,
     energy_window: float | None = None,
     keep: Keep | None = None,
@@ -94,12 +96,16 @@ def deduplicate(
     Args:
         inputs: files, directories, ``-`` for standard input; one or several.
         options: of the command; model and device do not matter.
-        threshold: largest symmetry-corrected RMSD of copies, all atoms, angstrom.
+        threshold: largest symmetry-corrected RMSD of copies, angstrom; of all atoms but for `heavy`.
         mirror: whether mirror images are copies ("same") or not ("distinct").
         match: as in `molgiae.matching.copies.Rule`; with "bonds", unknown bonds are perceived from distances.
-        energy: name of the property that holds the energy, see `molgiae.properties.columns.energy_of`.
-        energy_window: copies differ in energy by at most this, in the unit of the property.
-        keep: of copies, the "first" of the input or the "lowest" in energy; "lowest" if `energy` is given.
+        heavy: leave hydrogens out of the RMSD; they still say which of the other atoms are equivalent.
+        energy: name of the property that holds the energy, see `molgiae.properties.columns.energy_of`; by default
+            "energy" where the lowest are kept; read only where it matters.
+        energy_window: copies differ in energy by at most this, in the unit of the property; records without an energy
+            are rejected.
+        keep: of copies, the "first" of the input or the "lowest" in energy, of equal ones the first; those without an
+            energy come last. "lowest" by default if `energy` is given.
         ignore: differences that do not make two conformers distinct: isotopes, charge, multiplicity.
         table: CSV file to write; by default named after the output.
         **changes: fields of `Options` by name.
@@ -110,7 +116,9 @@ def deduplicate(
     """
     started = time.monotonic()
     options = (options or Options()).for_a_run(**changes)
-    _check(threshold, energy, energy_window, keep)
+    lowest = keep == "lowest" or (keep is None and energy is not None)
+    energy = (energy or ENERGY) if lowest else energy if energy_window is not None else None
+    _check(threshold, energy, energy_window)
     names = listed(inputs)
     output = output_path(names, options, f"_unique{like_input(names)}")
     table_path = Path(table) if table is not None else beside(output, "_duplicates.csv")
@@ -121,14 +129,15 @@ def deduplicate(
         stack.enter_context(writer)
         partial = PartialFile(table_path, overwrite=options.overwrite)
         stack.callback(partial.discard)
-        records = Records(stack.enter_context(tempfile.TemporaryFile()), energy, match, ignore)
+        spool = stack.enter_context(tempfile.TemporaryFile())
+        records = Records(spool, energy, match, ignore, all_have_energy=energy_window is not None)
         keep_text = energy is not None or match != "atoms"
         records.read(read(names, options, output, keep_text=keep_text), options)
         with options.bar("dedup", len(records)) as bar:
             verdicts = find_duplicates(
                 records,
-                Rule(threshold, match, mirror == "same", energy_window),
-                order=np.argsort(records.energy, kind="stable") if energy and keep != "first" else None,
+                Rule(threshold, match, mirror == "same", energy_window, heavy),
+                order=np.argsort(records.energy, kind="stable") if lowest else None,
                 energy=np.array(records.energy) if energy else None,
                 advance=bar.update,
             )
@@ -161,17 +170,25 @@ class Records:
 
     Args:
         spool: temporary file, open for writing and reading.
-        energy: property that must hold a number, whose values the attribute of this name lists; None if none does.
+        energy: property whose values the attribute of this name lists, NaN where there is none; None for no property.
         match: "atoms" leaves the bonds out.
         ignore: as of `deduplicate`.
+        all_have_energy: whether records without an energy are rejected.
     """
 
     def __init__(
-        self, spool: IO[bytes], energy: str | None, match: Match | None, ignore: Collection[Distinction]
+        self,
+        spool: IO[bytes],
+        energy: str | None,
+        match: Match | None,
+        ignore: Collection[Distinction],
+        *,
+        all_have_energy: bool,
     ) -> None:
         self.energy: list[float] = []
         self._spool = Spool[ConformerBlock](spool)
         self._key, self._match, self._ignore = energy, match, ignore
+        self._all_have_energy = all_have_energy
         self._units: set[str] = set()
         self._parts: list[ConformerBlock] = []
 
@@ -188,11 +205,11 @@ class Records:
             for block in blocks:
                 if self._key is not None and len(keys) < MAX_KEYS:
                     keys.update(key for conformer in block for key in properties_of(conformer))
-                taken = self._with_energy(block)
+                taken = self._with_energy(block, options.notes)
                 stop_at_rejected(taken, options)
                 self._add(taken)
                 bar.update(len(block) + len(block.rejected))
-        if self._key is not None and self._key not in keys and not self.energy:
+        if self._key is not None and self._key not in keys and np.isnan(self.energy).all():
             found = ", ".join(sorted(keys)) or "none at all"
             raise ConfigError(
                 f"no record has a property '{self._key}' for --energy; properties found: {found}"
@@ -210,8 +227,8 @@ class Records:
         number = bisect_right(starts, row) - 1
         return ignoring(self._parts[number][row - starts[number]], self._ignore)
 
-    def _with_energy(self, block: ConformerBlock) -> ConformerBlock:
-        """Return the conformers whose energy, if one is needed, is a number; the others are rejected."""
+    def _with_energy(self, block: ConformerBlock, notes: Notes) -> ConformerBlock:
+        """Take the energies, and return the conformers that may go without one or whose energy is a number."""
         key = self._key
         if key is None:
             return block
@@ -220,7 +237,11 @@ class Records:
             try:
                 energy = energy_of(conformer, key)
             except ConformerError as error:
-                reasons[m] = error.reason
+                if self._all_have_energy:
+                    reasons[m] = error.reason
+                else:
+                    self.energy.append(np.nan)
+                    notes.add(conformer.source, conformer.record, f"conformers without '{key}' come last")
                 continue
             self.energy.append(energy.value)
             self._units.add(energy.unit)
@@ -238,12 +259,12 @@ class Records:
         )
 
 
-def _check(threshold: float, energy: str | None, energy_window: float | None, keep: Keep | None) -> None:
+def _check(threshold: float, energy: str | None, energy_window: float | None) -> None:
     if not threshold >= 0:
         raise ConfigError(f"threshold {threshold}: must be 0 or more, in angstrom")
     if energy_window is not None and not energy_window >= 0:
         raise ConfigError(f"energy window {energy_window}: must be 0 or more, in the unit of the property")
-    if energy is None and (energy_window is not None or keep == "lowest"):
+    if energy is None and energy_window is not None:
         raise ConfigError("name the property that holds the energy with --energy")
 
 

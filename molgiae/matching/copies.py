@@ -40,17 +40,19 @@ class Rule:
     """When a conformer is a duplicate of one that is kept.
 
     Attributes:
-        threshold: largest symmetry-corrected RMSD, all atoms, angstrom.
+        threshold: largest symmetry-corrected RMSD, angstrom, of all atoms but for `heavy`.
         match: "bonds" matches atoms by isomorphisms of the bond graph, "atoms" within elements, None by bonds
             where all conformers of a formula have them.
         mirror_same: whether a conformer and its mirror image are the same.
         window: largest difference of the energies; None if these do not matter.
+        heavy: as of `molgiae.matching.matrix.Pairing`.
     """
 
     threshold: float = THRESHOLD
     match: Match | None = None
     mirror_same: bool = False
     window: float | None = None
+    heavy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,11 @@ def find_duplicates(
         advance: called with numbers of conformers that were decided, for a progress bar.
     """
     size, no = len(conformers), np.zeros(len(conformers), bool)
+    rule = rule or Rule()
     verdicts = Verdicts(np.full(size, -1), np.full(size, np.nan), ~no, no, no.copy())
-    for molecule in molecules(conformers, rule.match if rule else None, order):
-        _Walk(molecule, rule or Rule(), energy, verdicts).run(advance)
+    for molecule in molecules(conformers, rule.match, order):
+        compared = molecule.without_hydrogens() if rule.heavy else molecule
+        _Walk(compared, rule, energy, verdicts).run(advance)
     return verdicts
 
 

@@ -242,7 +242,8 @@ def test_energies_choose_and_keep_apart(tmp_path):
 
     def kept(**how):
         result = deduplicate(path, output=tmp_path / "o.sdf", overwrite=True, energy="energy", **how)
-        assert result.read == 6 == result.kept + result.merged + result.rejected and result.rejected == 2
+        assert result.read == 6 == result.kept + result.merged + result.rejected
+        assert result.rejected == (2 if "energy_window" in how else 0)
         return [c.properties["energy"] for c in read_conformers(result.output)], result
 
     assert kept()[0] == ["-3.0"]
@@ -255,7 +256,14 @@ def test_energies_choose_and_keep_apart(tmp_path):
     with pytest.raises(ConfigError, match="properties found: energy, id, note"):
         deduplicate(path, output=tmp_path / "o.sdf", overwrite=True, energy="Energy")
     with pytest.raises(ConformerError, match="has no property"):
-        deduplicate(path, output=tmp_path / "o.sdf", overwrite=True, energy="energy", on_error="stop")
+        deduplicate(
+            path,
+            output=tmp_path / "o.sdf",
+            overwrite=True,
+            energy="energy",
+            energy_window=1.0,
+            on_error="stop",
+        )
 
 
 COMMENTS = {
@@ -286,7 +294,7 @@ def test_energies_of_comment_lines(program, output, tmp_path):
         assert result.rejected == 0
         return [int(row["record"]) for row in rows_of(Path(result.table)) if row["status"] == "kept"]
 
-    assert kept("energy") == [2]
+    assert kept("energy") == kept(None, keep="lowest") == [2]
     assert kept("energy", energy_window=0.0015) == [2, 3]
     if program in ("CREST", "CREST rotamers", "GOAT"):
         assert kept("comment line") == [2]
@@ -298,8 +306,35 @@ def test_energies_of_comment_lines(program, output, tmp_path):
 def test_comments_that_are_no_energies(comment, tmp_path):
     path = tmp_path / "in.xyz"
     path.write_text(xyz_frame(molecule(0), comment))
-    with pytest.raises(ConfigError, match="no record has a property 'energy'"):
-        deduplicate(path, output=tmp_path / "o.xyz", energy="energy")
+    for how in ({"energy": "energy"}, {"keep": "lowest"}):
+        with pytest.raises(ConfigError, match="no record has a property 'energy'"):
+            deduplicate(path, output=tmp_path / "o.xyz", **how)
+
+
+@pytest.mark.parametrize("name", [None, "energy", "E"])
+def test_the_lowest_of_its_copies_stays_and_those_without_energy_come_last(name, tmp_path):
+    rng = np.random.default_rng(0)
+    conformers, key, rule = ensemble(9, 4, seed=2), name or "energy", Rule(match="atoms")
+    energies = [None if k % 5 == 0 else "?" if k % 7 == 0 else int(rng.integers(5)) for k in range(36)]
+    with StructureWriter(tmp_path / "in.sdf") as writer:
+        for c, e in zip(conformers, energies, strict=True):
+            writer.write(replace(c, properties={} if e is None else {key: str(e)}))
+    result = deduplicate(
+        tmp_path / "in.sdf", output=tmp_path / "o.sdf", match="atoms", energy=name, keep="lowest"
+    )
+    read = list(read_conformers(tmp_path / "in.sdf"))
+    order = sorted(range(36), key=lambda k: (energies[k] if isinstance(energies[k], int) else 99, k))
+    rows = rows_of(Path(result.table))
+    assert {k for k in range(36) if rows[k]["status"] == "kept"} == brute_force(read, rule, order)
+    for k, row in enumerate(rows):
+        if row["status"] == "merged":
+            into = int(row["into_record"]) - 1
+            assert order.index(into) < order.index(k) and rows[into]["status"] == "kept"
+            assert float(superpose_pairs([read[into]], [read[k]], match="atoms").rmsd[0]) <= rule.threshold
+    without = sum(not isinstance(e, int) for e in energies)
+    assert result.merged > 5 and result.rejected == 0
+    [note] = result.notes
+    assert note.startswith(f"conformers without '{key}' come last ({without} records, the first: ")
 
 
 def test_energies_in_unlike_units_are_refused(tmp_path):
@@ -315,7 +350,7 @@ def test_energies_in_unlike_units_are_refused(tmp_path):
         ({"threshold": -1}, "threshold"),
         ({"threshold": float("nan")}, "threshold"),
         ({"energy_window": 1.0}, "--energy"),
-        ({"keep": "lowest"}, "--energy"),
+        ({"keep": "lowest"}, "no record has a property 'energy' for --energy; properties found: id, note"),
         ({"energy": "e", "energy_window": -1.0}, "window"),
         ({"output": "out.csv"}, "end the name"),
     ],
@@ -351,6 +386,22 @@ def test_mirror_images_by_policy(tmp_path):
     result = deduplicate(tmp_path / "in.xyz", output=tmp_path / "b.xyz", mirror="same")
     assert result.kept == 1
     assert [row["mirror"] for row in rows_of(Path(result.table))] == ["0", "1", "0"]
+
+
+def test_heavy_atoms_alone_and_the_lowest_in_one_command(tmp_path):
+    """A hydrogen elsewhere is another conformer only where hydrogens count."""
+    c = bonded(random_conformer(11, 0, elements=(6,)), CHAIN)
+    z = c.atomic_number.copy()
+    z[-1] = 1
+    turned = np.vstack([c.position[:-1], c.position[-1] + [0.0, 2.0, 0.0]])
+    with StructureWriter(tmp_path / "in.xyz") as writer:
+        for position, energy in ((c.position, -1.0), (turned, -2.0)):
+            writer.write(Conformer(z, position, properties={"energy": str(energy)}))
+    assert deduplicate(tmp_path / "in.xyz", output=tmp_path / "a.xyz").kept == 2
+    result = run(tmp_path / "in.xyz", "-o", tmp_path / "b.xyz", "--heavy", "--keep", "lowest")
+    assert result.exit_code == 0, result.output
+    assert "kept 1 of 2 conformers, 1 merged" in result.stderr
+    assert [row["status"] for row in rows_of(tmp_path / "b_duplicates.csv")] == ["merged", "kept"]
 
 
 def test_it_is_part_of_the_library():

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from molgiae.data.conformer import Conformer
+from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.data.toolkits import from_rdkit
 from molgiae.matching import Matches, neighbours, superpose_pairs
 from molgiae.matching import copies as duplicates
 from molgiae.matching.copies import Rule, find_duplicates
 from molgiae.matching.ensembles import Molecule, molecules
+from molgiae.matching.matrix import Pairing, all_pairs
 from molgiae.matching.neighbours import Neighbours
 from tests.commands.test_dedup import bonded
+from tests.matching import test_matrix as matrices
 from tests.matching.enumeration import GEOMETRIES, GRAPHS, automorphisms, least_rmsd, matchings, pair
 
 NONE = np.empty(0, np.int64)
@@ -112,6 +116,71 @@ def test_kept_merged_and_mirrored_are_those_of_all_matchings(name, mirror_same):
             assert_allclose(verdicts.rmsd[k], rmsd[k, into], atol=2e-6)
             assert verdicts.mirror[k] == (rmsd[k, into] < proper[k, into] - 1e-6)
     assert len(kept) > 1 and len(kept) < len(conformers)
+
+
+def rotamers(smiles: str, number: int, seed: int) -> list[Conformer]:
+    """Conformers at all heavy-atom distances around the threshold, hydrogens anywhere, atoms in any order."""
+    molecule, rng = matrices.ensemble(smiles, 3), np.random.default_rng(seed)
+    every = [from_rdkit(molecule, c.GetId()) for c in molecule.GetConformers()]
+    near = []
+    for k in range(number):
+        c = every[k % len(every)]
+        shift = rng.normal(
+            0, np.where(c.atomic_number > 1, rng.choice([0.01, 0.06, 0.1]), 0.3)[:, None], (len(c), 3)
+        )
+        near.append(matrices.scrambled(replace(c, position=c.position + shift), k))
+    return [near[k] for k in rng.permutation(number)]
+
+
+def kept_by_heavy_pairs(conformers: list[Conformer], rule: Rule) -> tuple[np.ndarray, set[int]]:
+    """RMSDs of all pairs as `rmsd --heavy` gives them, and the kept ones."""
+    pairing = Pairing(rule.match, rule.mirror_same, heavy=True)
+    rmsd = all_pairs(ConformerBlock.of(conformers), pairing=pairing).rmsd
+    kept: list[int] = []
+    for k in range(len(conformers)):
+        if not (rmsd[k, kept] <= rule.threshold).any():
+            kept.append(k)
+    return rmsd, set(kept)
+
+
+HEAVY = ("OCC(O)CO", "CC=C", "C1CCCCC1", "CC(C)(C)C", "CO", "C", "O.O.O", "[H][H]")
+
+
+@pytest.mark.parametrize("mirror_same", [False, True])
+@pytest.mark.parametrize("match", ["bonds", "atoms"])
+@pytest.mark.parametrize("smiles", HEAVY)
+def test_no_bound_excludes_a_copy_by_heavy_atoms(smiles, match, mirror_same):
+    """The kept set is that of all pairs, in several orders and at several thresholds."""
+    merged = []
+    for seed, threshold in enumerate((duplicates.THRESHOLD, 0.05, 0.2)):
+        rule = Rule(threshold, match, mirror_same, heavy=True)
+        conformers = rotamers(smiles, 24, seed)
+        rmsd, kept = kept_by_heavy_pairs(conformers, rule)
+        verdicts = find_duplicates(conformers, rule)
+        assert set(np.flatnonzero(verdicts.into < 0)) == kept
+        away = np.flatnonzero(verdicts.into >= 0)
+        assert_allclose(verdicts.rmsd[away], rmsd[away, verdicts.into[away]], atol=2e-6)
+        assert set(verdicts.into[away]) <= kept
+        merged.append(len(away))
+    whole = find_duplicates(conformers, replace(rule, heavy=False)).into
+    assert max(merged) and (smiles == "[H][H]" or (whole >= 0).sum() < merged[-1])
+
+
+@pytest.mark.parametrize("broken", ["all atoms", "too large"])
+def test_a_bound_of_all_atoms_would_lose_copies_by_heavy_atoms(broken, monkeypatch):
+    rule = Rule(match="bonds", heavy=True)
+    conformers = rotamers("OCC(O)CO", 24, 0)
+    _, kept = kept_by_heavy_pairs(conformers, rule)
+    if broken == "all atoms":
+        [whole] = molecules(conformers, "bonds")
+        neighbours_of = duplicates.Neighbours
+        monkeypatch.setattr(
+            duplicates, "Neighbours", lambda _, __, reach: neighbours_of(whole.position, whole.colour, reach)
+        )
+    else:
+        true = neighbours.radial_bound
+        monkeypatch.setattr(neighbours, "radial_bound", lambda z, pos: 20 * true(z, pos))
+    assert set(np.flatnonzero(find_duplicates(conformers, rule).into < 0)) > kept
 
 
 def test_what_is_not_proven_is_not_called_so(monkeypatch):
