@@ -1,6 +1,6 @@
 """``python -m molgiae``: the command line, for who has the interpreter and not its scripts at hand."""
 
-from molgiae.cli import main
+from importlib import import_module
 
 if __name__ == "__main__":
-    main()
+    import_module("molgiae.cli").main()
