@@ -193,6 +193,18 @@ def test_every_format_version_is_read_or_refused():
                 load(str(path))
 
 
+def test_networks_of_properties_of_format_7_are_refused_and_others_read(tmp_path):
+    for width in (0, 8):
+        path = tmp_path / f"{width}.safetensors"
+        save(path, build(replace(TINY, property_width=width)), TINY_DOMAIN, PROVENANCE)
+        with_header(path, path.with_suffix(".old.safetensors"), format_version=7)
+    load(str(tmp_path / "0.old.safetensors"))
+    with pytest.raises(
+        CheckpointError, match="network of properties is no longer read; train the model again"
+    ):
+        load(str(tmp_path / "8.old.safetensors"))
+
+
 OLD = replace(
     TINY,
     features_dim=0,
