@@ -21,12 +21,14 @@ from molgiae.errors import CheckpointError
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud
 from molgiae.nn.property_head import Found, PropertyNetwork
+from molgiae.nn.tensor_messages import ODD
 from molgiae.properties.kernel_part import MAX_ROWS, fitted, shares_of
 from molgiae.properties.labels import Labelled
 from molgiae.properties.predictor import LEVELS, PropertyModel, Scale, standardized
+from molgiae.properties.reading import numbers_of
 from molgiae.properties.references import Kind, fit_references
 from molgiae.properties.sets import Sets
-from molgiae.training.batches import drawn_by_size, trimmed, whole
+from molgiae.training.batches import drawn_by_size, whole
 from molgiae.training.loop import Metrics, Run, Stage, Trainer
 
 VALIDATIONS = 25
@@ -47,8 +49,6 @@ MAX_START = 100.0
 Larger ones make of each small step of the network a large one of the value, and are found where it reads little that
 the property hangs on. QM9 enthalpies take 20 to 55.
 """
-READ_AT_ONCE = 256
-"""Conformers that are read at once for the start."""
 
 Floats = NDArray[np.float64]
 
@@ -230,16 +230,11 @@ def start(member: PropertyNetwork, task: Task) -> None:
 
 def _read(member: PropertyNetwork, block: ConformerBlock) -> list[Floats]:
     """Return sums, means and odd numbers of conformers, (M, E), (M, I) and (M, ODD)."""
-    x = whole(block, int(block.n_atoms.max()))
-    order = np.argsort(block.n_atoms, kind="stable")
-    device = next(member.parameters()).device
-    pieces = [
-        trimmed(x[torch.from_numpy(part)]).to(device)
-        for part in np.split(order, range(READ_AT_ONCE, len(order), READ_AT_ONCE))
-    ]
-    found = [member.read(piece.z, piece.pos) for piece in pieces]
-    back = np.argsort(order)
-    return [torch.cat(part).double().cpu().numpy()[back] for part in zip(*found, strict=True)]
+    grows, stays = member.readout.sizes
+    found = numbers_of(
+        member, lambda z, pos: torch.cat(member.read(z, pos), dim=1), grows + stays + ODD, block
+    )
+    return np.split(found, [grows, grows + stays], axis=1)
 
 
 def _ridge(tables: list[Floats], values: list[Floats], with_offset: bool) -> tuple[Floats, float]:

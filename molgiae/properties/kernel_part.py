@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.model.cloud import batches, batches_by_size
 from molgiae.nn.taught import TaughtNetwork
 from molgiae.properties.kernels import KernelModel, fit_kernels
+from molgiae.properties.reading import numbers_of
 
-READ_AT_ONCE = 256
-"""Conformers that are read at once."""
 MAX_ROWS = 2000
 """Most training conformers; of more, the network learns more than the kernel can."""
 KERNEL = "laplacian"
@@ -77,24 +75,13 @@ class KernelPart(nn.Module):
 
     def predict(self, block: ConformerBlock) -> Floats:
         """Return (M, T) standardized values."""
-        return self.model().predict(described(self.taught, block))
+        return self.model().predict(
+            numbers_of(self.taught, self.taught.described, self.taught.described_size, block)
+        )
 
     def shares(self) -> Floats:
         """Return (T,) from 0 to 1, what its values count in the mean with those of networks."""
         return np.asarray(self.share.double().cpu().numpy())
-
-
-@torch.no_grad()
-def described(taught: TaughtNetwork, block: ConformerBlock) -> Floats:
-    """Return (M, D) what a network reads and tells of conformers, see `TaughtNetwork.described`."""
-    weight = next(taught.parameters())
-    found = np.empty((len(block), taught.described_size))
-    for chosen in batches_by_size(block.n_atoms, READ_AT_ONCE):
-        part = block.take(chosen)
-        (x,) = batches(part.atomic_number, part.position, part.offset, len(part))
-        x = x.centered().to(weight.device, weight.dtype)
-        found[chosen] = taught.described(x.z, x.pos).double().cpu().numpy()
-    return found
 
 
 def fitted(
@@ -115,7 +102,7 @@ def fitted(
         owner: (M,) numbers of what stays together in cross-validation.
         seed: of its folds.
     """
-    features = described(taught, block)
+    features = numbers_of(taught, taught.described, taught.described_size, block)
     part = KernelPart(taught, len(block), values.shape[1]).to(next(taught.parameters()).device)
     size = values.shape[1]
     factor, weight = np.zeros((size, features.shape[1])), np.zeros(values.shape)

@@ -21,7 +21,6 @@ from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.errors import ConfigError, check_shape
 from molgiae.model.architectures import property_network
 from molgiae.model.checkpoint import Checkpoint, with_weights, write
-from molgiae.model.cloud import batches, batches_by_size
 from molgiae.model.domain import domain_reasons
 from molgiae.model.embedder import choose_device
 from molgiae.model.header import Kind, building_from, damaged, read_header, sha256_of
@@ -31,12 +30,11 @@ from molgiae.nn.taught import TaughtNetwork
 from molgiae.nn.tensor_messages import Readout
 from molgiae.properties.delta import quantity_of, with_cheap_values
 from molgiae.properties.kernel_part import KernelPart
+from molgiae.properties.reading import numbers_of
 from molgiae.properties.references import References
 from molgiae.properties.targets import Target
 
 FILE = "model.safetensors"
-EVALUATE_BATCH = 256
-"""Conformers predicted at once."""
 LEVELS = 0.6827, 0.95
 """Shares of the values that lie within the two half-widths of uncertainty."""
 
@@ -145,18 +143,11 @@ class Predicted(NamedTuple):
     score: Floats
 
 
-@torch.no_grad()
 def standardized(member: PropertyNetwork, block: ConformerBlock, scale: Scale) -> Standardized:
-    """Return what one network says of conformers, in batches of similar size."""
-    weight = next(member.parameters())
-    found = np.empty((len(block), 2 * len(scale.targets) + 1))
-    for chosen in batches_by_size(block.n_atoms, EVALUATE_BATCH):
-        part = block.take(chosen)
-        (x,) = batches(part.atomic_number, part.position, part.offset, len(part))
-        x = x.centered().to(weight.device, weight.dtype)
-        value, uncertainty, score = member(x.z, x.pos)
-        found[chosen] = torch.column_stack([value, uncertainty, score]).double().cpu().numpy()
-    value, uncertainty, score = np.split(found, [len(scale.targets), found.shape[1] - 1], axis=1)
+    """Return what one network says of conformers."""
+    size = len(scale.targets)
+    found = numbers_of(member, lambda z, pos: torch.column_stack([*member(z, pos)]), 2 * size + 1, block)
+    value, uncertainty, score = np.split(found, [size, 2 * size], axis=1)
     return Standardized(np.where(scale.binary, expit(value), value), uncertainty, score[:, 0])
 
 

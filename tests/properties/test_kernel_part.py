@@ -18,14 +18,20 @@ from molgiae.model import checkpoint
 from molgiae.model.architectures import property_network
 from molgiae.nn.taught import TaughtNetwork
 from molgiae.properties import fitting
-from molgiae.properties.kernel_part import MAX_ROWS, STRENGTHS, KernelPart, described, fitted, shares_of
+from molgiae.properties.kernel_part import MAX_ROWS, STRENGTHS, KernelPart, fitted, shares_of
 from molgiae.properties.kernels import fit_kernels
 from molgiae.properties.predictor import Predictor, PropertyModel, save
+from molgiae.properties.reading import numbers_of
 from molgiae.training import Run
 from tests.conformers import moved, random_conformer
 from tests.conftest import TINY_DOMAIN
 from tests.properties.labelled import labelled_of
 from tests.properties.test_predictor import SCALE
+
+
+def described(taught: TaughtNetwork, block: ConformerBlock) -> np.ndarray[Any, Any]:
+    return numbers_of(taught, taught.described, taught.described_size, block)
+
 
 CONFORMERS = [random_conformer(4 + k % 6, k, (1, 6)) for k in range(40)]
 BLOCK = ConformerBlock.of(CONFORMERS)
@@ -128,6 +134,8 @@ def test_a_model_with_it_comes_back_whole(tmp_path):
     rest = alone - SCALE.explained(BLOCK, None)
     assert_allclose(found - SCALE.explained(BLOCK, None), 0.75 * rest + 0.25 * kernel, atol=1e-4)
     assert not np.allclose(found, alone, atol=1e-3)
+    nothing = Predictor(tmp_path / "m.safetensors", device="cpu").predict(ConformerBlock.of([]))
+    assert nothing.value.shape == (0, 1)
 
 
 def test_no_target_and_no_value_leave_zeros():
