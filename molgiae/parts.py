@@ -85,6 +85,11 @@ def parts_of(sizes: Mapping[str, int]) -> tuple[Part, ...]:
     return tuple(found)
 
 
+def column_names(parts: Iterable[Part]) -> list[str]:
+    """Return a name for each column of an embedding of these parts, as in ``shape_0``, for tables."""
+    return [f"{part.name}_{k}" for part in parts for k in range(part.size)]
+
+
 def chosen_parts(parts: Sequence[Part], names: str | Iterable[str], whose: str) -> tuple[Part, ...]:
     """Return those of some parts that are named, in the order of the parts.
 

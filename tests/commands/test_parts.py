@@ -20,7 +20,7 @@ from molgiae.errors import ConfigError
 from molgiae.model import checkpoint
 from molgiae.model.architectures import build
 from molgiae.model.embedder import Embedder
-from molgiae.parts import PARTS, Part, chosen_parts, parts_of
+from molgiae.parts import PARTS, Part, chosen_parts, column_names, parts_of
 from tests.cli.invoke import assert_one_line, molgiae_
 from tests.conftest import TINY, TINY_DOMAIN
 from tests.data.test_hdf5 import as_version_1
@@ -42,6 +42,10 @@ def written(path: Path) -> tuple[np.ndarray, tuple[Part, ...]]:
     with EmbeddingFile(path) as file:
         file.verify()
         return file.column("embedding"), file.parts
+
+
+def test_every_column_has_a_name_that_says_its_part():
+    assert column_names(parts_of({"shape": 2, "features": 1})) == ["features_0", "shape_0", "shape_1"]
 
 
 def test_parts_are_chosen_by_name_in_their_order():
