@@ -49,9 +49,12 @@ def embed(
     them. The table beside it, NAME.npz.rows.csv, says what the rows are. A rejected record would shift the rows: it
     is an error, or with --drop-rejected it is left out of both.
 
+    HDF5 files of embeddings of one model are joined as they are, unless --model names another.
+
     \b
     molgiae embed conformers.sdf
     molgiae embed run1/ run2.xyz.gz -o all.h5
+    molgiae embed part1.h5 part2.h5 -o all.h5
     zcat big.sdf.gz | molgiae embed - -o big.h5 --json
     molgiae embed conformers.sdf --format npz
     molgiae embed conformers.sdf --parts features,overlay

@@ -23,7 +23,7 @@ HEAD = ("model", "auto", "dimensions", "elements", "atoms", "charge", "MB", "sha
 def models(as_json: Json = False) -> None:
     """List the shipped models: domain, dimensions, size, and what was measured of them on test data.
 
-    Those marked in the column "auto" are what --model auto chooses from; the others are used when named. Figures are
+    The one marked in the column "auto" is what --model auto, the default, stands for. Figures are
     those of the model card; --json prints all of them. A second table tells the parts of each embedding: columns,
     counted from 0, unit of the numbers, and what is read from them.
 

@@ -12,8 +12,6 @@ from typer import Argument, BadParameter, Context, Option
 from molgiae.config import parse_ignored
 from molgiae.errors import ConfigError
 
-from .printing import tell
-
 if TYPE_CHECKING:
     from molgiae.commands.run import Options
 
@@ -37,9 +35,7 @@ def run_options(context: Context, **others: Any) -> Options:
     """Return what the options of a command say to `molgiae.commands.run`; arguments are those of `given`."""
     from molgiae.commands.run import Options
 
-    quiet = context.params["quiet"]
-    ours = {"progress": not quiet, "tell": None if quiet else tell, "command": command_line()}
-    return given(Options, context, **ours, **others)
+    return given(Options, context, progress=not context.params["quiet"], command=command_line(), **others)
 
 
 def command_line() -> str:
@@ -63,7 +59,7 @@ Model = Annotated[
         "--model",
         "-m",
         help="A shipped model (see molgiae models), the path of a checkpoint written by pretrain, or auto for the "
-        "smallest shipped model whose domain covers the conformers.",
+        "shipped model of the widest domain, whatever the conformers.",
     ),
 ]
 BatchSize = Annotated[

@@ -51,9 +51,10 @@ def resumable() -> Iterator[None]:
 def finish_run(context: Context, summary: Summary, done: str) -> None:
     """As `finish`, for the commands that write something for every conformer."""
     rate = summary.read / max(summary.seconds, 1e-9)
+    with_model = f" with {summary.model}" if summary.model else ""
     lines = [
-        f"{done} {summary.written} of {summary.read} conformers in {summary.seconds:.1f} s ({rate:.0f}/s) "
-        f"-> {summary.output}"
+        f"{done} {summary.written} of {summary.read} conformers in {summary.seconds:.1f} s ({rate:.0f}/s)"
+        f"{with_model} -> {summary.output}"
     ]
     if summary.metrics:
         lines.append(", ".join(f"{name} {value:.4f} A" for name, value in summary.metrics.items()))

@@ -1,18 +1,19 @@
-"""The command that embeds conformers, and how a command opens its model."""
+"""The command that embeds conformers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
+from molgiae.commands.embedded import joined
 from molgiae.commands.run import Options, Summary, output_path, read, run
 from molgiae.config import AUTO_MODEL
-from molgiae.data.conformer import ConformerBlock
-from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
+from molgiae.data.blocks import Result
+from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS, Column
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
 from molgiae.errors import ConfigError
-from molgiae.model.auto import choose_by_look
 from molgiae.model.embedder import Embedder
 from molgiae.model.projections import ProjectingEmbedder
 from molgiae.output.files import Hdf5Sink, ModelInUse, Sink
@@ -31,6 +32,8 @@ def embed(
 ) -> Summary:
     """Embed every conformer and write HDF5, or one matrix as npz, see `molgiae.output.npz`.
 
+    Files of embeddings are joined as they are, unless the options name a model or a projection is wanted.
+
     Args:
         inputs: files, directories, ``-`` for standard input; one or several.
         options: options of the command.
@@ -42,6 +45,7 @@ def embed(
         **changes: fields of `Options` by name, as in ``embed("a.sdf", output="a.h5")``.
 
     Raises:
+        CheckpointError: if files of embeddings are of unlike models.
         MolgiaeError: whatever keeps the output from being written.
     """
     options = (options or Options()).for_a_run(**changes)
@@ -53,43 +57,28 @@ def embed(
         raise ConfigError(f"{output}: HDF5 lists rejected records by itself; --drop-rejected is for npz")
     if projection is not None and is_npz(output):
         raise ConfigError(f"{output}: npz holds the embeddings alone; write HDF5 for a projection")
-    embedder, blocks = open_model(names, options, read(names, options, output), parts)
-    model = ModelInUse.of(embedder)
-    projecting = None if projection is None else ProjectingEmbedder(embedder, projection)
+    model, blocks, compute, predictions = _work(names, options, output, parts, projection)
     written: dict[str, Any] = {"command": options.command, "overwrite": options.overwrite}
     if is_npz(output):
         sink: Sink = NpzSink(output, model, drop_rejected=drop_rejected, **written)
     else:
-        predictions = () if projecting is None else (projecting.column,)
         sink = Hdf5Sink(output, EMBEDDING_COLUMNS, model, predictions=predictions, **written)
-    return run(blocks, (projecting or embedder).embed, sink, options, "embed", model)
+    return run(blocks, compute, sink, options, "embed", model)
 
 
-def open_model(
-    inputs: list[str],
+def _work(
+    names: list[str],
     options: Options,
-    blocks: Iterator[ConformerBlock],
-    parts: str | Iterable[str] | None = None,
-) -> tuple[Embedder, Iterator[ConformerBlock]]:
-    """Return the model of the options, with "auto" the one that a look at the conformers chooses; and the conformers.
-
-    Args:
-        inputs: names of the inputs.
-        options: options of the command.
-        blocks: conformers read from the inputs.
-        parts: names of the parts of the embedding that are wanted; None for all.
-
-    Raises:
-        CheckpointError: if the model cannot be loaded.
-        ConfigError: if the model has no such part.
-        MolgiaeError: if a look is needed and the inputs cannot be read.
-    """
-    how: dict[str, Any] = {"device": options.device, "batch_size": options.batch_size, "parts": parts}
-    if options.model != AUTO_MODEL:
-        return Embedder(options.model, **how), blocks
-    watch, blocks = choose_by_look(blocks, inputs, options.format)
-    if options.tell is not None:
-        options.tell(watch.choice.reason)
-    embedder = Embedder(watch.choice.model, **how)
-    embedder.watch = watch
-    return embedder, blocks
+    output: Path,
+    parts: str | Iterable[str] | None,
+    projection: str | None,
+) -> tuple[ModelInUse, Iterable[Any], Callable[[Any], Result], tuple[Column, ...]]:
+    """Return the model, what is read, what makes results of it, and columns of these that the schema does not have."""
+    if options.model == AUTO_MODEL and projection is None and (stored := joined(names, parts)):
+        return *stored, lambda result: result, ()
+    embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size, parts=parts)
+    model, blocks = ModelInUse.of(embedder), read(names, options, output)
+    if projection is None:
+        return model, blocks, embedder.embed, ()
+    projecting = ProjectingEmbedder(embedder, projection)
+    return model, blocks, projecting.embed, (projecting.column,)

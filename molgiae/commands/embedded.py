@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import IO, Any
@@ -11,7 +11,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.commands.embed import open_model
 from molgiae.commands.nearest import By, Measure, measure_of, parts_by
 from molgiae.commands.run import Options, molecule_names, read, stop_at_rejected
 from molgiae.commands.spool import Spool
@@ -19,8 +18,10 @@ from molgiae.config import AUTO_MODEL
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, Rejected
 from molgiae.data.hdf5.reader import BLOCK_ROWS, EmbeddingFile
+from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
 from molgiae.data.inputs import is_hdf5
 from molgiae.errors import ConfigError, ConformerError
+from molgiae.model.checkpoint import load
 from molgiae.model.embedder import Embedder
 from molgiae.model.shipped import check_one_model, model_of
 from molgiae.output.files import ModelInUse
@@ -58,8 +59,7 @@ class OneModel:
             check_one_model(stored)
             if not stored:
                 return
-            model, digest = (str(stored[0].attributes[key]) for key in ("model", "model_sha256"))
-            self.model = ModelInUse(model, digest)
+            self.model = _model_in(stored[0])
             if options.model != AUTO_MODEL or len(here) < len(names) or len(stored) < len(here):
                 # others are embedded with it, or the user says which it is
                 self._options = replace(options, model=model_of(stored[0], options.model))
@@ -85,37 +85,33 @@ class OneModel:
             yield result
 
     def _of_files(self, names: list[str]) -> Iterator[Result]:
-        empty = True
+        columns = []
         for name in names:
             with EmbeddingFile(name) as file:
                 self._take(file.parts, PARTS, name)
-                columns = np.concatenate([np.r_[file.part(part.name).columns] for part in self.model.parts])
-                for first in range(0, len(file), BLOCK_ROWS):
-                    rows = first, first + BLOCK_ROWS
-                    block, empty = file.block(*rows), False
-                    values: dict[str, Any] = {
-                        "in_domain": np.ones(len(block), np.uint8),
-                        "domain_reason": np.full(len(block), "", object),
-                    }
-                    values |= {key: file.column(key, *rows) for key in DOMAIN if key in file.columns}
-                    values["embedding"] = file.column("embedding", *rows)[:, columns]
-                    yield Result(block, values)
-        if empty:
-            raise ConformerError("holds no conformers", source=", ".join(names))
+                columns.append(
+                    np.concatenate([np.r_[file.part(part.name).columns] for part in self.model.parts])
+                )
+        for result in _rows_of(names, columns, DOMAIN):
+            missing: dict[str, Any] = {
+                "in_domain": np.ones(len(result), np.uint8),
+                "domain_reason": np.full(len(result), "", object),
+            }
+            yield Result(result.block, missing | result.columns)
 
     def _embedded(self, names: list[str], *, keep_text: bool) -> Iterator[Result]:
         blocks = read(names, self._options, None, keep_text=keep_text)
         if self._embedder is None:
-            whole, blocks = open_model(names, self._options, blocks)
+            checkpoint = load(self._options.model)
             if not self.model.parts:
-                self._take(whole.parts, [part.name for part in whole.parts], f"model {whole.checkpoint.name}")
+                parts = checkpoint.model.config.parts
+                self._take(parts, [part.name for part in parts], f"model {checkpoint.name}")
             self._embedder = Embedder(
-                whole.checkpoint,
+                checkpoint,
                 device=self._options.device,
                 batch_size=self._options.batch_size,
                 parts=[part.name for part in self.model.parts],
             )
-            self._embedder.watch = whole.watch
             self.model = ModelInUse.of(self._embedder)
         yield from map(self._embedder.embed, blocks)
 
@@ -129,6 +125,60 @@ class OneModel:
                 f"{whose}: its embeddings have the parts {here}, those before it {before}; name one with --by"
             )
         self.model = replace(self.model, parts=own)
+
+
+def joined(names: list[str], parts: str | Iterable[str] | None) -> tuple[ModelInUse, Iterator[Result]] | None:
+    """Return the model of HDF5 files and what they hold of it; None unless all of them hold embeddings.
+
+    Args:
+        names: of the files.
+        parts: of the embedding that are wanted; None for all.
+
+    Raises:
+        CheckpointError: if files are of unlike models.
+        ConfigError: if embeddings have unlike parts, or not those that are wanted.
+    """
+    if not all(is_hdf5(name) and os.path.isfile(name) for name in names):
+        return None
+    with ExitStack() as stack:
+        files = [stack.enter_context(EmbeddingFile(name)) for name in names]
+        if not files or not all(set(EMBEDDING_COLUMNS) <= set(file.columns) for file in files):
+            return None
+        check_one_model(files)
+        of_files = [
+            file.parts if parts is None else chosen_parts(file.parts, parts, str(file.path)) for file in files
+        ]
+        sizes = [{part.name: part.size for part in found} for found in of_files]
+        columns = [np.concatenate([np.r_[part.columns] for part in found]) for found in of_files]
+        for name, here in zip(names, sizes, strict=True):
+            if here != sizes[0]:
+                raise ConfigError(
+                    f"{name}: its embeddings have the parts {', '.join(here)}, those of {names[0]} "
+                    f"{', '.join(sizes[0])}; name those that both have with --parts"
+                )
+        model = replace(_model_in(files[0]), parts=parts_of(sizes[0]))
+    return model, _rows_of(names, columns, EMBEDDING_COLUMNS)
+
+
+def _model_in(file: EmbeddingFile) -> ModelInUse:
+    return ModelInUse(str(file.attributes["model"]), str(file.attributes["model_sha256"]))
+
+
+def _rows_of(
+    names: Sequence[str], columns: Sequence[NDArray[np.int64]], datasets: Collection[str]
+) -> Iterator[Result]:
+    """Yield what files hold, of each embedding some columns, and of the datasets those that are there."""
+    empty = True
+    for name, chosen in zip(names, columns, strict=True):
+        with EmbeddingFile(name) as file:
+            for first in range(0, len(file), BLOCK_ROWS):
+                rows = first, first + BLOCK_ROWS
+                values = {key: file.column(key, *rows) for key in datasets if key in file.columns}
+                values["embedding"] = file.column("embedding", *rows)[:, chosen]
+                empty = False
+                yield Result(file.block(*rows), values)
+    if empty:
+        raise ConformerError("holds no conformers", source=", ".join(names))
 
 
 @dataclass

@@ -31,7 +31,6 @@ from molgiae.evaluation.embedding_map import read_colour
 from molgiae.evaluation.feature_learning import read_targets
 from molgiae.evaluation.report import Figures, Report, plain
 from molgiae.evaluation.sections import SECTIONS, Sections, Settings, Study
-from molgiae.model.auto import choose
 from molgiae.model.domain import accepted
 from molgiae.model.embedder import Embedder
 
@@ -58,7 +57,7 @@ def evaluate(
     Args:
         inputs: QM9 or other npz, SDF, XYZ or HDF5 file, or a block. The training split of QM9 feeds the linear
             baseline, which is left out otherwise.
-        model: name of a shipped model, path of a checkpoint, a model in use, or "auto", see `molgiae.model.auto`.
+        model: name of a shipped model, path of a checkpoint, a model in use, or "auto" for the default one.
         split: of QM9; ignored for data that have none.
         conformers: several conformers of each title, in a file or a block, for distance fidelity within molecules
             and for neighbours; by default those of `inputs`, if titles repeat there.
@@ -85,10 +84,7 @@ def evaluate(
         raise ConfigError(f"colour={colour!r}: conformers in memory have no properties; give a file")
     if isinstance(inputs, ConformerBlock) and targets:
         raise ConfigError(f"targets={targets!r}: conformers in memory have no properties; give a file")
-    given, why = read_data(inputs, split), ""
-    if model == AUTO_MODEL:
-        choice = choose(given)
-        model, why = choice.model, choice.reason
+    given = read_data(inputs, split)
     embedder = model if isinstance(model, Embedder) else Embedder(model, device=device, batch_size=batch_size)
     if not embedder.is_whole:
         raise ConfigError("evaluate measures whole embeddings; give it the model with all its parts")
@@ -127,7 +123,7 @@ def evaluate(
         figures[name] = plain(SECTIONS[name](study))
         seconds[name] = round(time.monotonic() - started, 2)
     data = _name(inputs) + (f", split {split}" if _has_splits(inputs) and split else "")
-    about = {**_about(study, result, data), "model_choice": why, "seconds": seconds}
+    about = {**_about(study, result, data), "seconds": seconds}
     return Report(plain(about), {name: found for name, found in figures.items() if found})
 
 

@@ -21,7 +21,6 @@ from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
 from molgiae.errors import ConfigError
 from molgiae.model import checkpoint
-from molgiae.model.auto import choose
 from molgiae.model.domain import measure_domain
 from molgiae.model.embedder import Embedder, choose_device
 from molgiae.model.header import sha256_of
@@ -141,7 +140,7 @@ def finetune(
         labelled = with_baseline(labelled, baseline, progress=progress)
     if config.pooling == "boltzmann" or energy is not None:
         labelled = _with_energies(labelled, config.pooling, energy, energy_unit)
-    pretrained = checkpoint.load(choose(labelled.block).model if model == AUTO_MODEL else model)
+    pretrained = checkpoint.load(model)
     split = make_split(labelled, by, shares, config.seed)
     run.directory.mkdir(parents=True, exist_ok=True)
     if unusable := [*labelled.block.rejected, *labelled.missing, *labelled.gaps]:

@@ -11,7 +11,7 @@ from molgiae.data.elements import SYMBOLS
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.errors import MolgiaeError
 from molgiae.model.header import Kind, read_header, sha256_of
-from molgiae.model.shipped import ShippedModel, by_default, catalogue, locate
+from molgiae.model.shipped import ShippedModel, catalogue, default_model, locate
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def describe(name: str) -> dict[str, Any]:
 def shipped_models() -> list[dict[str, Any]]:
     """Return the models that come with molgiae as plain data, smallest domain first.
 
-    Keys: name, auto (whether "auto" may choose it), dimension, parts (of each name, start, stop, unit, meaning),
+    Keys: name, auto (whether "auto" stands for it), dimension, parts (of each name, start, stop, unit, meaning),
     elements (symbols), n_atoms, n_heavy and charge (least and most), bytes, sha256, data (of the training), card (where
     its figures are from, or why there are none), measured (for each table of the card
     `molgiae.evaluation.report.Report.measured`).
@@ -44,9 +44,7 @@ def shipped_models() -> list[dict[str, Any]]:
     Raises:
         CheckpointError: if one is damaged.
     """
-    models = catalogue()
-    chosen = {model.name for model in by_default(models)}
-    return [{**_described(model), "auto": model.name in chosen} for model in models]
+    return [{**_described(model), "auto": model.name == default_model().name} for model in catalogue()]
 
 
 def _described(model: ShippedModel) -> dict[str, Any]:

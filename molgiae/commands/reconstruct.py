@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from molgiae.commands.embed import open_model
 from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
@@ -14,6 +13,7 @@ from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter
+from molgiae.model.embedder import Embedder
 from molgiae.output.files import ModelInUse
 
 RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")
@@ -27,7 +27,8 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
     options = (options or Options()).for_a_run(**changes)
     names = listed(inputs)
     output = output_path(names, options, "_reconstructed.h5")
-    embedder, blocks = open_model(names, options, read(names, options, output))
+    embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size)
+    blocks = read(names, options, output)
     model = ModelInUse.of(embedder)
     sink = sink_for(output, options, RECONSTRUCTION_COLUMNS, _record, model=model)
     errors: list[float] = []

@@ -97,7 +97,6 @@ class Summary(OutcomeWithTable):
         written: conformers in the output; read = written + rejected.
         model: name of the model; empty if none was used.
         model_sha256: sha256 of its file.
-        model_choice: why this model, where it was chosen automatically.
         out_of_domain: conformers written although outside of what the model was trained on.
         domain_reasons: how many of these for what reason, named by the rule of `model.domain` and the first case.
         metrics: figures of the command, angstrom.
@@ -106,7 +105,6 @@ class Summary(OutcomeWithTable):
     written: int = 0
     model: str = ""
     model_sha256: str = ""
-    model_choice: dict[str, Any] | None = None
     out_of_domain: int = 0
     domain_reasons: dict[str, int] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -117,7 +115,7 @@ class Summary(OutcomeWithTable):
         return plain if self.model else {key: value for key, value in plain.items() if key not in _OF_MODEL}
 
 
-_OF_MODEL = {"model", "model_sha256", "model_choice", "out_of_domain", "domain_reasons"}
+_OF_MODEL = {"model", "model_sha256", "out_of_domain", "domain_reasons"}
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ class Options:
 
     Attributes:
         output: the file to write; None derives a name from the input.
-        model: name of a shipped model, path of a checkpoint, or "auto", see `molgiae.model.auto`.
+        model: name of a shipped model, path of a checkpoint, or "auto" for the default one.
         device: "auto", "cpu" or "cuda".
         batch_size: conformers in a batch.
         format: format of the input, "sdf" or "xyz"; None to go by name and content.
@@ -134,7 +132,6 @@ class Options:
         overwrite: replace an existing output.
         progress: show a bar on stderr.
         command: the command line, for provenance.
-        tell: called with a line that the user should see at once; None for nobody.
         notes: what the readers of a run had to decide or to leave out.
     """
 
@@ -147,7 +144,6 @@ class Options:
     overwrite: bool = False
     progress: bool = False
     command: str = "python"
-    tell: Callable[[str], object] | None = None
     notes: Notes = field(default_factory=Notes)
 
     def for_a_run(self, **changes: Any) -> Options:
@@ -224,9 +220,6 @@ def run(
     summary.notes = [*options.notes.lines(), *sink.notes()]
     if model is not None:
         summary.model, summary.model_sha256 = model.name, model.sha256
-        if watch := model.watch:
-            summary.model_choice = watch.choice.to_dict()
-            summary.notes += [*watch.advice(), *watch.choice.elsewhere()]
     summary.seconds = time.monotonic() - started
     return summary
 

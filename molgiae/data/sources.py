@@ -145,13 +145,6 @@ def sniff(head: bytes) -> str:
     return "xyz" if _XYZ_MARK.match(head) else ""
 
 
-def is_packed(path: str) -> bool:
-    """Whether a file is compressed or in UTF-16, whatever its name says, so that it is read from its start alone."""
-    with open(path, "rb") as file:
-        head = file.read(MIN_HEAD)
-    return head.startswith(_GZIP_MAGIC) or bool(_wide_encoding(head))
-
-
 class ByteStream:
     """Chunks of the text of a source: decompressed, from UTF-16 to UTF-8, with line feeds for lone carriage returns.
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save as serialized
 from torch import nn
 
-from molgiae.config import Domain, ModelConfig
+from molgiae.config import AUTO_MODEL, Domain, ModelConfig
 from molgiae.data.partial import PartialFile
 from molgiae.errors import CheckpointError
 from molgiae.model.architectures import build
@@ -104,7 +104,7 @@ def write(
 
 
 def load(name: str) -> Checkpoint[ConformerAutoencoder]:
-    """Load a shipped model by name, or any autoencoder by path, ready for inference.
+    """Load a shipped model by name, "auto" for the default one, or any autoencoder by path, ready for inference.
 
     Raises:
         CheckpointError: if it is missing, damaged, too new or does not fit its own configuration.
@@ -115,6 +115,7 @@ def load(name: str) -> Checkpoint[ConformerAutoencoder]:
         config = ModelConfig.from_dict(header["config"])
         domain = Domain.from_dict(header["domain"])
         model = with_weights(path, lambda: build(config), header.get("shares"))
+    name = path.stem if name == AUTO_MODEL else name
     return Checkpoint(name, model, domain, header["provenance"], sha256_of(path))
 
 

@@ -16,11 +16,10 @@ from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.hdf5.schema import allocated
 from molgiae.errors import ConfigError
-from molgiae.model.auto import Watch
 from molgiae.model.checkpoint import Checkpoint, load
 from molgiae.model.cloud import as_numpy, batches_by_size, pack
 from molgiae.model.domain import accepted, domain_reasons
-from molgiae.model.shipped import ShippedModel, by_default, catalogue
+from molgiae.model.shipped import ShippedModel, catalogue
 from molgiae.parallel.memory import keep_memory
 from molgiae.parts import Part, chosen_parts, parts_of
 
@@ -31,7 +30,7 @@ class Embedder:
     """A model in use.
 
     Args:
-        model: name of a shipped model, path of a checkpoint, or a loaded one.
+        model: name of a shipped model, "auto" for the default one, path of a checkpoint, or a loaded one.
         device: "auto" takes CUDA if it is there.
         batch_size: conformers in a batch; changes speed and memory, and results by round-off alone: matrix products of
             other sizes add up in another order (embeddings 1.3e-6, positions 1e-15 angstrom from size 1 to 256).
@@ -39,14 +38,11 @@ class Embedder:
 
     Attributes:
         parts: of the embeddings that come out, and their columns there.
-        watch: over the choice of the model, where it was chosen by itself.
 
     Raises:
         CheckpointError: if the model cannot be loaded.
         ConfigError: if the device or the batch size cannot be, or the model has no such part.
     """
-
-    watch: Watch | None = None
 
     def __init__(
         self,
@@ -103,7 +99,7 @@ class Embedder:
         block = reject_meaningless(as_block(conformers))
         config = self.model.config
         beyond = np.flatnonzero(~accepted(config, block)).tolist()
-        shipped = by_default(catalogue()) if beyond else []
+        shipped = catalogue() if beyond else []
         block = block.reject({m: _limit(block[m], config, shipped) for m in beyond})
         return self._run(block, reconstruct=reconstruct)
 
@@ -167,6 +163,8 @@ def _limit(conformer: Conformer, config: ModelConfig, shipped: Sequence[ShippedM
     alone = ConformerBlock.of([conformer])
     takers = [model.name for model in shipped if accepted(model.config, alone)[0]]
     remedy = (
-        f"use --model {takers[0]}" if takers else "no shipped model takes it, train one with molgiae pretrain"
+        f"use --model {takers[-1]}"
+        if takers
+        else "no shipped model takes it, train one with molgiae pretrain"
     )
     return f"{reason}; {remedy}"

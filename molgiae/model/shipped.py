@@ -33,12 +33,14 @@ def shipped_names() -> list[str]:
 def locate(name: str, kind: Kind = Kind.AUTOENCODER) -> Path:
     """Return the file of a shipped model, by name, or of any other, by path or the directory of its run.
 
-    The kind that is wanted decides what the error says.
+    "auto" is `default_model`. The kind that is wanted decides what the error says.
 
     Raises:
         CheckpointError: if there is no such file.
     """
     shipped = shipped_names()
+    if name == AUTO_MODEL and kind is Kind.AUTOENCODER:
+        return default_model().path
     if name in shipped:
         return pretrained() / f"{name}.safetensors"
     path = Path(name)
@@ -49,10 +51,6 @@ def locate(name: str, kind: Kind = Kind.AUTOENCODER) -> Path:
     names = ", ".join(shipped) or "(none shipped)"
     if kind is Kind.PROPERTY:
         known = "a directory or a .safetensors file written by molgiae finetune"
-    elif name == AUTO_MODEL:
-        raise CheckpointError(
-            f"{name}: goes by the conformers of a file, which are not at hand here; name one of {names}"
-        )
     else:
         known = f"one of {names}, or the path of a .safetensors file written by molgiae pretrain"
     raise CheckpointError(f"{name}: no such model; give {known}")
@@ -103,13 +101,17 @@ def catalogue() -> list[ShippedModel]:
     return sorted(map(_described, shipped_names()), key=lambda model: model.size)
 
 
-def by_default(models: list[ShippedModel]) -> list[ShippedModel]:
-    """Return, of models for the same elements and sizes, the one with most dimensions; others are used on request.
+def default_model() -> ShippedModel:
+    """Return the model that "auto" stands for: that of the widest domain, whatever the conformers.
 
-    Models are given and returned smallest first, as from `catalogue`.
+    A choice by the conformers would give parts of one job different models, whose embeddings cannot be joined.
+
+    Raises:
+        CheckpointError: if no model is shipped, or one is damaged.
     """
-    # a later model of the same domain has more dimensions and takes the place of the former
-    return list({(model.domain.elements, model.domain.n_atoms): model for model in models}.values())
+    if models := catalogue():
+        return models[-1]
+    raise CheckpointError("no model is shipped with this molgiae; name the path of a checkpoint with --model")
 
 
 def _described(name: str) -> ShippedModel:
@@ -168,7 +170,8 @@ def check_one_model(files: Sequence[EmbeddingFile]) -> None:
         if here[1] != first[1]:
             raise CheckpointError(
                 f"{file.path}: was embedded with model {_shown(*here)}, {files[0].path} with {_shown(*first)}; "
-                "embeddings of two models cannot be compared: make one again with molgiae embed and the other model"
+                "embeddings of two models cannot be compared or joined: make one again with molgiae embed and the "
+                "other model, as --model names it"
             )
 
 

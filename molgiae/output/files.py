@@ -19,7 +19,6 @@ from molgiae.data.writers import StructureWriter
 if TYPE_CHECKING:
     from molgiae.data.blocks import Result
     from molgiae.data.hdf5.schema import Column
-    from molgiae.model.auto import Watch
     from molgiae.model.embedder import Embedder
     from molgiae.parts import Part
 
@@ -41,20 +40,18 @@ class ModelInUse:
         sha256: digest of its file.
         parts: those of the embedding, and their columns.
         workers: blocks worth computing at a time.
-        watch: over its choice, where it was chosen automatically.
     """
 
     name: str
     sha256: str
     parts: tuple[Part, ...] = ()
     workers: int = 1
-    watch: Watch | None = None
 
     @classmethod
     def of(cls, embedder: Embedder) -> Self:
         """Describe a model of embeddings."""
         origin = embedder.checkpoint
-        return cls(origin.name, origin.sha256, embedder.parts, embedder.workers, embedder.watch)
+        return cls(origin.name, origin.sha256, embedder.parts, embedder.workers)
 
 
 class Sink(ABC):
@@ -108,8 +105,7 @@ class Hdf5Sink(Sink):
         self.path, self.rejected_in = path, f"{path}: group rejected"
         about: dict[str, Any] = {"command": command}
         if model is not None:
-            choice = model.watch.choice.reason if model.watch else ""
-            about |= {"model": model.name, "model_sha256": model.sha256, "model_choice": choice}
+            about |= {"model": model.name, "model_sha256": model.sha256}
             if "embedding" in columns:
                 about["parts"] = model.parts
         self._writer = Hdf5Writer(

@@ -23,7 +23,6 @@ def test_json_is_alone_on_stdout_and_complete(sdf, model_path):
         "rejected_in",
         "model",
         "model_sha256",
-        "model_choice",
         "seconds",
         "out_of_domain",
     } <= set(summary)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from molgiae.data import readers
-from molgiae.data.inputs import glimpse
 from molgiae.data.readers import read_blocks, read_conformers
 from molgiae.errors import ConfigError, ConformerError
 from tests.data.molfiles import molecule, sdf_record, xyz_frame
@@ -114,12 +113,6 @@ def test_a_cut_off_number_in_utf_16_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_bytes("".join(XYZ[:3]).rstrip().encode("utf-16")[:-1])
     (block,) = read_blocks(tmp_path / "a.xyz")
     assert len(block) == 2 and block.rejected[0].record == 3
-
-
-def test_a_glimpse_of_a_wide_file_is_taken_from_its_start(tmp_path: Path) -> None:
-    (tmp_path / "a.xyz").write_bytes("".join(XYZ * 40).encode("utf-16"))
-    (block,) = glimpse([str(tmp_path / "a.xyz")])
-    assert len(block) > 30
 
 
 @pytest.mark.parametrize("lost", range(1, 14))

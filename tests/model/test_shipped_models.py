@@ -16,7 +16,6 @@ from molgiae.commands.conformers import generate_conformers
 from molgiae.data.cheap_methods import method_named
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.inputs import read_inputs
-from molgiae.model.auto import choose
 from molgiae.model.checkpoint import load
 from molgiae.model.embedder import Embedder
 from molgiae.model.shipped import catalogue, shipped_names
@@ -38,10 +37,9 @@ def drugs(tmp_path_factory) -> ConformerBlock:
 
 def test_drugs_get_the_drug_model_and_all_but_fosfomycin_lie_in_its_domain(drugs):
     """Phosphorus was in larger molecules of the training data only; one of eight heavy atoms is more than it saw."""
-    choice = choose(drugs)
-    assert choice.model == "drug"
-    assert choice.covered["drug"] == len(drugs) - 1 > choice.covered["qm9"]
-    reason = Embedder("drug", device="cpu").embed(drugs)["domain_reason"]
+    embedder = Embedder("auto", device="cpu")
+    assert embedder.checkpoint.name == "drug"
+    reason = embedder.embed(drugs)["domain_reason"]
     assert [title for title, why in zip(drugs.title, reason, strict=True) if why] == ["fosfomycin"]
 
 

@@ -32,7 +32,7 @@ class EmbeddingFile:
 
     Attributes:
         attributes: the root attributes: schema_version, molgiae_version, model, model_sha256, command,
-            created, convention, and model_choice where the model was chosen by itself.
+            created, convention.
         columns: names of the datasets present, those of `rejected` and `properties` aside; the predicted
             properties are ``predictions/SYMBOL``, their uncertainties ``predictions/SYMBOL_std``.
         dimension: D, the size of the embedding; 0 if the file holds none.

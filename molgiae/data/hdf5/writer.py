@@ -61,7 +61,7 @@ class Hdf5Writer:
             input; none makes a plain file of conformers.
         predictions: columns of predicted properties, which every `append` brings, too.
         overwrite: replace an existing file when the new one is complete.
-        **about: provenance by name, of `ATTRIBUTES`: model, model_sha256, model_choice, command.
+        **about: provenance by name, of `ATTRIBUTES`: model, model_sha256, command.
 
     Raises:
         MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
