@@ -87,6 +87,10 @@ def cluster(
 ) -> None:
     """Cluster conformers, and tell the population and the representative of every cluster.
 
+    Learn properties from features; compare any two molecules by overlay and color; compare conformers of one molecule
+    by shape, whose distances are RMSDs. Between different formulas distances of shape are no RMSDs, and distances of
+    detail, and so of whole embeddings, mean nothing anywhere.
+
     By rmsd the conformers of each molecule are clustered by symmetry-corrected RMSD (Butina); by a part of their
     embeddings all conformers are, by density (HDBSCAN) or into -k clusters (k-means). Records are written as they were
     read, with the number of their cluster, 0 for none, and whether they represent it: the one of lowest energy, or the

@@ -45,6 +45,10 @@ def embed(
 ) -> None:
     """Write the invariant embedding, group action and canonical form of every conformer to HDF5.
 
+    Learn properties from features; compare any two molecules by overlay and color; compare conformers of one molecule
+    by shape, whose distances are RMSDs. Between different formulas distances of shape are no RMSDs, and distances of
+    detail, and so of whole embeddings, mean nothing anywhere.
+
     With npz only the embeddings are written, a row for each record of the input, as chemprop --descriptors-path reads
     them. The table beside it, NAME.npz.rows.csv, says what the rows are. A rejected record would shift the rows: it
     is an error, or with --drop-rejected it is left out of both.

@@ -57,10 +57,13 @@ def search(
 ) -> None:
     """Find the conformers of an embedding file that are nearest to each query.
 
-    Every embedding is compared: by shape (like the query conformer of the same molecule, in angstrom), by overlay (like
-    it in shape and pharmacophores, any molecules), by features (like it in chemistry), or by all of these. By shape
-    and by overlay, 50 hits more than five times those asked for are then compared exactly, and ranked by their
-    symmetry-corrected RMSD, or by the Tanimoto of their overlay.
+    Learn properties from features; compare any two molecules by overlay and color; compare conformers of one molecule
+    by shape, whose distances are RMSDs. Between different formulas distances of shape are no RMSDs, and distances of
+    detail, and so of whole embeddings, mean nothing anywhere.
+
+    Every embedding is compared, by one of these parts or by all but detail. By shape and by overlay, 50 hits more
+    than five times those asked for are then compared exactly, and ranked by their symmetry-corrected RMSD, or by the
+    Tanimoto of their overlay.
 
     \b
     molgiae search query.sdf conformers.h5

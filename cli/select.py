@@ -53,10 +53,13 @@ def select(
 ) -> None:
     """Pick a diverse subset of conformers: by MaxMin, each the farthest from its nearest among those picked before.
 
-    Distances are those of one part of the embeddings: of features (unlike in chemistry), shape (unlike conformers of
-    one molecule, in angstrom), overlay (unlike in shape and pharmacophores, 1 - Tanimoto), or all. HDF5 files of
-    molgiae embed are taken as they are; they have to be of one model. Records are written as they were read, in the
-    order of picking, to SDF, XYZ, CSV or HDF5, with the distance at which each was picked.
+    Learn properties from features; compare any two molecules by overlay and color; compare conformers of one molecule
+    by shape, whose distances are RMSDs. Between different formulas distances of shape are no RMSDs, and distances of
+    detail, and so of whole embeddings, mean nothing anywhere.
+
+    Distances are those of one of these parts, of overlay 1 - Tanimoto, or of all but detail. HDF5 files of molgiae
+    embed are taken as they are; they have to be of one model. Records are written as they were read, in the order of
+    picking, to SDF, XYZ, CSV or HDF5, with the distance at which each was picked.
 
     \b
     molgiae select library.sdf -k 100 -o picked.sdf

@@ -48,16 +48,23 @@ class Part:
 
 
 PARTS: dict[str, tuple[str, str]] = {
-    "features": ("1", "chemistry: learn properties from it"),
+    "features": ("1", "for learning properties; near ones are alike in chemistry, of any molecules"),
     "overlay": (
         "angstrom^1.5",
-        "inner products are overlap volumes of two conformers of any molecules, superposed",
+        "for comparing any molecules: inner products are overlap volumes of two, superposed",
     ),
-    "color": ("angstrom^1.5", "inner products are overlap volumes of their pharmacophore features"),
-    "shape": ("angstrom", "distances are symmetry-corrected RMSDs of conformers of one molecule"),
-    "detail": ("1", "what else is needed to decode; its distances mean nothing"),
+    "color": ("angstrom^1.5", "for comparing any molecules: the same of their pharmacophore features"),
+    "shape": ("angstrom", "for comparing conformers of one molecule: distances are symmetry-corrected RMSDs"),
+    "detail": ("1", "for decoding alone: its distances mean nothing"),
 }
 """Parts of embeddings in their order: unit, and what is read from them."""
+
+WHAT_FOR = (
+    "Learn properties from features; compare any two molecules by overlay and color; compare conformers of one "
+    "molecule by shape, whose distances are RMSDs. Between different formulas distances of shape are no RMSDs, and "
+    "distances of detail, and so of whole embeddings, mean nothing anywhere."
+)
+"""What the parts are for, as commands and pages say it; a test compares."""
 
 
 TOGETHER = {"features": 4.0}

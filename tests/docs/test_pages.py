@@ -13,6 +13,7 @@ import typer.main
 
 import molgiae
 from molgiae.cli import app
+from molgiae.parts import WHAT_FOR
 
 HOME = Path(__file__).parents[2]
 if not (HOME / "docs").is_dir():
@@ -25,6 +26,7 @@ README = HOME / "README.md"
 NAV = HOME / "docs" / "mkdocs.yml"
 TEXTS = [README, *sorted(PAGES.rglob("*.md")), *sorted((HOME / ".github").glob("*.md"))]
 LIMIT = 200
+GUIDES = ("guides/embed", "guides/search", "guides/select")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 all_texts = pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(HOME).as_posix())
@@ -111,6 +113,19 @@ def test_every_link_leads_to_a_file(path):
 def test_every_command_and_option_exists(path):
     if path.name != "CHANGELOG.md":  # which tells of former ones
         assert unknown_words(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/pages/{n}.md" for n in ("index", "hdf5", *GUIDES))])
+def test_what_vectors_are_for_is_said_in_one_wording(name):
+    text = (HOME / name).read_text(encoding="utf-8").replace("*", "")
+    assert WHAT_FOR in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, c in all_commands().items() if {"by", "parts"} & {p.name for p in c.params}]
+)
+def test_commands_that_compare_or_choose_parts_say_so(name):
+    assert WHAT_FOR in " ".join((all_commands()[name].help or "").split())
 
 
 def test_every_page_is_listed():

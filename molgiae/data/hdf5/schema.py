@@ -152,8 +152,8 @@ class Column:
 # fmt: off
 COLUMNS = (
     Column("embedding", "f4", "M D", "1", "embedding",
-           "invariant embedding; its attributes parts, part_start, part_stop, part_unit and part_meaning say what is "
-           "in which columns"),
+           "invariant embedding; its attributes parts, part_start, part_stop, part_unit and part_meaning say which "
+           "columns are for what"),
     Column("rotation", "f8", "M 3 3", "1", "embedding",
            "proper rotation R from the canonical frame to the input"),
     Column("translation", "f8", "M 3", "angstrom", "embedding",
