@@ -19,6 +19,7 @@ from .dedup import dedup
 from .embed import embed
 from .evaluate import evaluate
 from .finetune import finetune
+from .help import Command
 from .info import info
 from .label import label
 from .models import models
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Invariant embeddings, canonical forms and exact group actions of 3D molecular conformers.",
-    epilog="Exit status: 0 all well, 1 error, 2 usage, 3 finished but records were rejected.",
+    epilog="Exit status: 0 all well, 1 error, 2 usage, 3 finished but records were rejected (0 with --allow-rejected).",
 )
 
 
@@ -77,9 +78,9 @@ for command in (
     finetune,
     predict,
 ):
-    app.command(no_args_is_help=True)(command)
-app.command()(models)
-app.command()(warmup)
+    app.command(cls=Command, no_args_is_help=True)(command)
+app.command(cls=Command)(models)
+app.command(cls=Command)(warmup)
 app.add_typer(experiments.app, name="experiments")
 
 

@@ -10,6 +10,7 @@ from molgiae.config import parse_ignored
 
 from .options import (
     AllowReflection,
+    AllowRejected,
     Format,
     Ignore,
     Inputs,
@@ -18,6 +19,7 @@ from .options import (
     Output,
     Overwrite,
     Quiet,
+    Threads,
     run_options,
 )
 from .printing import finish_run
@@ -47,6 +49,8 @@ def align(
     format: Format = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -16,6 +17,9 @@ from molgiae.errors import MolgiaeError
 
 OK, FAILED, REJECTED, INTERRUPTED, TERMINATED = 0, 1, 3, 130, 143
 """Exit statuses; 2 is a wrong command line, which typer reports."""
+
+AS_JSON = "molgiae.json"
+"""Where the context keeps whether --json was given."""
 
 OF_TYPER = (typer.Exit, typer.Abort, *typer.BadParameter.__bases__, BrokenPipeError)
 """What typer itself turns into a status, wrong command lines and a closed pipe among it."""
@@ -62,6 +66,7 @@ class ErrorBoundary(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take --debug behind the name of a command, too."""
         options = args[: args.index("--")] if "--" in args else args
+        ctx.meta[AS_JSON] = "--json" in options
         if "--debug" in options:
             args = [
                 "--debug",
@@ -74,17 +79,28 @@ class ErrorBoundary(TyperGroup):
         try:
             with _termination_raised():
                 return super().invoke(ctx)
-        except OF_TYPER:
+        except OF_TYPER as error:
+            if hasattr(error, "format_message"):  # a wrong command line, which typer explains on stderr
+                _tell(ctx, error, error.format_message(), error.exit_code)
             raise
         except tuple(WORDS) as error:
             if ctx.params.get("debug"):
                 raise
             words = next(words for kind, words in WORDS.items() if isinstance(error, kind))
-            typer.echo(f"molgiae: error: {' '.join(words(error).split())}", err=True)
+            message = " ".join(words(error).split())
+            typer.echo(f"molgiae: error: {message}", err=True)
+            _tell(ctx, error, message, FAILED)
             raise typer.Exit(FAILED) from error
         except KeyboardInterrupt as interruption:
             typer.echo("molgiae: interrupted; unfinished outputs were removed", err=True)
+            _tell(ctx, interruption, "interrupted", status_of(interruption))
             raise typer.Exit(status_of(interruption)) from None
+
+
+def _tell(ctx: Any, error: BaseException, message: str, status: int) -> None:
+    """Print an error as JSON on stdout, where the command was to print its summary so."""
+    if ctx.meta[AS_JSON]:
+        typer.echo(json.dumps({"error": message, "kind": type(error).__name__, "status": status}))
 
 
 @contextmanager

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typer import Context
 
-from .options import Format, Inputs, Json, OnError, Output, Overwrite, Quiet, run_options
+from .options import (
+    AllowRejected,
+    Format,
+    Inputs,
+    Json,
+    OnError,
+    Output,
+    Overwrite,
+    Quiet,
+    Threads,
+    run_options,
+)
 from .printing import finish_run
 
 
@@ -15,6 +26,8 @@ def canonicalize(
     format: Format = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

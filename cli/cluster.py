@@ -10,6 +10,7 @@ from molgiae.config import AUTO_MODEL, BATCH_SIZE, TEMPERATURE, parse_ignored
 
 from .options import (
     AllowReflection,
+    AllowRejected,
     BatchSize,
     Device,
     EnergyUnit,
@@ -25,6 +26,7 @@ from .options import (
     Overwrite,
     Quiet,
     Temperature,
+    Threads,
     run_options,
 )
 from .printing import columns, finish, rejected_lines
@@ -82,6 +84,8 @@ def cluster(
     format: Format = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

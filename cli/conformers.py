@@ -8,7 +8,7 @@ from typer import Argument, Context, Option
 
 from molgiae.config import MAX_SEED, ConformerSearch, ForceField
 
-from .options import Jobs, Json, Overwrite, Quiet, ResumeFile, command_line, given
+from .options import AllowRejected, Jobs, Json, Overwrite, Quiet, ResumeFile, command_line, given
 from .printing import finish, rejected_lines, resumable
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def conformers(
     ),
     resume: ResumeFile = False,
     overwrite: Overwrite = False,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ from typer import Context, Option
 from molgiae.config import parse_ignored
 
 from .options import (
+    AllowRejected,
     Format,
     Heavy,
     Ignore,
@@ -19,6 +20,7 @@ from .options import (
     Output,
     Overwrite,
     Quiet,
+    Threads,
     run_options,
 )
 from .printing import finish, rejected_lines
@@ -66,6 +68,8 @@ def dedup(
     format: Format = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

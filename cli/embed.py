@@ -8,7 +8,20 @@ from typer import Context, Option
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 
-from .options import BatchSize, Device, Inputs, Json, Model, OnError, Output, Overwrite, Quiet, run_options
+from .options import (
+    AllowRejected,
+    BatchSize,
+    Device,
+    Inputs,
+    Json,
+    Model,
+    OnError,
+    Output,
+    Overwrite,
+    Quiet,
+    Threads,
+    run_options,
+)
 from .printing import finish_run
 
 Projection = Literal["norms", "angles", "norms-angles", "gram", "max-filter", "voronoi"]
@@ -40,6 +53,8 @@ def embed(
     ),
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typer import Argument, Option, echo
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 
-from .options import BatchSize, Device, Json, Model, Overwrite, Quiet
+from .options import BatchSize, Device, Json, Model, Overwrite, Quiet, Threads
 
 
 def evaluate(
@@ -45,6 +45,7 @@ def evaluate(
     device: Device = "auto",
     batch_size: BatchSize = BATCH_SIZE,
     overwrite: Overwrite = False,
+    threads: Threads = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

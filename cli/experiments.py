@@ -8,13 +8,14 @@ from typing import Any
 
 import typer
 
-from .options import Device, Json, Overwrite, Quiet
+from .help import Command
+from .options import Device, Json, Overwrite, Quiet, Threads
 from .printing import finish
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The experiments of the paper, repeated.")
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def show(as_json: Json = False) -> None:
     """Say which experiments there are.
 
@@ -33,7 +34,7 @@ def show(as_json: Json = False) -> None:
         typer.echo(f"{row.name:10} {row.group:12} section {row.section:18} {row.title}; {data}")
 
 
-@app.command(no_args_is_help=True)
+@app.command(cls=Command, no_args_is_help=True)
 def run(
     context: typer.Context,
     name: str = typer.Argument(help="Name of an experiment, see the list.", show_default=False),
@@ -51,6 +52,7 @@ def run(
     ),
     device: Device = "auto",
     overwrite: Overwrite = False,
+    threads: Threads = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from typer import Argument, Context, Option
+from typer import Argument, Context, Option, echo
 
 from molgiae.config import AUTO_MODEL, FinetuneConfig, Pooling
 from molgiae.errors import ConfigError
 
-from .options import Device, Format, Json, Minutes, Model, Quiet, Resume, given
+from .options import AllowRejected, Device, Format, Json, Minutes, Model, Quiet, Resume, Threads, given
 from .printing import finish
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ def finetune(
     resume: Resume = False,
     format: Format = None,
     device: Device = "auto",
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -153,6 +155,8 @@ def finetune(
         **{name: context.params[name] for name in READING},
     )
     unused = len(outcome.labelled.missing) + len(outcome.labelled.block.rejected)
+    if outcome.table is not None and not (as_json or quiet):
+        echo(outcome.table.text())
     finish(context, outcome.to_dict(), _described(outcome), unused)
 
 
@@ -164,7 +168,6 @@ def _described(outcome: Outcome) -> list[str]:
         lines.append(f"{missing} records without a value and {rejected} illegible ones are listed in {where}")
     if outcome.table is None:
         return [*lines, f"{outcome.directory}: ended by its time limit; continue with --resume"]
-    lines += [outcome.table.text(), ""]
     lines += [
         f"{name}: {one:.1%} of the test values are within the uncertainty given, {two:.1%} within the wider one "
         "(68 and 95 % are meant)"

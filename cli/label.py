@@ -6,7 +6,7 @@ from typing import Literal
 
 from typer import Argument, Context, Option
 
-from .options import Jobs, Json, Output, Overwrite, Quiet, ResumeFile, run_options
+from .options import AllowRejected, Jobs, Json, Output, Overwrite, Quiet, ResumeFile, run_options
 from .printing import finish_run, resumable
 
 
@@ -49,6 +49,7 @@ def label(
     jobs: Jobs = None,
     resume: ResumeFile = False,
     overwrite: Overwrite = False,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from typer import Argument, BadParameter, Context, Option
 
-from molgiae.config import parse_ignored
+from molgiae.config import AUTO_MODEL, parse_ignored
 from molgiae.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +43,13 @@ def command_line() -> str:
     return shlex.join(["molgiae", *sys.argv[1:]])
 
 
+def model_names() -> list[str]:
+    """Return what the shell completes a model with."""
+    from molgiae.model.shipped import shipped_names
+
+    return [AUTO_MODEL, *shipped_names()]
+
+
 Inputs = Annotated[
     list[str],
     Argument(
@@ -60,6 +67,7 @@ Model = Annotated[
         "-m",
         help="A shipped model (see molgiae models), the path of a checkpoint written by pretrain, or auto for the "
         "shipped model of the widest domain, whatever the conformers.",
+        autocompletion=model_names,
     ),
 ]
 BatchSize = Annotated[
@@ -81,7 +89,31 @@ Minutes = Annotated[
     float | None, Option(help="Save and end after so many minutes, to be resumed.", show_default="no limit")
 ]
 Jobs = Annotated[
-    int | None, Option("--jobs", "-j", min=1, help="Processes.", show_default="one for each core")
+    int | None,
+    Option("--jobs", "-j", "--threads", min=1, help="Processes.", show_default="one for each free core"),
+]
+
+
+def _use_threads(context: Context, number: int | None) -> int | None:
+    from molgiae.parallel.threads import threads_used
+
+    context.with_resource(threads_used(number))
+    return number
+
+
+Threads = Annotated[
+    int | None,
+    Option(
+        "--threads",
+        min=1,
+        callback=_use_threads,
+        help="Threads that conformers, or in training each operation, are shared among.",
+        show_default="one for each free core, in training one",
+    ),
+]
+AllowRejected = Annotated[
+    bool,
+    Option("--allow-rejected", help="Exit with status 0 although records were rejected; they are listed."),
 ]
 ResumeFile = Annotated[bool, Option("--resume", help="Continue an interrupted run; begin if there is none.")]
 Resume = Annotated[bool, Option("--resume", help="Continue the run in the directory.")]

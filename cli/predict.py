@@ -9,6 +9,7 @@ from typer import Argument, Context, Option
 from molgiae.config import TEMPERATURE
 
 from .options import (
+    AllowRejected,
     Device,
     EnergyUnit,
     Format,
@@ -18,6 +19,7 @@ from .options import (
     Overwrite,
     Quiet,
     Temperature,
+    Threads,
     run_options,
 )
 from .printing import finish_run
@@ -57,6 +59,8 @@ def predict(
     format: Format = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typer import Argument, Context, Option
 
 from molgiae.config import ModelConfig, TrainConfig
 
-from .options import Device, Json, Minutes, Quiet, Resume, given
+from .options import AllowRejected, Device, Json, Minutes, Quiet, Resume, Threads, given
 from .printing import finish
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def pretrain(
     evaluate_every: int = Option(1000, min=1, help="Steps between validations."),
     minutes: Minutes = None,
     resume: Resume = False,
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -21,6 +21,8 @@ SHOWN_REASONS = 3
 def finish(context: Context, data: Any, lines: Iterable[str], rejected: int = 0) -> None:
     """Print the outcome of a command, by its options --quiet and --json, and leave with its exit status.
 
+    That is 0 with --allow-rejected.
+
     Args:
         context: the command with its options.
         data: the outcome as plain data, for JSON on stdout.
@@ -34,7 +36,7 @@ def finish(context: Context, data: Any, lines: Iterable[str], rejected: int = 0)
         echo(json.dumps(data))
     if not context.params["quiet"]:
         tell("\n".join(lines))
-    if rejected:
+    if rejected and not context.params.get("allow_rejected"):
         raise Exit(REJECTED)
 
 

@@ -7,6 +7,7 @@ from typer import Context
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 
 from .options import (
+    AllowRejected,
     BatchSize,
     Device,
     Format,
@@ -17,6 +18,7 @@ from .options import (
     Output,
     Overwrite,
     Quiet,
+    Threads,
     run_options,
 )
 from .printing import finish_run
@@ -32,6 +34,8 @@ def reconstruct(
     format: Format = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -10,6 +10,7 @@ from molgiae.config import parse_ignored
 
 from .options import (
     AllowReflection,
+    AllowRejected,
     Format,
     Heavy,
     Ignore,
@@ -19,6 +20,7 @@ from .options import (
     Output,
     Overwrite,
     Quiet,
+    Threads,
     run_options,
 )
 from .printing import finish, rejected_lines
@@ -44,6 +46,8 @@ def rmsd(
     format: Format = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

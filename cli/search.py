@@ -8,7 +8,19 @@ from typer import Argument, Context, Option, echo
 
 from molgiae.config import BATCH_SIZE, parse_ignored
 
-from .options import BatchSize, Device, Format, Ignore, Json, OnError, Overwrite, Quiet, run_options
+from .options import (
+    AllowRejected,
+    BatchSize,
+    Device,
+    Format,
+    Ignore,
+    Json,
+    OnError,
+    Overwrite,
+    Quiet,
+    Threads,
+    run_options,
+)
 from .printing import columns, finish, rejected_lines
 
 if TYPE_CHECKING:
@@ -52,6 +64,8 @@ def search(
     format: Format = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ from typer import Context, Option
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 
 from .options import (
+    AllowRejected,
     BatchSize,
     Device,
     Format,
@@ -19,6 +20,7 @@ from .options import (
     Output,
     Overwrite,
     Quiet,
+    Threads,
     run_options,
 )
 from .printing import finish, rejected_lines
@@ -48,6 +50,8 @@ def select(
     format: Format = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

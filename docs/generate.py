@@ -20,6 +20,7 @@ import typer.main
 
 import molgiae
 from molgiae.cli import app
+from molgiae.cli.help import record_of
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -75,7 +76,7 @@ def command_reference() -> str:
     for name, command in all_commands().items():
         context = typer.Context(command, info_name=f"molgiae {name}")
         lines += [f"## {name}", "", *(f"{text}\n" for text in paragraphs(command.help or ""))]
-        rows = [row for parameter in command.params if (row := parameter.get_help_record(context))]
+        rows = [row for parameter in command.params if (row := record_of(parameter, context))]
         lines += ["| argument or option | meaning |", "| --- | --- |"]
         lines += [
             f"| `{' '.join(left.split())}` | {escaped(' '.join(right.split()))} |" for left, right in rows

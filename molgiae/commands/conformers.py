@@ -10,8 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from molgiae.commands.resume import Unfinished
 from molgiae.commands.run import Options, Reasons, output_path
 from molgiae.config import ConformerSearch
@@ -25,7 +23,9 @@ from molgiae.data.sources import STDIN
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConformerError, MolgiaeError
 from molgiae.output.files import rejected_table, write_rejected
-from molgiae.parallel.processes import NoAnswerError, Workers, free_cores, in_order
+from molgiae.parallel.processes import NoAnswerError, Workers, in_order
+from molgiae.parallel.threads import free_cores
+from molgiae.progress import progress_bar
 
 WORKER = "molgiae.commands.conformer_worker"
 
@@ -119,8 +119,8 @@ def generate_conformers(
     summary = GenerationSummary(str(path), resumed=len(unfinished.notes))
     for note in unfinished.notes:
         summary.count(note)
-    bar = tqdm(
-        desc="conformers", unit=" molecules", total=total, initial=summary.resumed, disable=not progress
+    bar = progress_bar(
+        desc="conformers", unit=" molecules", total=total, initial=summary.resumed, show=progress
     )
     with unfinished, bar:
         rest = islice(molecules(), summary.resumed, None)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from molgiae import __version__
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
@@ -33,6 +32,7 @@ from molgiae.evaluation.report import Figures, Report, plain
 from molgiae.evaluation.sections import SECTIONS, Sections, Settings, Study
 from molgiae.model.domain import accepted
 from molgiae.model.embedder import Embedder
+from molgiae.progress import progress_bar
 
 Data = str | os.PathLike[str] | ConformerBlock
 
@@ -101,7 +101,6 @@ def evaluate(
     if not isinstance(inputs, ConformerBlock) and targets and "features" in chosen:
         labelled = read_targets(inputs, targets, table)
         labelled = labelled.take(np.flatnonzero(accepted(embedder.model.config, labelled.block)))
-    quiet = None if progress else True
     study = Study(
         embedder=embedder,
         untrained=random_weights(embedder, settings.seed),
@@ -109,7 +108,7 @@ def evaluate(
         train=read_data(inputs, "train") if "linear_baseline" in chosen and _has_splits(inputs) else None,
         conformers=ensembles,
         settings=settings,
-        track=functools.partial(tqdm, leave=False, disable=quiet),
+        track=functools.partial(progress_bar, leave=False, show=progress),
         colour=None
         if isinstance(inputs, ConformerBlock) or "map" not in chosen
         else read_colour(inputs, colour),
@@ -118,7 +117,7 @@ def evaluate(
     )
     figures: dict[str, Sections] = {}
     seconds: dict[str, float] = {}
-    for name in tqdm(chosen, desc="evaluate", disable=quiet):
+    for name in progress_bar(chosen, desc="evaluate", show=progress):
         started = time.monotonic()
         figures[name] = plain(SECTIONS[name](study))
         seconds[name] = round(time.monotonic() - started, 2)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
 
 from molgiae.commands.run import Options, Summary, molecule_names, output_path, read, run, sink_for
 from molgiae.config import TEMPERATURE
@@ -22,6 +21,7 @@ from molgiae.data.text import shown
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
 from molgiae.output.files import ModelInUse, Sink
+from molgiae.parallel.threads import cores
 from molgiae.properties.averaging import BOLTZMANN, LEARNED, Energies, MoleculeSink, check_temperature
 from molgiae.properties.columns import ENERGY
 from molgiae.properties.predictor import Predictor
@@ -158,7 +158,7 @@ def _opened(model: str | os.PathLike[str] | Predictor, options: Options) -> tupl
     if not isinstance(model, str | os.PathLike):
         return model, 1
     predictor = Predictor(model, device=options.device)
-    return predictor, torch.get_num_threads() if predictor.device == "cpu" else 1
+    return predictor, cores() if predictor.device == "cpu" else 1
 
 
 def _in_unit(targets: Sequence[Target], unit: str | None) -> list[Target]:

@@ -36,6 +36,7 @@ from molgiae.output.files import (
 )
 from molgiae.output.npz import is_npz
 from molgiae.parallel.threads import cores, ordered_map
+from molgiae.progress import progress_bar
 from molgiae.properties.columns import ENERGY, is_energy_alone
 
 T = TypeVar("T")
@@ -151,8 +152,8 @@ class Options:
         return replace(self, **{"notes": Notes(), **changes})
 
     def bar(self, verb: str, total: int | None = None, unit: str = "conformers") -> tqdm:
-        """Return a bar for the progress of a step; it shows on terminals alone."""
-        return tqdm(desc=verb, total=total, unit=f" {unit}", disable=None if self.progress else True)
+        """Return a bar for the progress of a step."""
+        return progress_bar(desc=verb, total=total, unit=f" {unit}", show=self.progress)
 
 
 class Reasons:

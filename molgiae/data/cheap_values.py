@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from molgiae.data.cheap_methods import QUANTITIES, Computed, method_named
 from molgiae.data.cheap_worker import FIELDS, plain
 from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import ConfigError
-from molgiae.parallel.processes import NoAnswerError, Workers, free_cores, in_order
+from molgiae.parallel.processes import NoAnswerError, Workers, in_order
+from molgiae.parallel.threads import free_cores
+from molgiae.progress import progress_bar
 
 WORKER = "molgiae.data.cheap_worker"
 CHUNK_ATOMS = 512
@@ -64,7 +65,7 @@ def computed_values(
         polarizability: compute it, too, which takes six times as long as all else.
         jobs: processes; None for as many as cores. The results do not depend on it.
         time_limit: seconds for one conformer.
-        progress: show a bar on stderr, if that is a terminal.
+        progress: show a bar on stderr.
 
     Raises:
         ConfigError: there is no such method, or a package that it needs is not installed.
@@ -72,8 +73,7 @@ def computed_values(
     ask = Question(method, polarizability_every=int(polarizability), time_limit=time_limit)
     rows: list[dict[str, float]] = []
     reasons: list[str] = []
-    show = None if progress else True
-    with tqdm(desc=method, total=len(block), unit=" conformers", disable=show) as bar:
+    with progress_bar(desc=method, total=len(block), unit=" conformers", show=progress) as bar:
         for _, found in ask.answers(((chunk, None) for chunk in chunks([block])), jobs):
             for one in found:
                 rows.append({} if "reason" in one else computed(one).numbers)

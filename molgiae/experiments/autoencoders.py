@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from molgiae.groups import Group
 from molgiae.model.autoencoder import GroupInvariantAutoencoder
+from molgiae.progress import progress_bar
 from molgiae.tensors import Embedding
 
 G = TypeVar("G", bound=Group[Any])
@@ -80,7 +80,7 @@ def fit(
         optimizer, learning_rate, total_steps=steps, pct_start=WARM_UP
     )
     model.train()
-    for _ in tqdm(range(steps), desc=name, disable=not progress, leave=False):
+    for _ in progress_bar(range(steps), desc=name, show=progress, leave=False):
         optimizer.zero_grad(set_to_none=True)
         loss().backward()
         nn.utils.clip_grad_norm_(weights, 1.0)

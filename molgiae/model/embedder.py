@@ -21,6 +21,7 @@ from molgiae.model.cloud import as_numpy, batches_by_size, pack
 from molgiae.model.domain import accepted, domain_reasons
 from molgiae.model.shipped import ShippedModel, catalogue
 from molgiae.parallel.memory import keep_memory
+from molgiae.parallel.threads import cores
 from molgiae.parts import Part, chosen_parts, parts_of
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -84,8 +85,8 @@ class Embedder:
 
     @property
     def workers(self) -> int:
-        """Blocks worth computing at a time: as many as torch has threads; one on a GPU."""
-        return torch.get_num_threads() if self.device == "cpu" else 1
+        """Blocks worth computing at a time: as many as there are threads; one on a GPU."""
+        return cores() if self.device == "cpu" else 1
 
     def embed(self, conformers: ConformerBlock | Iterable[Conformer], *, reconstruct: bool = False) -> Result:
         """Return embedding, group action and canonical form of each conformer, and if asked its reconstruction.

@@ -120,11 +120,6 @@ class Workers:
         return process.wait()
 
 
-def free_cores() -> int:
-    """Return the number of processes worth running: the cores that this one may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def in_order(
     workers: Workers, jobs: int, work: Callable[[T], R], items: Iterable[T]
 ) -> Generator[R, None, None]:

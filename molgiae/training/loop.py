@@ -16,12 +16,12 @@ from zipfile import is_zipfile
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
 
 from molgiae.config import FinetuneConfig, TrainConfig
 from molgiae.data.partial import PartialFile
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.model.header import FAULTS
+from molgiae.progress import progress_bar
 
 Metrics = dict[str, float]
 
@@ -167,7 +167,7 @@ class Trainer:
             stage.begin()
         metrics: Metrics = {}
         name = stage.name or "learning"
-        bar = tqdm(total=stage.steps, initial=self.step, desc=name, disable=not self.run.progress)
+        bar = progress_bar(total=stage.steps, initial=self.step, desc=name, show=self.run.progress)
         losses: list[Tensor] = []
         while not self._is_over(stage):
             losses.append(self._one_step(stage, optimizer))

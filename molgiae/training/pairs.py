@@ -16,6 +16,7 @@ from molgiae.data.blocks import concatenate
 from molgiae.data.bonds import known_bonds
 from molgiae.data.conformer import ConformerBlock
 from molgiae.matching import superpose_pairs
+from molgiae.progress import progress_bar
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -71,7 +72,7 @@ def conformer_pairs(block: ConformerBlock, seed: int, file: Path | None, progres
     titles = [title or m for m, title in enumerate(block.title)]
     drawn = draw_pairs(titles, MAX_PAIRS, MAX_OF_ONE_MOLECULE, rng)
     own = np.repeat(np.sort(rng.permutation(len(block))[:MAX_MIRRORED]), 2).reshape(-1, 2)
-    with tqdm(desc="pairs", unit="pair", disable=not progress) as bar:
+    with progress_bar(desc="pairs", unit="pair", show=progress) as bar:
         images = _superposed(block, own, True, bar)
         copied = np.repeat(own[images <= ACHIRAL, 0], TURNED)
         added = with_turned_methyls(block.take(copied), rng)

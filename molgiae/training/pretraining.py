@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.errors import ConfigError
@@ -21,6 +20,7 @@ from molgiae.model.architectures import CanonicalEncoder, build
 from molgiae.model.autoencoder import ConformerAutoencoder
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud, batches
+from molgiae.progress import progress_bar
 from molgiae.training.batches import (
     EVALUATE_BATCH,
     by_size,
@@ -190,7 +190,7 @@ def canonical_stage(task: Task) -> Stage:
 def smooth_parts(encoder: CanonicalEncoder, conformers: Cloud, progress: bool) -> Tensor:
     """Return the smooth parts of many conformers, which come by size, side by side: (M, S)."""
     found = []
-    for start in tqdm(range(0, len(conformers), SMOOTH_BATCH), desc="smooth parts", disable=not progress):
+    for start in progress_bar(range(0, len(conformers), SMOOTH_BATCH), desc="smooth parts", show=progress):
         x = trimmed(conformers[slice(start, start + SMOOTH_BATCH)])
         found.append(torch.cat([x.pos.new_empty(len(x), 0), *encoder.smooth(x.z, x.pos)], dim=-1))
     return torch.cat(found)
@@ -222,7 +222,7 @@ def canonical_forms(task: Task) -> Cloud:
     slots = task.model.config.max_atoms
     parts = []
     task.model.cpu()
-    with tqdm(total=count, desc="canonical forms", unit="conformer", disable=not task.run.progress) as bar:
+    with progress_bar(total=count, desc="canonical forms", unit="conformer", show=task.run.progress) as bar:
         for sign in signs:
             for x in batches(block.atomic_number, sign * block.position, block.offset, EVALUATE_BATCH):
                 parts.append(padded(task.model.canonical(x), slots).to(dtype=torch.float32))

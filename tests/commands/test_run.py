@@ -16,7 +16,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import molgiae
@@ -28,6 +27,7 @@ from molgiae.data.readers import CHUNK_SIZE, read_conformers
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.model import checkpoint
 from molgiae.model.embedder import Embedder
+from molgiae.parallel.threads import threads_used
 from tests.conformers import any_bonds
 from tests.conftest import N_MOLECULES, TINY, TINY_DOMAIN
 from tests.data.molfiles import molecule, sdf_record, xyz_frame
@@ -461,9 +461,8 @@ def test_a_table_of_an_earlier_run_does_not_stay(sdf, tmp_path, model_path):
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
 def threads(request):
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(1)
+    with threads_used(request.param):
+        yield request.param
 
 
 def test_counts_add_up_over_many_blocks(tmp_path, model_path, threads):

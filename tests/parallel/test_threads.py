@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from molgiae.errors import ConformerError
-from molgiae.parallel.threads import ordered_map
+from molgiae.parallel.threads import OMP, cores, free_cores, ordered_map, threads_used
 
 WORKERS = (1, 2, 5)
 
@@ -73,3 +73,16 @@ def test_the_threads_of_torch_are_as_before(whole):
     assert set(results if whole else [next(results)]) == {1}
     results.close()
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "asked", "shared", "each"),
+    [(None, "", None, 1), (3, "", 3, 3), (None, "2", 2, 2), (1, "2", 1, 1)],
+)
+def test_threads_that_are_asked_for_and_those_that_are_not(number, asked, shared, each, monkeypatch):
+    """Without a word, blocks are shared among the cores, and operations are not split."""
+    monkeypatch.setenv(OMP, asked)
+    before = torch.get_num_threads(), cores()
+    with threads_used(number):
+        assert cores() == (shared or free_cores()) and torch.get_num_threads() == each
+    assert (torch.get_num_threads(), cores()) == before
