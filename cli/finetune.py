@@ -98,7 +98,10 @@ def finetune(
         "reads, by a share chosen on validation.",
     ),
     epochs: int | None = Option(
-        RECIPE.epochs, min=1, help="Times every conformer is seen.", show_default="1300 / sqrt(conformers)"
+        RECIPE.epochs,
+        min=1,
+        help="Times every conformer is seen.",
+        show_default="40, more of fewer than 1 000",
     ),
     batch_size: int = Option(RECIPE.batch_size, min=1, help="Conformers in a step."),
     learning_rate: float = Option(RECIPE.learning_rate, "--lr", help="Peak learning rate."),

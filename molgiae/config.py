@@ -262,8 +262,7 @@ class FinetuneConfig(Plain):
 
     Attributes:
         mode: which weights are trained, see `Mode`.
-        epochs: times that every training conformer is seen, if nothing ends it before; None for 1 300 / sqrt(M) of
-            M conformers or molecules, between `MIN_EPOCHS` and `MAX_EPOCHS`.
+        epochs: times that every training conformer is seen, if nothing ends it before; None for what `passes` says.
         batch_size: conformers in a step.
         learning_rate: peak of the schedule: linear warm-up, then a cosine down to a hundredth.
         learning_rate_ratio: learning rate of pretrained weights over that of the head.
@@ -298,9 +297,13 @@ class FinetuneConfig(Plain):
         self._check("ema", "at least 0 and below 1", lambda value: 0 <= value < 1)
 
     def passes(self, size: int) -> int:
-        """Return the number of epochs over so many conformers."""
-        automatic = min(max(round(1300 / size**0.5), MIN_EPOCHS), MAX_EPOCHS)
-        return automatic if self.epochs is None else self.epochs
+        """Return the number of epochs over so many conformers or molecules.
+
+        Automatic are 40; more, 1 300 / sqrt(M), of fewer than 1 000, and as many of more than 17 000 as show 700 000
+        conformers, within `MIN_EPOCHS` and `MAX_EPOCHS`.
+        """
+        automatic = max(1300 / size**0.5, min(40, 700_000 / size))
+        return min(max(round(automatic), MIN_EPOCHS), MAX_EPOCHS) if self.epochs is None else self.epochs
 
 
 @dataclass(frozen=True)

@@ -337,3 +337,12 @@ def test_info_tells_of_a_model_of_properties(finished):
     found = describe(str(finished / "strain"))
     assert (found["kind"], found["targets"][0]["name"]) == ("property", "strain")
     assert found["provenance"]["test"]["targets"]["strain"]["rows"]["fine-tuned"]["mae"] > 0
+
+
+def test_automatic_epochs_show_no_fewer_conformers_to_larger_sets():
+    sizes = [10, 100, 567, 1000, 1725, 8627, 17_000, 34_507, 200_000]
+    passes = [FinetuneConfig().passes(size) for size in sizes]
+    assert passes == sorted(passes, reverse=True)
+    seen = [size * each for size, each in zip(sizes, passes, strict=True)]
+    assert seen == pytest.approx(sorted(seen), rel=0.01)
+    assert FinetuneConfig(epochs=3).passes(8627) == 3
