@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,11 @@ def one_thread():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled_kernels():
-    """No test has to wait for them, or finds on stderr that they are being compiled."""
-    warmup()
+def compiled_kernels(tmp_path_factory: pytest.TempPathFactory):
+    """No test has to wait for them, or finds on stderr that they are being compiled; one process compiles for all."""
+    with (tmp_path_factory.getbasetemp().parent / "compiling").open("w") as file:
+        flock(file, LOCK_EX)
+        warmup()
 
 
 @pytest.fixture(scope="session")
