@@ -15,6 +15,7 @@ from .canonicalize import canonicalize
 from .cluster import cluster
 from .compare import compare
 from .conformers import conformers
+from .convert import convert
 from .dedup import dedup
 from .embed import embed
 from .evaluate import evaluate
@@ -70,6 +71,7 @@ for command in (
     search,
     select,
     cluster,
+    convert,
     conformers,
     label,
     pretrain,

@@ -23,6 +23,7 @@ _HOME = {
     "canonicalize": "molgiae.commands.canonicalize",
     "cluster": "molgiae.commands.cluster",
     "compare": "molgiae.commands.compare",
+    "convert": "molgiae.commands.convert",
     "deduplicate": "molgiae.commands.dedup",
     "embed": "molgiae.commands.embed",
     "evaluate": "molgiae.commands.evaluate",

@@ -36,12 +36,12 @@ from molgiae.commands.run import (
     sink_for,
     stop_at_rejected,
 )
-from molgiae.commands.spool import taken
 from molgiae.config import TEMPERATURE, Distinction
 from molgiae.data.blocks import Columns, Result
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
+from molgiae.data.spool import taken
 from molgiae.data.tables import check_table, column, fields_of, write_table
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError

@@ -25,7 +25,6 @@ from molgiae.commands.run import (
     read,
     stop_at_rejected,
 )
-from molgiae.commands.spool import Spool
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.csv_cells import CsvWriter
@@ -34,6 +33,7 @@ from molgiae.data.inputs import is_hdf5, listed
 from molgiae.data.partial import PartialFile
 from molgiae.data.readers import Inputs
 from molgiae.data.sources import Notes
+from molgiae.data.spool import Spool
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.matching.copies import THRESHOLD, Rule, Verdicts, find_duplicates

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from molgiae.commands.nearest import By, Measure, measure_of, parts_by
 from molgiae.commands.run import Options, molecule_names, read, stop_at_rejected
-from molgiae.commands.spool import Spool
 from molgiae.config import AUTO_MODEL
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, Rejected
 from molgiae.data.hdf5.reader import BLOCK_ROWS, EmbeddingFile
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
 from molgiae.data.inputs import is_hdf5
+from molgiae.data.spool import Spool
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.model.checkpoint import load
 from molgiae.model.embedder import Embedder

@@ -35,6 +35,7 @@ from molgiae.output.files import (
     write_rejected,
 )
 from molgiae.output.npz import is_npz
+from molgiae.output.rows import row_suffix
 from molgiae.parallel.threads import cores, ordered_map
 from molgiae.progress import progress_bar
 from molgiae.properties.columns import ENERGY, is_energy_alone
@@ -49,6 +50,7 @@ FORMATS: dict[str, tuple[Callable[[Path], object], str]] = {
     "tables": (is_table, ".csv or .tsv"),
     "structures": (structure_suffix, ".sdf or .xyz"),
     "npz": (is_npz, ".npz"),
+    "rows": (row_suffix, ".npz, .db or .parquet"),
 }
 """Formats of outputs: what tells them from the name of a file, and what such names end in."""
 

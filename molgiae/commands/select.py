@@ -16,10 +16,10 @@ from molgiae.commands.embedded import DOMAIN, OneModel, Pool
 from molgiae.commands.nearest import By
 from molgiae.commands.picking import OUT, Distances, maxmin, nearest_of
 from molgiae.commands.run import Options, Summary, like_input, output_path, run, sink_for
-from molgiae.commands.spool import taken
 from molgiae.data.blocks import Result
 from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
+from molgiae.data.spool import taken
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError
 

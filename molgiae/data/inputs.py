@@ -1,23 +1,39 @@
-"""Whatever the commands take: SDF and XYZ from files, directories and ``-``, or HDF5 of molgiae."""
+"""Whatever the commands take: SDF and XYZ from files, directories and ``-``, or files of `ROW_FILES`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
+from molgiae.data.ase_database import read_ase_database
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.reader import read_hdf5_blocks
+from molgiae.data.npz import read_npz_blocks
+from molgiae.data.parquet import read_parquet
 from molgiae.data.readers import OnError, read_blocks
 from molgiae.data.sources import Inputs, Notes, listed
 from molgiae.errors import ConfigError, ConformerError
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
+ROW_FILES: dict[str, Callable[[str], Iterator[ConformerBlock]]] = {
+    **dict.fromkeys(HDF5_SUFFIXES, read_hdf5_blocks),
+    ".npz": read_npz_blocks,
+    ".db": read_ase_database,
+    ".parquet": read_parquet,
+}
+"""By suffix, how files are read that keep rows of numbers and no text of the records."""
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
     """Return whether the name says HDF5."""
     return Path(path).suffix.lower() in HDF5_SUFFIXES
+
+
+def in_rows(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is of `ROW_FILES` by its name."""
+    return Path(path).suffix.lower() in ROW_FILES and not os.path.isdir(path)
 
 
 def read_inputs(
@@ -28,34 +44,36 @@ def read_inputs(
     keep_text: bool = True,
     notes: Notes | None = None,
 ) -> Iterator[ConformerBlock]:
-    """Read blocks of conformers from SDF and XYZ, or from HDF5 files.
+    """Read blocks of conformers from SDF and XYZ, and from files of `ROW_FILES`.
 
-    Inputs are structure files, directories and ``-``, or HDF5 files, which keep no text; one or several. The other
+    Inputs are structure files, directories and ``-``, or files in rows, which keep no text; one or several. The other
     arguments are those of `molgiae.data.readers.read_blocks`.
 
     Raises:
-        ConfigError: an input is missing, or HDF5 is mixed with other formats.
+        ConfigError: an input is missing, or files in rows are mixed with others.
         ConformerError: there is no record at all, or a bad one with ``on_error="stop"``.
-        MolgiaeError: an HDF5 file cannot be read.
+        MolgiaeError: a file in rows cannot be read.
     """
     names = listed(inputs)
-    hdf5 = [name for name in names if format is None and is_hdf5(name) and not os.path.isdir(name)]
-    if not hdf5:
+    rows = [name for name in names if format is None and in_rows(name)]
+    if not rows:
         return read_blocks(names, format=format, on_error=on_error, keep_text=keep_text, notes=notes)
-    if len(hdf5) < len(names):
-        other = next(name for name in names if name not in hdf5)
-        raise ConfigError(f"{hdf5[0]} is HDF5 and {other} is not; give them to separate runs")
-    for name in hdf5:
+    if len(rows) < len(names):
+        other = next(name for name in names if name not in rows)
+        kind = "HDF5" if is_hdf5(rows[0]) else f"a {Path(rows[0]).suffix} file"
+        raise ConfigError(f"{rows[0]} is {kind} and {other} is not; give them to separate runs")
+    for name in rows:
         if not os.path.exists(name):
             raise ConfigError(f"{name}: no such file or directory")
-    return _read_hdf5(hdf5)
+    return _read_rows(rows, on_error)
 
 
-def _read_hdf5(names: list[str]) -> Iterator[ConformerBlock]:
+def _read_rows(names: list[str], on_error: OnError) -> Iterator[ConformerBlock]:
     empty = True
-    for name in names:
-        for block in read_hdf5_blocks(name):
-            empty = False
-            yield block
+    for block in chain.from_iterable(ROW_FILES[Path(name).suffix.lower()](name) for name in names):
+        if on_error == "stop" and block.rejected:
+            raise block.rejected[0].error()
+        empty &= not len(block) and not block.rejected
+        yield block
     if empty:
         raise ConformerError("holds no conformers", source=", ".join(names))

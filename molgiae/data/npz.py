@@ -2,6 +2,9 @@
 
 Plain files have n_atoms (M,), atomic_number (N,) and the coordinates (N, 3), position in angstrom or position_mA in
 thousandths of one; an array molecule (M,) says which conformers belong together, formal_charge (M,) their charges.
+Those that molgiae writes have title, source, record and multiplicity (M,), isotope (N,), n_bonds (M,) and bonds (K, 2),
+atoms of each conformer from 0; ``properties/KEY`` (M,) as texts, empty where there is none; and ``atom_data/NAME``,
+(N,) or (N, w), NaN or empty for conformers without it.
 
 QM9, minima at B3LYP/6-31G(2df,p) of molecules of up to nine heavy atoms (Ramakrishnan, Dral, Rupp and von Lilienfeld,
 Sci. Data 1, 140022, 2014), has the coordinates in position_high and position_low, ``((high << 8) | low) * 1e-4``
@@ -11,16 +14,20 @@ angstrom, the numbers of the molecules in gdb_index (M,), and split (M,): 0 trai
 from __future__ import annotations
 
 import contextlib
+import re
 import zipfile
 import zlib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.conformer import ConformerBlock, offset_of
+from molgiae.data.blocks import concatenate
+from molgiae.data.checks import reject_faulty
+from molgiae.data.conformer import AtomData, ConformerBlock, offset_of
 from molgiae.data.elements import SYMBOLS
 from molgiae.errors import ConfigError, MolgiaeError
 
@@ -29,8 +36,22 @@ SPLITS = ("train", "validation", "test")
 UNIT = {"position": 1.0, "position_mA": 1e-3}
 """Angstrom per unit of the plain arrays that may hold coordinates."""
 
-Expected = dict[str, tuple[str, tuple[str | int, ...]]]
-"""Kinds of numbers and shape of each array: M conformers with N atoms, or as the first array with a letter says."""
+PROPERTY, OF_ATOMS = "properties/", "atom_data/"
+"""What the names of arrays of properties and of further data of the atoms start with."""
+_SAFE = "".join(map(chr, range(32, 127))).replace("%", "")
+
+Expected = dict[str, tuple[str, tuple[Any, ...]]]
+"""Kinds of values and shape of each array: M conformers with N atoms, or as the first array with a letter says; any
+further axes for an ellipsis."""
+
+EXTRAS: Expected = {
+    **dict.fromkeys(("molecule", "formal_charge"), ("iuf", ("M",))),
+    **dict.fromkeys(("record", "multiplicity", "n_bonds"), ("iu", ("M",))),
+    **dict.fromkeys(("title", "source"), ("U", ("M",))),
+    "isotope": ("iu", ("N",)),
+    "bonds": ("iu", ("K", 2)),
+}
+"""Plain arrays that may be missing."""
 
 QM9: Expected = {
     "gdb_index": ("iu", ("M",)),
@@ -115,7 +136,7 @@ def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
             raise ConfigError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
         expected = QM9 if is_qm9 else _plain(path, file.files)
     arrays = read_arrays(path, expected)
-    size = len(arrays["n_atoms"])
+    size, known = len(arrays["n_atoms"]), {}
     if is_qm9:
         high, low = arrays["position_high"].astype(np.int32), arrays["position_low"].astype(np.uint8)
         position, title = ((high << 8) | low) * 1e-4, [f"gdb {i}" for i in arrays["gdb_index"]]
@@ -123,16 +144,88 @@ def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
         (coordinates,) = UNIT.keys() & arrays.keys()
         position = arrays[coordinates].astype(np.float64) * UNIT[coordinates]
         title = [f"molecule {m}" for m in arrays.get("molecule", np.arange(size)).tolist()]
+        known = _further(path, arrays)
+    values: dict[str, Any] = {
+        "title": title,
+        "charge": arrays.get("formal_charge", np.zeros(size)).astype(np.int64),
+        "source": [str(path)] * size,
+        "record": np.arange(1, size + 1),
+    }
     block = ConformerBlock.from_arrays(
         atomic_number=arrays["atomic_number"].astype(np.uint8),
         position=position,
         offset=offset_of(arrays["n_atoms"]),
-        title=title,
-        charge=arrays.get("formal_charge", np.zeros(size)).astype(np.int64),
-        source=[str(path)] * size,
-        record=np.arange(1, size + 1),
+        **(values | known),
     )
     return block if split is None else block.take(arrays["split"] == SPLITS.index(split))
+
+
+def read_npz_blocks(path: str) -> Iterator[ConformerBlock]:
+    """Yield the conformers of an npz file in one block, those with an impossible geometry rejected."""
+    yield reject_faulty(read_npz(Path(path)))
+
+
+def write_npz(path: Path, blocks: Iterable[ConformerBlock]) -> None:
+    """Write conformers as plain arrays, all of them in memory."""
+    block = concatenate(list(blocks))
+    arrays: dict[str, Any] = {
+        "n_atoms": block.n_atoms,
+        "formal_charge": block.charge,
+        "n_bonds": np.diff(block.bond_offset),
+        **{name: getattr(block, name) for name in ("atomic_number", "position", "isotope", "bonds")},
+        **{name: getattr(block, name) for name in ("record", "multiplicity")},
+        **{name: np.array(getattr(block, name), np.str_) for name in ("title", "source")},
+    }
+    for key in dict.fromkeys(key for mapping in block.properties for key in mapping):
+        texts = [mapping.get(key, "") for mapping in block.properties]
+        arrays[PROPERTY + quote(key, safe=_SAFE)] = np.array(texts, np.str_)
+    kinds = {(n, v.dtype.kind, *v.shape[1:]) for data in block.atom_data for n, v in data.items()}
+    for name, kind, *width in sorted(kinds):
+        missing: Any = "" if kind == "U" else np.nan
+        parts = [np.full((n, *width), missing) for n in block.n_atoms.tolist()]
+        for m, data in enumerate(block.atom_data):
+            if name in data and (data[name].dtype.kind, *data[name].shape[1:]) == (kind, *width):
+                parts[m] = data[name]
+        column = OF_ATOMS + quote(name, safe=_SAFE)
+        arrays[f"{column}%%{len(arrays)}" if column in arrays else column] = np.concatenate(parts)
+    with zipfile.ZipFile(path, "w") as archive:
+        write_arrays(archive, arrays)
+
+
+def write_arrays(archive: zipfile.ZipFile, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name, as numpy reads them; without a time of day, so that the same ones make the same file."""
+    for name, value in arrays.items():
+        with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+            np.lib.format.write_array(entry, np.array(value), allow_pickle=False)
+
+
+def _further(path: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return the attributes of a block that its plain arrays tell beside elements and positions."""
+    size, n_atoms = len(arrays["n_atoms"]), arrays["n_atoms"]
+    found: dict[str, Any] = {name: arrays[name].tolist() for name in ("title", "source") if name in arrays}
+    found |= {name: arrays[name].astype(np.int64) for name in ("record", "multiplicity") if name in arrays}
+    if "isotope" in arrays:
+        found["isotope"] = arrays["isotope"].astype(np.uint16)
+    if "bonds" in arrays and "n_bonds" in arrays:
+        n_bonds, bonds = arrays["n_bonds"], arrays["bonds"].astype(np.int64)
+        if int(n_bonds.sum()) != len(bonds) or (bonds < 0).any():
+            raise MolgiaeError(f"{path}: n_bonds and bonds do not fit each other")
+        if (bonds >= np.repeat(n_atoms, n_bonds)[:, None]).any():
+            raise MolgiaeError(f"{path}: bonds has an atom that is not in its conformer")
+        found |= {"bonds": bonds, "bond_offset": offset_of(n_bonds)}
+    properties: list[dict[str, str]] = [{} for _ in range(size)]
+    atom_data: list[dict[str, NDArray[Any]]] = [{} for _ in range(size)]
+    for name, values in arrays.items():
+        if name.startswith(PROPERTY):
+            key = unquote(name.removeprefix(PROPERTY))
+            for mapping, text in zip(properties, values.tolist(), strict=True):
+                mapping.update({key: text} if text else {})
+        elif name.startswith(OF_ATOMS):
+            key = unquote(re.sub(r"%%\d+$", "", name.removeprefix(OF_ATOMS)))
+            for data, rows in zip(atom_data, np.split(values, offset_of(n_atoms)[1:-1]), strict=True):
+                absent = rows == "" if rows.dtype.kind == "U" else np.isnan(rows)
+                data.update({} if absent.all() else {key: rows})
+    return found | {"properties": properties, "atom_data": list[AtomData](atom_data)}
 
 
 def _plain(path: Path, names: list[str]) -> Expected:
@@ -148,7 +241,9 @@ def _plain(path: Path, names: list[str]) -> Expected:
         "n_atoms": ("iu", ("M",)),
         "atomic_number": ("iu", ("N",)),
         coordinates: ("iuf", ("N", 3)),
-        **{name: ("iuf", ("M",)) for name in ("molecule", "formal_charge") if name in names},
+        **{name: kind for name, kind in EXTRAS.items() if name in names},
+        **{name: ("U", ("M",)) for name in names if name.startswith(PROPERTY)},
+        **{name: ("iufbU", ("N", ...)) for name in names if name.startswith(OF_ATOMS)},
     }
 
 
@@ -169,12 +264,16 @@ def _check(
         for axis, size in zip(pattern, np.shape(array), strict=False):
             length.setdefault(str(axis), size)
         shape = tuple(length.get(axis, axis) if isinstance(axis, str) else axis for axis in pattern)
+        if shape[-1] is ...:
+            shape = (*shape[:-1], *np.shape(array)[len(shape) - 1 :])
         if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype.kind not in kinds:
             words = "numbers" if "f" in kinds else "whole numbers"
             raise MolgiaeError(
                 f"{path}: {name} is {_described(array)}, expected {words} of shape {shape}: n_atoms has "
                 f"{length['M']} conformers with {length['N']} atoms"
             )
+        if array.dtype.kind == "U" or name.startswith(OF_ATOMS):
+            continue
         if name not in nan and not (known := np.isfinite(array)).all():
             of = {"N": "atom", "M": "conformer"}.get(str(pattern[0]), "group")
             raise MolgiaeError(f"{path}: {name} of {of} {np.argwhere(~known)[0][0]} is not a finite number")

@@ -129,7 +129,7 @@ def with_table(conformer: Conformer) -> Conformer:
     """Return the conformer with a connection table as its text, for writers of SDF; itself where none can be made."""
     from rdkit import Chem  # noqa: PLC0415
 
-    if _has_table(conformer) or (molecule := to_rdkit(conformer)) is None:
+    if has_table(conformer) or (molecule := to_rdkit(conformer)) is None:
         return conformer
     return replace(conformer, text=Chem.MolToMolBlock(molecule, kekulize=True) + "$$$$\n")
 
@@ -145,7 +145,8 @@ def at_positions(molecule: RWMol, position: np.ndarray) -> RWMol:
     return molecule
 
 
-def _has_table(conformer: Conformer) -> bool:
+def has_table(conformer: Conformer) -> bool:
+    """Return whether the record, as it was read, has a connection table."""
     return "M  END" in conformer.text
 
 
@@ -153,7 +154,7 @@ def _of_table(conformer: Conformer) -> RWMol | None:
     """Return the molecule of the table of a record, if it has one of these atoms that can be sanitised."""
     from rdkit import Chem  # noqa: PLC0415
 
-    molecule = Chem.MolFromMolBlock(conformer.text, removeHs=False) if _has_table(conformer) else None
+    molecule = Chem.MolFromMolBlock(conformer.text, removeHs=False) if has_table(conformer) else None
     if (
         molecule is None
         or [atom.GetAtomicNum() for atom in molecule.GetAtoms()] != conformer.atomic_number.tolist()

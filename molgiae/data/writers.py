@@ -161,6 +161,12 @@ def structure_suffix(path: str | os.PathLike[str]) -> str | None:
     return next((suffix for suffix in WRITERS if name.endswith(suffix)), None)
 
 
+def keeps_tables(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file of this name has connection tables."""
+    suffix = structure_suffix(path)
+    return suffix is not None and WRITERS[suffix] is sdf_record
+
+
 class StructureWriter:
     """Writes conformers to one file, in the format that the suffix of its name says; used as a context manager.
 
@@ -183,7 +189,7 @@ class StructureWriter:
             raise ConfigError(f"{name}: no writer for this name; use {', '.join(WRITERS)}, also with .gz")
         self.dropped: Counter[str] = Counter()
         self._render = WRITERS[suffix]
-        self.keeps_tables = self._render is sdf_record
+        self.keeps_tables = keeps_tables(path)
         self._compress = name.lower().endswith(".gz")
         self._partial = PartialFile(path, overwrite=overwrite)
         self._closing = contextlib.ExitStack()

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.cheap_methods import SOLVATION
+from molgiae.data.npz import write_arrays
 from molgiae.data.partial import PartialFile
 from molgiae.output.files import SinkWithTable
-from molgiae.output.npz import write_arrays
 
 if TYPE_CHECKING:
     from molgiae.data.blocks import Result

@@ -15,11 +15,11 @@ from molgiae.data.conformer import ConformerBlock
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.hdf5.arrays import write_hdf5_arrays
 from molgiae.data.inputs import is_hdf5
+from molgiae.data.npz import write_arrays
 from molgiae.data.partial import PartialFile, open_text
 from molgiae.errors import ConfigError
 from molgiae.matching.matrix import RmsdMatrix
 from molgiae.output.files import is_table
-from molgiae.output.npz import write_arrays
 
 NAMES = ("source", "record", "title")
 

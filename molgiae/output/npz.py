@@ -13,7 +13,6 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -23,6 +22,7 @@ import numpy as np
 from molgiae import __version__
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.hdf5.schema import part_attributes
+from molgiae.data.npz import write_arrays
 from molgiae.data.partial import PartialFile
 from molgiae.output.files import ModelInUse, SinkWithTable
 
@@ -149,10 +149,3 @@ class NpzSink(SinkWithTable):
                 np.lib.format.write_array_header_1_0(entry, header)
                 shutil.copyfileobj(self._matrix, entry)
             write_arrays(archive, self._about)
-
-
-def write_arrays(archive: zipfile.ZipFile, arrays: Mapping[str, Any]) -> None:
-    """Write arrays by name, as numpy reads them; without a time of day, so that the same ones make the same file."""
-    for name, value in arrays.items():
-        with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
-            np.lib.format.write_array(entry, np.array(value), allow_pickle=False)
