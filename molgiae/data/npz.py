@@ -4,7 +4,7 @@ Plain files have n_atoms (M,), atomic_number (N,) and the coordinates (N, 3), po
 thousandths of one; an array molecule (M,) says which conformers belong together, formal_charge (M,) their charges.
 Those that molgiae writes have title, source, record and multiplicity (M,), isotope (N,), n_bonds (M,) and bonds (K, 2),
 atoms of each conformer from 0; ``properties/KEY`` (M,) as texts, empty where there is none; and ``atom_data/NAME``,
-(N,) or (N, w), NaN or empty for conformers without it.
+(N,) or (N, w), and where some conformers do not have it ``present/NAME`` (M,), false for these.
 
 QM9, minima at B3LYP/6-31G(2df,p) of molecules of up to nine heavy atoms (Ramakrishnan, Dral, Rupp and von Lilienfeld,
 Sci. Data 1, 140022, 2014), has the coordinates in position_high and position_low, ``((high << 8) | low) * 1e-4``
@@ -36,8 +36,8 @@ SPLITS = ("train", "validation", "test")
 UNIT = {"position": 1.0, "position_mA": 1e-3}
 """Angstrom per unit of the plain arrays that may hold coordinates."""
 
-PROPERTY, OF_ATOMS = "properties/", "atom_data/"
-"""What the names of arrays of properties and of further data of the atoms start with."""
+PROPERTY, OF_ATOMS, PRESENT = "properties/", "atom_data/", "present/"
+"""What the names of arrays start with: of properties, of further data of the atoms, of who has these."""
 _SAFE = "".join(map(chr, range(32, 127))).replace("%", "")
 
 Expected = dict[str, tuple[str, tuple[Any, ...]]]
@@ -181,13 +181,16 @@ def write_npz(path: Path, blocks: Iterable[ConformerBlock]) -> None:
         arrays[PROPERTY + quote(key, safe=_SAFE)] = np.array(texts, np.str_)
     kinds = {(n, v.dtype.kind, *v.shape[1:]) for data in block.atom_data for n, v in data.items()}
     for name, kind, *width in sorted(kinds):
-        missing: Any = "" if kind == "U" else np.nan
-        parts = [np.full((n, *width), missing) for n in block.n_atoms.tolist()]
-        for m, data in enumerate(block.atom_data):
-            if name in data and (data[name].dtype.kind, *data[name].shape[1:]) == (kind, *width):
-                parts[m] = data[name]
-        column = OF_ATOMS + quote(name, safe=_SAFE)
-        arrays[f"{column}%%{len(arrays)}" if column in arrays else column] = np.concatenate(parts)
+        found = [data.get(name, np.empty(0)) for data in block.atom_data]
+        present = np.array([(values.dtype.kind, *values.shape[1:]) == (kind, *width) for values in found])
+        column = quote(name, safe=_SAFE)
+        column += f"%%{len(arrays)}" if OF_ATOMS + column in arrays else ""
+        some = np.concatenate([values for values, is_there in zip(found, present, strict=True) if is_there])
+        rows = np.zeros((len(block.atomic_number), *width), some.dtype)
+        rows[present[block.owner]] = some
+        arrays[OF_ATOMS + column] = rows
+        if not present.all():
+            arrays[PRESENT + column] = present
     with zipfile.ZipFile(path, "w") as archive:
         write_arrays(archive, arrays)
 
@@ -221,10 +224,12 @@ def _further(path: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
             for mapping, text in zip(properties, values.tolist(), strict=True):
                 mapping.update({key: text} if text else {})
         elif name.startswith(OF_ATOMS):
-            key = unquote(re.sub(r"%%\d+$", "", name.removeprefix(OF_ATOMS)))
-            for data, rows in zip(atom_data, np.split(values, offset_of(n_atoms)[1:-1]), strict=True):
-                absent = rows == "" if rows.dtype.kind == "U" else np.isnan(rows)
-                data.update({} if absent.all() else {key: rows})
+            column = name.removeprefix(OF_ATOMS)
+            key = unquote(re.sub(r"%%\d+$", "", column))
+            present = arrays.get(PRESENT + column, np.ones(size, bool)).tolist()
+            parts = np.split(values, offset_of(n_atoms)[1:-1])
+            for data, rows, is_there in zip(atom_data, parts, present, strict=True):
+                data.update({key: rows} if is_there else {})
     return found | {"properties": properties, "atom_data": list[AtomData](atom_data)}
 
 
@@ -244,6 +249,7 @@ def _plain(path: Path, names: list[str]) -> Expected:
         **{name: kind for name, kind in EXTRAS.items() if name in names},
         **{name: ("U", ("M",)) for name in names if name.startswith(PROPERTY)},
         **{name: ("iufbU", ("N", ...)) for name in names if name.startswith(OF_ATOMS)},
+        **{name: ("b", ("M",)) for name in names if name.startswith(PRESENT)},
     }
 
 

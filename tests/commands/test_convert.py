@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
@@ -106,7 +106,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("converted")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, phases=[Phase.generate])  # shrinking files takes minutes
 @given(st.lists(conformers(), min_size=1, max_size=4), *2 * [st.sampled_from(sorted(ERROR))])
 def test_any_two_formats_keep_what_a_conformer_is(folder, block, first, second):
     files = [folder / f"{k}{suffix}" for k, suffix in enumerate([".h5", first, second])]
@@ -174,7 +174,7 @@ def test_xyz_to_sdf_says_that_there_are_no_bonds_and_perceives_them_on_request(t
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=5), st.lists(st.booleans(), min_size=5, max_size=5))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, phases=[Phase.generate])  # shrinking files takes minutes
 def test_bonds_are_perceived_where_there_are_none_alone(seeds, has):
     made = [random_conformer(6, seed) for seed in seeds]
     own = np.array([[0, 5]])
