@@ -94,7 +94,11 @@ def differences(before: list[Conformer], after: ConformerBlock, *formats: str) -
             found += [] if set(new.properties) <= {*old.properties, *STATE_KEYS} else ["more properties"]
             same = old.atom_data.keys() == new.atom_data.keys() and all(
                 values.dtype.kind == new.atom_data[name].dtype.kind
-                and np.array_equal(values, new.atom_data[name])
+                and (
+                    np.allclose(values, new.atom_data[name], 1e-9)
+                    if values.dtype.kind == "f" and ".xyz" in formats  # ten digits
+                    else np.array_equal(values, new.atom_data[name])
+                )
                 for name, values in old.atom_data.items()
             )
             found += [] if same else ["atom_data"]
