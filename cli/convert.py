@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typer import Context, Option
 
-from .options import Format, Inputs, Json, OnError, Overwrite, Quiet, run_options
+from .options import AllowRejected, Format, Inputs, Json, OnError, Overwrite, Quiet, Threads, run_options
 from .printing import finish_run
 
 
 def convert(
     context: Context,
     inputs: Inputs,
-    output: str = Option(
-        ...,
+    output: str | None = Option(
+        None,
         "--output",
         "-o",
         help="File to write: .sdf, .xyz, .extxyz (these also .gz), .h5, .npz, .db of ASE, or .parquet.",
+        show_default="SDF named after the input",
     ),
     bonds: bool = Option(
         False,
@@ -25,6 +26,8 @@ def convert(
     format: Format = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    allow_rejected: AllowRejected = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -34,7 +37,7 @@ def convert(
     decimals, XYZ ten, all others what the computer has. Orders of bonds are kept from SDF to SDF alone; elsewhere RDKit
     finds them anew.
 
-    \\b
+    \b
     molgiae convert ensemble.sdf -o ensemble.xyz
     molgiae convert crest_conformers.xyz -o crest.sdf --bonds
     molgiae convert run1/ run2.sdf.gz -o all.parquet
