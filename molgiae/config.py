@@ -180,6 +180,7 @@ class Domain(Plain):
         charge: least and largest total charge.
         fragments: most pieces of a conformer that no bond connects.
         flat_centres: whether there was an atom in a plane with its four neighbours that should not be.
+        bare_carbons: whether there was a conformer without hydrogens on carbons that lack some.
         bonds: two elements, least and largest length in angstrom, of bonds that were beyond what
             `molgiae.data.training_ranges` holds; other pairs go by that.
         shares: elements and their largest share of heavy atoms, where it was beyond that, too.
@@ -193,6 +194,7 @@ class Domain(Plain):
     n_heavy: tuple[int, int] = (0, MAX_ATOMS)
     fragments: int = 1
     flat_centres: bool = False
+    bare_carbons: bool = False
     bonds: tuple[tuple[int, int, float, float], ...] = ()
     shares: tuple[tuple[int, float], ...] = ()
 

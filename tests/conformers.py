@@ -40,6 +40,7 @@ def any_bonds(elements: tuple[int, ...]) -> dict[str, object]:
     return {
         "fragments": 100,
         "flat_centres": True,
+        "bare_carbons": True,
         "bonds": tuple((*pair, 0.7, 4.0) for pair in pairs),
         "shares": tuple((z, 1.0) for z in elements),
     }

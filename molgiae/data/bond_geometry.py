@@ -100,6 +100,12 @@ def remedy(unit: str) -> str:
     return f"coordinates look like {unit}: multiply by {UNITS[unit]:g}"
 
 
+ORDER_DECAY = 0.173
+"""Of the order of a bond, exp((1 - ratio) / decay) by Pauling's rule: 2 where its length is 0.88 times the radii."""
+MIN_CARBON_BONDS = 3.5
+"""Sum of the orders of its bonds below which carbon lacks a hydrogen: 4, less the error of Pauling's rule."""
+
+
 class Bonding:
     """The bonds of conformers, as distances show them, and what they say of the geometry.
 
@@ -185,6 +191,20 @@ class Bonding:
         theirs = np.flatnonzero(flat[self.pair].any(axis=1))
         # across a flat four-membered ring stands no fourth neighbour
         return flat & self._flat(self.pair[theirs[~self.longest_sides(theirs)]])
+
+    @cached_property
+    def bare_carbons(self) -> Mask:
+        """(N,) carbons that lack hydrogens, where no carbon of the conformer has one."""
+        z, n = self.block.atomic_number, len(self.owner)
+        order = np.bincount(self.pair.ravel(), np.repeat(np.exp((1 - self._ratio) / ORDER_DECAY), 2), n)
+        with_hydrogen = np.isin(np.arange(len(self.block)), self.owner[self.pair[self._is_ch, 0]])
+        end = (self.degree == 1) & (order > 2)  # as in isonitriles and carbon monoxide
+        lacking = (z == 6) & (self.degree > 0) & (self.degree < 4) & (order < MIN_CARBON_BONDS) & ~end
+        return lacking & ~with_hydrogen[self.owner]
+
+    @property
+    def _is_ch(self) -> Mask:
+        return (self.elements == (1, 6)).all(axis=1)
 
     def _flat(self, pair: Ints) -> Mask:
         """Return (N,) which atoms of `TETRAHEDRAL` have four or more neighbours, no metals, in their plane."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.config import MAX_ATOMIC_NUMBER
-from molgiae.data.bond_geometry import Bonding, remedy, unit_of
+from molgiae.data.bond_geometry import MIN_CARBON_BONDS, ORDER_DECAY, Bonding, remedy, unit_of
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.data.near_atoms import nearest
@@ -32,10 +32,6 @@ _LINEAR_ANGLE = 150.0
 """Degrees between two bonds beyond which these may be all that a carbon has, as in alkynes."""
 _MULTIPLE_BOND_RATIO = 0.88
 """A bond is a multiple one if its length is less than this times the sum of the radii: C=C 0.88, C=O 0.85."""
-_ORDER_DECAY = 0.173
-"""Of the order of a bond, exp((1 - ratio) / decay) by Pauling's rule: 2 at `_MULTIPLE_BOND_RATIO`."""
-_MIN_CARBON_BONDS = 3.5
-"""Sum of the orders of its bonds below which carbon lacks a hydrogen: 4, less the error of Pauling's rule."""
 _HALOGEN = np.isin(np.arange(256), (9, 17, 35, 53))
 _SQUEEZED_RATIO = 0.75
 """Median distance of neighbours by radii, below which lengths are in units of the paper."""
@@ -193,14 +189,14 @@ def _lacks_hydrogen(x: _Flat) -> NDArray[np.bool_]:
     """Return (N,) which carbons have neighbours that their bonds do not explain, but for carbenes of halogens."""
     bonded = x.ratio < _NEIGHBOUR_CUTOFF * x.usual[x.owner][:, None]
     count = bonded.sum(axis=1)
-    order = np.exp((1 - x.ratio) / _ORDER_DECAY, where=bonded, out=np.zeros_like(x.ratio))
+    order = np.exp((1 - x.ratio) / ORDER_DECAY, where=bonded, out=np.zeros_like(x.ratio))
     first = np.argsort(~bonded, axis=1, kind="stable")[:, :2]
     row = np.arange(len(x.owner))[:, None]
     a, b = np.moveaxis(x.block.position[x.neighbour[row, first]] - x.block.position[:, None], 1, 0)
     with np.errstate(invalid="ignore"):
         cosine = (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     carbene = _HALOGEN[x.z[x.neighbour[row, first]]].all(axis=1)
-    bent = (cosine > np.cos(np.radians(_LINEAR_ANGLE))) & (order.sum(axis=1) < _MIN_CARBON_BONDS) & ~carbene
+    bent = (cosine > np.cos(np.radians(_LINEAR_ANGLE))) & (order.sum(axis=1) < MIN_CARBON_BONDS) & ~carbene
     single = np.where(bonded, x.ratio, 0.0).max(axis=1) > _MULTIPLE_BOND_RATIO
     return (x.z == 6) & (((count == 1) & single) | ((count == 2) & bent) | (count > 3))
 

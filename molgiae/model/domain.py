@@ -26,6 +26,8 @@ RAREST_ELEMENT = 1000
 CONFORMERS_AT_A_TIME = 4096
 """Conformers whose bonds are held at once."""
 
+ADD_HYDROGENS = "add them in 3D first, with obabel -h or RDKit's AddHs(mol, addCoords=True)"
+
 Mask = NDArray[np.bool_]
 
 _RADIUS = np.array(COVALENT_RADIUS)
@@ -40,7 +42,7 @@ def measure_domain(block: ConformerBlock) -> Domain:
         if len(np.unique(conformers[block.atomic_number == element])) >= len(block) / RAREST_ELEMENT
     ]
     apart: list[float] = []
-    fragments, flat = 1, False
+    fragments, flat, bare = 1, False, False
     lengths: dict[tuple[int, int], list[float]] = {}
     largest = np.zeros(len(SYMBOLS))
     for start in range(0, len(block), CONFORMERS_AT_A_TIME):
@@ -50,6 +52,7 @@ def measure_domain(block: ConformerBlock) -> Domain:
         bonding = Bonding(part)
         fragments, flat = max(fragments, int(bonding.pieces.max())), flat or bool(bonding.flat_centres.any())
         np.maximum(largest, shares(part).max(axis=0), out=largest)
+        bare = bare or bool(bonding.bare_carbons.any())
         for row in bonding.odd(*length_bounds()):
             lengths.setdefault(tuple(bonding.elements[row].tolist()), []).append(float(bonding.length[row]))
     return Domain(
@@ -61,6 +64,7 @@ def measure_domain(block: ConformerBlock) -> Domain:
         n_heavy=_extremes(block.count(block.atomic_number > 1)),
         fragments=fragments,
         flat_centres=flat,
+        bare_carbons=bare,
         bonds=tuple((*pair, min(found), max(found)) for pair, found in sorted(lengths.items())),
         shares=tuple(
             (z, float(largest[z]))
@@ -143,6 +147,12 @@ class Judged:
         none = np.zeros(len(self.block.atomic_number), bool)
         return none if self.domain.flat_centres else self.bonding.flat_centres
 
+    @cached_property
+    def bare(self) -> Mask:
+        """(N,) carbons without the hydrogens that they should have, where training data had none."""
+        none = np.zeros(len(self.block.atomic_number), bool)
+        return none if self.domain.bare_carbons else self.bonding.bare_carbons
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -214,6 +224,12 @@ def _flat_detail(x: Judged, m: int) -> str:
     return f"{x.block.name_of(centre)} and its neighbours lie in a plane"
 
 
+def _bare_detail(x: Judged, m: int) -> str:
+    atoms = x.block.atoms_of(m)
+    carbon = atoms.start + int(x.bare[atoms].argmax())
+    return f"no carbon has any, and {x.block.name_of(carbon)} should; {ADD_HYDROGENS}"
+
+
 COMPOSITION = (
     Rule("element", lambda x: x.block.count(x.strange) > 0, _element_detail),
     _bounded("charge", lambda x: x.block.charge, lambda domain: domain.charge),
@@ -237,6 +253,7 @@ GEOMETRY = (
             f"{x.bonding.pieces[m]} that no bond connects, training had {_range((1, x.domain.fragments))}"
         ),
     ),
+    Rule("hydrogens", lambda x: x.block.count(x.bare) > 0, _bare_detail),
     Rule("flat centre", lambda x: x.block.count(x.flat) > 0, _flat_detail),
     Rule(
         "radius",

@@ -11,7 +11,7 @@ from ase.collections import g2
 from numpy.testing import assert_allclose
 
 from molgiae.config import Domain
-from molgiae.data.bond_geometry import LENGTH_TOLERANCE
+from molgiae.data.bond_geometry import LENGTH_TOLERANCE, Bonding
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.training_ranges import BOND_LENGTHS
 from molgiae.model.domain import domain_reasons, in_domain, measure_domain, radii, rule_of
@@ -31,6 +31,13 @@ def from_ase(name: str) -> Conformer:
 
 def reasons(domain: Domain, *conformers: Conformer) -> list[str]:
     return list(domain_reasons(domain, ConformerBlock.of(conformers)))
+
+
+def without_hydrogens(c: Conformer, polar: bool) -> Conformer:
+    near = np.linalg.norm(c.position[:, None] - c.position, axis=2) < 1.25
+    on_carbon = (near & (c.atomic_number == 6)).any(axis=1)
+    keep = (c.atomic_number > 1) | (polar & ~on_carbon)
+    return conformer(c.atomic_number[keep].tolist(), c.position[keep], title=c.title)
 
 
 def scaled(c: Conformer, factor: float) -> Conformer:
@@ -169,6 +176,19 @@ class TestBonds:
         two = conformer(z, np.concatenate([water.position, water.position + np.array([2.9, 0, 0])]))
         assert reasons(DOMAINS["qm9"], two) == ["fragments: 2 that no bond connects, training had 1"]
         assert reasons(replace(DOMAINS["qm9"], fragments=2), two) == [""]
+
+    @pytest.mark.parametrize("polar", [False, True])
+    def test_molecules_without_their_hydrogens_are_not_covered(self, polar):
+        """All left out, or those on carbon alone, as united atoms have it."""
+        bare = [without_hydrogens(from_ase(name), polar) for name in COVERED if "C" in name]
+        bare = [c for c in bare if (c.atomic_number > 1).sum() > 2]
+        found = [rule_of(reason) for reason in reasons(DOMAINS["drug"], *bare)]
+        assert len(found) > 10 and found.count("hydrogens") > 0.8 * len(found)
+
+    def test_molecules_that_have_none_lack_none(self):
+        block = ConformerBlock.of([from_ase(name) for name in g2.names])
+        lacking = block.count(Bonding(block).bare_carbons) > 0
+        assert [title for title, bad in zip(block.title, lacking, strict=True) if bad] == []
 
     def test_flat_methane_is_not_covered_whatever_its_pose(self):
         flat = conformer(
