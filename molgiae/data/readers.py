@@ -87,8 +87,8 @@ def read_blocks(
         raise ConfigError(f"on_error is '{on_error}', expected 'skip' or 'stop'")
     if block_size < 1 or chunk_size < 1:
         raise ConfigError("block_size and chunk_size must be at least 1")
-    sources = find_sources(inputs, format)
-    notes = notes or Notes()
+    notes = Notes() if notes is None else notes
+    sources = find_sources(inputs, format, notes)
     blocks = chain.from_iterable(_read_source(source, keep_text, chunk_size, notes) for source in sources)
     batched = rebatch(_limited(blocks, limit), block_size)
     checked = (reject_faulty(block) if check_geometry else block for block in batched)

@@ -20,6 +20,16 @@ from molgiae.errors import ConfigError
 SUFFIXES = {".sdf": "sdf", ".sd": "sdf", ".mol": "sdf", ".xyz": "xyz", ".extxyz": "xyz"}
 """Format of each file suffix; each may be followed by ``.gz``."""
 
+OBABEL = "is not read; convert it first: obabel {0} -O {1}.sdf (with -h where hydrogens are missing)"
+SMILES = "holds molecules without coordinates; make conformers first: molgiae conformers {0} -o {1}.sdf"
+ADVICE = {
+    **dict.fromkeys(
+        (".pdb", ".ent", ".pdbqt", ".mol2", ".cif", ".mmcif", ".gro", ".cml", ".cdx", ".mmtf"), OBABEL
+    ),
+    **dict.fromkeys((".smi", ".smiles", ".ism", ".can"), SMILES),
+}
+"""What to do with files of other formats, by suffix; the name of the file and its stem are put in."""
+
 STDIN = "-"
 Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -57,6 +67,7 @@ class Notes:
     """What readers had to decide or to leave out: for each sentence its number of records and the first of them."""
 
     found: dict[str, tuple[int, str, int]] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     def add(self, source: str, record: int, note: str) -> None:
         """Count one record."""
@@ -66,7 +77,7 @@ class Notes:
 
     def lines(self) -> list[str]:
         """Return a line for each kind."""
-        return [
+        return self.left_out + [
             f"{note} ({count} {'records, the first' if count > 1 else 'record'}: {source}, record {record})"
             for note, (count, source, record) in self.found.items()
         ]
@@ -103,18 +114,26 @@ def checked_names(inputs: Inputs) -> list[str]:
     return names
 
 
-def find_sources(inputs: Inputs, format: str | None = None) -> list[Source]:
+def find_sources(inputs: Inputs, format: str | None = None, notes: Notes | None = None) -> list[Source]:
     """Return the files named; directories are searched for known suffixes, sorted, hidden ones not.
 
+    Args:
+        inputs: files and directories, one or several.
+        format: of all of them; by suffix if None.
+        notes: gets what is left out in directories although it may hold molecules.
+
     Raises:
-        ConfigError: as `checked_names`, a file is missing, or a directory holds no conformers.
+        ConfigError: as `checked_names`, a file is missing or of a format in `ADVICE`, or a directory holds no
+            conformers.
     """
     sources: list[Source] = []
     for name in checked_names(inputs):
         if name != STDIN and os.path.isdir(name):
-            sources += _in_directory(name, format)
+            sources += _in_directory(name, format, notes or Notes())
         elif name != STDIN and not os.path.exists(name):
             raise ConfigError(f"{name}: no such file or directory")
+        elif format is None and (advice := advice_for(name)):
+            raise ConfigError(f"{name}: {advice}")
         else:
             sources.append(Source(name, format or format_of(name)))
     return sources
@@ -122,17 +141,35 @@ def find_sources(inputs: Inputs, format: str | None = None) -> list[Source]:
 
 def format_of(name: str, suffixes: Mapping[str, str] = SUFFIXES) -> str:
     """Return the format by suffix; empty if the suffix is unknown."""
-    return suffixes.get(Path(name.lower().removesuffix(".gz")).suffix, "")
+    return suffixes.get(_suffix(name), "")
 
 
-def _in_directory(directory: str, format: str | None) -> list[Source]:
+def _suffix(name: str) -> str:
+    return Path(name.lower().removesuffix(".gz")).suffix
+
+
+def advice_for(name: str) -> str:
+    """Return what to do with a file that readers do not take; empty if its suffix says nothing."""
+    return ADVICE.get(_suffix(name), "").format(name, Path(name.removesuffix(".gz")).stem)
+
+
+def _in_directory(directory: str, format: str | None, notes: Notes) -> list[Source]:
     found = []
     for root, folders, files in os.walk(directory):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
         found += [os.path.join(root, file) for file in files if not file.startswith(".")]
     known = [Source(name, format_of(name)) for name in sorted(found)]
     chosen = [source for source in known if source.format and source.format == (format or source.format)]
+    other = [source.name for source in known if source not in chosen and advice_for(source.name)]
+    for suffix in dict.fromkeys(_suffix(name) for name in other):
+        names = [name for name in other if _suffix(name) == suffix]
+        count = f"{len(names)} {suffix} {'files' if len(names) > 1 else 'file'}"
+        notes.left_out.append(
+            f"{directory}: {count} left out, {os.path.basename(names[0])}: {advice_for(names[0])}"
+        )
     if not chosen:
+        if other:
+            raise ConfigError(notes.left_out[-1])
         suffixes = " ".join(suffix for suffix, known in SUFFIXES.items() if known == (format or known))
         raise ConfigError(f"{directory}: no conformer files here (looked for {suffixes}, also .gz)")
     return chosen

@@ -102,6 +102,50 @@ def test_rejected_records_that_are_allowed_do_not_break_make(name, model_path):
     assert "1 rejected" in allowed.stderr and "1 x line" in allowed.stderr
 
 
+TAKING = [
+    name
+    for name in COMMANDS
+    if {"inputs", "ensemble", "query", "a", "data"} & {p.name for p in COMMANDS[name].params}
+]
+OTHERWISE = {"conformers", "experiments run", "predict"}
+"""Which read molecules, data of their own, and a model first."""
+
+
+@pytest.mark.parametrize("suffix", [".pdb", ".mol2", ".cif", ".smi", ".pdb.gz"])
+@pytest.mark.parametrize("name", [name for name in TAKING if name not in OTHERWISE])
+def test_files_of_other_formats_get_the_advice_for_their_type(name, suffix, model_path):
+    Path(f"a{suffix}").write_bytes(b"")
+    if name == "search":  # which opens the file of embeddings first
+        Path("b.sdf").write_text(sdf_record(molecule(0), "b"))
+        assert molgiae_("embed", "b.sdf", "-o", f"b{suffix}.h5", "-m", model_path).exit_code == 0
+    others = {
+        "search": [f"b{suffix}.h5"],
+        "compare": [f"a{suffix}"],
+        "finetune": ["-t", "gap"],
+        "convert": ["-o", "b.xyz"],
+    }
+    words = [f"a{suffix}", *others.get(name, [])]
+    line = molgiae_(name, *words).stderr.splitlines()[-1]
+    tool = "molgiae conformers" if suffix == ".smi" else "obabel"
+    assert (
+        line.startswith(f"molgiae: error: a{suffix}: ") and f"{tool} a{suffix} " in line and "a.sdf" in line
+    )
+
+
+def test_what_is_left_out_in_a_directory_is_said():
+    Path("d").mkdir()
+    for name in ("1.pdb", "2.pdb", "x.smi", "notes.txt", "fine.sdf"):
+        Path("d", name).write_text(sdf_record(molecule(0), "a") if name == "fine.sdf" else "")
+    result = molgiae_("canonicalize", "d", "-o", "out.sdf")
+    lines = [line for line in result.stderr.splitlines() if "left out" in line]
+    assert result.exit_code == 0 and len(lines) == 2
+    assert lines[0].startswith("d: 2 .pdb files left out, 1.pdb: ") and lines[1].startswith(
+        "d: 1 .smi file left out, "
+    )
+    Path("d/fine.sdf").unlink()
+    assert "molgiae: error: d: 1 .smi file left out" in molgiae_("canonicalize", "d", "-o", "b.sdf").stderr
+
+
 def test_threads_reach_the_work(monkeypatch):
     seen = []
     monkeypatch.setattr(
