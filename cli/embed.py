@@ -64,6 +64,9 @@ def embed(
     by shape, whose distances are RMSDs. Between different formulas distances of shape are no RMSDs, and distances of
     detail, and so of whole embeddings, mean nothing anywhere.
 
+    To .csv, .tsv and .parquet, and as CSV to standard output (-o -), go the embeddings alone: source, record, title,
+    in_domain and domain_reason, and columns named after the parts, shape_0, shape_1 and so on.
+
     With npz only the embeddings are written, a row for each record of the input, as chemprop --descriptors-path reads
     them. The table beside it, NAME.npz.rows.csv, says what the rows are. A rejected record would shift the rows: it
     is an error, or with --drop-rejected it is left out of both.
@@ -75,6 +78,8 @@ def embed(
     molgiae embed run1/ run2.xyz.gz -o all.h5
     molgiae embed part1.h5 part2.h5 -o all.h5
     zcat big.sdf.gz | molgiae embed - -o big.h5 --json
+    molgiae embed conformers.sdf -o features.parquet --parts features
+    molgiae embed conformers.sdf -o - --parts shape --quiet | head
     molgiae embed conformers.sdf --format npz
     molgiae embed conformers.sdf --parts features,overlay
     molgiae embed conformers.sdf --format npz --parts features

@@ -13,14 +13,16 @@ from .printing import columns
 
 def info(
     file: str = Argument(
-        help="An HDF5 file of molgiae, a checkpoint, or a shipped model.", show_default=False
+        help="An HDF5 file, table or npz of molgiae, a checkpoint, or a shipped model.", show_default=False
     ),
     as_json: Json = False,
 ) -> None:
-    """Say what is in an HDF5 file or a checkpoint, the parts of the embedding with columns, units and meanings too.
+    """Say what is in a file of molgiae or a checkpoint, parts of the embedding with columns, units and meanings too.
 
     \b
     molgiae info conformers.h5
+    molgiae info hits.csv
+    molgiae info features.npz
     molgiae info qm9
     """
     from molgiae.commands.info import describe

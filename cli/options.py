@@ -26,6 +26,8 @@ def given(kind: type[Kind], context: Context, **others: Any) -> Kind:
         context: the command with its options.
         others: fields that are no options; they win over options of their name.
     """
+    if context.params.get("as_json") and context.params.get("output") == "-":
+        raise BadParameter("goes to standard output, as --output - does; name a file", param_hint="--json")
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     values = {name: value for name, value in context.params.items() if name in names and value is not None}
     return kind(**{**values, **others})

@@ -43,7 +43,11 @@ def search(
     ),
     file: str = Argument(help="HDF5 file written by molgiae embed.", show_default=False),
     output: str | None = Option(
-        None, "--output", "-o", help="CSV, JSON or HDF5 table.", show_default="text on stdout"
+        None,
+        "--output",
+        "-o",
+        help="CSV, JSON or HDF5 table; SDF or XYZ of the hits, - for SDF to standard output.",
+        show_default="text on stdout",
     ),
     hits: int = Option(10, "-k", "--hits", min=1, help="Hits for each query."),
     by: Literal["shape", "overlay", "features", "all"] | None = Option(
@@ -82,7 +86,8 @@ def search(
     \b
     molgiae search query.sdf conformers.h5
     molgiae search query.xyz conformers.h5 -k 50 -o hits.csv
-    molgiae search query.sdf conformers.h5 --by overlay --poses hits.sdf
+    molgiae search query.sdf conformers.h5 --by overlay -o hits.sdf
+    molgiae search query.sdf conformers.h5 --by overlay --poses poses.sdf
     """
     from molgiae.commands.search import search as run
 
@@ -96,11 +101,13 @@ def search(
 
 def _table(result: Search) -> str:
     measured = MEASURED.get(result.by, ("distance",))
+    from_many = len({hit.source for hit in result.hits}) > 1
     rows = [
         (
             "query",
             "rank",
             "row",
+            *(("source",) if from_many else ()),
             "record",
             "title",
             *(HEADS.get(name, name) for name in measured),
@@ -112,7 +119,8 @@ def _table(result: Search) -> str:
         unsure = "" if hit.proven is None or hit.proven else " or less"
         rmsd = "" if hit.rmsd is None else f"{hit.rmsd:.4f}{unsure}"
         query = f"{hit.query_record} {hit.query_title[:SHOWN_TITLE]}".strip()
-        place = (str(hit.rank), str(hit.row), str(hit.record), hit.title[:SHOWN_TITLE])
+        source = (hit.source,) if from_many else ()
+        place = (str(hit.rank), str(hit.row), *source, str(hit.record), hit.title[:SHOWN_TITLE])
         values = (getattr(hit, name) for name in measured)
         shown = ("" if value is None else _number(value) for value in values)
         rows.append((query, *place, *shown, hit.relation, rmsd))

@@ -29,7 +29,7 @@ def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any)
     """
     options = (options or Options()).for_a_run(**changes)
     names = listed(inputs)
-    output = output_path(names, options, "_canonical.h5")
+    output = output_path(names, options, "_canonical.h5", pipes=True)
     sink = sink_for(output, options, CANONICAL_COLUMNS, _record)
     return run(read(names, options, output), canonical_forms, sink, options, "canonicalize")
 

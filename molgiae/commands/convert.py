@@ -39,7 +39,8 @@ def convert(
 
     Args:
         inputs: files, directories, ``-`` for standard input; one or several.
-        output: ends in .sdf, .xyz, .extxyz, .h5, .npz, .db (of ASE) or .parquet; by default SDF named after the input.
+        output: ends in .sdf, .xyz, .extxyz, .h5, .npz, .db (of ASE) or .parquet; ``-`` is SDF to standard output; by
+            default SDF named after the input.
         options: of the command; model and device do not matter.
         bonds: perceive the bonds of records that have none from distances, and for SDF their orders by RDKit.
         **changes: fields of `Options` by name.
@@ -49,7 +50,7 @@ def convert(
     """
     options = (options or Options()).for_a_run(**{**changes, "output": output})
     names = listed(inputs)
-    path = output_path(names, options, "_converted.sdf", ("HDF5", "structures", "rows"))
+    path = output_path(names, options, "_converted.sdf", ("HDF5", "structures", "rows"), pipes=True)
     in_rows = row_suffix(path) is not None
     sink: Sink = (
         RowSink(path, overwrite=options.overwrite) if in_rows else sink_for(path, options, (), _record)

@@ -23,6 +23,7 @@ from molgiae.commands.run import (
     like_input,
     output_path,
     read,
+    stem_of,
     stop_at_rejected,
 )
 from molgiae.config import Distinction
@@ -30,7 +31,7 @@ from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.data.inputs import is_hdf5, listed
-from molgiae.data.partial import PartialFile
+from molgiae.data.partial import PartialFile, is_stdout
 from molgiae.data.readers import Inputs
 from molgiae.data.sources import Notes
 from molgiae.data.spool import Spool
@@ -107,7 +108,7 @@ def deduplicate(
         keep: of copies, the "first" of the input or the "lowest" in energy, of equal ones the first; those without an
             energy come last. "lowest" by default if `energy` is given.
         ignore: differences that do not make two conformers distinct: isotopes, charge, multiplicity.
-        table: CSV file to write; by default named after the output.
+        table: CSV file to write; by default named after the output, or the input if that is standard output.
         **changes: fields of `Options` by name.
 
     Raises:
@@ -120,7 +121,9 @@ def deduplicate(
     energy = (energy or ENERGY) if lowest else energy if energy_window is not None else None
     _check(threshold, energy, energy_window)
     names = listed(inputs)
-    output = output_path(names, options, f"_unique{like_input(names)}")
+    output = output_path(names, options, f"_unique{like_input(names)}", pipes=True)
+    if table is None and is_stdout(output):
+        table = f"{stem_of(names)}_duplicates.csv"
     table_path = Path(table) if table is not None else beside(output, "_duplicates.csv")
     if table_path.resolve() in (output.resolve(), *(Path(name).resolve() for name in names)):
         raise ConfigError(f"{table_path}: is an input or the output, too; give --table another name")

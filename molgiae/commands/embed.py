@@ -11,12 +11,15 @@ from molgiae.commands.run import Options, Summary, output_path, read, run
 from molgiae.config import AUTO_MODEL
 from molgiae.data.blocks import Result
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS, Column
-from molgiae.data.inputs import listed
+from molgiae.data.inputs import is_hdf5, listed
+from molgiae.data.parquet import is_parquet
+from molgiae.data.partial import is_stdout
 from molgiae.data.readers import Inputs
 from molgiae.errors import ConfigError
 from molgiae.model.embedder import Embedder
 from molgiae.model.projections import ProjectingEmbedder
-from molgiae.output.files import Hdf5Sink, ModelInUse, Sink
+from molgiae.output.embeddings import EmbeddingParquet, EmbeddingTable
+from molgiae.output.files import Hdf5Sink, ModelInUse, Sink, is_table
 from molgiae.output.npz import NpzSink, is_npz
 
 
@@ -30,7 +33,10 @@ def embed(
     parts: str | Iterable[str] | None = None,
     **changes: Any,
 ) -> Summary:
-    """Embed every conformer and write HDF5, or one matrix as npz, see `molgiae.output.npz`.
+    """Embed every conformer and write HDF5, or the embeddings alone, by the name of the output.
+
+    These are one matrix as npz, see `molgiae.output.npz`, or a table as CSV, TSV or Parquet with columns named
+    after the parts, see `molgiae.output.embeddings`; ``-`` is CSV to standard output.
 
     Files of embeddings are joined as they are, unless the options name a model or a projection is wanted.
 
@@ -50,17 +56,23 @@ def embed(
     """
     options = (options or Options()).for_a_run(**changes)
     names = listed(inputs)
-    output = output_path(names, options, ".npz" if npz else ".h5", ("HDF5", "npz"))
+    formats = ("HDF5", "npz", "tables", "Parquet")
+    output = output_path(names, options, ".npz" if npz else ".h5", formats, pipes=True)
     if npz and not is_npz(output):
         raise ConfigError(f"{output}: npz was asked for; end the name of the output in .npz")
     if drop_rejected and not is_npz(output):
-        raise ConfigError(f"{output}: HDF5 lists rejected records by itself; --drop-rejected is for npz")
-    if projection is not None and is_npz(output):
-        raise ConfigError(f"{output}: npz holds the embeddings alone; write HDF5 for a projection")
+        raise ConfigError(f"{output}: rejected records are listed anyway; --drop-rejected is for npz")
+    if projection is not None and not is_hdf5(output):
+        raise ConfigError(f"{output}: holds the embeddings alone; write HDF5 for a projection")
     model, blocks, compute, predictions = _work(names, options, output, parts, projection)
     written: dict[str, Any] = {"command": options.command, "overwrite": options.overwrite}
+    sink: Sink
     if is_npz(output):
-        sink: Sink = NpzSink(output, model, drop_rejected=drop_rejected, **written)
+        sink = NpzSink(output, model, drop_rejected=drop_rejected, **written)
+    elif is_parquet(output):
+        sink = EmbeddingParquet(output, model, overwrite=options.overwrite)
+    elif is_table(output) or is_stdout(output):
+        sink = EmbeddingTable(output, model, overwrite=options.overwrite)
     else:
         sink = Hdf5Sink(output, EMBEDDING_COLUMNS, model, predictions=predictions, **written)
     return run(blocks, compute, sink, options, "embed", model)

@@ -9,20 +9,28 @@ from typing import Any
 from molgiae.config import ModelConfig
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.hdf5.reader import EmbeddingFile
+from molgiae.data.npz import describe_npz
+from molgiae.data.tables import TABLE_SUFFIXES, describe_table
 from molgiae.errors import MolgiaeError
 from molgiae.model.header import Kind, read_header, sha256_of
 from molgiae.model.shipped import ShippedModel, catalogue, default_model, locate
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Contents of an HDF5 file, or of a checkpoint given by path or by the name of a shipped model.
+    """Contents of an HDF5 file, table or npz of molgiae, or of a checkpoint by path or name of a shipped model.
 
     Raises:
-        MolgiaeError: if it is neither, or a value in the file is none that can be.
+        MolgiaeError: if it is none of these, or a value in the file is none that can be.
     """
-    if name.lower().endswith((".h5", ".hdf5")):
+    suffix = Path(name).suffix.lower()
+    if suffix in (*TABLE_SUFFIXES, ".npz"):
         if not Path(name).is_file():
             raise MolgiaeError(f"{name}: no such file")
+        about = {"path": name, "bytes": Path(name).stat().st_size}
+        if suffix == ".npz":
+            return {"kind": "npz", **about, **describe_npz(Path(name))}
+        if (table := describe_table(name)) is not None:
+            return {"kind": "table", **about, **table}
         with EmbeddingFile(name) as file:
             file.verify()
             return {"kind": "embeddings", **file.summary()}

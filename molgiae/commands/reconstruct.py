@@ -26,7 +26,7 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
     """
     options = (options or Options()).for_a_run(**changes)
     names = listed(inputs)
-    output = output_path(names, options, "_reconstructed.h5")
+    output = output_path(names, options, "_reconstructed.h5", pipes=True)
     embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size)
     blocks = read(names, options, output)
     model = ModelInUse.of(embedder)

@@ -18,6 +18,8 @@ from molgiae.data.conformer import ConformerBlock, Rejected, kind_of
 from molgiae.data.given import Given, blocks_of
 from molgiae.data.hdf5.schema import Column
 from molgiae.data.inputs import is_hdf5, read_inputs
+from molgiae.data.parquet import is_parquet
+from molgiae.data.partial import is_stdout
 from molgiae.data.readers import Inputs, OnError
 from molgiae.data.sources import STDIN, Notes
 from molgiae.data.writers import StructureWriter, structure_suffix
@@ -50,6 +52,7 @@ FORMATS: dict[str, tuple[Callable[[Path], object], str]] = {
     "tables": (is_table, ".csv or .tsv"),
     "structures": (structure_suffix, ".sdf or .xyz"),
     "npz": (is_npz, ".npz"),
+    "Parquet": (is_parquet, ".parquet"),
     "rows": (row_suffix, ".npz, .db or .parquet"),
 }
 """Formats of outputs: what tells them from the name of a file, and what such names end in."""
@@ -284,7 +287,12 @@ def sink_for(
 
 
 def output_path(
-    inputs: list[str], options: Options, ending: str, formats: Sequence[str] = ("HDF5", "structures")
+    inputs: list[str],
+    options: Options,
+    ending: str,
+    formats: Sequence[str] = ("HDF5", "structures"),
+    *,
+    pipes: bool = False,
 ) -> Path:
     """Return the output asked for, or one in the current directory named after the first input.
 
@@ -293,12 +301,15 @@ def output_path(
         options: options of the command.
         ending: end of the name that is derived.
         formats: names in `FORMATS` of what can be written.
+        pipes: whether the output may be ``-``, standard output.
 
     Raises:
         ConfigError: if the name says no format that can be written, or the output is an input.
     """
     path = Path(options.output) if options.output is not None else Path(stem_of(inputs) + ending)
-    if not any(FORMATS[name][0](path) for name in formats):
+    if is_stdout(path) and pipes:
+        return path
+    if is_stdout(path) or not any(FORMATS[name][0](path) for name in formats):
         endings = " or ".join(FORMATS[name][1] for name in formats)
         raise ConfigError(f"{path}: end the name of the output in {endings}")
     if path.exists() and any(os.path.exists(name) and path.samefile(name) for name in inputs):

@@ -24,7 +24,7 @@ from molgiae.data.overlay import Shape
 from molgiae.data.readers import Inputs
 from molgiae.data.tables import check_table, column, fields_of, write_table
 from molgiae.data.toolkits import with_table
-from molgiae.data.writers import StructureWriter
+from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError
 from molgiae.matching.pairs import Match
 from molgiae.model.embedder import Embedder
@@ -131,7 +131,8 @@ def search(
     Args:
         queries: SDF, XYZ or HDF5 files, directories, ``-`` for standard input; one or several.
         file: HDF5 written by `molgiae embed`.
-        options: of the command; the output is a table in CSV, JSON or HDF5, none by default.
+        options: of the command; the output is a table in CSV, JSON or HDF5, or the hits as SDF or XYZ with the fields
+            of `Hit` as properties, ``-`` for SDF to standard output; none by default.
         k: hits for each query.
         by: "shape": Euclidean distance of the shape parts, then RMSD: conformers of the molecule of the query come
             first. "overlay": Tanimoto of the overlay and color parts, then the exact overlay. "features": Euclidean
@@ -154,21 +155,28 @@ def search(
     options = (options or Options()).for_a_run(**changes)
     if k < 1:
         raise ConfigError(f"{k} hits: ask for at least 1")
-    if options.output is not None:
+    as_structures = options.output is not None and structure_suffix(options.output) is not None
+    if options.output is not None and not as_structures:
         check_table(options.output, overwrite=options.overwrite)
     wanted = Wanted(k, by, match, ignore)
     with contextlib.ExitStack() as stack:
         stored = stack.enter_context(EmbeddingFile(file))
         writer = None if poses is None else StructureWriter(poses, overwrite=options.overwrite)
+        if as_structures:
+            hits = StructureWriter(options.output or "", overwrite=options.overwrite)
         result = Search(os.fspath(options.output or ""), file=os.fspath(file), conformers=len(stored))
         result.poses = os.fspath(poses or "")
         reasons = Reasons()
         _run(result, queries, stored, model, wanted, options, reasons, writer and stack.enter_context(writer))
+        if as_structures:
+            with hits:
+                for hit in result.hits:
+                    hits.write(with_table(stored.conformer(hit.row)), properties=_said(hit))
     result.rejected, result.reasons = reasons.total, reasons.most_common()
     result.read = result.queries + result.rejected
     result.notes = options.notes.lines()
     result.seconds = time.monotonic() - started
-    if options.output is not None:
+    if options.output is not None and not as_structures:
         about = {"command": options.command, "model": result.model, "model_sha256": result.model_sha256}
         values = [astuple(hit) for hit in result.hits]
         write_table(options.output, FIELDS, values, about, overwrite=options.overwrite)
@@ -288,8 +296,11 @@ def _write_poses(writer: StructureWriter, candidates: list[Candidate], hits: lis
         if hit.rank == 1:
             writer.write(with_table(candidate.query), properties={"rank": "0"})
         position, rotation = candidate.position
-        values = {name: value for name, value in asdict(hit).items() if value is not None and name != "title"}
-        properties = {name: str(value) for name, value in values.items()}
         writer.write(
-            with_table(candidate.conformer), position=position, rotation=rotation, properties=properties
+            with_table(candidate.conformer), position=position, rotation=rotation, properties=_said(hit)
         )
+
+
+def _said(hit: Hit) -> dict[str, str]:
+    """Return what a record of a hit says of it, beside its title."""
+    return {name: str(value) for name, value in asdict(hit).items() if value is not None and name != "title"}

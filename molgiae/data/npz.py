@@ -29,6 +29,7 @@ from molgiae.data.blocks import concatenate
 from molgiae.data.checks import reject_faulty
 from molgiae.data.conformer import AtomData, ConformerBlock, offset_of
 from molgiae.data.elements import SYMBOLS
+from molgiae.data.hdf5.schema import PART_ATTRIBUTES
 from molgiae.errors import ConfigError, MolgiaeError
 
 SPLITS = ("train", "validation", "test")
@@ -158,6 +159,28 @@ def read_npz(path: Path, split: str | None = None) -> ConformerBlock:
         **(values | known),
     )
     return block if split is None else block.take(arrays["split"] == SPLITS.index(split))
+
+
+def describe_npz(path: Path) -> dict[str, Any]:
+    """Return the single values of an npz file by name, parts of an embedding, and name, shape and type of its arrays.
+
+    Raises:
+        MolgiaeError: if the file cannot be read.
+    """
+    with open_npz(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    of_parts = {name: array.tolist() for name, array in arrays.items() if name in PART_ATTRIBUTES}
+    single = {name: array.item() for name, array in arrays.items() if not array.ndim}
+    rows = [dict(zip(of_parts, row, strict=True)) for row in zip(*of_parts.values(), strict=True)]
+    return {
+        **single,
+        **({"parts": rows} if rows else {}),
+        "arrays": [
+            {"name": name, "shape": "x".join(map(str, array.shape)), "type": str(array.dtype)}
+            for name, array in arrays.items()
+            if array.ndim and name not in of_parts
+        ],
+    }
 
 
 def read_npz_blocks(path: str) -> Iterator[ConformerBlock]:

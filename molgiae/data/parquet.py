@@ -10,21 +10,22 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.checks import reject_faulty, reject_meaningless
 from molgiae.data.conformer import ConformerBlock, Rejected, offset_of
+from molgiae.data.partial import PartialFile
 from molgiae.errors import ConfigError, MolgiaeError
 
 if TYPE_CHECKING:
     from pyarrow import DataType, RecordBatch
 
 SUFFIX = ".parquet"
-ROWS = 1024
-"""Rows read at a time."""
+ROWS, GROUP_ROWS = 1024, 16384
+"""Rows read at a time, and in a row group of embeddings."""
 COLUMNS = {
     "title": "string",
     "source": "string",
@@ -112,6 +113,54 @@ def write_parquet(path: Path, blocks: Iterable[ConformerBlock]) -> None:
                 rows = [v.tolist() if v is not None and _kind(kind[0], v) == kind else None for v in found]
                 columns.append(arrow.array(rows, types[column]))
             file.write_batch(arrow.record_batch(columns, schema=schema))
+
+
+class ColumnsWriter:
+    """Writes a table in pieces; a context manager that gives the file its name on a clean exit.
+
+    Args:
+        path: the file.
+        kinds: type of each column, as pyarrow names it.
+        about: provenance, texts in the metadata of the schema.
+        overwrite: replace an existing file.
+    """
+
+    def __init__(
+        self, path: Path, kinds: Mapping[str, str], about: Mapping[str, str], *, overwrite: bool = False
+    ) -> None:
+        self._arrow = pyarrow()
+        self._partial = PartialFile(path, overwrite=overwrite)
+        fields = [(name, getattr(self._arrow, kind)()) for name, kind in kinds.items()]
+        self._schema = self._arrow.schema(fields, metadata=dict(about))
+        self._waiting: list[Any] = []
+
+    def __enter__(self) -> Self:
+        with self._partial.reporting():
+            self._file = self._arrow.parquet.ParquetWriter(self._partial.temporary, self._schema)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        try:
+            with self._partial.reporting():
+                self._flush()
+                self._file.close()
+            if exception[0] is None:
+                self._partial.publish()
+        finally:
+            self._partial.discard()
+
+    def append(self, columns: Mapping[str, Any]) -> None:
+        """Add rows: as many values for every column."""
+        arrays = [self._arrow.array(columns[field.name], field.type) for field in self._schema]
+        self._waiting.append(self._arrow.record_batch(arrays, schema=self._schema))
+        if sum(batch.num_rows for batch in self._waiting) >= GROUP_ROWS:
+            with self._partial.reporting():
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._file.write_table(self._arrow.Table.from_batches(self._waiting))
+        self._waiting = []
 
 
 def _kind(name: str, values: NDArray[Any]) -> Kind:

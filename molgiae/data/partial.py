@@ -8,15 +8,24 @@ import io
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from molgiae.errors import MolgiaeError
 
+STDOUT = "-"
+"""Name of standard output, which is written at once and has no partial file."""
+
+
+def is_stdout(path: str | os.PathLike[str]) -> bool:
+    """Return whether a name stands for standard output."""
+    return os.fspath(path) == STDOUT
+
 
 class PartialFile:
-    """The temporary name of an output file, and its end: `publish` or `discard`.
+    """The temporary name of an output file, and its end: `publish` or `discard`; neither does a thing to `STDOUT`.
 
     Attributes:
         final: the file asked for, links resolved.
@@ -28,6 +37,9 @@ class PartialFile:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        if is_stdout(path):
+            self.final = self.temporary = Path(STDOUT)
+            return
         self.final = Path(os.path.realpath(path))
         if self.final.exists() and not self.final.is_file():
             raise MolgiaeError(f"{path}: is not a file that can be written; give a file name")
@@ -42,6 +54,8 @@ class PartialFile:
 
     def publish(self) -> None:
         """Force the temporary file to the disk and give it its final name."""
+        if is_stdout(self.final):
+            return
         with self.reporting():
             _sync(self.temporary, os.O_RDWR)
             os.replace(self.temporary, self.final)
@@ -51,7 +65,8 @@ class PartialFile:
     def discard(self) -> None:
         """Remove the temporary file, if there is one."""
         with contextlib.suppress(OSError):
-            self.temporary.unlink()
+            if not is_stdout(self.final):
+                self.temporary.unlink()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Path]:
@@ -76,6 +91,8 @@ class PartialFile:
         """
         try:
             yield
+        except BrokenPipeError:  # who reads standard output has seen enough
+            raise
         except (OSError, RuntimeError) as error:
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
             first_line = reason.partition("\n")[0]
@@ -133,7 +150,14 @@ class SteadyFile(io.FileIO):
 
 @contextlib.contextmanager
 def open_text(path: Path, *, compress: bool) -> Iterator[TextIO]:
-    """Give a new text file to write to: UTF-8, line feeds; the same text makes the same bytes, also compressed."""
+    """Give a new text file, or `STDOUT`, to write to: UTF-8, line feeds; the same text makes the same bytes."""
+    if is_stdout(path):
+        text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", errors="replace", newline="\n")
+        try:
+            yield text
+        finally:
+            text.detach()  # standard output stays open
+        return
     with open(path, "wb") as disk:
         # no name and time of day in the header
         stream: Any = gzip.GzipFile("", "wb", 6, disk, mtime=0) if compress else disk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from molgiae import __version__
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.hdf5.schema import LIBVER
 from molgiae.data.partial import PartialFile
-from molgiae.errors import ConfigError
+from molgiae.errors import ConfigError, MolgiaeError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".h5", ".hdf5")
 
@@ -106,6 +107,56 @@ def check_table(path: str | os.PathLike[str], *, overwrite: bool = False) -> Par
     if Path(path).suffix.lower() not in TABLE_SUFFIXES:
         raise ConfigError(f"{os.fspath(path)}: end the name of the table in {', '.join(TABLE_SUFFIXES)}")
     return PartialFile(path, overwrite=overwrite)
+
+
+def describe_table(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return what a table has: provenance, rows, and columns by name, in HDF5 with units and descriptions.
+
+    Returns:
+        None for HDF5 that is no plain table or array of molgiae.
+
+    Raises:
+        MolgiaeError: if the file is no table.
+    """
+    suffix = Path(path).suffix.lower()
+    try:
+        if suffix in (".csv", ".tsv"):
+            with open(path, newline="", encoding="utf-8") as file:
+                names, *rows = csv.reader(file, delimiter="\t" if suffix == ".tsv" else ",")
+            return {"rows": len(rows), "columns": [{"name": name} for name in names]}
+        if suffix == ".json":
+            about = json.loads(Path(path).read_text(encoding="utf-8"))
+            rows = about.pop("rows")
+            return {
+                **about,
+                "rows": len(rows),
+                "columns": [{"name": name} for name in (rows[0] if rows else ())],
+            }
+        with h5py.File(path, "r", locking="best-effort") as file:
+            return _described(file)
+    except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError, csv.Error) as error:
+        if suffix in (".h5", ".hdf5"):
+            return None  # whoever reads embeddings says what is wrong
+        raise MolgiaeError(f"{os.fspath(path)}: is no table of molgiae ({error})") from error
+
+
+def _described(file: h5py.File) -> dict[str, Any] | None:
+    if "schema_version" in file.attrs or "molgiae_version" not in file.attrs:
+        return None
+    columns = [
+        {
+            "name": name,
+            "shape": "x".join(map(str, data.shape)),
+            **{key: str(data.attrs.get(key, "")) for key in ("unit", "description")},
+        }
+        for name, data in file.items()
+    ]
+    about = {key: value if isinstance(value, str) else value.tolist() for key, value in file.attrs.items()}
+    return {
+        **about,
+        "rows": max((data.shape[0] for data in file.values() if data.ndim), default=0),
+        "columns": columns,
+    }
 
 
 def _shown(value: Any) -> Any:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from molgiae.data.attached import Motion, moved_atom_data, moved_properties, wrapped
 from molgiae.data.conformer import Conformer
 from molgiae.data.elements import ISOTOPE, SYMBOLS
-from molgiae.data.partial import PartialFile, open_text
+from molgiae.data.partial import PartialFile, is_stdout, open_text
 from molgiae.data.sdf.ctab_writer import write_ctab
 from molgiae.data.sdf.data_items import LINE_END, UNNAMED, free_name, item_name, render_items
 from molgiae.data.state import charge_and_multiplicity
@@ -156,7 +156,12 @@ WRITERS: dict[str, Renderer] = {
 
 
 def structure_suffix(path: str | os.PathLike[str]) -> str | None:
-    """Return the suffix by which a writer is chosen, ``.gz`` left out; None if there is no writer for this name."""
+    """Return the suffix by which a writer is chosen, ``.gz`` left out; None if there is no writer for this name.
+
+    That of standard output is ``.sdf``.
+    """
+    if is_stdout(path):
+        return ".sdf"
     name = os.fspath(path).lower().removesuffix(".gz")
     return next((suffix for suffix in WRITERS if name.endswith(suffix)), None)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from molgiae.data.conformer import Rejected
 from molgiae.data.csv_cells import CsvWriter
 from molgiae.data.hdf5.writer import Hdf5Writer
-from molgiae.data.partial import PartialFile, open_text
+from molgiae.data.partial import PartialFile, is_stdout, open_text
 from molgiae.data.writers import StructureWriter
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
 
 
 class SinkWithTable(Sink):
-    """An output that lists rejected records in a table beside it.
+    """An output that lists rejected records in a table beside it; nowhere if it is standard output.
 
     Args:
         path: the file.
@@ -150,14 +150,17 @@ class SinkWithTable(Sink):
     """
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
-        self.path, self._table = path, rejected_table(path)
-        self.rejected_in = str(self._table)
-        PartialFile(self._table, overwrite=overwrite)  # finds out before the work whether it can be written
+        self.path, self.rejected_in = path, "" if is_stdout(path) else str(rejected_table(path))
+        if self.rejected_in:
+            PartialFile(
+                self.rejected_in, overwrite=overwrite
+            )  # finds out before the work whether it can be written
         self.rejected: list[Rejected] = []
 
     def write_rejected(self) -> None:
         """Write the table, if any record was rejected."""
-        write_rejected(self._table, self.rejected)
+        if self.rejected_in:
+            write_rejected(Path(self.rejected_in), self.rejected)
 
 
 class StructureSink(SinkWithTable):

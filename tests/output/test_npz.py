@@ -121,8 +121,8 @@ def test_npz_alone_by_option_names_itself_after_the_input(sdf, model_path, tmp_p
     ("words", "message"),
     [
         (["--format", "npz", "-o", "x.h5"], "end the name of the output in .npz"),
-        (["--drop-rejected", "-o", "x.h5"], "HDF5 lists rejected records by itself"),
-        (["-o", "x.csv"], "end the name of the output in .h5 or .npz"),
+        (["--drop-rejected", "-o", "x.h5"], "rejected records are listed anyway"),
+        (["-o", "x.sdf"], "end the name of the output in .h5 or .npz"),
     ],
 )
 def test_names_that_contradict_are_one_line_errors(words, message, sdf, model_path, tmp_path, monkeypatch):
