@@ -312,8 +312,7 @@ def _by_embedding(
     part: Literal["shape", "overlay", "features"] = how.by  # type: ignore[assignment]
     model = OneModel(names, options, part)
     pool = Pool(file, ", ".join(names))
-    fault = None if energies is None else energies.fault
-    pool.fill(model, names, options, keep_text=keep_text, fault=fault)
+    pool.fill(model, names, options, keep_text=keep_text, energies=energies)
     if energies is not None:
         _check_one_formula(result.block for _, result in pool.blocks())
     if how.k is not None and how.k > len(pool) > 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import IO, Any
@@ -15,7 +15,7 @@ from molgiae.commands.nearest import By, Measure, measure_of, parts_by
 from molgiae.commands.run import Options, molecule_names, read, stop_at_rejected
 from molgiae.config import AUTO_MODEL
 from molgiae.data.blocks import Result
-from molgiae.data.conformer import Conformer, Rejected
+from molgiae.data.conformer import Rejected
 from molgiae.data.hdf5.reader import BLOCK_ROWS, EmbeddingFile
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
 from molgiae.data.inputs import is_hdf5
@@ -26,6 +26,7 @@ from molgiae.model.embedder import Embedder
 from molgiae.model.shipped import check_one_model, model_of
 from molgiae.output.files import ModelInUse
 from molgiae.parts import PARTS, Part, chosen_parts, parts_of
+from molgiae.properties.averaging import Energies
 
 DOMAIN = ("in_domain", "domain_reason")
 
@@ -230,16 +231,18 @@ class Pool:
         options: Options,
         *,
         keep_text: bool,
-        fault: Callable[[Conformer], str] | None = None,
+        energies: Energies | None = None,
     ) -> None:
         """Read all conformers of files; arguments and errors are those of `OneModel.results`.
 
-        `fault` says why a conformer is rejected; nothing if it is not.
+        Conformers without one of the energies are rejected; a ConfigError if no record has any.
         """
-        embeddings = []
+        embeddings: list[NDArray[np.float32]] = []
         with options.bar("read") as bar:
             for result in model.results(names, keep_text=keep_text):
-                reasons = [fault(c) for c in result.block] if fault else [""] * len(result)
+                if energies is not None and len(result) and not embeddings:
+                    energies.require(result.block)
+                reasons = [energies.fault(c) if energies is not None else "" for c in result.block]
                 left = result.block.reject({m: reason for m, reason in enumerate(reasons) if reason})
                 stop_at_rejected(left, options)
                 kept = np.array([not reason for reason in reasons], bool)

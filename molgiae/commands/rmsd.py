@@ -21,7 +21,11 @@ from molgiae.matching.matrix import Pairing, Pairs, RmsdMatrix
 from molgiae.matching.pairs import Match
 from molgiae.output.files import rejected_table
 from molgiae.output.matrices import MatrixFile
+from molgiae.parallel.memory import physical_memory
 from molgiae.parallel.threads import cores
+
+BYTES = 17
+"""Of memory for a pair: its RMSD, once more where it is written or clustered, and whether it is proven."""
 
 
 @dataclass
@@ -90,7 +94,19 @@ def rmsd_matrix(
 def measured(
     rows: ConformerBlock, columns: ConformerBlock | None, pairing: Pairing, options: Options
 ) -> RmsdMatrix:
-    """Superpose all pairs on all cores, with a progress bar if that is wanted."""
+    """Superpose all pairs on all cores, with a progress bar if that is wanted.
+
+    Raises:
+        ConfigError: if memory does not hold the matrix.
+    """
+    m, n = len(rows), len(rows if columns is None else columns)
+    needed, there = m * n * BYTES, physical_memory()
+    if needed > there:
+        raise ConfigError(
+            f"the RMSDs of {m} x {n} conformers take {needed / 1e9:.1f} GB of memory, there are {there / 1e9:.1f}: "
+            "leave out copies first (molgiae dedup), give fewer molecules at a time, or cluster by a part of the "
+            "embeddings (molgiae cluster --by shape)"
+        )
     pairs = Pairs(rows, columns, pairing)
     with options.bar("rmsd", len(pairs), "pairs") as bar:
         return pairs.matrix(cores(), bar.update)

@@ -40,6 +40,27 @@ def normalised(bonds: Bonds) -> Bonds:
     return np.stack(np.divmod(pair[np.diff(pair, prepend=-1) > 0], size), axis=1)
 
 
+def _check_bonds(bonds: Bonds, n: int | NDArray[np.int64]) -> None:
+    """Raise a ShapeError for bonds that are not between two atoms of n, or of as many as n says of each bond.
+
+    Compiled loops do not look.
+    """
+    if bonds.ndim != 2 or bonds.shape[1] != 2 or not np.issubdtype(bonds.dtype, np.integer):
+        raise ShapeError(
+            f"bonds have shape {bonds.shape} and type {bonds.dtype}, expected (K, 2) whole numbers"
+        )
+    if not len(bonds):
+        return
+    size = np.broadcast_to(n, len(bonds))
+    bad = (bonds.min(axis=1) < 0) | (bonds.max(axis=1) >= size) | (bonds[:, 0] == bonds[:, 1])
+    if bad.any():
+        k = int(bad.argmax())
+        raise ShapeError(
+            f"bond {k} is between atoms {bonds[k, 0]} and {bonds[k, 1]}, expected two of the {size[k]} atoms, "
+            "counted from 0"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Conformer:
     """One molecule in one geometry, as it stood in its file.
@@ -82,6 +103,8 @@ class Conformer:
             object.__setattr__(self, "isotope", np.zeros(n, np.uint16))
         if self.isotope.shape != (n,):
             raise ShapeError(f"isotope has shape {self.isotope.shape}, expected ({n},)")
+        if self.bonds is not NO_BONDS:
+            _check_bonds(self.bonds, n)
 
     def __len__(self) -> int:
         return len(self.atomic_number)
@@ -246,6 +269,9 @@ class ConformerBlock:
             position: (N, 3) angstrom.
             offset: (M + 1,).
             **known: attributes by name, in place of those defaults.
+
+        Raises:
+            ShapeError: if a bond is of atoms that its conformer does not have.
         """
         size = len(offset) - 1
         values: dict[str, Any] = {
@@ -256,7 +282,9 @@ class ConformerBlock:
             **{name: [""] * size for name in ("title", "source", "text")},
             **{name: [{}] * size for name in ("properties", "atom_data")},
         }
-        return cls(atomic_number, position, offset=offset, **(values | known))
+        values |= known
+        _check_bonds(values["bonds"], np.repeat(np.diff(offset), np.diff(values["bond_offset"])))
+        return cls(atomic_number, position, offset=offset, **values)
 
     @classmethod
     def of(cls, conformers: Iterable[Conformer], rejected: Iterable[Rejected] = ()) -> Self:

@@ -6,9 +6,11 @@ operations on them.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
+from pathlib import Path
 
 SWITCH = "MOLGIAE_KEEP_MEMORY"
 """Name of the environment variable that, set to 0, leaves the allocator as it is."""
@@ -26,3 +28,11 @@ def keep_memory() -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and all([mallopt(name, size) for name, size in SETTINGS.items()])
+
+
+def physical_memory() -> int:
+    """Return the bytes of memory that the machine has, or that its control group leaves to this process."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return min(limits)

@@ -213,6 +213,14 @@ def test_what_cannot_be_is_told_in_a_line(stored, tmp_path):
     fails("named twice", table=tmp_path / "a.csv")
     energies = written(tmp_path / "in.xyz", range(12), np.zeros(12))
     fails("energies of unlike molecules cannot be compared", energies, by="shape", energy="E", model="drug")
+    for by in ("rmsd", "shape"):
+        fails(
+            r"none of the first 12 conformers has a property 'F' for --energy; properties found: E",
+            energies,
+            by=by,
+            energy="F",
+            model="drug",
+        )
     torch.manual_seed(1)
     checkpoint.save(tmp_path / "other.safetensors", build(TINY), TINY_DOMAIN, {})
     molgiae.embed(stored, output=tmp_path / "other.h5", model=str(tmp_path / "other.safetensors"))

@@ -143,3 +143,12 @@ def test_other_molecules_have_no_rmsd(ensemble, tmp_path):
     assert (summary.pairs, summary.rmsd_min, summary.conformers, summary.references) == (0, None, 4, 1)
     rows = (tmp_path / "out.csv").read_text().splitlines()
     assert rows[1].endswith("'=diol,") and len(rows) == 5
+
+
+@pytest.mark.parametrize("words", [["rmsd"], ["cluster", "--by", "rmsd"]])
+def test_a_matrix_that_memory_does_not_hold_is_refused_in_words(words, ensemble, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("molgiae.commands.rmsd.physical_memory", lambda: 4 * 4 * 17 - 1)
+    assert_one_line(molgiae_(*words, ensemble), "RMSDs of 4 x 4 conformers", "GB of memory", "molgiae dedup")
+    monkeypatch.setattr("molgiae.commands.rmsd.physical_memory", lambda: 4 * 4 * 17)
+    assert molgiae_(*words, ensemble).exit_code == 0

@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from molgiae.data.blocks import as_block
-from molgiae.data.conformer import ConformerBlock
-from molgiae.errors import ConfigError
+from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.errors import ConfigError, ShapeError
 from tests.conformers import conformer
 
 BLOCK = ConformerBlock.of(
@@ -49,3 +49,18 @@ def test_a_generator_that_was_read_before_is_no_empty_input():
     with pytest.raises(ConfigError, match="have been read to their end before"):
         as_block(conformers)
     assert len(as_block(iter([]))) == 0
+
+
+@pytest.mark.parametrize(
+    "bonds", [[[0, 3]], [[-1, 2]], [[0, 1], [1, 7]], [[1, 1]], [[0, 1, 2]], [0, 1], [[0.5, 1.0]]]
+)
+def test_bonds_that_cannot_be_are_refused_before_compiled_loops_see_them(bonds):
+    z, position, bonds = np.array([6, 6, 6], np.uint8), np.eye(3), np.array(bonds)
+    with pytest.raises(ShapeError, match="bond"):
+        Conformer(z, position, bonds=bonds)
+    many = {"bonds": bonds, "bond_offset": np.array([0, len(bonds), len(bonds)])}
+    with pytest.raises(
+        ShapeError, match="bond"
+    ):  # the second conformer has more atoms, the first has these bonds
+        ConformerBlock.from_arrays(np.tile(z, 4), np.tile(position, (4, 1)), np.array([0, 3, 12]), **many)
+    Conformer(z, position, bonds=np.array([[0, 2], [1, 2]]))
