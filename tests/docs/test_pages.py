@@ -145,6 +145,10 @@ def test_the_texts_call_most_commands():
     assert called >= {name.split()[0] for name in all_commands()} - {"info"}
 
 
+def test_the_citation_names_this_version():
+    assert f"\nversion: {molgiae.__version__}\n" in (HOME / "CITATION.cff").read_text(encoding="utf-8")
+
+
 def test_broken_texts_are_found():
     assert too_long("line\n" * (LIMIT + 1)) and not too_long("line\n" * LIMIT)
     good = "[a](LICENSE) [b](https://example.org/x) [c](docs/pages/figures.md#alignment)\n```sh\n[d](none)\n```\n"
