@@ -1,1 +1,1 @@
-"""Where results go: HDF5, SDF, XYZ, CSV and npz files, with tables of the records that were rejected."""
+"""Where results go: HDF5, SDF, XYZ, CSV, npz and HTML files, with tables of the records that were rejected."""
