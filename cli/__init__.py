@@ -27,6 +27,7 @@ from .models import models
 from .predict import predict
 from .pretrain import pretrain
 from .reconstruct import reconstruct
+from .report import report
 from .rmsd import rmsd
 from .search import search
 from .select import select
@@ -71,6 +72,7 @@ for command in (
     search,
     select,
     cluster,
+    report,
     convert,
     conformers,
     label,

@@ -36,6 +36,7 @@ _HOME = {
     "pretrain": "molgiae.commands.pretrain",
     "read_conformers": "molgiae.data.readers",
     "reconstruct": "molgiae.commands.reconstruct",
+    "report": "molgiae.commands.report",
     "rmsd_matrix": "molgiae.commands.rmsd",
     "select": "molgiae.commands.select",
 }

@@ -37,6 +37,7 @@ from molgiae.output.files import (
     write_rejected,
 )
 from molgiae.output.npz import is_npz
+from molgiae.output.page.content import is_page
 from molgiae.output.rows import row_suffix
 from molgiae.parallel.threads import cores, ordered_map
 from molgiae.progress import progress_bar
@@ -53,6 +54,7 @@ FORMATS: dict[str, tuple[Callable[[Path], object], str]] = {
     "structures": (structure_suffix, ".sdf or .xyz"),
     "npz": (is_npz, ".npz"),
     "Parquet": (is_parquet, ".parquet"),
+    "pages": (is_page, ".html"),
     "rows": (row_suffix, ".npz, .db or .parquet"),
 }
 """Formats of outputs: what tells them from the name of a file, and what such names end in."""

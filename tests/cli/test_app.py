@@ -18,7 +18,7 @@ from tests.conftest import N_MOLECULES, TINY
 
 COMMANDS = (
     *("embed", "canonicalize", "reconstruct", "align", "dedup", "rmsd", "compare", "search", "select"),
-    "cluster",
+    *("cluster", "report"),
     *("conformers", "label", "pretrain", "finetune", "predict", "evaluate", "info", "models", "warmup"),
     "experiments list",
 )

@@ -89,6 +89,7 @@ REJECTING = {
     "rmsd": [],
     "select": ["--by", "all"],
     "cluster": [],
+    "report": [],
 }
 
 

@@ -59,6 +59,7 @@ COMMANDS = [
     ["cluster", "INPUT", "-o", "out.h5", "--energy", "energy", "--representatives", "few.csv"],
     ["cluster", "INPUT", "-m", "MODEL", "-o", "out.csv", "--by", "features"],
     ["cluster", "INPUT", "-m", "MODEL", "-o", "out.h5", "--by", "shape", "-k", "1"],
+    ["report", "INPUT", "-m", "MODEL", "-o", "out.html"],
     [*PREDICT, "out.csv"],
     [*PREDICT, "out.h5"],
     [*PREDICT, "out.sdf"],

@@ -48,11 +48,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Map:
-    """Conformers in the plane, (M, 2), and what its axes are."""
+    """Conformers in the plane, (M, 2), what its axes are, and what the part of the embedding tells."""
 
     name: str
     place: Floats
     axes: tuple[str, str]
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -292,7 +293,7 @@ def _numbers(content: Content) -> dict[str, Any]:
         "position": _packed(np.rint(centered / unit).astype(np.int16)),
         "unit": unit,
         "maps": [
-            {"name": m.name, "axes": m.axes, "place": _packed(m.place.astype(np.float32))}
+            {"name": m.name, "axes": m.axes, "about": m.about, "place": _packed(m.place.astype(np.float32))}
             for m in content.maps
         ],
         "columns": [_column(column) for column in content.columns],

@@ -172,7 +172,7 @@
     const hint = at("axes").textContent;
     const choose = () => {
       map = maps[+at("map").value];
-      at("axes").textContent = `→ ${map.axes[0]}, ↑ ${map.axes[1]}. ${hint}`;
+      at("axes").textContent = `→ ${map.axes[0]}, ↑ ${map.axes[1]}. ${map.about} ${hint}`;
       fit();
       paint();
     };
