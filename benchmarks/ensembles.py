@@ -25,8 +25,7 @@ from rdkit.Chem import AllChem
 from sets import add_arguments, conformer_of, drug_like, qm9_like, scrambled
 
 from molgiae.commands.rmsd import rmsd_matrix
-from molgiae.data.blocks import as_block
-from molgiae.data.conformer import Conformer
+from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.matching import superpose_pairs
 
 KEPT, FEWEST, TRIES = 40, 6, 40
@@ -62,7 +61,7 @@ def matrix(number: int, rng: np.random.Generator) -> dict[str, float]:
     """CPU seconds of all pairs of conformers of fluoxetine, all atoms and without hydrogens, and the shares proven."""
     molecule = Chem.AddHs(Chem.MolFromSmiles(FLUOXETINE))
     AllChem.EmbedMultipleConfs(molecule, number, randomSeed=1)
-    block = as_block(scrambled(conformer_of(molecule, k), rng).conformer for k in range(number))
+    block = ConformerBlock.of(scrambled(conformer_of(molecule, k), rng).conformer for k in range(number))
     rmsd_matrix(block.take(slice(0, 3)))  # compiles
     found: dict[str, float] = {"conformers": number, "pairs": number * (number - 1) // 2}
     for name, heavy in (("all_atoms", False), ("heavy", True)):

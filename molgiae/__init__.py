@@ -23,6 +23,7 @@ _HOME = {
     "canonicalize": "molgiae.commands.canonicalize",
     "cluster": "molgiae.commands.cluster",
     "compare": "molgiae.commands.compare",
+    "conformers_of": "molgiae.data.given",
     "convert": "molgiae.commands.convert",
     "deduplicate": "molgiae.commands.dedup",
     "embed": "molgiae.commands.embed",
@@ -37,6 +38,7 @@ _HOME = {
     "read_conformers": "molgiae.data.readers",
     "reconstruct": "molgiae.commands.reconstruct",
     "report": "molgiae.commands.report",
+    "rmsd": "molgiae.commands.rmsd",
     "rmsd_matrix": "molgiae.commands.rmsd",
     "select": "molgiae.commands.select",
 }

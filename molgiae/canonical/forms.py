@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from molgiae.canonical.bond_graph import Floats, Ints
 from molgiae.canonical.completion import Diagnosis, complete
-from molgiae.data.blocks import Columns, Result, as_block
-from molgiae.data.checks import reject_meaningless
-from molgiae.data.conformer import Conformer, ConformerBlock, rows_of
+from molgiae.data.blocks import Columns, Result
+from molgiae.data.conformer import ConformerBlock, rows_of
+from molgiae.data.given import Given, conformers_of
 from molgiae.data.hdf5.schema import CANONICAL_COLUMNS, allocated
 
 
-def canonical_forms(conformers: ConformerBlock | Iterable[Conformer], workers: int = 1) -> Result:
+def canonical_forms(conformers: Given, workers: int = 1) -> Result:
     """Return group action and canonical form of every conformer, of any elements and size.
 
     They are those of a shipped model (`molgiae.model.autoencoder`), found without one.
 
     Args:
-        conformers: a block, or any iterable of conformers.
+        conformers: files, RDKit molecules with all of theirs, ASE atoms, conformers, one or several; or a block.
         workers: threads that share them.
+
+    Examples:
+        >>> forms = molgiae.canonical_forms(mol)
+        >>> forms["canonical_position"].shape, forms["point_group"].tolist()
+        ((27, 3), ['C1', 'C1', 'C1'])
     """
-    block = reject_meaningless(as_block(conformers))
+    block = conformers_of(conformers)
     if not len(block):
         return Result(block, FormColumns(block).columns)
     offset, owner = block.offset, block.owner

@@ -6,23 +6,36 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from molgiae.canonical.forms import canonical_forms
-from molgiae.commands.run import Options, Summary, not_both_stdin, output_path, read, run, sink_for
+from molgiae.commands.run import (
+    Options,
+    Summary,
+    begun,
+    finished,
+    not_both_stdin,
+    output_or_memory,
+    read,
+    run,
+    sink_for,
+)
 from molgiae.config import Distinction
 from molgiae.data.blocks import Result
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock
-from molgiae.data.inputs import listed, read_inputs
+from molgiae.data.given import Given, Taken, blocks_of, names_of, taken_in
 from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.matching import rmsd, superpose_pairs
 from molgiae.matching.molecules import difference, ignoring
 from molgiae.matching.pairs import Match
+
+if TYPE_CHECKING:
+    from molgiae.data.given import Objects
 
 To = Literal["first", "title"]
 
@@ -60,30 +73,38 @@ class References:
 
     def missing(self, conformer: Conformer) -> str:
         """Say why a conformer has no reference."""
-        return f"no conformer of title {conformer.title!r} in {', '.join(self._names)}"
+        return f"no conformer of title {conformer.title!r} in {', '.join(self._names) or 'the references'}"
 
 
+@overload
+def align(inputs: Inputs, options: Options | None = None, **how: Any) -> Summary: ...
+@overload
+def align(inputs: Objects, options: Options | None = None, *, output: None = None, **how: Any) -> Result: ...
+@overload
+def align(inputs: Objects, options: Options | None = None, **how: Any) -> Summary: ...
 def align(
-    inputs: Inputs,
+    inputs: Given,
     options: Options | None = None,
     *,
-    reference: Inputs | None = None,
+    reference: Given | None = None,
     to: To = "first",
     match: Match | None = None,
     allow_reflection: bool = False,
     ignore: Collection[Distinction] = (),
     **changes: Any,
-) -> Summary:
+) -> Summary | Result:
     """Superpose conformers on a reference of their molecule and write them in its pose and order.
+
+    Files come to a file; objects as a result with ``aligned_position``, ``rmsd`` and the rest, see below.
 
     The conformer x = g.act(c) is brought onto the reference y = h.act(c') by h g^-1, which is exact where both
     are copies of one another. Then the least RMSD over all rotations and matchings is searched; `proven` says
     where it is known that there is no lesser one.
 
     Args:
-        inputs: conformers.
+        inputs: conformers, as of `molgiae.embed`.
         options: of the command; the output is SDF, XYZ, HDF5 or CSV by its name.
-        reference: file to take references from; by default the input.
+        reference: what to take references from, likewise; by default the input.
         to: "first": all onto the first conformer; "title": each onto the first of its title.
         match: "bonds": only matchings that put bonds on bonds; "atoms": all within elements; None: "bonds" where
             the records of both have them, otherwise "atoms".
@@ -95,14 +116,20 @@ def align(
     Raises:
         ConformerError: if there is no reference.
         ConfigError: if an option is wrong.
+
+    Examples:
+        >>> aligned = molgiae.align(mol)  # all onto the first
+        >>> aligned["aligned_position"].reshape(3, 9, 3).shape, aligned["rmsd"].round(2).tolist()
+        ((3, 9, 3), [0.0, 0.22, 0.11])
     """
-    options = (options or Options()).for_a_run(**changes)
+    taken, options = begun(inputs, options, changes)
     if to not in ("first", "title"):
         raise ConfigError(f"to {to!r} is unknown; use first or title")
-    names, others = listed(inputs), [] if reference is None else listed(reference)
-    not_both_stdin(names, others)
-    output = output_path([*names, *others], options, "_aligned.sdf", ("HDF5", "tables", "structures"))
-    references, blocks = _references(names, others, to, options)
+    others = None if reference is None else taken_in(reference)
+    not_both_stdin(names_of(taken), names_of(others or []))
+    formats = ("HDF5", "tables", "structures")
+    output = output_or_memory(taken, options, "_aligned.sdf", formats, beside=names_of(others or []))
+    references, blocks = _references(taken, others, to, options)
     tally = Counter[str]()
     before: list[float] = []
     after: list[float] = []
@@ -111,7 +138,7 @@ def align(
         result = align_block(references, block, match=match, allow_reflection=allow_reflection, ignore=ignore)
         before.extend(result["rmsd_before"].tolist())
         after.extend(result["rmsd"].tolist())
-        tally.update(result["match"].astype(str).tolist())
+        tally.update(result["match"].tolist())
         tally["proven"] += int(result["proven"].sum())
         return result
 
@@ -122,24 +149,24 @@ def align(
         summary.metrics = {"rmsd_before_mean": float(np.mean(before)), "rmsd_mean": float(np.mean(after))}
         kinds = ", ".join(f"{tally[kind]} by {kind}" for kind in ("bonds", "atoms") if tally[kind])
         summary.notes += [f"matched {kinds}; {tally['proven']} of {len(after)} proven to be the least RMSD"]
-    return summary
+    return finished(sink, summary)
 
 
 def _references(
-    names: list[str], others: list[str], to: To, options: Options
+    taken: Taken, others: Taken | None, to: To, options: Options
 ) -> tuple[References, Iterator[ConformerBlock]]:
     """Return the references, and the blocks of all inputs: standard input can be read only once."""
-    blocks = read(names, options, None, keep_text=True)
-    if to == "first" and others:
-        one, _ = _first_conformer(read_inputs(others, notes=options.notes), others, skip=False)
+    blocks = read(taken, options, None, keep_text=True)
+    if to == "first" and others is not None:
+        one, _ = _first_conformer(blocks_of(others, notes=options.notes), names_of(others), skip=False)
         return References(one), blocks
     if to == "first":
-        one, blocks = _first_conformer(blocks, names)
+        one, blocks = _first_conformer(blocks, names_of(taken))
         return References(one), blocks
-    references = References(names=others or names)
-    if not others:
+    references = References(names=names_of(taken if others is None else others))
+    if others is None:
         return references, references.adding(blocks)
-    for _ in references.adding(read_inputs(others, on_error="stop", notes=options.notes)):
+    for _ in references.adding(blocks_of(others, on_error="stop", notes=options.notes)):
         pass  # what is passed on is remembered
     return references, blocks
 
@@ -218,7 +245,7 @@ def align_block(
         "rmsd_before": np.array(before),
         "rmsd_group_action": np.array(by_action),
         "rmsd": found.rmsd[matched],
-        "match": np.array(kinds, dtype="S5")[matched],
+        "match": np.array(kinds, dtype="U5")[matched],
         "proven": found.proven[matched].astype(np.uint8),
         "reflected": found.reflected[matched].astype(np.uint8),
     }
@@ -246,7 +273,7 @@ def _aligned_record(writer: StructureWriter, result: Result, m: int) -> None:
     atoms = result.block.atoms_of(m)
     values = {name: f"{result[name][m]:.4f}" for name in ("rmsd_before", "rmsd")}
     values |= {name: str(int(result[name][m])) for name in ("proven", "reflected")}
-    values["match"] = result["match"][m].decode()
+    values["match"] = str(result["match"][m])
     writer.write(
         result.block[m],
         order=result["permutation"][atoms],
@@ -262,7 +289,7 @@ def _table_row(result: Result, m: int) -> dict[str, object]:
         "source": block.source[m],
         "record": int(block.record[m]),
         "title": block.title[m],
-        "match": result["match"][m].decode(),
+        "match": str(result["match"][m]),
     }
     row |= {name: f"{result[name][m]:.6f}" for name in ("rmsd_before", "rmsd_group_action", "rmsd")}
     row |= {name: int(result[name][m]) for name in ("proven", "reflected")}

@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.canonical.equivalents import least_table
 from molgiae.canonical.forms import canonical_forms
-from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
+from molgiae.commands.run import Options, Summary, begun, finished, output_or_memory, read, run, sink_for
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer
+from molgiae.data.given import Given
 from molgiae.data.hdf5.schema import CANONICAL_COLUMNS
-from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter, sdf_record
 
+if TYPE_CHECKING:
+    from molgiae.data.given import Objects
 
-def canonicalize(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
+
+@overload
+def canonicalize(inputs: Inputs, options: Options | None = None, **how: Any) -> Summary: ...
+@overload
+def canonicalize(
+    inputs: Objects, options: Options | None = None, *, output: None = None, **how: Any
+) -> Result: ...
+@overload
+def canonicalize(inputs: Objects, options: Options | None = None, **how: Any) -> Summary: ...
+def canonicalize(inputs: Given, options: Options | None = None, **changes: Any) -> Summary | Result:
     """Write every conformer in its canonical pose and order, as HDF5, SDF or XYZ by the name of the output.
 
     Records of SDF that differ in pose, in the order of atoms or in the order and direction of bond lines alone become
     one text, wherever coordinates round to the same decimals. What is drawn otherwise stays so: mesomeric
     formulas with charges or double bonds at other atoms, V2000 and V3000. Titles and properties are copied.
 
-    Arguments are those of `embed`.
+    Arguments are those of `embed`: files come to a file, objects as those of `canonical_forms`.
+
+    Examples:
+        >>> molgiae.canonicalize(mol)["canonical_position"].shape
+        (27, 3)
+        >>> molgiae.canonicalize("conformers.sdf", output="canonical.sdf").written
+        74
     """
-    options = (options or Options()).for_a_run(**changes)
-    names = listed(inputs)
-    output = output_path(names, options, "_canonical.h5", pipes=True)
+    taken, options = begun(inputs, options, changes)
+    output = output_or_memory(taken, options, "_canonical.h5", pipes=True)
     sink = sink_for(output, options, CANONICAL_COLUMNS, _record)
-    return run(read(names, options, output), canonical_forms, sink, options, "canonicalize")
+    summary = run(read(taken, options, output), canonical_forms, sink, options, "canonicalize")
+    return finished(sink, summary)
 
 
 def _record(writer: StructureWriter, result: Result, m: int) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,9 @@ from molgiae.commands.rmsd import measured
 from molgiae.commands.run import (
     Options,
     Summary,
+    begun,
     beside,
+    in_memory,
     like_input,
     output_path,
     read_all,
@@ -37,11 +39,11 @@ from molgiae.commands.run import (
     stop_at_rejected,
 )
 from molgiae.config import TEMPERATURE, Distinction
-from molgiae.data.blocks import Columns, Result
+from molgiae.data.blocks import Columns, Result, joined
 from molgiae.data.conformer import ConformerBlock, Rejected
-from molgiae.data.inputs import listed
+from molgiae.data.given import Given, Taken, names_of
 from molgiae.data.readers import Inputs
-from molgiae.data.spool import taken
+from molgiae.data.spool import rows_of_blocks
 from molgiae.data.tables import check_table, column, fields_of, write_table
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError
@@ -52,6 +54,9 @@ from molgiae.output.files import ModelInUse, Sink
 from molgiae.parts import COLOR_SHARE
 from molgiae.properties.averaging import Energies, check_temperature, weights_of
 from molgiae.properties.units import conversion
+
+if TYPE_CHECKING:
+    from molgiae.data.given import Objects
 
 By = Literal["rmsd", "shape", "overlay", "features"]
 BYS: tuple[By, ...] = get_args(By)
@@ -113,6 +118,13 @@ class Clustering(Summary):
     clusters: list[Cluster] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Clustered(Result):
+    """Conformers with the columns ``cluster``, from 1, 0 for none, and ``representative``; and their clusters."""
+
+    clusters: list[Cluster] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class How:
     """How conformers are compared and clustered, as of `cluster`; None for what was not given."""
@@ -169,8 +181,16 @@ class Read:
     unproven: int = 0
 
 
+@overload
+def cluster(inputs: Inputs, options: Options | None = None, **how: Any) -> Clustering: ...
+@overload
 def cluster(
-    inputs: Inputs,
+    inputs: Objects, options: Options | None = None, *, output: None = None, **how: Any
+) -> Clustered: ...
+@overload
+def cluster(inputs: Objects, options: Options | None = None, **how: Any) -> Clustering: ...
+def cluster(
+    inputs: Given,
     options: Options | None = None,
     *,
     by: By = "rmsd",
@@ -188,14 +208,16 @@ def cluster(
     table: str | os.PathLike[str] | None = None,
     representatives: str | os.PathLike[str] | None = None,
     **changes: Any,
-) -> Clustering:
+) -> Clustering | Clustered:
     """Cluster conformers; write each with its cluster, and a table of clusters with representatives and populations.
+
+    Files come to files; objects as a result with the columns ``cluster`` and ``representative``, and `clusters`.
 
     A representative is the conformer of lowest energy, or without energies the medoid, whose distances to the others
     sum to the least. A population is the sum of Boltzmann weights, or the share of the conformers of the molecule.
 
     Args:
-        inputs: files, directories, ``-`` for standard input; one or several.
+        inputs: as of `molgiae.embed`.
         options: of the command; the output is SDF or XYZ, with ``molgiae_cluster`` and ``molgiae_representative`` as
             properties, and of representatives ``molgiae_cluster_size`` and ``molgiae_population``, or CSV, TSV or
             HDF5.
@@ -223,16 +245,32 @@ def cluster(
         ConfigError: if options contradict each other, or no record has the energy.
         ConformerError: for the first rejected record, if that is what the options want.
         MolgiaeError: whatever else keeps the output from being written.
+
+    Examples:
+        >>> found = molgiae.cluster(mol, threshold=0.15)
+        >>> found["cluster"].tolist(), [round(one.population, 2) for one in found.clusters]
+        ([1, 1, 1], [1.0])
+        >>> molgiae.cluster("conformers.sdf", output="clustered.sdf").molecules
+        22
     """
     started = time.monotonic()
-    options = (options or Options()).for_a_run(**changes)
+    taken, options = begun(inputs, options, changes)
     how = How(by, threshold, k, min_size, seed, Pairing(match, allow_reflection, heavy, ignore))
     how.check()
     check_temperature(temperature)
     if energy is None and energy_unit is not None:
         raise ConfigError("--energy-unit is that of a property of the records; name it with --energy")
     energies = None if energy is None else Energies.choose((), energy, energy_unit)
-    names = listed(inputs)
+    names = names_of(taken)
+    reader = _by_rmsd if by == "rmsd" else _by_embedding
+    if in_memory(taken, options):
+        if table or representatives:
+            raise ConfigError("tables and representatives go with an output; name that, too")
+        with tempfile.TemporaryFile() as file:
+            found = reader(taken, how, options, energies, False, file)
+            numbers, rows = _numbered_clusters(found, energies, temperature)
+            every = joined(list(_results(found, *numbers)))
+            return Clustered(every.block, every.columns, clusters=rows)
     output = output_path(names, options, f"_clustered{like_input(names)}", FORMATS)
     table = Path(table) if table is not None else beside(output, "_clusters.csv")
     check_table(table, overwrite=options.overwrite)
@@ -242,12 +280,8 @@ def cluster(
     _check_distinct([*names, output, table, *([chosen] if chosen is not None else [])])
     keep_text = energies is not None or any(structure_suffix(path) for path in (output, chosen or output))
     with tempfile.TemporaryFile() as file:
-        reader = _by_rmsd if by == "rmsd" else _by_embedding
-        found = reader(names, how, options, energies, keep_text, file)
-        energy_of = _energies(found, energies)
-        weight = weights_of(found.molecule, energy_of, temperature)
-        order, medoids = _numbered(found, weight, energy_of)
-        rows = _table(found, order, medoids, weight, energy_of)
+        found = reader(taken, how, options, energies, keep_text, file)
+        (order, medoids), rows = _numbered_clusters(found, energies, temperature)
         by_number = {row.cluster: row for row in rows}
         sink = _sink(output, by_number, options, found.model)
         reps = None if chosen is None else _sink(chosen, by_number, options, found.model)
@@ -256,7 +290,9 @@ def cluster(
         )
         if reps is not None:
             with reps:
-                reps.write(taken(_enumerated(_results(found, order, medoids, rejected=False)), medoids))
+                reps.write(
+                    rows_of_blocks(_enumerated(_results(found, order, medoids, rejected=False)), medoids)
+                )
     about = {"command": options.command, "by": by, "temperature": f"{temperature:g} K"}
     write_table(table, FIELDS, [astuple(row) for row in rows], about, overwrite=options.overwrite)
     result = Clustering(**vars(summary), by=by, table=str(table), representatives=str(chosen or ""))
@@ -266,6 +302,16 @@ def cluster(
     result.notes = [*_notes(energies, temperature, result), *result.notes]
     result.seconds = time.monotonic() - started
     return result
+
+
+def _numbered_clusters(
+    found: Read, energies: Energies | None, temperature: float
+) -> tuple[tuple[Ints, Ints], list[Cluster]]:
+    """Return cluster (n,) and representatives, and the table of clusters."""
+    energy_of = _energies(found, energies)
+    weight = weights_of(found.molecule, energy_of, temperature)
+    order, medoids = _numbered(found, weight, energy_of)
+    return (order, medoids), _table(found, order, medoids, weight, energy_of)
 
 
 def _check_distinct(paths: list[str | Path]) -> None:
@@ -279,10 +325,10 @@ def _check_distinct(paths: list[str | Path]) -> None:
 
 
 def _by_rmsd(
-    names: list[str], how: How, options: Options, energies: Energies | None, keep_text: bool, file: IO[bytes]
+    taken: Taken, how: How, options: Options, energies: Energies | None, keep_text: bool, file: IO[bytes]
 ) -> Read:
     """Read conformers, and cluster those of each molecule by RMSD."""
-    block = read_all(names, options, keep_text=keep_text)
+    block = read_all(taken, options, keep_text=keep_text)
     if energies is not None:
         if len(block):
             energies.require(block)
@@ -304,15 +350,16 @@ def _by_rmsd(
 
 
 def _by_embedding(
-    names: list[str], how: How, options: Options, energies: Energies | None, keep_text: bool, file: IO[bytes]
+    taken: Taken, how: How, options: Options, energies: Energies | None, keep_text: bool, file: IO[bytes]
 ) -> Read:
     """Read conformers, and cluster all of them by a part of their embeddings."""
     from molgiae.commands.embedded import OneModel, Pool  # noqa: PLC0415 (loads torch)
 
     part: Literal["shape", "overlay", "features"] = how.by  # type: ignore[assignment]
+    names = names_of(taken)
     model = OneModel(names, options, part)
     pool = Pool(file, ", ".join(names))
-    pool.fill(model, names, options, keep_text=keep_text, energies=energies)
+    pool.fill(model, taken, options, keep_text=keep_text, energies=energies)
     if energies is not None:
         _check_one_formula(result.block for _, result in pool.blocks())
     if how.k is not None and how.k > len(pool) > 0:
@@ -375,7 +422,7 @@ def _numbered(found: Read, weight: Floats, energy: Floats | None) -> tuple[Ints,
 
 def _table(found: Read, number: Ints, medoids: Ints, weight: Floats, energy: Floats | None) -> list[Cluster]:
     """Return the rows of the table of clusters."""
-    block, table = taken(found.blocks(), medoids).block, []
+    block, table = rows_of_blocks(found.blocks(), medoids).block, []
     for k, row in enumerate(medoids.tolist(), 1):
         rows, record = np.flatnonzero(number == k), block[k - 1]
         relative = None if energy is None else float(energy[row]) * conversion("eV", ENERGY_UNIT)

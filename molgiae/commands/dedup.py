@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,21 @@ from molgiae.commands.run import (
     Options,
     Outcome,
     Reasons,
+    begun,
     beside,
     like_input,
-    output_path,
+    output_or_memory,
     read,
     stem_of,
     stop_at_rejected,
 )
 from molgiae.config import Distinction
+from molgiae.data.blocks import Result, concatenate
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.csv_cells import CsvWriter
+from molgiae.data.given import Given, names_of
 from molgiae.data.hdf5.writer import Hdf5Writer
-from molgiae.data.inputs import is_hdf5, listed
+from molgiae.data.inputs import is_hdf5
 from molgiae.data.partial import PartialFile, is_stdout
 from molgiae.data.readers import Inputs
 from molgiae.data.sources import Notes
@@ -41,6 +44,9 @@ from molgiae.matching.copies import THRESHOLD, Rule, Verdicts, find_duplicates
 from molgiae.matching.molecules import ignoring
 from molgiae.matching.pairs import Match
 from molgiae.properties.columns import ENERGY, energy_of, properties_of
+
+if TYPE_CHECKING:
+    from molgiae.data.given import Objects
 
 Keep = Literal["first", "lowest"]
 Mirror = Literal["distinct", "same"]
@@ -73,8 +79,16 @@ class Deduplication(Outcome):
     unproven: int = 0
 
 
+@overload
+def deduplicate(inputs: Inputs, options: Options | None = None, **how: Any) -> Deduplication: ...
+@overload
 def deduplicate(
-    inputs: Inputs,
+    inputs: Objects, options: Options | None = None, *, output: None = None, **how: Any
+) -> Result: ...
+@overload
+def deduplicate(inputs: Objects, options: Options | None = None, **how: Any) -> Deduplication: ...
+def deduplicate(
+    inputs: Given,
     options: Options | None = None,
     *,
     threshold: float = THRESHOLD,
@@ -87,15 +101,18 @@ def deduplicate(
     ignore: Collection[Distinction] = (),
     table: str | os.PathLike[str] | None = None,
     **changes: Any,
-) -> Deduplication:
+) -> Deduplication | Result:
     """Keep one of all copies of each conformer, whatever molecules, poses and atom orders there are.
+
+    Files come to a file and a table; objects as a result of all of them with the columns ``kept``, ``into`` (row of the
+    conformer that one is a copy of, -1 of those kept), ``rmsd``, ``proven``, ``mirror`` and ``copies``.
 
     The conformers are gone through in the order of the input, or by energy; each is kept unless it is within the
     threshold of one that is kept already, and otherwise merged into that. What is kept is written in the
     order of the input, as it was read.
 
     Args:
-        inputs: files, directories, ``-`` for standard input; one or several.
+        inputs: as of `molgiae.embed`.
         options: of the command; model and device do not matter.
         threshold: largest symmetry-corrected RMSD of copies, angstrom; of all atoms but for `heavy`.
         mirror: whether mirror images are copies ("same") or not ("distinct").
@@ -114,14 +131,40 @@ def deduplicate(
     Raises:
         ConfigError: if options contradict each other, or no record has the energy.
         MolgiaeError: whatever else keeps the output from being written.
+
+    Examples:
+        >>> found = molgiae.deduplicate(mol, threshold=0.12)
+        >>> found["kept"].tolist(), found["into"].tolist()
+        ([True, True, False], [-1, -1, 0])
+        >>> unique = found.take(found["kept"])
+        >>> molgiae.deduplicate("conformers.sdf", output="unique.sdf").kept
+        74
     """
     started = time.monotonic()
-    options = (options or Options()).for_a_run(**changes)
+    taken, options = begun(inputs, options, changes)
     lowest = keep == "lowest" or (keep is None and energy is not None)
     energy = (energy or ENERGY) if lowest else energy if energy_window is not None else None
     _check(threshold, energy, energy_window)
-    names = listed(inputs)
-    output = output_path(names, options, f"_unique{like_input(names)}", pipes=True)
+
+    def find(records: Records) -> Verdicts:
+        with options.bar("dedup", len(records)) as bar:
+            return find_duplicates(
+                records,
+                Rule(threshold, match, mirror == "same", energy_window, heavy),
+                order=np.argsort(records.energy, kind="stable") if lowest else None,
+                energy=np.array(records.energy) if energy else None,
+                advance=bar.update,
+            )
+
+    names = names_of(taken)
+    output = output_or_memory(taken, options, f"_unique{like_input(names)}", pipes=True)
+    if output is None:
+        if table is not None:
+            raise ConfigError(f"{table}: a table goes with an output; name that, too")
+        with tempfile.TemporaryFile() as spool:
+            records = Records(spool, energy, match, ignore, all_have_energy=energy_window is not None)
+            records.read(read(taken, options, None), options)
+            return _result(records, find(records))
     if table is None and is_stdout(output):
         table = f"{stem_of(names)}_duplicates.csv"
     table_path = Path(table) if table is not None else beside(output, "_duplicates.csv")
@@ -135,15 +178,8 @@ def deduplicate(
         spool = stack.enter_context(tempfile.TemporaryFile())
         records = Records(spool, energy, match, ignore, all_have_energy=energy_window is not None)
         keep_text = energy is not None or match != "atoms"
-        records.read(read(names, options, output, keep_text=keep_text), options)
-        with options.bar("dedup", len(records)) as bar:
-            verdicts = find_duplicates(
-                records,
-                Rule(threshold, match, mirror == "same", energy_window, heavy),
-                order=np.argsort(records.energy, kind="stable") if lowest else None,
-                energy=np.array(records.energy) if energy else None,
-                advance=bar.update,
-            )
+        records.read(read(taken, options, output, keep_text=keep_text), options)
+        verdicts = find(records)
         result, reasons = Deduplication(str(output), table=str(table_path)), Reasons()
         with partial.reporting(), open(partial.temporary, "w", newline="", encoding="utf-8") as file:
             csv = CsvWriter(file)
@@ -164,6 +200,13 @@ def deduplicate(
     result.notes = options.notes.lines()
     result.seconds = time.monotonic() - started
     return result
+
+
+def _result(records: Records, verdicts: Verdicts) -> Result:
+    """Return all conformers with what was decided of them."""
+    columns = {name: getattr(verdicts, name) for name in ("into", "rmsd", "proven", "mirror", "copies")}
+    block = concatenate([block for _, block in records.blocks()])
+    return Result(block, {"kept": verdicts.into < 0, **columns})
 
 
 class Records:

@@ -16,6 +16,7 @@ from molgiae.commands.run import Options, molecule_names, read, stop_at_rejected
 from molgiae.config import AUTO_MODEL
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import Rejected
+from molgiae.data.given import Taken, names_of
 from molgiae.data.hdf5.reader import BLOCK_ROWS, EmbeddingFile
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
 from molgiae.data.inputs import is_hdf5
@@ -65,22 +66,23 @@ class OneModel:
                 # others are embedded with it, or the user says which it is
                 self._options = replace(options, model=model_of(stored[0], options.model))
 
-    def results(self, names: list[str], *, keep_text: bool = False) -> Iterator[Result]:
+    def results(self, taken: Taken, *, keep_text: bool = False) -> Iterator[Result]:
         """Yield blocks with the columns ``embedding``, ``in_domain`` and ``domain_reason``.
 
         Args:
-            names: files, of those named at the start.
+            taken: files, of those named at the start, or conformers.
             keep_text: whether the text of the records is needed.
 
         Raises:
             ConfigError: if embeddings lack what is compared, or have unlike parts.
             ConformerError: for the first rejected record, if that is what the options want.
         """
+        names = names_of(taken)
         stored = [name for name in names if name in self._stored]
         if 0 < len(stored) < len(names):
             other = next(name for name in names if name not in stored)
             raise ConfigError(f"{stored[0]} holds embeddings and {other} does not; embed that first")
-        found = self._of_files(stored) if stored else self._embedded(names, keep_text=keep_text)
+        found = self._of_files(stored) if stored else self._embedded(taken, keep_text=keep_text)
         for result in found:
             stop_at_rejected(result.block, self._options)
             yield result
@@ -100,8 +102,8 @@ class OneModel:
             }
             yield Result(result.block, missing | result.columns)
 
-    def _embedded(self, names: list[str], *, keep_text: bool) -> Iterator[Result]:
-        blocks = read(names, self._options, None, keep_text=keep_text)
+    def _embedded(self, taken: Taken, *, keep_text: bool) -> Iterator[Result]:
+        blocks = read(taken, self._options, None, keep_text=keep_text)
         if self._embedder is None:
             checkpoint = load(self._options.model)
             if not self.model.parts:
@@ -227,19 +229,19 @@ class Pool:
     def fill(
         self,
         model: OneModel,
-        names: list[str],
+        taken: Taken,
         options: Options,
         *,
         keep_text: bool,
         energies: Energies | None = None,
     ) -> None:
-        """Read all conformers of files; arguments and errors are those of `OneModel.results`.
+        """Take all conformers; arguments and errors are those of `OneModel.results`.
 
         Conformers without one of the energies are rejected; a ConfigError if no record has any.
         """
         embeddings: list[NDArray[np.float32]] = []
         with options.bar("read") as bar:
-            for result in model.results(names, keep_text=keep_text):
+            for result in model.results(taken, keep_text=keep_text):
                 if energies is not None and len(result) and not embeddings:
                     energies.require(result.block)
                 reasons = [energies.fault(c) if energies is not None else "" for c in result.block]

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
+from molgiae.commands.run import Options, Summary, begun, finished, output_or_memory, read, run, sink_for
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
+from molgiae.data.given import Given
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
-from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter
 from molgiae.model.embedder import Embedder
 from molgiae.output.files import ModelInUse
 
+if TYPE_CHECKING:
+    from molgiae.data.given import Objects
+
 RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")
 
 
-def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) -> Summary:
+@overload
+def reconstruct(inputs: Inputs, options: Options | None = None, **how: Any) -> Summary: ...
+@overload
+def reconstruct(
+    inputs: Objects, options: Options | None = None, *, output: None = None, **how: Any
+) -> Result: ...
+@overload
+def reconstruct(inputs: Objects, options: Options | None = None, **how: Any) -> Summary: ...
+def reconstruct(inputs: Given, options: Options | None = None, **changes: Any) -> Summary | Result:
     """Write what the model remembers of every conformer, in the pose and order of the input.
 
-    Arguments are those of `embed`.
+    Arguments are those of `embed`: files come to a file, objects as a result.
+
+    Examples:
+        >>> bool((molgiae.reconstruct(mol, model="qm9")["rmsd"] < 0.01).all())
+        True
     """
-    options = (options or Options()).for_a_run(**changes)
-    names = listed(inputs)
-    output = output_path(names, options, "_reconstructed.h5", pipes=True)
+    taken, options = begun(inputs, options, changes)
+    output = output_or_memory(taken, options, "_reconstructed.h5", pipes=True)
     embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size)
-    blocks = read(names, options, output)
+    blocks = read(taken, options, output)
     model = ModelInUse.of(embedder)
     sink = sink_for(output, options, RECONSTRUCTION_COLUMNS, _record, model=model)
     errors: list[float] = []
@@ -46,7 +60,7 @@ def reconstruct(inputs: Inputs, options: Options | None = None, **changes: Any) 
         summary.metrics = {"rmsd_mean": float(np.mean(errors)), "rmsd_median": float(np.median(errors))}
     if any(mistaken):
         summary.notes.append(f"{sum(mistaken)} come back with an atom of another element")
-    return summary
+    return finished(sink, summary)
 
 
 def _record(writer: StructureWriter, result: Result, m: int) -> None:

@@ -91,6 +91,9 @@ def rmsd_matrix(
     return measured(rows, columns, Pairing(match, allow_reflection, heavy, ignore), options)
 
 
+rmsd = rmsd_matrix
+
+
 def measured(
     rows: ConformerBlock, columns: ConformerBlock | None, pairing: Pairing, options: Options
 ) -> RmsdMatrix:

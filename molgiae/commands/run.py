@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
-from molgiae.data.blocks import Result, concatenate
+from molgiae.data.blocks import BLOCK_ROWS, Result, concatenate, rebatch
 from molgiae.data.conformer import ConformerBlock, Rejected, kind_of
-from molgiae.data.given import Given, blocks_of
+from molgiae.data.given import Given, Taken, blocks_of, names_of, taken_in
 from molgiae.data.hdf5.schema import Column
 from molgiae.data.inputs import is_hdf5, read_inputs
 from molgiae.data.parquet import is_parquet
 from molgiae.data.partial import is_stdout
-from molgiae.data.readers import Inputs, OnError
+from molgiae.data.readers import OnError
 from molgiae.data.sources import STDIN, Notes
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError
@@ -36,6 +36,7 @@ from molgiae.output.files import (
     rejected_table,
     write_rejected,
 )
+from molgiae.output.memory import MemorySink
 from molgiae.output.npz import is_npz
 from molgiae.output.page.content import is_page
 from molgiae.output.rows import row_suffix
@@ -232,10 +233,32 @@ def run(
     return summary
 
 
+def begun(inputs: Given, options: Options | None, changes: Mapping[str, Any]) -> tuple[Taken, Options]:
+    """Return what a command is given, and its options: a bad conformer of a program is an error unless these say other.
+
+    What is given as objects comes back as a result where no output is named, what is in files goes to a file.
+    """
+    taken = taken_in(inputs)
+    default = Options(on_error="skip" if isinstance(taken, list) else "stop")
+    return taken, (options or default).for_a_run(**changes)
+
+
+def in_memory(inputs: Taken, options: Options) -> bool:
+    """Whether results are for the program that gave the conformers: no output is named."""
+    return isinstance(inputs, ConformerBlock) and options.output is None
+
+
+def finished(sink: Sink, summary: Summary) -> Any:
+    """Return the result of a command that is in memory, or the summary of one that wrote a file."""
+    return sink.result if isinstance(sink, MemorySink) else summary
+
+
 def read(
-    inputs: Inputs, options: Options, output: Path | None, *, keep_text: bool = False
+    inputs: Taken, options: Options, output: Path | None, *, keep_text: bool = False
 ) -> Iterator[ConformerBlock]:
     """Read blocks of conformers, with the text of their records if that is wanted or the output takes bonds from it."""
+    if isinstance(inputs, ConformerBlock):
+        return rebatch([inputs], BLOCK_ROWS) if len(inputs) > BLOCK_ROWS else iter([inputs])
     keep_text = keep_text or (output is not None and structure_suffix(output) is not None)
     return read_inputs(
         inputs, format=options.format, on_error=options.on_error, keep_text=keep_text, notes=options.notes
@@ -260,7 +283,7 @@ def stop_at_rejected(block: ConformerBlock, options: Options) -> None:
 
 
 def sink_for(
-    output: Path,
+    output: Path | None,
     options: Options,
     columns: tuple[str, ...],
     record: Callable[[StructureWriter, Result, int], None],
@@ -268,11 +291,11 @@ def sink_for(
     table: tuple[tuple[str, ...], Row] | None = None,
     predictions: Sequence[Column] = (),
     model: ModelInUse | None = None,
-) -> Hdf5Sink | TableSink | StructureSink:
+) -> Sink:
     """Return where results go, by the name of the output.
 
     Args:
-        output: ends in .h5, .sdf or .xyz, or, if `table` is given, in .csv or .tsv.
+        output: ends in .h5, .sdf or .xyz, or, if `table` is given, in .csv or .tsv; None for memory.
         options: options of the command.
         columns: columns of the HDF5 schema that results bring.
         record: writes conformer m of a result to SDF or XYZ.
@@ -281,11 +304,22 @@ def sink_for(
         model: the model, for provenance; None where none takes part.
     """
     overwrite, command = options.overwrite, options.command
+    if output is None:
+        return MemorySink()
     if is_hdf5(output):
         return Hdf5Sink(output, columns, model, command=command, overwrite=overwrite, predictions=predictions)
     if table is not None and is_table(output):
         return TableSink(output, *table, overwrite=overwrite)
     return StructureSink(output, record, overwrite=overwrite)
+
+
+def output_or_memory(
+    inputs: Taken, options: Options, ending: str, *args: Any, beside: Sequence[str] = (), **how: Any
+) -> Path | None:
+    """Return what `output_path` does, where there are other inputs beside; None for results in memory."""
+    if in_memory(inputs, options):
+        return None
+    return output_path([*names_of(inputs), *beside], options, ending, *args, **how)
 
 
 def output_path(

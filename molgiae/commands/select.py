@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,16 @@ from molgiae.commands.annotated import annotate
 from molgiae.commands.embedded import DOMAIN, OneModel, Pool
 from molgiae.commands.nearest import By
 from molgiae.commands.picking import OUT, Distances, maxmin, nearest_of
-from molgiae.commands.run import Options, Summary, like_input, output_path, run, sink_for
+from molgiae.commands.run import Options, Summary, begun, like_input, output_or_memory, run, sink_for
 from molgiae.data.blocks import Result
-from molgiae.data.inputs import listed
+from molgiae.data.given import Given, names_of, taken_in
 from molgiae.data.readers import Inputs
-from molgiae.data.spool import taken
+from molgiae.data.spool import rows_of_blocks
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError
+
+if TYPE_CHECKING:
+    from molgiae.data.given import Objects
 
 PICKS = 100
 COLUMNS = ("picked", "picked_distance")
@@ -62,18 +65,26 @@ class Selection(Summary):
     picks: list[Pick] = field(default_factory=list)
 
 
+@overload
+def select(inputs: Inputs, options: Options | None = None, **how: Any) -> Selection: ...
+@overload
+def select(inputs: Objects, options: Options | None = None, *, output: None = None, **how: Any) -> Result: ...
+@overload
+def select(inputs: Objects, options: Options | None = None, **how: Any) -> Selection: ...
 def select(
-    inputs: Inputs,
+    inputs: Given,
     options: Options | None = None,
     *,
     k: int = PICKS,
     by: By = "features",
-    seed_with: Inputs | None = None,
+    seed_with: Given | None = None,
     per_molecule: bool = False,
     seed: int | None = None,
     **changes: Any,
-) -> Selection:
+) -> Selection | Result:
     """Pick conformers that are far from each other, by MaxMin.
+
+    Files come to a file; objects as a result of those picked, of which the column ``row`` says which they are, from 0.
 
     Each pick is the conformer farthest from its nearest among those picked before. The first is the one nearest to
     the mean of all, so that the order of the input does not matter; or one drawn at random; or, where some are chosen
@@ -82,13 +93,13 @@ def select(
     Embeddings are those of files that hold some, all of one model, or are computed, by that model.
 
     Args:
-        inputs: files, directories, ``-`` for standard input; one or several.
+        inputs: as of `molgiae.embed`.
         options: of the command; the output is SDF or XYZ, with ``molgiae_picked`` and ``molgiae_distance`` as
             properties, or CSV, TSV or HDF5, in the order of picking.
         k: how many; fewer where there are no more.
         by: "shape", "features", "all": Euclidean distance, as of `molgiae.commands.search.search`. "overlay":
             1 - Tanimoto of the overlay and color parts.
-        seed_with: files of conformers that are chosen already: new ones are far from these, too.
+        seed_with: conformers, likewise, that are chosen already: new ones are far from these, too.
         per_molecule: pick at most one conformer of each title, and none of a title chosen already. Conformers without
             a title are molecules of their own.
         seed: of the random first pick; None for the one nearest to the mean.
@@ -99,32 +110,45 @@ def select(
         ConfigError: if an option is wrong, or embeddings lack the part that is compared.
         ConformerError: for the first rejected record, if that is what the options want.
         MolgiaeError: whatever else keeps the output from being written.
+
+    Examples:
+        >>> picked = molgiae.select(mol, k=2, by="shape", model="qm9")
+        >>> picked["row"].tolist(), picked["picked_distance"].shape
+        ([0, 1], (2,))
+        >>> molgiae.select("conformers.sdf", k=10, output="picked.sdf").picks[0].title
+        '...'
     """
     started = time.monotonic()
-    options = (options or Options()).for_a_run(**changes)
+    taken, options = begun(inputs, options, changes)
     if k < 1:
         raise ConfigError(f"{k} conformers: ask for at least 1")
     if seed is not None and seed < 0:
         raise ConfigError(f"seed {seed}: must be 0 or more")
-    names, before = listed(inputs), [] if seed_with is None else listed(seed_with)
-    output = output_path(names, options, f"_picked{like_input(names)}", ("HDF5", "tables", "structures"))
-    if any(os.path.exists(name) and output.exists() and output.samefile(name) for name in before):
+    chosen_before = [] if seed_with is None else taken_in(seed_with)
+    names, before = names_of(taken), names_of(chosen_before)
+    formats = ("HDF5", "tables", "structures")
+    output = output_or_memory(taken, options, f"_picked{like_input(names)}", formats)
+    if output is not None and any(
+        os.path.exists(name) and output.exists() and output.samefile(name) for name in before
+    ):
         raise ConfigError(f"{output}: is named by --seed-with, too; name another output with --output")
     model = OneModel([*names, *before], options, by)
     with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as other:
         pool, chosen = Pool(file, ", ".join(names)), Pool(other, ", ".join(before))
-        keep_text = structure_suffix(output) is not None
-        pool.fill(model, names, options, keep_text=keep_text)
-        if before:
-            chosen.fill(model, before, options, keep_text=False)
+        keep_text = output is not None and structure_suffix(output) is not None
+        pool.fill(model, taken, options, keep_text=keep_text)
+        if chosen_before:
+            chosen.fill(model, chosen_before, options, keep_text=False)
         rows, apart = _picked(pool, chosen, k, by, options, seed=seed, per_molecule=per_molecule)
-        picked = taken(pool.blocks(), rows)
+        picked = rows_of_blocks(pool.blocks(), rows)
     columns = {
         "picked": np.arange(1, len(rows) + 1),
         "picked_distance": np.where(apart < np.inf, apart, np.nan),
     }
     rejected = [*pool.rejected, *chosen.rejected]
-    result = Result(replace(picked.block, rejected=rejected), {**picked.columns, **columns})
+    result = Result(replace(picked.block, rejected=rejected), {**columns, **picked.columns})
+    if output is None:
+        return replace(result, columns={"row": rows, **result.columns})
     sink = sink_for(
         output, options, (*COLUMNS, *DOMAIN), _record, table=(HEADINGS, _cells), model=model.model
     )

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.conformer import NUMBERS, OBJECTS, PER_ATOM, Conformer, ConformerBlock, offset_of
+from molgiae.data.conformer import (
+    NUMBERS,
+    OBJECTS,
+    PER_ATOM,
+    ConformerBlock,
+    offset_of,
+    rows_within,
+)
 from molgiae.errors import ConfigError
+from molgiae.parts import Part
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+BLOCK_ROWS = 1024
+SHOWN = 2
+"""Columns that are shown where a result is printed."""
 
 
 def concatenate(blocks: Sequence[ConformerBlock]) -> ConformerBlock:
@@ -51,39 +65,90 @@ def rebatch(blocks: Iterable[ConformerBlock], size: int) -> Iterator[ConformerBl
         yield joined
 
 
-def as_block(conformers: ConformerBlock | Iterable[Conformer]) -> ConformerBlock:
-    """Return a block as it is, anything else packed into one.
-
-    Raises:
-        ConfigError: if the conformers are a generator that has been read to its end before.
-    """
-    if isinstance(conformers, ConformerBlock):
-        return conformers
-    if inspect.isgenerator(conformers) and inspect.getgeneratorstate(conformers) == inspect.GEN_CLOSED:
-        raise ConfigError(
-            "these conformers have been read to their end before; keep them, as in conformers = list(conformers)"
-        )
-    return ConformerBlock.of(conformers)
-
-
 Columns = dict[str, NDArray[Any]]
 """Name in the HDF5 schema to values: rows per conformer or per atom of a block."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
-    """Conformers and what was computed of them.
+    """Conformers and what was computed of them: arrays by name, of which len() are the conformers.
 
     Attributes:
         block: the conformers that were taken; the others are in ``block.rejected``.
-        columns: one array for each computed column of the HDF5 schema.
+        columns: one array for each computed column of the HDF5 schema, rows per conformer or per atom.
+        parts: of the embedding, where there is one, and their columns.
+
+    Examples:
+        >>> result = molgiae.embed(mol, model="qm9", parts="shape,features")
+        >>> result
+        Result(3 conformers; embedding (3, 320) float32, rotation (3, 3, 3) float64, ...)
+        >>> "stability" in result, result["stability"].shape
+        (True, (3,))
+        >>> list(result.to_pandas()["features_0"] == result["embedding"][:, 0])
+        [True, True, True]
     """
 
     block: ConformerBlock
     columns: Columns
+    parts: tuple[Part, ...] = ()
 
     def __len__(self) -> int:
         return len(self.block)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
     def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self.columns:
+            raise ConfigError(
+                f"there is no column {name!r} here; there are {', '.join(self.columns) or 'none'}"
+            )
         return self.columns[name]
+
+    def __repr__(self) -> str:
+        rejected = f", {len(self.block.rejected)} rejected" if self.block.rejected else ""
+        shown = [f"{name} {values.shape} {values.dtype}" for name, values in self.columns.items()]
+        shown = [*shown[:SHOWN], *(["..."] if len(shown) > SHOWN else [])]
+        return f"{type(self).__name__}({len(self)} conformers{rejected}; {', '.join(shown)})"
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of the columns."""
+        return self.columns.keys()
+
+    def take(self, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Result:
+        """Return some of the conformers with their columns; arguments are those of `ConformerBlock.take`."""
+        atoms = rows_within(self.block.offset, which)
+        columns = {
+            name: values[which if len(values) == len(self) else atoms]
+            for name, values in self.columns.items()
+        }
+        return Result(self.block.take(which), columns, self.parts)
+
+    def iter_blocks(self, size: int = BLOCK_ROWS) -> Iterator[Result]:
+        """Yield the conformers with their columns, `size` at a time; rejected records come with the first."""
+        for first in range(0, len(self), size):
+            block = self.take(slice(first, first + size))
+            yield block if first == 0 else replace(block, block=replace(block.block, rejected=[]))
+
+    def to_pandas(self) -> DataFrame:
+        """Return a data frame: source, record, title, properties of the records and columns per conformer.
+
+        Those of an embedding are named by their parts, as in ``shape_0``; columns per atom are left out.
+
+        Raises:
+            ConfigError: if pandas is not installed.
+        """
+        from molgiae.data.frames import frame_of  # noqa: PLC0415 (loads pandas)
+
+        return frame_of(self)
+
+
+def joined(results: Sequence[Result]) -> Result:
+    """Return one result of several, at least one, with the same columns."""
+    if len(results) == 1:
+        return results[0]
+    columns = {name: np.concatenate([result[name] for result in results]) for name in results[0]}
+    return Result(concatenate([result.block for result in results]), columns, results[0].parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -61,7 +62,7 @@ def _check_bonds(bonds: Bonds, n: int | NDArray[np.int64]) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Conformer:
     """One molecule in one geometry, as it stood in its file.
 
@@ -108,6 +109,10 @@ class Conformer:
 
     def __len__(self) -> int:
         return len(self.atomic_number)
+
+    def __repr__(self) -> str:
+        found = Counter(SYMBOLS[z] if z < len(SYMBOLS) else str(z) for z in self.atomic_number.tolist())
+        return f"Conformer({self.title!r}, {' '.join(f'{s}{k}' for s, k in sorted(found.items()))})"
 
     @property
     def species(self) -> NDArray[np.int64]:
@@ -160,14 +165,14 @@ def rows_of(start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int
     return np.repeat(start - ends + size, size) + np.arange(ends[-1] if len(ends) else 0)
 
 
-def _rows_within(
+def rows_within(
     offset: NDArray[np.int64], which: NDArray[np.bool_] | NDArray[np.int64] | slice
 ) -> NDArray[np.int64] | slice:
     """Return the rows of some of the stretches that an offset divides."""
     if isinstance(which, slice):
         start, stop, step = which.indices(len(offset) - 1)
         if step != 1:  # stretches of the others lie between
-            return _rows_within(offset, np.arange(len(offset) - 1)[which])
+            return rows_within(offset, np.arange(len(offset) - 1)[which])
         return slice(int(offset[start]), int(offset[max(start, stop)]))
     return rows_of(offset[:-1][which], np.diff(offset)[which])
 
@@ -177,7 +182,7 @@ def offset_of(size: NDArray[np.integer] | NDArray[np.bool_] | list[int]) -> NDAr
     return np.concatenate([[0], np.cumsum(size, dtype=np.int64)])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ConformerBlock:
     """M conformers in compressed sparse rows: atoms of conformer m are ``offset[m]:offset[m + 1]``.
 
@@ -214,6 +219,10 @@ class ConformerBlock:
 
     def __len__(self) -> int:
         return len(self.offset) - 1
+
+    def __repr__(self) -> str:
+        rejected = f", {len(self.rejected)} rejected" if self.rejected else ""
+        return f"ConformerBlock({len(self)} conformers, {len(self.atomic_number)} atoms{rejected})"
 
     def __getitem__(self, m: int) -> Conformer:
         atoms = self.atoms_of(m)
@@ -311,7 +320,7 @@ class ConformerBlock:
             which: a mask, or rows in any order, or a slice, which shares the arrays where it has no step.
             rejected: records to add.
         """
-        atoms, bonds = _rows_within(self.offset, which), _rows_within(self.bond_offset, which)
+        atoms, bonds = rows_within(self.offset, which), rows_within(self.bond_offset, which)
         rows = np.arange(len(self))[which].tolist()
         values: dict[str, Any] = {name: getattr(self, name)[atoms] for name in PER_ATOM}
         values |= {name: getattr(self, name)[which] for name in NUMBERS}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
 
@@ -20,7 +20,17 @@ from molgiae.data.blocks import rebatch
 from molgiae.data.checks import reject_faulty
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.sdf.reader import read_sdf
-from molgiae.data.sources import ByteStream, Cursor, Inputs, Notes, Source, find_sources, sniff
+from molgiae.data.sources import (
+    STDIN,
+    ByteStream,
+    Cursor,
+    Inputs,
+    Notes,
+    Source,
+    checked_names,
+    find_sources,
+    sniff,
+)
 from molgiae.data.xyz.reader import read_xyz
 from molgiae.errors import ConfigError
 
@@ -102,16 +112,45 @@ def read_conformers(
     on_error: OnError = "stop",
     limit: int | None = None,
     rejected: list[Rejected] | None = None,
-) -> Iterator[Conformer]:
-    """Read conformers one by one.
+) -> Reading:
+    """Return the conformers of files, which are read when they are gone through, as often as that is.
 
     Arguments and errors are those of `read_blocks`, but the first bad record is raised unless `on_error` says other.
-    Rejected records are added to the list `rejected`.
+    Rejected records are added to the list `rejected`, each once. Standard input can be read only once.
+
+    Examples:
+        >>> conformers = molgiae.read_conformers("conformers.sdf")
+        >>> len(list(conformers)), len(list(conformers)), next(iter(conformers)).title
+        (74, 74, 'water')
     """
-    for block in read_blocks(inputs, format=format, on_error=on_error, limit=limit):
-        if rejected is not None:
-            rejected += block.rejected
-        yield from block
+    names = checked_names(inputs)
+    find_sources(names, format)  # finds out before the reading what is missing
+    return Reading(names, format, on_error, limit, [] if rejected is None else rejected)
+
+
+@dataclass
+class Reading:
+    """Conformers of files, as `read_conformers` reads them."""
+
+    inputs: list[str]
+    format: str | None
+    on_error: OnError
+    limit: int | None
+    rejected: list[Rejected]
+    _listed: int = 0
+    _was_read: bool = False
+
+    def __iter__(self) -> Iterator[Conformer]:
+        if self._was_read and STDIN in self.inputs:
+            raise ConfigError(
+                "standard input can be read only once; keep its conformers, as in conformers = list(conformers)"
+            )
+        self._was_read, count = True, 0
+        for block in read_blocks(self.inputs, format=self.format, on_error=self.on_error, limit=self.limit):
+            self.rejected += block.rejected[max(self._listed - count, 0) :]
+            count += len(block.rejected)
+            self._listed = max(self._listed, count)
+            yield from block
 
 
 def _read_source(source: Source, keep_text: bool, chunk_size: int, notes: Notes) -> Iterator[ConformerBlock]:

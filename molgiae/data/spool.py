@@ -53,7 +53,7 @@ class Spool(Generic[T]):
             yield start, pickle.load(self._file)
 
 
-def taken(blocks: Iterable[tuple[int, Result]], rows: NDArray[np.int64]) -> Result:
+def rows_of_blocks(blocks: Iterable[tuple[int, Result]], rows: NDArray[np.int64]) -> Result:
     """Return some conformers of blocks, with all columns, in the order of their rows.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -61,12 +61,16 @@ def to_ase(conformer: Conformer) -> Atoms:
     return atoms
 
 
-def from_rdkit(mol: Mol, conf_id: int = -1) -> Conformer:
-    """Return one conformer of an RDKit molecule; hydrogens that are not atoms of it are not added.
+@overload
+def from_rdkit(mol: Mol, conf_id: int = -1) -> Conformer: ...
+@overload
+def from_rdkit(mol: Mol, conf_id: Literal["all"]) -> list[Conformer]: ...
+def from_rdkit(mol: Mol, conf_id: int | Literal["all"] = -1) -> Conformer | list[Conformer]:
+    """Return one conformer of an RDKit molecule, or all; hydrogens that are not atoms of it are not added.
 
     Args:
         mol: a molecule with at least one conformer.
-        conf_id: RDKit's conformer id; -1 is the first.
+        conf_id: RDKit's conformer id; -1 is the first, "all" makes a list of all in their order.
 
     Raises:
         ConformerError: there is no such conformer, or an atom is no element.
@@ -74,24 +78,35 @@ def from_rdkit(mol: Mol, conf_id: int = -1) -> Conformer:
     from rdkit import Chem  # noqa: PLC0415
 
     try:
-        position = mol.GetConformer(conf_id).GetPositions()
-    except ValueError as error:
-        raise ConformerError(f"the molecule has no conformer {conf_id}; embed it first") from error
+        placed = list(mol.GetConformers()) if conf_id == "all" else [mol.GetConformer(conf_id)]
+    except ValueError:
+        placed = []
+    if not placed:
+        missing = "no conformer" if conf_id == "all" else f"no conformer {conf_id}"
+        raise ConformerError(f"the molecule has {missing}; embed it first")
     number = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], np.int64)
     _check_elements(number)
     bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]
     radicals = [atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()]
-    properties = mol.GetPropsAsDict(includePrivate=False, includeComputed=False)
-    return Conformer(
+    properties = _data_of(mol)
+    first = Conformer(
         atomic_number=number.astype(np.uint8),
-        position=np.array(position, np.float64),
+        position=np.zeros((len(number), 3)),
         title=mol.GetProp("_Name") if mol.HasProp("_Name") else "",
         charge=Chem.GetFormalCharge(mol),
         multiplicity=multiplicity_of(electrons + 1 for electrons in radicals if electrons),
         isotope=np.array([atom.GetIsotope() for atom in mol.GetAtoms()], np.uint16),
         bonds=normalised(np.array(bonds, np.int64).reshape(-1, 2)),
-        properties={key: str(value) for key, value in properties.items()},
     )
+    found = [
+        replace(
+            first,
+            position=np.array(one.GetPositions(), np.float64),
+            properties={key: str(value) for key, value in (properties | _data_of(one)).items()},
+        )
+        for one in placed
+    ]
+    return found if conf_id == "all" else found[0]
 
 
 def to_rdkit(conformer: Conformer) -> Mol | None:
@@ -161,6 +176,12 @@ def _of_table(conformer: Conformer) -> RWMol | None:
     ):
         return None
     return at_positions(Chem.RWMol(molecule), conformer.position)
+
+
+def _data_of(owner: Any) -> dict[str, Any]:
+    """Return the data of a molecule or conformer of RDKit by name."""
+    found: dict[str, Any] = owner.GetPropsAsDict(includePrivate=False, includeComputed=False)
+    return found
 
 
 def _check_elements(number: np.ndarray) -> None:

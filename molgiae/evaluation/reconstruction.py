@@ -110,7 +110,7 @@ def _described(result: Result, m: int) -> Figures:
         "title": block.title[m] or f"record {block.record[m]}",
         "n_atoms": int(block.n_atoms[m]),
         "rmsd": float(result["rmsd"][m]),
-        "pose_defined": result["pose_defined"][m].decode(),
+        "pose_defined": str(result["pose_defined"][m]),
         "atomic_number": block.atomic_number[atoms].tolist(),
         "position": np.round(block.position[atoms], 4).tolist(),
         "reconstructed_atomic_number": result["reconstructed_atomic_number"][atoms].tolist(),

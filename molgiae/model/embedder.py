@@ -10,10 +10,10 @@ import torch
 
 from molgiae.canonical.forms import FormColumns
 from molgiae.config import BATCH_SIZE, ModelConfig
-from molgiae.data.blocks import Result, as_block
-from molgiae.data.checks import reject_meaningless
+from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
+from molgiae.data.given import Given, conformers_of
 from molgiae.data.hdf5.schema import allocated
 from molgiae.errors import ConfigError
 from molgiae.model.checkpoint import Checkpoint, load
@@ -38,7 +38,15 @@ class Embedder:
         parts: names of the parts of the embedding that are wanted, also as a text with commas; None for all.
 
     Attributes:
+        checkpoint: the model with its origin.
         parts: of the embeddings that come out, and their columns there.
+
+    Examples:
+        >>> embedder = molgiae.Embedder("auto", parts="shape")
+        >>> embedder.embed("conformers.sdf")["embedding"].shape
+        (74, 128)
+        >>> embedder.checkpoint.name, [part.name for part in embedder.parts]
+        ('drug', ['shape'])
 
     Raises:
         CheckpointError: if the model cannot be loaded.
@@ -88,16 +96,16 @@ class Embedder:
         """Blocks worth computing at a time: as many as there are threads; one on a GPU."""
         return cores() if self.device == "cpu" else 1
 
-    def embed(self, conformers: ConformerBlock | Iterable[Conformer], *, reconstruct: bool = False) -> Result:
+    def embed(self, conformers: Given, *, reconstruct: bool = False) -> Result:
         """Return embedding, group action and canonical form of each conformer, and if asked its reconstruction.
 
         Conformers with elements the model does not know or with too many atoms are rejected by name.
 
         Args:
-            conformers: a block, or any iterable of conformers.
+            conformers: files, RDKit molecules with all of theirs, ASE atoms, conformers, one or several; or a block.
             reconstruct: whether to add the columns of the reconstruction and its RMSD.
         """
-        block = reject_meaningless(as_block(conformers))
+        block = conformers_of(conformers)
         config = self.model.config
         beyond = np.flatnonzero(~accepted(config, block)).tolist()
         shipped = catalogue() if beyond else []
@@ -110,7 +118,7 @@ class Embedder:
         names = ["embedding"]
         if reconstruct:
             names += ["reconstructed_position", "reconstructed_atomic_number", "rmsd"]
-        columns = forms.columns | allocated(names, len(block), len(block.atomic_number), self.dimension)
+        columns = allocated(names, len(block), len(block.atomic_number), self.dimension) | forms.columns
         # others are not computed, unless they are needed to decode
         wanted = {} if self.is_whole or reconstruct else {"parts": [part.name for part in self.parts]}
         for chosen in batches_by_size(block.n_atoms, self.batch_size):
@@ -136,7 +144,7 @@ class Embedder:
                 columns["rmsd"][chosen] = as_numpy(square.sqrt())
         reasons = domain_reasons(self.checkpoint.domain, block)
         columns |= {"in_domain": (reasons == "").astype(np.uint8), "domain_reason": reasons}
-        return Result(block, columns)
+        return Result(block, columns, self.parts)
 
 
 def choose_device(name: str) -> str:

@@ -91,7 +91,7 @@ class ProjectingEmbedder:
     def embed(self, block: ConformerBlock) -> Result:
         """Return what `Embedder.embed` does, with one column more."""
         result = self.embedder.embed(block)
-        return Result(result.block, result.columns | {"projection": self.projections(result.block)})
+        return replace(result, columns=result.columns | {"projection": self.projections(result.block)})
 
     def projections(self, block: ConformerBlock) -> NDArray[np.float32]:
         """Return (M, P) projections of conformers that the model takes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -15,9 +15,8 @@ from scipy.special import expit
 from torch import nn
 
 from molgiae.config import AtomConfig, Domain, Pooling
-from molgiae.data.blocks import as_block
-from molgiae.data.checks import reject_meaningless
-from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.data.conformer import ConformerBlock
+from molgiae.data.given import Given, conformers_of
 from molgiae.errors import ConfigError, check_shape
 from molgiae.model.architectures import property_network
 from molgiae.model.checkpoint import Checkpoint, with_weights, write
@@ -276,13 +275,15 @@ class Predictor:
         """The cheap method to which it adds a difference; empty for none."""
         return self.model.scale.baseline
 
-    def predict(self, conformers: ConformerBlock | Iterable[Conformer]) -> Prediction:
+    def predict(self, conformers: Given) -> Prediction:
         """Return the values of conformers in any pose and order of their atoms.
+
+        They are files, RDKit molecules with all of theirs, ASE atoms, conformers, one or several; or a block.
 
         Raises:
             CheckpointError: if values are not finite: the weights are damaged.
         """
-        block = reject_meaningless(as_block(conformers))
+        block = conformers_of(conformers)
         scale = self.model.scale
         cheap = None
         if scale.baseline:

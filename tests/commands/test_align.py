@@ -153,7 +153,7 @@ def test_the_reference_may_come_from_hdf5(tmp_path, model_path):
         writer.append(ConformerBlock.of([REFERENCE, SPECIAL[0]]))
     probes = write_xyz(tmp_path / "a.xyz", moved(REFERENCE, 4))
     molgiae.align(probes, reference=tmp_path / "reference.h5", output=tmp_path / "out.xyz", model=model_path)
-    assert_allclose(next(read_conformers(tmp_path / "out.xyz")).position, REFERENCE.position, atol=1e-5)
+    assert_allclose(next(iter(read_conformers(tmp_path / "out.xyz"))).position, REFERENCE.position, atol=1e-5)
 
 
 def test_standard_input_is_read_once_and_none_of_it_is_lost(tmp_path, model_path, monkeypatch):

@@ -99,7 +99,7 @@ def test_symmetry_is_that_of_the_isotopologue():
     masses = ([0, 0, 0, 0, 0], [0, 2, 0, 0, 0], [0, 2, 2, 0, 0], [0, 2, 3, 0, 0], [13, 0, 0, 0, 0])
     block = ConformerBlock.of([Conformer(z, ideal, isotope=np.array(m, np.uint16)) for m in masses])
     result = canonical_forms(block)
-    assert [group.decode() for group in result["point_group"]] == ["Td", "C3v", "C2v", "Cs", "Td"]
+    assert result["point_group"].tolist() == ["Td", "C3v", "C2v", "Cs", "Td"]
     assert result["symmetry_number"].tolist() == [12, 3, 2, 1, 12]
 
 
@@ -191,7 +191,7 @@ def test_isotopes_charges_and_radicals_of_tables(tmp_path):
 
 def test_deuterium_by_symbol_by_mass_and_in_toolkits(tmp_path):
     (tmp_path / "a.xyz").write_text("3\nheavy water\nO 0 0 0\nD 0.96 0 0\nT -0.24 0.93 0\n")
-    c = next(read_conformers(tmp_path / "a.xyz"))
+    c = next(iter(read_conformers(tmp_path / "a.xyz")))
     assert c.isotope.tolist() == [0, 2, 3]
     assert from_ase(to_ase(c)).isotope.tolist() == [0, 2, 3]
     assert not from_ase(molecule("CH3CH2OH")).isotope.any()

@@ -29,13 +29,13 @@ CHAIN = [[k, k + 1] for k in range(len(ATOMS) - 1)]
 def test_bonds_of_both_formats(tmp_path, record, newline):
     path = tmp_path / "a.sdf"
     path.write_bytes(record.replace("\n", newline).encode())
-    assert next(read_conformers(path)).bonds.tolist() == CHAIN
+    assert next(iter(read_conformers(path))).bonds.tolist() == CHAIN
 
 
 def test_bonds_are_sorted_and_none_is_there_twice(tmp_path):
     path = tmp_path / "a.sdf"
     path.write_text(sdf_record(ATOMS, "a", [(5, 2), (2, 1), (1, 2)]))
-    assert next(read_conformers(path)).bonds.tolist() == [[0, 1], [1, 4]]
+    assert next(iter(read_conformers(path))).bonds.tolist() == [[0, 1], [1, 4]]
 
 
 def test_labels_of_v3000_need_not_be_numbers_in_order(tmp_path):
@@ -43,14 +43,14 @@ def test_labels_of_v3000_need_not_be_numbers_in_order(tmp_path):
     text = text.replace("M  V30 1 C", "M  V30 7 C").replace("V30 1 1 1 2", "V30 1 1 7 2")
     path = tmp_path / "a.sdf"
     path.write_text(text)
-    assert next(read_conformers(path)).bonds.tolist() == [[0, 1], [1, 2]]
+    assert next(iter(read_conformers(path))).bonds.tolist() == [[0, 1], [1, 2]]
 
 
 def test_a_table_without_a_version_stamp_keeps_its_bonds(tmp_path):
     """CONCORD and GaussView leave the stamp out."""
     path = tmp_path / "a.sdf"
     path.write_text(sdf_record(ATOMS, "a").replace(" V2000", ""))
-    assert next(read_conformers(path)).bonds.tolist() == CHAIN
+    assert next(iter(read_conformers(path))).bonds.tolist() == CHAIN
 
 
 @pytest.mark.parametrize("size", [1, 30])
@@ -72,7 +72,7 @@ def test_bonds_of_many_records_are_those_of_each(tmp_path, size):
 def test_a_record_without_a_table_has_none(tmp_path):
     path = tmp_path / "a.xyz"
     path.write_text(xyz_frame(ATOMS, "a"))
-    assert not len(next(read_conformers(path)).bonds)
+    assert not len(next(iter(read_conformers(path))).bonds)
 
 
 BONDS_OF_G2 = {

@@ -99,7 +99,7 @@ def test_canonical_forms_without_a_model_are_those_of_every_model(name):
     found = Embedder(name, device="cpu").embed(conformers)
     assert len(found) == len(conformers)
     expected = canonical_forms(conformers)
-    defined = (expected["pose_defined"] == b"full") & expected["order_defined"].astype(bool)
+    defined = (expected["pose_defined"] == "full") & expected["order_defined"].astype(bool)
     rows = {"rotation": defined, "permutation": np.repeat(defined, found.block.n_atoms)}
     assert defined.any() and not defined.all()
     for column, values in expected.columns.items():

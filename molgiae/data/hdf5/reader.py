@@ -7,25 +7,30 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.data.blocks import BLOCK_ROWS, Result
 from molgiae.data.conformer import PER_ATOM, AtomData, Conformer, ConformerBlock, Rejected, kind_of
 from molgiae.data.hdf5.checks import SCAN_ROWS, DamagedError, Stored, layout_of, reading
 from molgiae.data.hdf5.schema import INPUT_COLUMNS, LEAST_ROWS, OTHER_PROPERTIES, REJECTED_COLUMNS
 from molgiae.errors import ConfigError, MolgiaeError
 from molgiae.parts import Part
 
-BLOCK_ROWS = 1024
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 NUMPY_TYPES = {"R": np.float64, "I": np.int64, "L": np.bool_, "S": np.str_}
 """Kinds of columns of extended XYZ."""
 
 
 class EmbeddingFile:
     """An HDF5 file of schema version 1 or 2, open for reading; a context manager, len() is its conformers.
+
+    Read by its columns, ``file["embedding"]``, which `iter_blocks` and `to_pandas` join with the conformers.
 
     Args:
         path: the file.
@@ -42,6 +47,15 @@ class EmbeddingFile:
     Raises:
         MolgiaeError: if the file is missing, not HDF5, not from molgiae, of a newer schema or not what the schema says;
             every method raises one, too, where it reads values that the schema forbids.
+
+    Examples:
+        >>> summary = molgiae.embed("conformers.sdf", output="conformers.h5", model="qm9", parts="shape")
+        >>> with molgiae.EmbeddingFile("conformers.h5") as file:
+        ...     file, file["embedding"].shape, "stability" in file
+        (EmbeddingFile('conformers.h5', 74 conformers), (74, 96), True)
+        >>> with molgiae.EmbeddingFile("conformers.h5") as file:
+        ...     [len(block) for block in file.iter_blocks(50)], file.to_pandas()["title"][2]
+        ([50, 24], 'x')
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -75,6 +89,22 @@ class EmbeddingFile:
 
     def __len__(self) -> int:
         return self._layout.rows["conformer"]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.column(name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}, {len(self)} conformers)"
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the names of the columns."""
+        return self.columns
 
     def close(self) -> None:
         """Close the file."""
@@ -146,6 +176,22 @@ class EmbeddingFile:
         """Yield all conformers, `block_size` at a time."""
         for first in range(0, len(self), block_size):
             yield self.block(first, first + block_size)
+
+    def result(self, first: int = 0, last: int | None = None) -> Result:
+        """Return conformers ``first:last`` and the columns that were computed of them."""
+        start, stop, _ = slice(first, last).indices(len(self))
+        names = [name for name in self.columns if name not in INPUT_COLUMNS]
+        columns = {name: self.column(name, start, stop) for name in names}
+        return Result(self.block(start, stop), columns, self.parts)
+
+    def iter_blocks(self, size: int = BLOCK_ROWS) -> Iterator[Result]:
+        """Yield the conformers with their columns, `size` at a time."""
+        for first in range(0, len(self), size):
+            yield self.result(first, first + size)
+
+    def to_pandas(self) -> DataFrame:
+        """Return a data frame of all conformers, see `Result.to_pandas`."""
+        return self.result().to_pandas()
 
     def conformer(self, m: int) -> Conformer:
         """Return conformer m as it was read, from 0; negative numbers count from the end.

@@ -302,7 +302,10 @@ def allocated(
         dimension: D, the size of the embedding.
     """
     columns = (SCHEMA[name] for name in names)
-    arrays = {c.name: np.zeros(c.size(conformers, atoms, dimension), c.dtype) for c in columns}
+    # text in memory is text; in the file it has a fixed length
+    arrays = {
+        c.name: np.zeros(c.size(conformers, atoms, dimension), c.dtype.replace("S", "U")) for c in columns
+    }
     for array in arrays.values():
         if array.dtype.kind == "f":
             array.fill(np.nan)  # which a reader does not take: a column that nobody fills is found
