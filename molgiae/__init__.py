@@ -11,6 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "ConformerEmbedder": "molgiae.sklearn",
     "Conformer": "molgiae.data.conformer",
     "ConformerBlock": "molgiae.data.conformer",
     "Embedder": "molgiae.model.embedder",

@@ -25,7 +25,7 @@ ROOMS = (
     ("training",),
     ("properties",),
     ("evaluation",),
-    ("commands",),
+    ("commands", "sklearn"),
     ("experiments",),
     ("cli",),
     ("__main__",),

@@ -89,7 +89,7 @@ def taken_in(given: Given) -> Taken:
         return concatenate(list(given.blocks()))
     if isinstance(given, Result | ConformerBlock):
         return reject_meaningless(given.block if isinstance(given, Result) else given)
-    items = _items(given)
+    items = items_of(given)
     if items and all(isinstance(item, str | os.PathLike) for item in items):
         return [os.fspath(item) for item in items]
     found: list[Conformer] = []
@@ -108,7 +108,7 @@ def names_of(taken: Taken) -> list[str]:
     return taken if isinstance(taken, list) else []
 
 
-def _items(given: Any) -> list[Any]:
+def items_of(given: Any) -> list[Any]:
     """Return what is given as a list."""
     if isinstance(given, str | os.PathLike | Conformer) or _is_mol(given) or _is_atoms(given):
         return [given]

@@ -45,5 +45,5 @@ def test_without_pandas_the_error_says_so(embedder, sdf, monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ConfigError, match="to_pandas needs pandas, which is not installed"):
+    with pytest.raises(ConfigError, match="to_pandas needs pandas, which is not here"):
         embedder.embed(sdf).to_pandas()
