@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from molgiae.cli import app
 from molgiae.commands.predict import predict
-from molgiae.data.blocks import as_block
 from molgiae.data.conformer import ConformerBlock, Rejected
+from molgiae.data.given import conformers_of
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.readers import read_conformers
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
@@ -58,7 +58,7 @@ class Fake:
     baseline: str = ""
 
     def predict(self, conformers) -> Prediction:
-        block = as_block(conformers)
+        block = conformers_of(conformers)
         silicon = np.array([14 in c.atomic_number for c in block], bool)
         refused = [
             Rejected(c.source, c.record, c.title, c.line, "silicon is unknown")
