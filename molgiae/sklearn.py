@@ -20,7 +20,6 @@ from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.readers import OnError
 from molgiae.errors import CheckpointError, ConfigError, ConformerError
 from molgiae.matching.molecules import hill
-from molgiae.model.auto import choose
 from molgiae.model.embedder import Embedder
 from molgiae.parts import column_names
 
@@ -38,7 +37,7 @@ class ConformerEmbedder(TransformerMixin, BaseEstimator):
     path, a block, a result or an embedding file, each conformer in it is an item.
 
     Args:
-        model: name of a shipped model or path of a checkpoint; "auto" for the shipped one that fits the items of `fit`.
+        model: name of a shipped model, "auto" for the default one, or path of a checkpoint.
         parts: names of the parts of the embedding that make the columns, also as a text with commas; None for all.
         pooling: "mean" of the conformers of an item, or the "first".
         on_error: "stop" raises where a conformer cannot be embedded; "skip" leaves it out, and an item without others
@@ -79,14 +78,12 @@ class ConformerEmbedder(TransformerMixin, BaseEstimator):
         self.device, self.batch_size = device, batch_size
 
     def fit(self, X: Given, y: object = None) -> Self:
-        """Open the model; X matters where it is chosen by its molecules."""
+        """Open the model; there is nothing to learn from X."""
         if self.pooling not in get_args(Pooling):
             raise ConfigError(f"pooling {self.pooling!r} is unknown; use {' or '.join(get_args(Pooling))}")
         self.model_ = os.fspath(self.model)
-        if self.model_ == AUTO_MODEL:
-            self.model_ = choose(self._read(X)[0]).model
         self._embedder = self._open()
-        self.model_sha256_ = self._embedder.checkpoint.sha256
+        self.model_, self.model_sha256_ = self._embedder.checkpoint.name, self._embedder.checkpoint.sha256
         self._names = column_names(self._embedder.parts)
         return self
 

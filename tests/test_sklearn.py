@@ -110,10 +110,10 @@ def test_columns_have_names(step, mols):
     assert_array_equal(frame, step.transform(mols))
 
 
-def test_auto_is_chosen_by_what_it_is_fitted_to(mols):
+def test_the_default_model_is_named_after_fit(mols):
     step = ConformerEmbedder(device="cpu").fit(mols)
-    assert step.model_ in shipped_names()
-    assert clone(step).model == "auto"
+    assert step.model_ in shipped_names() and clone(step).model == "auto"
+    assert step.transform(mols).shape[1] == molgiae.Embedder("auto", device="cpu").part("features").size
 
 
 def test_what_cannot_be_embedded_is_named_by_its_item_or_skipped(step, mols, sdf):
