@@ -88,7 +88,11 @@ def command_reference() -> str:
 def python_reference() -> str:
     """The page of the public names, classes first; what stands there of each is read from its docstring."""
     names = [f"::: {home}.{name}" for name, home in sorted(molgiae._HOME.items())]
-    first = "Every name can be had from `molgiae` itself, as `molgiae.Embedder`; this page is made of the docstrings."
+    first = (
+        "Every name can be had from `molgiae` itself, as `molgiae.Embedder`; this page is made of the docstrings. "
+        "In their examples, which tests run, `mol` is ethanol in RDKit with 3 conformers, `conformers.sdf` the file "
+        "of the examples, `measured.xyz` holds conformers with energies, and `mine.safetensors` is a model of yours."
+    )
     return "\n\n".join(["# Python reference", first, *names])
 
 

@@ -8,7 +8,15 @@ _LINE_ENDS = {ord(end): " " for end in "\n\r"}
 
 
 class MolgiaeError(Exception):
-    """The root of all errors raised on purpose, whose messages are one line, whatever a file put into them."""
+    """The root of all errors raised on purpose, whose messages are one line, whatever a file put into them.
+
+    Examples:
+        >>> try:
+        ...     molgiae.embed("conformer.sdf", output="a.h5")
+        ... except molgiae.MolgiaeError as error:
+        ...     print(error)
+        conformer.sdf: no such file or directory
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message.translate(_LINE_ENDS))

@@ -251,7 +251,7 @@ def cluster(
         >>> found["cluster"].tolist(), [round(one.population, 2) for one in found.clusters]
         ([1, 1, 1], [1.0])
         >>> molgiae.cluster("conformers.sdf", output="clustered.sdf").molecules
-        22
+        40
     """
     started = time.monotonic()
     taken, options = begun(inputs, options, changes)

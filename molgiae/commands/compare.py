@@ -163,6 +163,11 @@ def compare(
     Raises:
         ConfigError: if no record has the energy that was named, or the threshold is negative.
         ConformerError: for the first bad record.
+
+    Examples:
+        >>> found = molgiae.compare(mol, molgiae.from_rdkit(mol, "all")[:2])
+        >>> found.total.cov_r, found.only[0].tolist(), found.molecules[0].formula
+        (1.0, [], 'C2H6O')
     """
     _check(threshold)
     options = Options(format=format, on_error=on_error)

@@ -102,6 +102,11 @@ def generate_conformers(
 
     Raises:
         MolgiaeError: whatever keeps the output from being written.
+
+    Examples:
+        >>> size = Path("ethanol.smi").write_text("CCO ethanol")
+        >>> molgiae.generate_conformers("ethanol.smi", "ethanol.sdf", number=1, jobs=1).conformers
+        1
     """
     started = time.monotonic()
     search = replace(search or ConformerSearch(), **changes)

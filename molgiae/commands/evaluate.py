@@ -76,6 +76,11 @@ def evaluate(
         ConfigError: if a section is unknown, the model in use leaves out parts of the embedding, no conformer is
             accepted by it, no title repeats among the `conformers` asked for, or the colour is not there.
         MolgiaeError: if an input or the model cannot be read.
+
+    Examples:
+        >>> report = molgiae.evaluate("conformers.sdf", "qm9", sections=["reconstruction"])
+        >>> report.sections["reconstruction"]["qm9"]["rmsd_mean"] < 0.01
+        True
     """
     settings, chosen = settings or Settings(), list(SECTIONS if sections is None else sections)
     if unknown := [name for name in chosen if name not in SECTIONS]:

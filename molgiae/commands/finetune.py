@@ -131,6 +131,13 @@ def finetune(
         ConfigError: the directory holds a run and `resume` is false, or the data cannot be learned from.
         CheckpointError: the model has no network of atoms, or the run to resume was made with other settings.
         MolgiaeError: the inputs cannot be read.
+
+    Examples:
+        >>> from molgiae.config import FinetuneConfig
+        >>> config = FinetuneConfig(epochs=1)  # for a first try
+        >>> where = {"target_columns": ["energy"], "model": "mine.safetensors"}
+        >>> molgiae.finetune("measured.xyz", "energy", config=config, **where).complete
+        True
     """
     config = config or FinetuneConfig()
     run = Run(Path(directory), choose_device(device), stop_after=stop_after, progress=progress)

@@ -131,6 +131,10 @@ def label(
     Raises:
         ConfigError: if an option is wrong, or a package is not installed.
         MolgiaeError: whatever else keeps the output from being written.
+
+    Examples:
+        >>> molgiae.label("conformers.sdf", output="labelled.sdf", method="mmff94s", number=2, jobs=1).written
+        2
     """
     options = (options or Options()).for_a_run(**changes)
     names = listed(inputs)

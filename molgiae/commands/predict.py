@@ -74,6 +74,10 @@ def predict(
         CheckpointError: if the model cannot be loaded.
         ConfigError: if an option is wrong.
         MolgiaeError: whatever else keeps the output from being written.
+
+    Examples:
+        >>> molgiae.predict("energy", "measured.xyz", output="predicted.csv").rejected
+        0
     """
     options = (options or Options()).for_a_run(**changes)
     predictor, workers = _opened(model, options)

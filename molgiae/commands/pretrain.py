@@ -68,6 +68,14 @@ def pretrain(
     Raises:
         ConfigError: if the directory holds a run and `resume` is false, or there is nothing to learn from.
         MolgiaeError: if an input cannot be read.
+
+    Examples:
+        >>> from molgiae.config import ModelConfig, TrainConfig
+        >>> none = ("features_dim", "overlay_dim", "color_dim", "shape_dim", "atom_width", "property_width")
+        >>> model = ModelConfig(embedding_dim=8, width=16, layers=1, **dict.fromkeys(none, 0))  # a first try
+        >>> config = TrainConfig(steps=2, batch_size=8)
+        >>> molgiae.pretrain(["measured.xyz"], "small", model, config)["complete"]
+        1.0
     """
     run = Run(Path(directory), choose_device(device), evaluate_every, stop_after, progress)
     run.check_free(resume)

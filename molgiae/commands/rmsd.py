@@ -84,6 +84,11 @@ def rmsd_matrix(
 
     Raises:
         ConformerError: for the first bad record.
+
+    Examples:
+        >>> matrix = molgiae.rmsd(mol)
+        >>> matrix.rmsd.round(2).tolist(), bool(matrix.proven.all())
+        ([[0.0, 0.22, 0.11], [0.22, 0.0, 0.14], [0.11, 0.14, 0.0]], True)
     """
     options = Options(format=format, on_error=on_error)
     rows = read_all(conformers, options)

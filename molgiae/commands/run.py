@@ -142,6 +142,11 @@ class Options:
         progress: show a bar on stderr.
         command: the command line, for provenance.
         notes: what the readers of a run had to decide or to leave out.
+
+    Examples:
+        >>> options = molgiae.Options(model="qm9", overwrite=True)
+        >>> molgiae.embed("conformers.sdf", options, output="a.h5").model
+        'qm9'
     """
 
     output: str | os.PathLike[str] | None = None

@@ -114,7 +114,7 @@ def select(
     Examples:
         >>> picked = molgiae.select(mol, k=2, by="shape", model="qm9")
         >>> picked["row"].tolist(), picked["picked_distance"].shape
-        ([0, 1], (2,))
+        ([2, 0], (2,))
         >>> molgiae.select("conformers.sdf", k=10, output="picked.sdf").picks[0].title
         '...'
     """

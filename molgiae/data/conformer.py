@@ -80,6 +80,11 @@ class Conformer:
         properties: SD data, or the key=value pairs of an extended XYZ comment line; values as written.
         atom_data: further columns of an extended XYZ frame.
         text: the record as it was read, for writers that keep what is not among the fields; empty if there is none.
+
+    Examples:
+        >>> oxide = molgiae.Conformer(np.array([6, 8], np.uint8), np.array([[0, 0, 0], [0, 0, 1.13]]), title="CO")
+        >>> oxide, len(oxide), oxide.state
+        (Conformer('CO', C1 O1), 2, (0, 1))
     """
 
     atomic_number: NDArray[np.uint8]
@@ -198,6 +203,11 @@ class ConformerBlock:
         charge, multiplicity, record, line: (M,) int64, as of `Conformer`.
         title, source, properties, atom_data, text: M of those of `Conformer`.
         rejected: rejected records of the same stretch of input.
+
+    Examples:
+        >>> block = molgiae.ConformerBlock.of(molgiae.from_rdkit(mol, "all"))
+        >>> block, block.n_atoms.tolist(), block.take(block.n_atoms > 9)
+        (ConformerBlock(3 conformers, 27 atoms), [9, 9, 9], ConformerBlock(0 conformers, 0 atoms))
     """
 
     atomic_number: NDArray[np.uint8]

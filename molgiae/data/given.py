@@ -56,6 +56,10 @@ def conformers_of(
     Raises:
         ConfigError: if something is neither a file nor has conformers, or was read to its end before.
         ConformerError: for the first bad conformer with ``on_error="stop"``.
+
+    Examples:
+        >>> molgiae.conformers_of(mol), molgiae.conformers_of("conformers.sdf")
+        (ConformerBlock(3 conformers, 27 atoms), ConformerBlock(74 conformers, ... atoms))
     """
     how: dict[str, Any] = {"format": format, "on_error": on_error, "keep_text": keep_text, "notes": notes}
     return concatenate(list(blocks_of(given, **how)))

@@ -28,6 +28,11 @@ def from_ase(atoms: Atoms) -> Conformer:
 
     Raises:
         ConformerError: an atom is no element.
+
+    Examples:
+        >>> from ase.build import molecule
+        >>> molgiae.from_ase(molecule("CH3OH"))
+        Conformer('', C1 H4 O1)
     """
     from ase.data import atomic_masses  # noqa: PLC0415
 
@@ -74,6 +79,10 @@ def from_rdkit(mol: Mol, conf_id: int | Literal["all"] = -1) -> Conformer | list
 
     Raises:
         ConformerError: there is no such conformer, or an atom is no element.
+
+    Examples:
+        >>> molgiae.from_rdkit(mol), len(molgiae.from_rdkit(mol, "all"))
+        (Conformer('', C2 H6 O1), 3)
     """
     from rdkit import Chem  # noqa: PLC0415
 

@@ -251,6 +251,11 @@ class Predictor:
     Raises:
         CheckpointError: if the model cannot be loaded.
         ConfigError: if the device cannot be, or what computes the baseline of the model is not installed.
+
+    Examples:
+        >>> predictor = molgiae.Predictor("energy")
+        >>> predictor.targets[0].name, predictor.predict(mol).value.shape
+        ('energy', (3, 1))
     """
 
     def __init__(self, model: str | os.PathLike[str], *, device: str = "auto") -> None:

@@ -52,10 +52,10 @@ class EmbeddingFile:
         >>> summary = molgiae.embed("conformers.sdf", output="conformers.h5", model="qm9", parts="shape")
         >>> with molgiae.EmbeddingFile("conformers.h5") as file:
         ...     file, file["embedding"].shape, "stability" in file
-        (EmbeddingFile('conformers.h5', 74 conformers), (74, 96), True)
+        (EmbeddingFile('conformers.h5', 74 conformers), (74, 128), True)
         >>> with molgiae.EmbeddingFile("conformers.h5") as file:
         ...     [len(block) for block in file.iter_blocks(50)], file.to_pandas()["title"][2]
-        ([50, 24], 'x')
+        ([50, 24], 'methane')
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
