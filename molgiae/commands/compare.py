@@ -102,7 +102,7 @@ class ComparedMolecule:
     coverage: Coverage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """Two ensembles, A of M and B of N conformers, beside each other.
 
@@ -121,6 +121,13 @@ class Comparison:
     molecules: list[ComparedMolecule]
     total: Coverage
     threshold: float
+
+    def __repr__(self) -> str:
+        a, b = map(len, self.ensembles)
+        shares = ", ".join(
+            f"{name} {getattr(self.total, name)}" for name in ("cov_r", "mat_r", "cov_p", "mat_p")
+        )
+        return f"Comparison({a} and {b} conformers of {len(self.molecules)} molecules; {shares})"
 
     @property
     def only(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
