@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
+from molgiae.commands.run import Options, Summary, begun, output_path, read, run, sink_for
 from molgiae.data.blocks import Result
 from molgiae.data.bonds import perceived_bonds_of_block
 from molgiae.data.conformer import Conformer, ConformerBlock, offset_of
-from molgiae.data.inputs import listed
-from molgiae.data.readers import Inputs
+from molgiae.data.given import Given, names_of
 from molgiae.data.toolkits import has_table, with_table
 from molgiae.data.writers import STALE_KEYS, StructureWriter, keeps_tables
 from molgiae.output.files import Sink
@@ -26,7 +25,7 @@ NO_ORDERS = "written without bonds, for RDKit finds no orders that fit them and 
 
 
 def convert(
-    inputs: Inputs,
+    inputs: Given,
     output: str | Path | None = None,
     options: Options | None = None,
     *,
@@ -38,7 +37,7 @@ def convert(
     Records that keep their format stand to the letter as they were read.
 
     Args:
-        inputs: files, directories, ``-`` for standard input; one or several.
+        inputs: as of `molgiae.embed`.
         output: ends in .sdf, .xyz, .extxyz, .h5, .npz, .db (of ASE) or .parquet; ``-`` is SDF to standard output; by
             default SDF named after the input.
         options: of the command; model and device do not matter.
@@ -47,10 +46,15 @@ def convert(
 
     Raises:
         MolgiaeError: whatever keeps the output from being written.
+
+    Examples:
+        >>> molgiae.convert("conformers.sdf", "conformers.xyz").written
+        74
+        >>> molgiae.convert([mol], "ethanol.sdf").written
+        3
     """
-    options = (options or Options()).for_a_run(**{**changes, "output": output})
-    names = listed(inputs)
-    path = output_path(names, options, "_converted.sdf", ("HDF5", "structures", "rows"), pipes=True)
+    taken, options = begun(inputs, options, {**changes, "output": output})
+    path = output_path(names_of(taken), options, "_converted.sdf", ("HDF5", "structures", "rows"), pipes=True)
     in_rows = row_suffix(path) is not None
     sink: Sink = (
         RowSink(path, overwrite=options.overwrite) if in_rows else sink_for(path, options, (), _record)
@@ -63,7 +67,7 @@ def convert(
             return _with_tables(block, options)
         return Result(replace(block, properties=list(map(_told_once, block))) if in_rows else block, {})
 
-    return run(read(names, options, path), compute, sink, options, "convert")
+    return run(read(taken, options, path), compute, sink, options, "convert")
 
 
 def with_bonds(block: ConformerBlock) -> ConformerBlock:
