@@ -111,6 +111,10 @@ def report(
     Raises:
         ConfigError: if an option is wrong, or nothing is called like what should colour the maps.
         MolgiaeError: whatever else keeps the page from being written.
+
+    Examples:
+        >>> molgiae.report("conformers.sdf", output="report.html", model="qm9").shown
+        74
     """
     started = time.monotonic()
     options = (options or Options()).for_a_run(**changes)
