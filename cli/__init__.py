@@ -22,6 +22,7 @@ from .evaluate import evaluate
 from .finetune import finetune
 from .help import Command
 from .info import info
+from .interpolate import interpolate
 from .label import label
 from .models import models
 from .predict import predict
@@ -65,6 +66,7 @@ for command in (
     embed,
     canonicalize,
     reconstruct,
+    interpolate,
     align,
     dedup,
     rmsd,

@@ -33,6 +33,7 @@ _HOME = {
     "from_ase": "molgiae.data.toolkits",
     "from_rdkit": "molgiae.data.toolkits",
     "generate_conformers": "molgiae.commands.conformers",
+    "interpolate": "molgiae.commands.interpolate",
     "label": "molgiae.commands.label",
     "predict": "molgiae.commands.predict",
     "pretrain": "molgiae.commands.pretrain",

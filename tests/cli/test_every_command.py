@@ -122,6 +122,7 @@ def test_files_of_other_formats_get_the_advice_for_their_type(name, suffix, mode
     others = {
         "search": [f"b{suffix}.h5"],
         "compare": [f"a{suffix}"],
+        "interpolate": [f"a{suffix}"],
         "finetune": ["-t", "gap"],
         "convert": ["-o", "b.xyz"],
     }
