@@ -13,6 +13,7 @@ from .align import align
 from .boundary import ErrorBoundary
 from .canonicalize import canonicalize
 from .cluster import cluster
+from .command import Command
 from .compare import compare
 from .conformers import conformers
 from .convert import convert
@@ -20,7 +21,6 @@ from .dedup import dedup
 from .embed import embed
 from .evaluate import evaluate
 from .finetune import finetune
-from .help import Command
 from .info import info
 from .interpolate import interpolate
 from .label import label

@@ -15,6 +15,7 @@ from .options import (
     Ignore,
     Inputs,
     Json,
+    MatchKnown,
     OnError,
     Output,
     Overwrite,
@@ -39,11 +40,7 @@ def align(
     to: Literal["first", "title"] = Option(
         "first", help="Align all onto the first conformer, or each onto the first of its title."
     ),
-    match: Literal["bonds", "atoms"] | None = Option(
-        None,
-        help="Which atoms may be matched: those that put bonds on bonds, or all of one element.",
-        show_default="bonds where the records have them, else atoms",
-    ),
+    match: MatchKnown = None,
     allow_reflection: AllowReflection = False,
     ignore: Ignore = "",
     format: Format = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from typer import Argument, Context, Option, echo
 
@@ -15,6 +15,7 @@ from .options import (
     Heavy,
     Ignore,
     Json,
+    Match,
     OnError,
     Overwrite,
     Quiet,
@@ -47,10 +48,7 @@ def compare(
         0.125, "--threshold", "-t", min=0, help="Largest RMSD of two conformers that are the same, angstrom."
     ),
     heavy: Heavy = False,
-    match: Literal["bonds", "atoms"] = Option(
-        "bonds",
-        help="Match atoms by bonds, perceived from distances where records have none, or any of one element.",
-    ),
+    match: Match = "bonds",
     allow_reflection: AllowReflection = False,
     ignore: Ignore = "",
     energy: str | None = Option(

@@ -21,7 +21,7 @@ def evaluate(
         help="File with several conformers of each title, for distance fidelity and neighbours.",
         show_default="those of the data",
     ),
-    plots: str | None = Option(None, help="Directory for figures."),
+    plots: str | None = Option(None, help="Directory for figures; needs matplotlib."),
     colour: str | None = Option(
         None,
         help="Property that colours the map of embeddings: a target of finetune, or a column of the data.",
@@ -63,6 +63,10 @@ def evaluate(
     from molgiae.data.partial import PartialFile
     from molgiae.evaluation.plots import plots as draw
     from molgiae.evaluation.sections import Settings
+    from molgiae.plots import blank
+
+    if plots:
+        blank()  # not after minutes of measuring
 
     file = PartialFile(output, overwrite=overwrite) if output else None
     report = run(

@@ -8,11 +8,17 @@ from typing import Any
 
 import typer
 
-from .help import Command
+from .command import Command
 from .options import Device, Json, Overwrite, Quiet, Threads
 from .printing import finish
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The experiments of the paper, repeated.")
+
+
+def _names() -> list[str]:
+    from molgiae.experiments import EXPERIMENTS
+
+    return list(EXPERIMENTS)
 
 
 @app.command("list", cls=Command)
@@ -37,7 +43,9 @@ def show(as_json: Json = False) -> None:
 @app.command(cls=Command, no_args_is_help=True)
 def run(
     context: typer.Context,
-    name: str = typer.Argument(help="Name of an experiment, see the list.", show_default=False),
+    name: str = typer.Argument(
+        help="Name of an experiment, see the list.", show_default=False, autocompletion=_names
+    ),
     data: str | None = typer.Option(None, help="File, for an experiment that needs one."),
     fast: bool = typer.Option(
         False, "--fast", help="Small, within a minute; shows that it works, not what it reaches."
@@ -57,6 +65,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an experiment of the paper; writes report.json and figures to a directory.
+
+    Figures need matplotlib (pip install "molgiae[plots]"), which is looked for before the experiment starts.
 
     \b
     molgiae experiments run digits

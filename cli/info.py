@@ -7,13 +7,15 @@ from typing import Any
 
 from typer import Argument, echo
 
-from .options import Json
+from .options import Json, model_names
 from .printing import columns
 
 
 def info(
     file: str = Argument(
-        help="An HDF5 file, table or npz of molgiae, a checkpoint, or a shipped model.", show_default=False
+        help="An HDF5 file, table or npz of molgiae, a checkpoint, or a shipped model.",
+        show_default=False,
+        autocompletion=model_names,
     ),
     as_json: Json = False,
 ) -> None:

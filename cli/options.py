@@ -122,6 +122,13 @@ ResumeFile = Annotated[bool, Option("--resume", help="Continue an interrupted ru
 Resume = Annotated[bool, Option("--resume", help="Continue the run in the directory.")]
 
 
+Match = Annotated[
+    Literal["bonds", "atoms"],
+    Option(
+        "--match",
+        help="Match atoms by bonds, perceived from distances where records have none, or any of one element.",
+    ),
+]
 MatchKnown = Annotated[
     Literal["bonds", "atoms"] | None,
     Option(

@@ -15,6 +15,7 @@ from .options import (
     Format,
     Ignore,
     Json,
+    Match,
     OnError,
     Overwrite,
     Quiet,
@@ -58,7 +59,7 @@ def search(
     poses: str | None = Option(
         None, help="SDF or XYZ of each query and its hits, superposed on it.", show_default=False
     ),
-    match: Literal["bonds", "atoms"] = Option("bonds", help="Match atoms by bonds, or any of one element."),
+    match: Match = "bonds",
     ignore: Ignore = "",
     model: str | None = Option(
         None, "--model", "-m", help="Model of the file, if that has moved.", show_default="as it says"

@@ -20,7 +20,7 @@ import typer.main
 
 import molgiae
 from molgiae.cli import app
-from molgiae.cli.help import record_of
+from molgiae.cli.command import record_of
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig

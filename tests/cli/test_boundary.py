@@ -148,7 +148,7 @@ def test_existing_output(sdf, model_path):
 
 
 def test_wrong_output_names(sdf, model_path):
-    assert_one_line(molgiae_("embed", sdf, "-m", model_path, "-o", "x.csv"), "x.csv: end the name", ".h5")
+    assert_one_line(molgiae_("embed", sdf, "-m", model_path, "-o", "x.txt"), "x.txt: end the name", ".h5")
     assert_one_line(molgiae_("embed", sdf, "-m", model_path, "-o", "x.sdf"), "x.sdf: end the name", ".h5")
     assert_one_line(molgiae_("align", sdf, "-o", "no/x.sdf"), "no/x.sdf: there is no directory")
 

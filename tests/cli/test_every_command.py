@@ -13,7 +13,7 @@ import pytest
 import typer.main
 
 from molgiae.cli import app
-from molgiae.cli.help import GROUPS, WORDS
+from molgiae.cli.command import GROUPS, WORDS
 from molgiae.parallel import threads
 from tests.cli.invoke import molgiae_
 from tests.data.molfiles import molecule, sdf_record
@@ -153,6 +153,7 @@ def test_threads_reach_the_work(monkeypatch):
     monkeypatch.setattr(
         "molgiae.commands.rmsd.write_rmsd_matrix", lambda *_, **__: seen.append(threads.cores()) or 1 / 0
     )
+    Path("a.sdf").touch()
     before = threads.cores()
     molgiae_("rmsd", "a.sdf", "--threads", "7")
     assert seen == [7] and threads.cores() == before

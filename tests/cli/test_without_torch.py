@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import molgiae
+from tests.cli.test_every_command import COMMANDS
 from tests.data.molfiles import molecule, sdf_record
 
 CODE = """
@@ -59,3 +60,34 @@ def test_torch_is_not_loaded(words):
 @pytest.mark.usefixtures("inputs")
 def test_the_check_notices_torch(model_path):
     assert loads_torch(["embed", "a.sdf", "-m", model_path])
+
+
+WRONG = """
+import contextlib, io, sys
+from molgiae.cli import app
+for words in %r:
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
+        app(words, standalone_mode=False)
+    if "torch" in sys.modules:
+        sys.exit(" ".join(words))
+"""
+
+
+@pytest.mark.usefixtures("inputs")
+def test_arguments_are_looked_at_before_torch_is_loaded():
+    """Inputs that are not there or are not read, models that are not known, outputs that are there."""
+    taking = [
+        name
+        for name, c in COMMANDS.items()
+        if {"inputs", "query"} & {p.name for p in c.params} and name != "predict"
+    ]
+    others = {"search": ["embeddings.h5"]}
+    words = [[name, "gone.sdf", *others.get(name, [])] for name in taking]
+    words += [[name, "a.pdb", *others.get(name, [])] for name in taking if name != "conformers"]
+    words += [[name, "a.sdf", "--model", "nope"] for name in ("embed", "reconstruct", "select", "finetune")]
+    words += [
+        [name, "a.sdf", "-o", "embeddings.h5"] for name in ("embed", "reconstruct", "select", "cluster")
+    ]
+    Path("a.pdb").touch()
+    done = subprocess.run([sys.executable, "-c", WRONG % words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr

@@ -1,11 +1,14 @@
-"""Commands whose help has options in groups, and plain words for what they take."""
+"""Commands that look at their arguments before torch is loaded, and whose help has options in groups."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand
+
+from molgiae.errors import ConfigError
 
 WORDS = {"str": "TEXT", "int": "INTEGER", "float": "NUMBER"}
 """What types of Python are called."""
@@ -32,8 +35,43 @@ def _words(types: str) -> str:
     return " ".join(WORDS[name] for name in re.findall(r"str|int|float", types))
 
 
+INPUTS = ("inputs", "ensemble", "reference", "a", "b", "query")
+"""Arguments that name what readers of conformers take."""
+OWN_READERS = ("conformers", "run")
+"""Commands that take other files."""
+
+
+def check(name: str | None, given: dict[str, Any]) -> None:
+    """Raise an error for inputs that are not there or are not read, unknown models, and outputs that exist.
+
+    Imports nothing that takes long.
+    """
+    from molgiae.data.partial import PartialFile
+    from molgiae.data.sources import STDIN, advice_for
+
+    values = [given.get(argument) or () for argument in INPUTS]
+    for file in (file for value in values for file in ([value] if isinstance(value, str) else value)):
+        if file != STDIN and not Path(file).exists():
+            raise ConfigError(f"{file}: no such file or directory")
+        advice = "" if name in OWN_READERS or given.get("format") else advice_for(file)
+        if advice and not Path(file).is_dir():
+            raise ConfigError(f"{file}: {advice}")
+    if given.get("model") and name not in ("predict", "search"):
+        from molgiae.model.shipped import locate
+
+        locate(given["model"])
+    output = given.get("output")
+    if output and output != STDIN and "overwrite" in given and name not in OWN_READERS:
+        PartialFile(Path(output), overwrite=given["overwrite"] or bool(given.get("resume")))
+
+
 class Command(TyperCommand):
-    """A command whose help has options in groups."""
+    """A command that looks at its arguments first, and whose help has options in groups."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, if its arguments can be right."""
+        check(self.name, ctx.params)
+        return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments, the options of the command, and those of `GROUPS`."""
