@@ -95,7 +95,7 @@ def search(
     options = run_options(context)
     how = {"by": by, "poses": poses, "model": model, "match": match, "ignore": parse_ignored(ignore)}
     result = run(query, file, options, k=hits, **how)
-    if output is None and not as_json:
+    if output is None and poses != "-" and not as_json:
         echo(_table(result))
     finish(context, result.to_dict(), _described(result), result.rejected)
 
