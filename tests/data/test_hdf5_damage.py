@@ -41,7 +41,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("good") / "good.h5"
     rejected = [Rejected("in.sdf", m, "", m, "empty") for m in range(3)]
     bonded = [
-        replace(c, bonds=np.array(list(combinations(range(min(len(c), 3)), 2))).reshape(-1, 2))
+        replace(c, bonds=np.array(list(combinations(range(min(len(c), 3)), 2)), np.int64).reshape(-1, 2))
         for c in make_conformers(CONFORMERS)
     ]
     write(path, bonded, rejected)
