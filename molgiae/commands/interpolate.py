@@ -90,6 +90,11 @@ def interpolate(
         ConfigError: if formulas differ, or n is below 2.
         ConformerError: if a conformer cannot be read or embedded.
         MolgiaeError: if the output cannot be written.
+
+    Examples:
+        >>> first, second = molgiae.from_rdkit(mol, "all")[:2]
+        >>> type(molgiae.interpolate(first, second, model="qm9", n=3)).__name__
+        'Interpolation'
     """
     started = time.monotonic()
     options = (options or Options()).for_a_run(**changes)

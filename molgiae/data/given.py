@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -118,8 +119,12 @@ def items_of(given: Any) -> list[Any]:
         return [given]
     if not isinstance(given, Iterable):
         raise ConfigError(f"{type(given).__name__}: {WANTED}")
+    # a generator knows whether it has ended before, other iterators do not
+    may_be_spent = isinstance(given, Iterator)
+    if inspect.isgenerator(given):
+        may_be_spent = inspect.getgeneratorstate(given) == inspect.GEN_CLOSED
     items = list(given)
-    if not items and isinstance(given, Iterator):
+    if not items and may_be_spent:
         raise ConfigError(
             f"nothing comes out of this {type(given).__name__}: if it was read to its end before, keep what it gives, "
             "as in conformers = list(conformers)"
