@@ -7,6 +7,7 @@ import json
 from typer import Argument, Option, echo
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
+from molgiae.plots import FigureFormat
 
 from .options import BatchSize, Device, Json, Model, Overwrite, Quiet, Threads
 
@@ -22,6 +23,7 @@ def evaluate(
         show_default="those of the data",
     ),
     plots: str | None = Option(None, help="Directory for figures; needs matplotlib."),
+    figure_format: FigureFormat = Option("png", help="Of the figures: png, svg or pdf."),
     colour: str | None = Option(
         None,
         help="Property that colours the map of embeddings: a target of finetune, or a column of the data.",
@@ -86,7 +88,7 @@ def evaluate(
         with file.writing() as temporary:
             report.save(temporary)
     if plots:
-        draw(report, plots)
+        draw(report, plots, figure_format)
     if as_json:
         echo(json.dumps(report.to_dict()))
     elif not quiet:

@@ -6,9 +6,11 @@ import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from molgiae.errors import ConfigError
+
+FigureFormat = Literal["png", "svg", "pdf"]
 
 
 def blank(width: float = 6, height: float = 4) -> Any:
@@ -28,7 +30,7 @@ def blank(width: float = 6, height: float = 4) -> Any:
 def axes(
     path: Path, width: float = 6, height: float = 4, grid: bool = True, **settings: Any
 ) -> Iterator[Any]:
-    """Give axes to draw into, written as PNG afterwards, with a legend of what has a label; sizes in inches."""
+    """Give axes to draw into, written to a file afterwards, with a legend of what has a label; sizes in inches."""
     figure = blank(width, height)
     drawn = figure.subplots()
     if grid:
@@ -41,8 +43,8 @@ def axes(
 
 
 def saved(figure: Any, path: Path) -> Path:
-    """Write a figure as PNG, and return the path."""
-    figure.savefig(path, dpi=120)
+    """Write a figure as PNG, SVG or PDF, as the name ends, and return the path."""
+    figure.savefig(path, dpi=150)
     return path
 
 
@@ -53,6 +55,6 @@ def training_curve(table: Path, picture: Path) -> None:
     steps = [int(row["step"]) for row in rows]
     with axes(picture, 7, 4, xlabel="step", yscale="log") as drawn:
         for key, label in (("rmsd_mean", "mean RMSD"), ("rmsd_p99", "99th percentile of RMSD")):
-            drawn.plot(steps, [float(row[key]) for row in rows], label=f"{label}, validation (Å)")
+            drawn.plot(steps, [float(row[key]) for row in rows], ".-", label=f"{label}, validation (Å)")
         wrong = [max(1 - float(row["type_accuracy"]), 1e-6) for row in rows]
-        drawn.plot(steps, wrong, label="share of atom types wrong, validation")
+        drawn.plot(steps, wrong, ".-", label="share of atom types wrong, validation")

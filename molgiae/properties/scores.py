@@ -259,7 +259,8 @@ def parity_plot(
         s = score(prediction[:, t : t + 1], truth[:, t : t + 1], shift[:, t : t + 1])
         name = target.heading if explained is None else f"{target.heading} less composition"
         axes.set(xlabel=f"{name}, given", ylabel=f"{name}, predicted", aspect="equal")
-        axes.set_title(f"{target.name}: MAE {s.mae[0]:.4g}, R² {s.r2_rest[0]:.4f}", fontsize=10)
+        which = "R²" if explained is None else "R² of the rest"
+        axes.set_title(f"{target.name}: MAE {s.mae[0]:.4g}, {which} {s.r2_rest[0]:.4f}", fontsize=10)
         axes.grid(alpha=0.3)
     return saved(figure, Path(path))
 
