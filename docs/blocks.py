@@ -71,7 +71,9 @@ def lost_marks(text: str) -> int:
 
 def folder_of_reader(parent: Path) -> Path:
     """A folder with a copy of the example files, as a reader has them."""
-    shutil.copytree(HOME / "examples", parent / "examples", ignore=shutil.ignore_patterns("figures", "*.ipynb"))
+    shutil.copytree(
+        HOME / "examples", parent / "examples", ignore=shutil.ignore_patterns("figures", "*.ipynb")
+    )
     return parent
 
 

@@ -62,7 +62,7 @@ def texts_of(outputs: list[Output]) -> list[str]:
 
 
 def run_notebook(path: Path) -> tuple[dict[str, Any], list[list[Output]]]:
-    """Runs all cells of a notebook in one namespace, in the current directory; returns it and the outputs of each cell of code."""
+    """Runs a notebook in the current directory; returns it, and what each cell of code puts out today."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     space: dict[str, Any] = {"__name__": "__main__"}
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
