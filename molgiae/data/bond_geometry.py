@@ -104,6 +104,8 @@ ORDER_DECAY = 0.173
 """Of the order of a bond, exp((1 - ratio) / decay) by Pauling's rule: 2 where its length is 0.88 times the radii."""
 MIN_CARBON_BONDS = 3.5
 """Sum of the orders of its bonds below which carbon lacks a hydrogen: 4, less the error of Pauling's rule."""
+LINEAR_ANGLE = 150.0
+"""Degrees between two bonds beyond which these may be all that a carbon has, as in alkynes and carbon dioxide."""
 
 
 class Bonding:
@@ -199,8 +201,18 @@ class Bonding:
         order = np.bincount(self.pair.ravel(), np.repeat(np.exp((1 - self._ratio) / ORDER_DECAY), 2), n)
         with_hydrogen = np.isin(np.arange(len(self.block)), self.owner[self.pair[self._is_ch, 0]])
         end = (self.degree == 1) & (order > 2)  # as in isonitriles and carbon monoxide
-        lacking = (z == 6) & (self.degree > 0) & (self.degree < 4) & (order < MIN_CARBON_BONDS) & ~end
-        return lacking & ~with_hydrogen[self.owner]
+        lacking = (z == 6) & (self.degree > 0) & (self.degree < 4) & (order < MIN_CARBON_BONDS)
+        return lacking & ~end & ~self._linear & ~with_hydrogen[self.owner]
+
+    @property
+    def _linear(self) -> Mask:
+        """(N,) atoms of two bonds that are opposite to each other, up to `LINEAR_ANGLE`."""
+        first, second = self.pair.T
+        unit = (self.block.position[second] - self.block.position[first]) / self.length[:, None]
+        n = len(self.owner)
+        total = np.stack([np.bincount(first, u, n) - np.bincount(second, u, n) for u in unit.T])
+        opposite = (total**2).sum(axis=0) < 2 + 2 * np.cos(np.radians(LINEAR_ANGLE))
+        return np.asarray((self.degree == 2) & opposite)
 
     @property
     def _is_ch(self) -> Mask:

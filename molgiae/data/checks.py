@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.config import MAX_ATOMIC_NUMBER
-from molgiae.data.bond_geometry import MIN_CARBON_BONDS, ORDER_DECAY, Bonding, remedy, unit_of
+from molgiae.data.bond_geometry import LINEAR_ANGLE, MIN_CARBON_BONDS, ORDER_DECAY, Bonding, remedy, unit_of
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.data.near_atoms import nearest
@@ -28,8 +28,6 @@ _NEIGHBOURS = 5
 """Nearest atoms that are looked at."""
 _NEIGHBOUR_CUTOFF = 1.25
 """Neighbours are bonded if nearer than this times the median, by radii, of the distances of nearest neighbours."""
-_LINEAR_ANGLE = 150.0
-"""Degrees between two bonds beyond which these may be all that a carbon has, as in alkynes."""
 _MULTIPLE_BOND_RATIO = 0.88
 """A bond is a multiple one if its length is less than this times the sum of the radii: C=C 0.88, C=O 0.85."""
 _HALOGEN = np.isin(np.arange(256), (9, 17, 35, 53))
@@ -196,7 +194,7 @@ def _lacks_hydrogen(x: _Flat) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         cosine = (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     carbene = _HALOGEN[x.z[x.neighbour[row, first]]].all(axis=1)
-    bent = (cosine > np.cos(np.radians(_LINEAR_ANGLE))) & (order.sum(axis=1) < MIN_CARBON_BONDS) & ~carbene
+    bent = (cosine > np.cos(np.radians(LINEAR_ANGLE))) & (order.sum(axis=1) < MIN_CARBON_BONDS) & ~carbene
     single = np.where(bonded, x.ratio, 0.0).max(axis=1) > _MULTIPLE_BOND_RATIO
     return (x.z == 6) & (((count == 1) & single) | ((count == 2) & bent) | (count > 3))
 

@@ -190,6 +190,15 @@ class TestBonds:
         lacking = block.count(Bonding(block).bare_carbons) > 0
         assert [title for title, bad in zip(block.title, lacking, strict=True) if bad] == []
 
+    @pytest.mark.parametrize("length", [1.16, 1.22, 1.3, 1.35])
+    def test_linear_carbon_lacks_none(self, length):
+        """Carbon dioxide, whose bonds force fields make longer than they are."""
+        line = np.array([[-1.0, 0, 0], [0, 0, 0], [1, 0, 0]])
+        bent = np.array([[-0.8, 0.6, 0], [0, 0, 0], [0.8, 0.6, 0]])
+        block = ConformerBlock.of([conformer([8, 6, 8], length * shape) for shape in (line, bent)])
+        lacking = block.count(Bonding(block).bare_carbons) > 0
+        assert not lacking[0] and lacking[1] == (length > 1.28)
+
     def test_flat_methane_is_not_covered_whatever_its_pose(self):
         flat = conformer(
             [6, 1, 1, 1, 1], 1.09 * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]]) @ np.eye(2, 3)
