@@ -25,7 +25,7 @@ BLOCK = re.compile(
 PROMPT = "$ "
 GAP = "..."
 TIMES = re.compile(r"\b[\d.]+ s\b|\([\d ]+/s\)")
-PROGRESS = re.compile(r"^\w+: \d+ of \S+ [\w ]+, [\d:]+|^compiling kernels once")
+PROGRESS = re.compile(r"\w+: \d+ of \S+[\w ]*, \d\d:\d\d|compiling kernels once")
 
 
 @dataclass(frozen=True)
