@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def check(name: str | None, given: dict[str, Any]) -> None:
     from molgiae.data.sources import STDIN, advice_for
 
     values = [given.get(argument) or () for argument in INPUTS]
-    for file in (file for value in values for file in ([value] if isinstance(value, str) else value)):
+    named = [[value] if isinstance(value, str) else value for value in values if not isinstance(value, int)]
+    for file in chain.from_iterable(named):  # `finetune --ensemble` is a number
         if file != STDIN and not Path(file).exists():
             raise ConfigError(f"{file}: no such file or directory")
         advice = "" if name in OWN_READERS or given.get("format") else advice_for(file)

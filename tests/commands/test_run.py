@@ -360,7 +360,7 @@ def test_the_file_holds_what_the_embedder_says(command, sdf, tmp_path, model_pat
     assert_convention(tmp_path / "out.h5")
     with EmbeddingFile(tmp_path / "out.h5") as file:
         for name, column in expected.columns.items():
-            if column.dtype.kind in "SO":
+            if column.dtype.kind in "SOU":
                 assert file.column(name).tolist() == column.astype(str).tolist()
             else:
                 assert_allclose(file.column(name), column, rtol=1e-6, atol=1e-5, err_msg=name)
