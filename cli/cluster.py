@@ -32,7 +32,7 @@ from .options import (
 from .printing import columns, finish, rejected_lines
 
 if TYPE_CHECKING:
-    from molgiae.commands.cluster import Clustering
+    from molgiae.commands.clustered import Clustering
 
 SHOWN_CLUSTERS, SHOWN_TITLE = 10, 40
 """Clusters that are shown, and characters of their titles."""

@@ -25,7 +25,7 @@ from .options import (
 from .printing import columns, finish, rejected_lines
 
 if TYPE_CHECKING:
-    from molgiae.commands.compare import ComparisonSummary
+    from molgiae.commands.compare_files import ComparisonSummary
 
 SHOWN_TITLE, SHOWN_NAMES = 24, 5
 SHOWN = ("title", "formula", "a", "b", "only_a", "only_b", "cov_r", "mat_r", "cov_p", "mat_p")
@@ -76,7 +76,7 @@ def compare(
     molgiae compare crest.xyz rdkit.sdf -o compared.csv --ignore charge,multiplicity
     molgiae compare generated.sdf reference.sdf --heavy --threshold 0.75 -o compared.json
     """
-    from molgiae.commands.compare import compare_files
+    from molgiae.commands.compare_files import compare_files
 
     result = compare_files(
         a,
