@@ -11,6 +11,7 @@ from molgiae.data.elements import SYMBOLS
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.npz import describe_npz
 from molgiae.data.tables import TABLE_SUFFIXES, describe_table
+from molgiae.data.writers import structure_suffix
 from molgiae.errors import MolgiaeError
 from molgiae.model.header import Kind, read_header, sha256_of
 from molgiae.model.shipped import ShippedModel, catalogue, default_model, locate
@@ -34,6 +35,10 @@ def describe(name: str) -> dict[str, Any]:
         with EmbeddingFile(name) as file:
             file.verify()
             return {"kind": "embeddings", **file.summary()}
+    if structure_suffix(name):
+        raise MolgiaeError(
+            f"{name}: holds conformers; `molgiae report {name}` shows them, and what is made of them"
+        )
     path = locate(name)
     header = read_header(path, None)
     if header["kind"] == Kind.AUTOENCODER:

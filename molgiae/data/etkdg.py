@@ -12,10 +12,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
-from molgiae.config import ConformerSearch
+from molgiae.config import MAX_SEED, ConformerSearch
 from molgiae.data.conformer import Conformer
 from molgiae.data.toolkits import from_rdkit
 from molgiae.errors import ConformerError
@@ -91,10 +92,18 @@ def _check(molecule: Chem.Mol) -> None:
         raise ConformerError(f"{fragments} molecules in one record; give one, without its counterions")
 
 
+def first_seed(seed: int) -> int:
+    """Return the seed of the first conformer.
+
+    RDKit multiplies it by the number of each conformer, so that seeds in a row would make many of the same.
+    """
+    return 1 + int(np.random.SeedSequence(seed).generate_state(1)[0]) % MAX_SEED if seed else 1
+
+
 def _embedded(molecule: Chem.Mol, search: ConformerSearch) -> Chem.Mol:
     """Return the molecule with conformers of one stereoisomer."""
     parameters: Any = rdDistGeom.ETKDGv3()
-    parameters.randomSeed = search.seed + 1  # RDKit multiplies it by the number of the conformer
+    parameters.randomSeed = first_seed(search.seed)
     parameters.maxIterations = MAX_STARTS
     if _is_open(molecule) and (isomer := _first_isomer(molecule, parameters)):
         molecule = isomer

@@ -21,6 +21,6 @@ def test_info_of_embeddings_and_models(sdf, model_path):
 
 
 def test_info_of_anything_else_is_an_error(sdf):
-    assert_one_line(molgiae_("info", sdf), "molecules.sdf: not a checkpoint")
+    assert_one_line(molgiae_("info", sdf), "molecules.sdf: holds conformers")
     assert_one_line(molgiae_("info", "gone.h5"), "gone.h5: no such file")
     assert_one_line(molgiae_("info", "gone"), "gone: no such model")

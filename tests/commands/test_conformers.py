@@ -28,7 +28,7 @@ from molgiae.commands.conformer_worker import answer, selected
 from molgiae.commands.conformers import generate_conformers
 from molgiae.config import ConformerSearch
 from molgiae.data.conformer import Conformer
-from molgiae.data.etkdg import embed_and_minimise
+from molgiae.data.etkdg import embed_and_minimise, first_seed
 from molgiae.data.molecule_files import Columns, Molecule, read_molecules
 from molgiae.data.readers import read_conformers
 from molgiae.errors import ConfigError, ConformerError, MolgiaeError
@@ -320,6 +320,15 @@ def test_force_fields():
 def test_why_there_are_none(smiles, reason):
     reply = answer({"text": smiles, "is_smiles": True, "title": "t"}, ConformerSearch(number=1))
     assert reason in reply["reason"] and "\n" not in reply["reason"]
+
+
+def test_seeds_in_a_row_make_no_conformer_twice():
+    """RDKit's seed of conformer k is k times the first."""
+    every = [k * first_seed(seed) for seed in range(20) for k in range(1, 11)]
+    assert len(set(every)) == len(every) and max(every) < 2**31
+    few = [made("CCCCCO", number=4, prune=0, seed=seed) for seed in range(3)]
+    places = [c.position.round(3).tobytes() for conformers in few for c in conformers]
+    assert len(set(places)) == len(places)
 
 
 def test_another_seed_makes_other_conformers():
