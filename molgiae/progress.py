@@ -28,6 +28,14 @@ class _Lines:
         self._stream.flush()
 
 
+class _Seldom(tqdm):
+    """A bar that shows what it is told when its next line is due."""
+
+    def set_postfix(self, *values: Any, refresh: bool = True, **named: Any) -> None:
+        """Set what stands behind the rate."""
+        super().set_postfix(*values, refresh=False, **named)
+
+
 def progress_bar(items: Any = None, *, show: bool, **how: Any) -> tqdm:
     """Return a bar of tqdm on stderr, where that is a terminal, or what writes lines to the log that it is.
 
@@ -41,4 +49,4 @@ def progress_bar(items: Any = None, *, show: bool, **how: Any) -> tqdm:
     if sys.stderr.isatty():
         return tqdm(items, **how)
     seldom = dict.fromkeys(("mininterval", "maxinterval", "delay"), EVERY)
-    return tqdm(items, file=_Lines(sys.stderr), bar_format=LINE, **{**how, **seldom})
+    return _Seldom(items, file=_Lines(sys.stderr), bar_format=LINE, **{**how, **seldom})

@@ -18,8 +18,9 @@ class Terminal(io.StringIO):
 def shown(stream: io.StringIO, monkeypatch, every: float = progress.EVERY, show: bool = True) -> str:
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(progress, "EVERY", every)
-    for _ in progress.progress_bar(range(5), desc="read", unit=" conformers", show=show):
-        pass
+    bar = progress.progress_bar(range(5), desc="read", unit=" conformers", show=show)
+    for k in bar:
+        bar.set_postfix(rejected=k)
     return stream.getvalue()
 
 

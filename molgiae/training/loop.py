@@ -167,7 +167,9 @@ class Trainer:
             stage.begin()
         metrics: Metrics = {}
         name = stage.name or "learning"
-        bar = progress_bar(total=stage.steps, initial=self.step, desc=name, show=self.run.progress)
+        bar = progress_bar(
+            total=stage.steps, initial=self.step, desc=name, unit=" steps", show=self.run.progress
+        )
         losses: list[Tensor] = []
         while not self._is_over(stage):
             losses.append(self._one_step(stage, optimizer))
