@@ -121,14 +121,14 @@ def test_what_cannot_be_embedded_is_named_by_its_item_or_skipped(step, mols, sdf
     for bad, says in (
         (without, "item 2: .*the molecule has no conformer; embed it first"),
         (unknown, "item 2.*: element I is unknown to the model"),
-        (None, "item 2: NoneType: give files"),
+        (None, "item 2: .*is None, as RDKit has for a record"),
         (sdf, "item 2 holds several molecules, .* and .*: make each an item"),
     ):
         with pytest.raises((ConformerError, ConfigError), match=says):
             step.fit_transform([mols[0], bad])
     skipping = clone(step).set_params(on_error="skip").fit(mols)
-    found = skipping.transform([without, mols[0], unknown])
-    assert np.isnan(found[[0, 2]]).all()
+    found = skipping.transform([without, mols[0], unknown, None])
+    assert np.isnan(found[[0, 2, 3]]).all()
     assert_array_equal(found[1:2], step.fit_transform(mols[:1]))
     assert len(step.transform(sdf)) == 20  # a path alone makes a row for each of its conformers
     with pytest.raises(ConfigError, match="pooling 'max' is unknown; use mean or first"):

@@ -142,11 +142,10 @@ def _conformers(item: Any, k: int) -> Iterable[Conformer]:
         return from_rdkit(item, "all")
     if _is_atoms(item):
         return [from_ase(item)]
-    hints = {
-        type(None): ", as RDKit has for a record that it cannot read",
-        str: ", and not all others are files",
-    }
-    raise ConfigError(f"item {k} is {type(item).__name__}{hints.get(type(item), '')}: {WANTED}")
+    if item is None:
+        raise ConformerError("is None, as RDKit has for a record that it cannot read")
+    hint = ", and not all others are files" if isinstance(item, str) else ""
+    raise ConfigError(f"item {k} is {type(item).__name__}{hint}: {WANTED}")
 
 
 def _numbered(block: ConformerBlock) -> ConformerBlock:

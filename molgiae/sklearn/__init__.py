@@ -126,7 +126,7 @@ class ConformerEmbedder(TransformerMixin, BaseEstimator):
     def _item(self, item: Given, k: int) -> ConformerBlock:
         """Return the conformers of item k."""
         try:
-            block = conformers_of(item, on_error=self.on_error)
+            block = conformers_of([None] if item is None else item, on_error=self.on_error)
         except ConformerError as error:
             if self.on_error == "stop":
                 raise ConformerError(str(error), source=f"item {k}") from error

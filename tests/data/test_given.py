@@ -103,7 +103,7 @@ def test_what_was_read_to_its_end_is_an_error_in_words(conformers, make):
     ("wrong", "says"),
     [
         (3, "int: give files, conformers, RDKit molecules"),
-        ([None], "item 1 is NoneType, as RDKit has for a record that it cannot read: give files"),
+        (None, "NoneType: give files"),
         ([molecule("H2O"), "file.sdf"], "item 2 is str, and not all others are files: give files"),
         ("there is none.sdf", "no such file"),
     ],
@@ -117,12 +117,13 @@ def test_what_holds_none_is_refused(wrong, says):
 
 def test_bad_ones_are_named_by_their_number(mol, conformers):
     broken = replace(conformers[0], position=conformers[0].position * np.nan)
-    given = [mol, Chem.MolFromSmiles("CC"), molecule("H2O"), broken]
+    given = [mol, Chem.MolFromSmiles("CC"), molecule("H2O"), broken, None]
     found = conformers_of(given)
     assert found.record.tolist() == [1, 2, 3, 4, 6]
     assert [(bad.record, bad.reason[:30]) for bad in found.rejected] == [
         (5, "the molecule has no conformer;"),
-        (7, found.rejected[1].reason[:30]),
+        (8, "is None, as RDKit has for a re"),
+        (7, found.rejected[2].reason[:30]),
     ]
     with pytest.raises(ConformerError, match="conformer, record 5: the molecule has no conformer"):
         conformers_of(given, on_error="stop")
