@@ -58,9 +58,11 @@ def test_whatever_holds_the_conformers_the_matrix_is_the_same(molecule, ensemble
 
 
 def test_what_holds_none_is_refused(molecule):
-    for wrong in (3, [None], [molecule, "file.sdf"]):
+    for wrong in (3, [molecule, "file.sdf"]):
         with pytest.raises(ConfigError, match="give files, conformers, RDKit molecules"):
             molgiae.rmsd_matrix(wrong)
+    with pytest.raises(ConformerError, match="record 1: is None, as RDKit has"):
+        molgiae.rmsd_matrix([None])
     with pytest.raises(ConformerError, match="embed it first"):
         molgiae.rmsd_matrix(Chem.MolFromSmiles("CC"))
     c = molgiae.from_rdkit(molecule)
