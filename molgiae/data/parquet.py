@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.config import MAX_ATOMIC_NUMBER
 from molgiae.data.checks import reject_faulty, reject_meaningless
 from molgiae.data.conformer import ConformerBlock, Rejected, offset_of
 from molgiae.data.partial import PartialFile
@@ -200,8 +201,13 @@ def _block(batch: RecordBatch, source: str, first: int) -> ConformerBlock:
     named = _named(batch.schema.names)
     number, position = (batch.column(named[name]) for name in ("atomic_number", "position"))
     sizes, rows = _lengths(number), 1 if _is_nested(position.type) else 3
-    whole = (sizes > 0) & (_lengths(position) == rows * sizes)
-    rejected = [Rejected(source, first + m, "", 0, MISFIT) for m in np.flatnonzero(~whole).tolist()]
+    whole, elements = (sizes > 0) & (_lengths(position) == rows * sizes), _flat(number)
+    strange = ~np.isin(elements, np.arange(MAX_ATOMIC_NUMBER + 1))
+    owner = np.repeat(np.arange(len(sizes)), sizes)[strange].tolist()
+    reasons = dict(zip(owner, (f"atomic number {z} is no element" for z in elements[strange]), strict=True))
+    reasons |= dict.fromkeys(np.flatnonzero(~whole).tolist(), MISFIT)
+    whole[owner] = False
+    rejected = [Rejected(source, first + m, "", 0, reason) for m, reason in sorted(reasons.items())]
     record, batch = first + np.flatnonzero(whole), batch.filter(whole.tolist())
     known: dict[str, Any] = {"source": [source] * len(record), "record": record}
     for name in ("title", "source"):
@@ -210,11 +216,11 @@ def _block(batch: RecordBatch, source: str, first: int) -> ConformerBlock:
     for name in ("record", "charge", "multiplicity"):
         if name in named:
             values = batch.column(named[name]).to_pylist()
-            known[name] = np.array([value or 0 for value in values], np.int64)
+            known[name] = _cast(np.array([value or 0 for value in values]), np.int64)
     if "isotope" in named:
-        known["isotope"] = _flat(batch.column(named["isotope"])).astype(np.uint16)
+        known["isotope"] = _cast(_flat(batch.column(named["isotope"])), np.uint16)
     if "bonds" in named:
-        known["bonds"] = _flat(batch.column(named["bonds"])).astype(np.int64).reshape(-1, 2)
+        known["bonds"] = _cast(_flat(batch.column(named["bonds"])), np.int64).reshape(-1, 2)
         known["bond_offset"] = offset_of(_lengths(batch.column(named["bonds"])))
         owner = np.repeat(sizes[whole], np.diff(known["bond_offset"]))[:, None]
         if ((known["bonds"] < 0) | (known["bonds"] >= owner)).any():
@@ -279,3 +285,14 @@ def _flat(column: Any) -> NDArray[Any]:
     while hasattr(column.type, "value_type"):
         column = column.flatten()
     return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+def _cast(values: NDArray[Any], kind: type[np.integer]) -> NDArray[np.integer]:
+    """Return numbers as integers of a kind that holds them all."""
+    with np.errstate(invalid="ignore"):
+        whole = values.astype(kind)
+    if (wrong := whole != values).any():
+        raise ValueError(
+            f"{values[wrong][0]} is no whole number from {np.iinfo(kind).min} to {np.iinfo(kind).max}"
+        )
+    return whole

@@ -273,14 +273,28 @@ def test_parquet_of_other_programs_is_read_but_for_bad_rows(tmp_path):
 
     water = [0.0, 0.0, 0.1, 0.0, 0.8, -0.5, 0.0, -0.8, -0.5]
     table = {
-        "numbers": [[8, 1, 1], [8, 1], None, [8, 1, 1], [200, 1, 1]],
-        "positions": [water, water, water, [0.0] * 9, water],
-        "energy": [-76.5, 1.0, None, 2.0, 3.0],
+        "numbers": [
+            [8, 1, 1],
+            [8, 1],
+            None,
+            [8, 1, 1],
+            [200, 1, 1],
+            [256 + 8, 1, 1],
+            [8, 1, -255],
+            [8.5, 1, 1],
+        ],
+        "positions": [water, water, water, [0.0] * 9, *[water] * 4],
+        "energy": [-76.5, 1.0, None, 2.0, 3.0, 4.0, 5.0, 6.0],
     }
     pq.write_table(pa.table(table), tmp_path / "a.parquet")
     block = read(tmp_path / "a.parquet")
     assert (len(block), block.record.tolist(), block.properties) == (1, [1], [{"energy": "-76.5"}])
-    assert sorted(bad.record for bad in block.rejected) == [2, 3, 4, 5]
+    assert sorted(bad.record for bad in block.rejected) == [2, 3, 4, 5, 6, 7, 8]
+    assert "atomic number 264" in next(bad.reason for bad in block.rejected if bad.record == 6)
+    for wrong in ({"isotope": [[1 << 16, 0, 0]]}, {"charge": [0.5]}):
+        pq.write_table(pa.table({"z": [[8, 1, 1]], "xyz": [water]} | wrong), tmp_path / "c.parquet")
+        with pytest.raises(MolgiaeError, match="is no whole number from"):
+            read(tmp_path / "c.parquet")
     with pytest.raises(MolgiaeError, match="no column atomic_number"):
         pq.write_table(pa.table({"a": [1]}), tmp_path / "b.parquet")
         read(tmp_path / "b.parquet")
