@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--modes", nargs="*", default=get_args(Mode), choices=get_args(Mode))
     parser.add_argument("--baseline", choices=METHODS, help="learn the difference to this, too")
+    parser.add_argument("--epochs", type=int, help="in place of what fine-tuning takes by itself")
     parser.add_argument("--ensemble", type=int, default=1, help="networks whose mean is taken")
     parser.add_argument("--device", choices=DEVICES, default="cpu")
     parser.add_argument("--no-kernels", action="store_true", help="leave out kernel ridge regression")
@@ -94,8 +95,9 @@ def main() -> None:
     labelled = read_labelled(options.data, options.target)
     pretrained = checkpoint.load(options.model)
     features = {} if options.no_kernels else fixed_features(labelled, pretrained, options.output)
+    recipe = FinetuneConfig(ensemble=options.ensemble, epochs=options.epochs)
     learner = Learner(
-        found, labelled, pretrained, options.ensemble, options.output / "fit", choose_device(options.device)
+        found, labelled, pretrained, recipe, options.output / "fit", choose_device(options.device)
     )
     for size in options.sizes:
         for seed in options.seeds:
@@ -192,21 +194,22 @@ class Learner:
     found: Results
     labelled: Labelled
     pretrained: checkpoint.Checkpoint
-    ensemble: int
+    recipe: FinetuneConfig
     folder: Path
     device: str
 
     def fit(self, case: Case, mode: Mode, baseline: str = "") -> None:
         """Learn in one mode, perhaps the difference to a cheap method, unless it was done."""
         row = ROWS[mode] + (f", difference to {baseline}" if baseline else "")
-        row += f", {self.ensemble} networks" if self.ensemble > 1 else ""
+        row += f", {self.recipe.ensemble} networks" if self.recipe.ensemble > 1 else ""
+        row += f", {self.recipe.epochs} epochs" if self.recipe.epochs else ""
         if self.found.has(**asdict(case), row=row, target=self.labelled.targets[-1].symbol):
             return
         parts = [self.labelled.take(part) for part in case.split(self.labelled)]
         if baseline:
             parts = [with_baseline(part, baseline) for part in parts]
         shutil.rmtree(self.folder, ignore_errors=True)
-        config = replace(FinetuneConfig(), mode=mode, seed=case.seed, ensemble=self.ensemble)
+        config = replace(self.recipe, mode=mode, seed=case.seed)
         learned = learn(parts[0], parts[1], self.pretrained, config, Run(self.folder, self.device))
         assert learned is not None
         value, std, wide, _ = learned.model.predict(parts[2].block, parts[2].cheap)

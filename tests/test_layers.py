@@ -14,7 +14,7 @@ import molgiae.cli
 
 PACKAGE = Path(molgiae.__file__).parent
 CLI = Path(molgiae.cli.__file__).parent
-ROOT = {"config", "errors", "parts", "plain", "plots", "progress", "tensors"}
+ROOT = {"config", "errors", "parts", "plain", "plots", "tensors"}
 ROOMS = (
     # from the ground up; a room may import from rooms before it, and from itself
     ("groups", "parallel"),

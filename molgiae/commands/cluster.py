@@ -31,6 +31,7 @@ from molgiae.commands.clusters import (
     Matrix,
     Vectors,
     butina,
+    check_sizes,
     hdbscan,
     k_means,
 )
@@ -94,14 +95,9 @@ class How:
         if misplaced:
             other = "--threshold" if by_rmsd else "-k or --min-size"
             raise ConfigError(f"{misplaced[0]} does not go with --by {self.by}, which takes {other}")
-        if self.k is not None and self.min_size is not None:
-            raise ConfigError("-k is of k-means and --min-size of HDBSCAN; give one of them")
+        check_sizes(self.k, self.min_size)
         if self.threshold is not None and not self.threshold >= 0:
             raise ConfigError(f"threshold {self.threshold}: must be 0 or more, in angstrom")
-        if self.k is not None and self.k < 1:
-            raise ConfigError(f"{self.k} clusters: ask for at least 1")
-        if self.min_size is not None and self.min_size < 2:
-            raise ConfigError(f"clusters of {self.min_size}: ask for at least 2")
 
 
 @overload

@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.errors import ConfigError
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -15,6 +17,16 @@ NONE = -1
 """Label of what is in no cluster."""
 ROWS = 1 << 10
 """Vectors whose distances to others are computed at once."""
+
+
+def check_sizes(k: int | None, min_size: int | None) -> None:
+    """Raise a ConfigError for clusters of k-means and least members of one of HDBSCAN that cannot be."""
+    if k is not None and min_size is not None:
+        raise ConfigError("-k is of k-means and --min-size of HDBSCAN; give one of them")
+    if k is not None and k < 1:
+        raise ConfigError(f"{k} clusters: ask for at least 1")
+    if min_size is not None and min_size < 2:
+        raise ConfigError(f"clusters of {min_size}: ask for at least 2")
 
 
 class Distances(Protocol):

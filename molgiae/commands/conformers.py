@@ -24,8 +24,8 @@ from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConformerError, MolgiaeError
 from molgiae.output.files import rejected_table, write_rejected
 from molgiae.parallel.processes import NoAnswerError, Workers, in_order
+from molgiae.parallel.progress import progress_bar
 from molgiae.parallel.threads import free_cores
-from molgiae.progress import progress_bar
 
 WORKER = "molgiae.commands.conformer_worker"
 

@@ -32,7 +32,7 @@ from molgiae.evaluation.report import Figures, Report, plain
 from molgiae.evaluation.sections import SECTIONS, Sections, Settings, Study
 from molgiae.model.domain import accepted
 from molgiae.model.embedder import Embedder
-from molgiae.progress import progress_bar
+from molgiae.parallel.progress import progress_bar
 
 Data = str | os.PathLike[str] | ConformerBlock
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae import __version__
-from molgiae.commands.clusters import NONE, Vectors, hdbscan, k_means, representative
+from molgiae.commands.clusters import NONE, Vectors, check_sizes, hdbscan, k_means, representative
 from molgiae.commands.described import ATOMS, RESULTS, STORED, classes, described
 from molgiae.commands.maps import maps_of, principal
 from molgiae.commands.nearest import NOT_SMOOTH
@@ -56,15 +56,9 @@ class How:
 
     def check(self) -> None:
         """Raise a ConfigError for what cannot be."""
-        if self.k is not None and self.min_size is not None:
-            raise ConfigError("-k is of k-means and --min-size of HDBSCAN; give one of them")
-        for name, value, least in (
-            ("-k", self.k, 1),
-            ("--min-size", self.min_size, 2),
-            ("--sample", self.sample, 1),
-        ):
-            if value is not None and value < least:
-                raise ConfigError(f"{name} {value}: must be at least {least}")
+        check_sizes(self.k, self.min_size)
+        if self.sample < 1:
+            raise ConfigError(f"a sample of {self.sample}: ask for at least 1")
 
 
 @dataclass

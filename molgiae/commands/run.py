@@ -40,8 +40,8 @@ from molgiae.output.memory import MemorySink
 from molgiae.output.npz import is_npz
 from molgiae.output.page.content import is_page
 from molgiae.output.rows import row_suffix
+from molgiae.parallel.progress import progress_bar
 from molgiae.parallel.threads import cores, ordered_map
-from molgiae.progress import progress_bar
 from molgiae.properties.columns import ENERGY, is_energy_alone
 
 T = TypeVar("T")

@@ -16,8 +16,8 @@ from molgiae.data.cheap_worker import FIELDS, plain
 from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import ConfigError
 from molgiae.parallel.processes import NoAnswerError, Workers, in_order
+from molgiae.parallel.progress import progress_bar
 from molgiae.parallel.threads import free_cores
-from molgiae.progress import progress_bar
 
 WORKER = "molgiae.data.cheap_worker"
 CHUNK_ATOMS = 512

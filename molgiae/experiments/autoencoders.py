@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from molgiae.groups import Group
 from molgiae.model.autoencoder import GroupInvariantAutoencoder
-from molgiae.progress import progress_bar
+from molgiae.parallel.progress import progress_bar
 from molgiae.tensors import Embedding
 
 G = TypeVar("G", bound=Group[Any])

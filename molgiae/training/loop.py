@@ -21,7 +21,7 @@ from molgiae.config import FinetuneConfig, TrainConfig
 from molgiae.data.partial import PartialFile
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.model.header import FAULTS
-from molgiae.progress import progress_bar
+from molgiae.parallel.progress import progress_bar
 
 Metrics = dict[str, float]
 

@@ -16,7 +16,7 @@ from molgiae.data.blocks import concatenate
 from molgiae.data.bonds import known_bonds
 from molgiae.data.conformer import ConformerBlock
 from molgiae.matching import superpose_pairs
-from molgiae.progress import progress_bar
+from molgiae.parallel.progress import progress_bar
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

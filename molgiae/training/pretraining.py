@@ -20,7 +20,7 @@ from molgiae.model.architectures import CanonicalEncoder, build
 from molgiae.model.autoencoder import ConformerAutoencoder
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud, batches
-from molgiae.progress import progress_bar
+from molgiae.parallel.progress import progress_bar
 from molgiae.training.batches import (
     EVALUATE_BATCH,
     by_size,

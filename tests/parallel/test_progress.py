@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from molgiae import progress
+from molgiae.parallel import progress
 
 
 class Terminal(io.StringIO):
