@@ -11,20 +11,20 @@ import numpy as np
 import torch
 
 from molgiae.commands.run import Options, Outcome, output_path
-from molgiae.data.blocks import concatenate
 from molgiae.data.bonds import known_bonds, perceived_bonds
 from molgiae.data.conformer import NO_BONDS, Conformer, ConformerBlock
-from molgiae.data.elements import SYMBOLS
 from molgiae.data.given import Given, blocks_of
 from molgiae.data.toolkits import with_table
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.matching import superpose_pairs
+from molgiae.matching.copies import THRESHOLD
+from molgiae.matching.molecules import hill
 from molgiae.model.cloud import as_numpy, pack
 from molgiae.model.embedder import Embedder
 
 STEPS = 10
-MAX_STRAYED = 0.125
+MAX_STRAYED = THRESHOLD
 """Angstrom; a decoded conformer that re-embeds within it is the one that was asked for, as copies are to dedup."""
 
 
@@ -123,7 +123,7 @@ def decoded_between(
     if n < 2:
         raise ConfigError(f"{n} conformers: ask for at least the 2 ends")
     if sorted(a.atomic_number.tolist()) != sorted(b.atomic_number.tolist()):
-        raise ConfigError(f"A is {_formula(a)} and B is {_formula(b)}; give two conformers of one formula")
+        raise ConfigError(f"A is {hill(a)} and B is {hill(b)}; give two conformers of one formula")
     ends = embedder.embed([a, b])
     if ends.block.rejected:
         raise ends.block.rejected[0].error()
@@ -154,14 +154,14 @@ def decoded_between(
 
 
 def _first(given: Given, options: Options) -> Conformer:
-    block = concatenate(list(blocks_of(given, format=options.format, keep_text=True, notes=options.notes)))
-    if block.rejected and (not len(block) or block.rejected[0].record < block.record[0]):
-        raise block.rejected[0].error()
-    if not len(block):
-        raise ConformerError("holds no conformer")
-    if len(block) > 1:
-        options.notes.add(block.source[0], int(block.record[1]), "only the first conformer is taken")
-    return block[0]
+    for block in blocks_of(given, format=options.format, keep_text=True, notes=options.notes):
+        if block.rejected and (not len(block) or block.rejected[0].record < block.record[0]):
+            raise block.rejected[0].error()
+        if len(block) > 1:
+            options.notes.add(block.source[0], int(block.record[1]), "only the first conformer is taken")
+        if len(block):
+            return block[0]
+    raise ConformerError("holds no conformer")
 
 
 def _conformer(a: Conformer, z: Any, position: Any) -> Conformer:
@@ -182,12 +182,6 @@ def _strayed(embedder: Embedder, found: Any, wanted: Any) -> list[float]:
 def _kinds_of_bonds(conformer: Conformer) -> Counter[tuple[int, ...]]:
     bonds = perceived_bonds(conformer.atomic_number, conformer.position)
     return Counter(tuple(sorted(pair)) for pair in conformer.atomic_number[bonds].tolist())
-
-
-def _formula(conformer: Conformer) -> str:
-    count = Counter(SYMBOLS[z] for z in conformer.atomic_number.tolist())
-    order = sorted(count, key=lambda symbol: (symbol != "C", symbol != "H", symbol))  # as Hill has it
-    return "".join(f"{symbol}{count[symbol] if count[symbol] > 1 else ''}" for symbol in order)
 
 
 def _said(step: Step) -> dict[str, str]:
