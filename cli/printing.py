@@ -12,7 +12,7 @@ from typer import Context, Exit, echo
 from .boundary import REJECTED, status_of
 
 if TYPE_CHECKING:
-    from molgiae.commands.run import Summary
+    from molgiae.commands.outcomes import Summary
 
 SHOWN_REASONS = 3
 """Reasons that are named; others are counted."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from molgiae.canonical.forms import canonical_forms
+from molgiae.commands.outcomes import Summary
 from molgiae.commands.run import (
     Options,
-    Summary,
     begun,
     finished,
     not_both_stdin,

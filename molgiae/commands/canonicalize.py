@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from molgiae.canonical.equivalents import least_table
 from molgiae.canonical.forms import canonical_forms
-from molgiae.commands.run import Options, Summary, begun, finished, output_or_memory, read, run, sink_for
+from molgiae.commands.outcomes import Summary
+from molgiae.commands.run import Options, begun, finished, output_or_memory, read, run, sink_for
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer
 from molgiae.data.given import Given

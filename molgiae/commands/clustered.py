@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from molgiae.commands.annotated import annotate
 from molgiae.commands.clusters import NONE, Distances, representative
-from molgiae.commands.run import Options, Summary, sink_for
+from molgiae.commands.outcomes import Summary
+from molgiae.commands.run import Options, sink_for
 from molgiae.data.blocks import Columns, Result
 from molgiae.data.conformer import Rejected
 from molgiae.data.spool import rows_of_blocks

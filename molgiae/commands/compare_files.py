@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.commands.compare import Comparison, check_threshold, compared
-from molgiae.commands.run import Options, OutcomeWithTable, not_both_stdin, read_all, summarise
+from molgiae.commands.outcomes import OutcomeWithTable
+from molgiae.commands.run import Options, not_both_stdin, read_all, summarise
 from molgiae.config import Distinction
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.inputs import listed

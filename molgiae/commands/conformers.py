@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from molgiae.commands.outcomes import Reasons
 from molgiae.commands.resume import Unfinished
-from molgiae.commands.run import Options, Reasons, output_path
+from molgiae.commands.run import Options, output_path
 from molgiae.config import ConformerSearch
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.hdf5.writer import Hdf5Writer

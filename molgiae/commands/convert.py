@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from molgiae.commands.run import Options, Summary, begun, output_path, read, run, sink_for
+from molgiae.commands.outcomes import Summary
+from molgiae.commands.run import Options, begun, output_path, read, run, sink_for
 from molgiae.data.blocks import Result
 from molgiae.data.bonds import perceived_bonds_of_block
 from molgiae.data.conformer import Conformer, ConformerBlock, offset_of

@@ -15,10 +15,9 @@ from typing import IO, TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.commands.outcomes import Outcome, Reasons
 from molgiae.commands.run import (
     Options,
-    Outcome,
-    Reasons,
     begun,
     beside,
     like_input,

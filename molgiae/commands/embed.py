@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from molgiae.commands.embedded import joined
-from molgiae.commands.run import Options, Summary, begun, finished, in_memory, output_path, read, run
+from molgiae.commands.outcomes import Summary
+from molgiae.commands.run import Options, begun, finished, in_memory, output_path, read, run
 from molgiae.config import AUTO_MODEL
 from molgiae.data.blocks import Result
 from molgiae.data.given import Given, Taken, names_of

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from molgiae.commands.run import Options, Outcome, output_path
+from molgiae.commands.outcomes import Outcome
+from molgiae.commands.run import Options, output_path
 from molgiae.data.bonds import known_bonds, perceived_bonds
 from molgiae.data.conformer import NO_BONDS, Conformer, ConformerBlock
 from molgiae.data.given import Given, blocks_of

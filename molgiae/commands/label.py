@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from molgiae.commands.outcomes import Summary
 from molgiae.commands.resume import Unfinished
-from molgiae.commands.run import Options, Summary, output_path, read, run, sink_for
+from molgiae.commands.run import Options, output_path, read, run, sink_for
 from molgiae.config import E_ANGSTROM
 from molgiae.data.atom_chemistry import WIDTH
 from molgiae.data.attached import wrapped

@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from molgiae.commands.run import Options, Summary, molecule_names, output_path, read, run, sink_for
+from molgiae.commands.outcomes import Summary
+from molgiae.commands.run import Options, molecule_names, output_path, read, run, sink_for
 from molgiae.config import TEMPERATURE
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, ConformerBlock

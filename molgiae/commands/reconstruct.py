@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from molgiae.commands.run import Options, Summary, begun, finished, output_or_memory, read, run, sink_for
+from molgiae.commands.outcomes import Summary
+from molgiae.commands.run import Options, begun, finished, output_or_memory, read, run, sink_for
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.given import Given

@@ -17,8 +17,9 @@ from molgiae.commands.clusters import NONE, Vectors, check_sizes, hdbscan, k_mea
 from molgiae.commands.described import ATOMS, RESULTS, STORED, classes, described
 from molgiae.commands.maps import maps_of, principal
 from molgiae.commands.nearest import NOT_SMOOTH
+from molgiae.commands.outcomes import Reasons, Summary
 from molgiae.commands.reconstruct import reconstruct
-from molgiae.commands.run import Options, Reasons, Summary, output_path
+from molgiae.commands.run import Options, output_path
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.hdf5.reader import BLOCK_ROWS, EmbeddingFile

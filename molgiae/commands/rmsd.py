@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from molgiae.commands.run import Options, OutcomeWithTable, not_both_stdin, output_path, read_all, summarise
+from molgiae.commands.outcomes import OutcomeWithTable
+from molgiae.commands.run import Options, not_both_stdin, output_path, read_all, summarise
 from molgiae.config import Distinction
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.given import Given

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from molgiae.commands.outcomes import OutcomeWithTable, Reasons, Summary
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 from molgiae.data.blocks import BLOCK_ROWS, Result, concatenate, rebatch
-from molgiae.data.conformer import ConformerBlock, Rejected, kind_of
+from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.given import Given, Taken, blocks_of, names_of, taken_in
 from molgiae.data.hdf5.schema import Column
 from molgiae.data.inputs import is_hdf5, read_inputs
@@ -46,9 +46,6 @@ from molgiae.properties.columns import ENERGY, is_energy_alone
 
 T = TypeVar("T")
 
-MAX_REASONS, OTHER_REASONS = 1000, "other reasons"
-"""Kinds of reasons that are told apart, and what all others count as."""
-
 FORMATS: dict[str, tuple[Callable[[Path], object], str]] = {
     "HDF5": (is_hdf5, ".h5"),
     "tables": (is_table, ".csv or .tsv"),
@@ -59,72 +56,6 @@ FORMATS: dict[str, tuple[Callable[[Path], object], str]] = {
     "rows": (row_suffix, ".npz, .db or .parquet"),
 }
 """Formats of outputs: what tells them from the name of a file, and what such names end in."""
-
-
-@dataclass
-class Outcome:
-    """What became of the records that a command read.
-
-    Attributes:
-        output: the file written; empty if none was asked for.
-        read: records found.
-        rejected: records rejected.
-        reasons: how many were rejected for what reason; reasons that differ in numbers alone count as one, which
-            the first of them names.
-        seconds: wall time.
-        notes: what else the command has to say, a line each.
-    """
-
-    output: str
-    read: int = 0
-    rejected: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return asdict(self)
-
-
-@dataclass
-class OutcomeWithTable(Outcome):
-    """An outcome of which rejected records are listed somewhere.
-
-    Attributes:
-        rejected_in: where; empty if there are none.
-    """
-
-    rejected_in: str = ""
-
-
-@dataclass
-class Summary(OutcomeWithTable):
-    """What a file-to-file command did.
-
-    Attributes:
-        written: conformers in the output; read = written + rejected.
-        model: name of the model; empty if none was used.
-        model_sha256: sha256 of its file.
-        out_of_domain: conformers written although outside of what the model was trained on.
-        domain_reasons: how many of these for what reason, named by the rule of `model.domain` and the first case.
-        metrics: figures of the command, angstrom.
-    """
-
-    written: int = 0
-    model: str = ""
-    model_sha256: str = ""
-    out_of_domain: int = 0
-    domain_reasons: dict[str, int] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON, silent of models and their domains where no model took part."""
-        plain = super().to_dict()
-        return plain if self.model else {key: value for key, value in plain.items() if key not in _OF_MODEL}
-
-
-_OF_MODEL = {"model", "model_sha256", "out_of_domain", "domain_reasons"}
 
 
 @dataclass(frozen=True)
@@ -167,37 +98,6 @@ class Options:
     def bar(self, verb: str, total: int | None = None, unit: str = "conformers") -> tqdm:
         """Return a bar for the progress of a step."""
         return progress_bar(desc=verb, total=total, unit=f" {unit}", show=self.progress)
-
-
-class Reasons:
-    """How many records there are for what reason, in bounded memory.
-
-    Args:
-        kind_of: reasons that it maps to the same text count as one, which the first of them names.
-    """
-
-    def __init__(self, kind_of: Callable[[str], str] = kind_of) -> None:
-        self._kind_of = kind_of
-        self._count: Counter[str] = Counter()
-        self._first: dict[str, str] = {}
-
-    def add(self, reasons: Iterable[str]) -> None:
-        """Count one reason for each record."""
-        for reason in reasons:
-            kind = self._kind_of(reason)
-            known = kind in self._first or len(self._first) < MAX_REASONS
-            kind, first = (kind, reason) if known else (OTHER_REASONS, OTHER_REASONS)
-            self._count[kind] += 1
-            self._first.setdefault(kind, first)
-
-    @property
-    def total(self) -> int:
-        """Number of records counted."""
-        return self._count.total()
-
-    def most_common(self) -> dict[str, int]:
-        """Return the first reason of each kind, and how many there were of this kind."""
-        return {self._first[kind]: count for kind, count in self._count.most_common()}
 
 
 def run(

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from molgiae.commands.hits import Candidate, by_overlay, by_rmsd, candidates_for, lay, superpose
 from molgiae.commands.nearest import By, Nearest, measure_of, nearest
-from molgiae.commands.run import Options, Outcome, Reasons, read, stop_at_rejected
+from molgiae.commands.outcomes import Outcome, Reasons
+from molgiae.commands.run import Options, read, stop_at_rejected
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer
 from molgiae.data.hdf5.reader import EmbeddingFile

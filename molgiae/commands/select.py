@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from molgiae.commands.annotated import annotate
 from molgiae.commands.embedded import DOMAIN, OneModel, Pool
 from molgiae.commands.nearest import By
+from molgiae.commands.outcomes import Summary
 from molgiae.commands.picking import OUT, Distances, maxmin, nearest_of
-from molgiae.commands.run import Options, Summary, begun, like_input, output_or_memory, run, sink_for
+from molgiae.commands.run import Options, begun, like_input, output_or_memory, run, sink_for
 from molgiae.data.blocks import Result
 from molgiae.data.given import Given, names_of, taken_in
 from molgiae.data.readers import Inputs

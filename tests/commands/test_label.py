@@ -21,8 +21,8 @@ from rdkit.Chem import Crippen
 
 from molgiae.cli.label import label as command
 from molgiae.commands.label import label
+from molgiae.commands.outcomes import Summary
 from molgiae.commands.resume import Unfinished
-from molgiae.commands.run import Summary
 from molgiae.data import cheap_values
 from molgiae.data.atom_chemistry import WIDTH
 from molgiae.data.cheap_methods import METHODS, Computed

@@ -20,7 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import molgiae
 from molgiae.canonical.forms import canonical_forms
-from molgiae.commands.run import Reasons
+from molgiae.commands.outcomes import Reasons
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.readers import CHUNK_SIZE, read_conformers
@@ -87,7 +87,7 @@ def assert_good_ones_are_there(path: Path, among: int) -> None:
             assert_array_equal(file["position"][atoms], [atom[1:] for atom in expected])
 
 
-def embed_case(path: Path, model_path: str) -> tuple[Path, molgiae.commands.run.Summary]:
+def embed_case(path: Path, model_path: str) -> tuple[Path, molgiae.commands.outcomes.Summary]:
     output = path.with_suffix(".h5")
     summary = molgiae.embed(path, output=output, model=model_path)
     assert summary.read == summary.written + summary.rejected
