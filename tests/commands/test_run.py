@@ -542,7 +542,7 @@ def test_a_run_that_is_cut_off_leaves_no_file_that_looks_complete(how, name, tmp
 
 
 def test_reasons_are_counted_by_kind_in_bounded_memory(monkeypatch):
-    monkeypatch.setattr("molgiae.commands.run.MAX_REASONS", 2)
+    monkeypatch.setattr("molgiae.commands.outcomes.MAX_REASONS", 2)
     reasons = Reasons()
     for reason in (
         "line 4: bad",
