@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import typer
@@ -15,14 +16,14 @@ from typer.core import TyperGroup
 
 from molgiae.errors import MolgiaeError
 
-OK, FAILED, REJECTED, INTERRUPTED, TERMINATED = 0, 1, 3, 130, 143
+OK, FAILED, REJECTED, INTERRUPTED, CLOSED, TERMINATED = 0, 1, 3, 130, 141, 143
 """Exit statuses; 2 is a wrong command line, which typer reports."""
 
 AS_JSON = "molgiae.json"
 """Where the context keeps whether --json was given."""
 
 OF_TYPER = (typer.Exit, typer.Abort, *typer.BadParameter.__bases__, BrokenPipeError)
-"""What typer itself turns into a status, wrong command lines and a closed pipe among it."""
+"""What typer itself turns into a status, wrong command lines among it; and a closed pipe."""
 
 
 class Termination(KeyboardInterrupt):
@@ -60,9 +61,25 @@ WORDS: dict[type[Exception], Callable[[Any], str]] = {
 """What is said of an error; the first row that fits."""
 
 
+@contextmanager
+def _closed_pipe_ends() -> Iterator[None]:
+    """End without a word where who reads the output has seen enough, with the status that shells give for it."""
+    try:
+        yield
+    except BrokenPipeError:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except BrokenPipeError:  # what is left goes nowhere, for else Python complains of it at its end
+                with suppress(OSError), open(os.devnull, "wb") as nowhere:
+                    os.dup2(nowhere.fileno(), stream.fileno())
+        raise typer.Exit(CLOSED) from None
+
+
 class ErrorBoundary(TyperGroup):
     """Runs a command; every error is one line, and a traceback only with --debug."""
 
+    @_closed_pipe_ends()
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take --debug behind the name of a command, too."""
         options = args[: args.index("--")] if "--" in args else args
@@ -74,6 +91,7 @@ class ErrorBoundary(TyperGroup):
             ]
         return super().parse_args(ctx, args)
 
+    @_closed_pipe_ends()
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
         try:

@@ -72,8 +72,11 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, if its arguments can be right."""
+        from molgiae.parallel.announcements import unannounced
+
         check(self.name, ctx.params)
-        return super().invoke(ctx)
+        with unannounced(bool(ctx.params.get("quiet"))):
+            return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments, the options of the command, and those of `GROUPS`."""

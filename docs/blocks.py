@@ -24,6 +24,8 @@ BLOCK = re.compile(
 )
 PROMPT = "$ "
 GAP = "..."
+CLOSED_PIPE = 141
+"""Status of a command whose output a later one, as head, read a part of."""
 TIMES = re.compile(r"\b[\d.]+ s\b|\([\d ]+/s\)")
 PROGRESS = re.compile(r"\w+: \d+ of \S+[\w ]*, \d\d:\d\d|compiling kernels once")
 
@@ -81,7 +83,7 @@ def printed(command: str, folder: Path, kind: str = "console") -> str:
     """What a command, or a script of another kind, prints in a folder.
 
     Raises:
-        RuntimeError: It failed; that records were rejected is no failure.
+        RuntimeError: It failed; that records were rejected, or a pipe was closed, is no failure.
     """
     shell = [sys.executable, "-c"] if kind == "python" else ["bash", "-e", "-o", "pipefail", "-c"]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -95,7 +97,7 @@ def printed(command: str, folder: Path, kind: str = "console") -> str:
         text=True,
         check=False,
     )
-    if done.returncode and not (done.returncode == 3 and "rejected" in done.stdout):
+    if done.returncode not in (0, CLOSED_PIPE) and not (done.returncode == 3 and "rejected" in done.stdout):
         raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout}")
     return "".join(line for line in done.stdout.splitlines(keepends=True) if not PROGRESS.match(line))
 

@@ -8,7 +8,6 @@ compiles anew.
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import event
+
+from molgiae.parallel.announcements import KERNELS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,7 +60,7 @@ class _Announcement(event.Listener):
         ours = event.data["dispatcher"].py_func.__module__.startswith("molgiae.")
         if ours and not self.said:
             self.said = True
-            logging.getLogger("molgiae").warning("compiling kernels once, about %d s", SECONDS)
+            KERNELS.warning("compiling kernels once, about %d s", SECONDS)
 
     def on_end(self, event: event.Event) -> None:
         """Say nothing."""

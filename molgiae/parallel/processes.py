@@ -22,6 +22,7 @@ from itertools import chain
 from typing import Any, Self, TypeVar
 
 from molgiae.errors import MolgiaeError
+from molgiae.parallel.announcements import unannounced
 from molgiae.parallel.threads import in_flight
 
 Plain = dict[str, Any]
@@ -151,9 +152,10 @@ def serve(answering: Callable[[Plain], Callable[[Plain], Plain]]) -> None:
     os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
     answer = answering(json.loads(sys.stdin.readline()))
     try:
-        for reply in chain([{"ready": True}], (answer(json.loads(line)) for line in sys.stdin)):
-            output.write(json.dumps(reply) + "\n")
-            output.flush()
+        with unannounced():
+            for reply in chain([{"ready": True}], (answer(json.loads(line)) for line in sys.stdin)):
+                output.write(json.dumps(reply) + "\n")
+                output.flush()
     except BrokenPipeError:  # whoever asked is gone
         os._exit(1)
 

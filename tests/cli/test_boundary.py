@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -206,7 +207,21 @@ def test_a_closed_pipe_is_no_error_to_tell_of(monkeypatch, sdf, model_path):
 
     monkeypatch.setattr("molgiae.commands.embed.run", fail)
     result = molgiae_("embed", sdf, "-m", model_path)
-    assert (result.exit_code, result.output) == (1, "")
+    assert (result.exit_code, result.output) == (141, "")
+
+
+@pytest.mark.parametrize("words", ["convert a.sdf -o -", "--help", "embed --help", "models", "info gone.h5"])
+def test_a_command_ends_in_silence_where_its_reader_has_gone(words, tmp_path):
+    """As head does; of what is said on both streams nothing is left over for the end of Python to complain of."""
+    Path("a.sdf").write_text(sdf_record(molecule(0), "a") * 300)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as closed, open("said", "wb") as said:
+        errors = closed if words.endswith("gone.h5") else said
+        status = subprocess.run(
+            [*START, *words.split()], stdout=closed, stderr=errors, check=False
+        ).returncode
+    assert (status, Path("said").read_text()) == (141, "")
 
 
 def test_a_second_termination_does_not_stop_the_cleaning_up(monkeypatch, sdf, model_path):

@@ -1,4 +1,4 @@
-"""Kernels are compiled once, said to be, and compiled anew when a kernel that they call has changed."""
+"""Kernels are compiled once, said to be once, and compiled anew when a kernel that they call has changed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
-from molgiae.parallel import kernels
+from molgiae.parallel import announcements, kernels
 
 CALLER = """
 from {package}.parallel.kernels import kernel
@@ -33,8 +34,9 @@ def make_package(root: Path, value: int) -> None:
     for room in ("", "parallel", "data", "canonical"):
         (root / "molgiae" / room).mkdir(parents=True, exist_ok=True)
         (root / "molgiae" / room / "__init__.py").touch()
-    text = Path(kernels.__file__).read_text()
-    (root / "molgiae/parallel/kernels.py").write_text(text)
+    for module in (announcements, kernels):
+        name = Path(str(module.__file__))
+        (root / "molgiae/parallel" / name.name).write_text(name.read_text())
     (root / "molgiae/data/called.py").write_text(CALLED.format(package="molgiae", value=value))
     (root / "molgiae/canonical/caller.py").write_text(CALLER.format(package="molgiae"))
 
@@ -57,3 +59,28 @@ def test_kernels_are_compiled_once_and_anew_when_one_they_call_changes(tmp_path)
     assert call(tmp_path) == ("3", False)
     make_package(tmp_path, 5)
     assert call(tmp_path) == ("6", True)
+
+
+SERVING = """
+from molgiae.parallel.announcements import KERNELS
+from molgiae.parallel.processes import serve
+
+serve(lambda setup: lambda question: {"said": KERNELS.warning("compiling")})
+"""
+
+
+def test_workers_say_nothing_of_it_and_nor_does_who_is_asked_not_to(caplog):
+    done = subprocess.run(
+        [sys.executable, "-c", SERVING], input="{}\n{}\n", capture_output=True, text=True, check=True
+    )
+    assert (done.stdout.count("said"), done.stderr) == (1, "")
+    listener = kernels._Announcement()
+    compiled = SimpleNamespace(py_func=SimpleNamespace(__module__="molgiae.data.called"))
+    own = SimpleNamespace(data={"dispatcher": compiled})
+    with announcements.unannounced():
+        listener.on_start(own)
+    assert caplog.messages == []
+    listener = kernels._Announcement()
+    for _ in range(3):
+        listener.on_start(own)
+    assert len(caplog.messages) == 1
