@@ -37,7 +37,7 @@ def show(as_json: Json = False) -> None:
         return
     for row in EXPERIMENTS.values():
         data = f"needs {row.data}" if row.data else "generates its data"
-        typer.echo(f"{row.name:10} {row.group:12} section {row.section:18} {row.title}; {data}")
+        typer.echo(f"{row.name:12} {row.group:12} section {row.section:18} {row.title}; {data}")
 
 
 @app.command(cls=Command, no_args_is_help=True)

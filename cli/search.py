@@ -56,6 +56,9 @@ def search(
         help="Part of the embedding that is compared; all: every part but detail.",
         show_default="shape, if the model has it, else the whole embedding",
     ),
+    per_molecule: bool = Option(
+        False, "--per-molecule", help="The best hit of each molecule alone, of each title of the file."
+    ),
     poses: str | None = Option(
         None, help="SDF or XYZ of each query and its hits, superposed on it.", show_default=False
     ),
@@ -88,13 +91,13 @@ def search(
     molgiae search query.sdf conformers.h5
     molgiae search query.xyz conformers.h5 -k 50 -o hits.csv
     molgiae search query.sdf conformers.h5 --by overlay -o hits.sdf
-    molgiae search query.sdf conformers.h5 --by overlay --poses poses.sdf
+    molgiae search query.sdf conformers.h5 --by overlay --per-molecule --poses poses.sdf
     """
     from molgiae.commands.search import search as run
 
     options = run_options(context)
     how = {"by": by, "poses": poses, "model": model, "match": match, "ignore": parse_ignored(ignore)}
-    result = run(query, file, options, k=hits, **how)
+    result = run(query, file, options, k=hits, per_molecule=per_molecule, **how)
     if output is None and poses != "-" and not as_json:
         echo(_table(result))
     finish(context, result.to_dict(), _described(result), result.rejected)

@@ -75,6 +75,48 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Molecules:
+    """Which rows of a file are conformers of one molecule, and how many of each may be among the nearest.
+
+    Attributes:
+        number: (M,) equal for conformers of one molecule.
+        each: at most so many of a molecule.
+    """
+
+    number: Ints
+    each: int
+
+    @classmethod
+    def by_title(cls, file: Rows, each: int) -> Molecules:
+        """Return those of equal titles; conformers without a title are molecules of their own."""
+        known: dict[str, int] = {}
+        number = np.empty(len(file), np.int64)
+        for first in range(0, len(file), ROWS):
+            for row, title in enumerate(file.column("title", first, first + ROWS), first):
+                number[row] = known.setdefault(str(title), len(known)) if title else -1 - row
+        return cls(number, each)
+
+    def few(self, rows: Ints) -> Ints:
+        """Return (Q, m) columns of rows (Q, n), which are nearest first, without what each molecule has too many of.
+
+        The same rows stand in all Q lines, or at least m are left in each.
+        """
+        left = [np.flatnonzero(_before(self.number[line]) < self.each) for line in rows]
+        most = min(map(len, left), default=0)
+        return np.array([line[:most] for line in left], np.int64).reshape(len(rows), most)
+
+
+def _before(labels: Ints) -> Ints:
+    """Return how many equal labels stand before each."""
+    order = np.argsort(labels, kind="stable")
+    place = np.arange(len(labels))
+    starts = np.flatnonzero(np.diff(labels[order], prepend=labels.min(initial=0) - 1))
+    found = np.empty_like(place)
+    found[order] = place - np.repeat(starts, np.diff(starts, append=len(labels)))
+    return found
+
+
+@dataclass(frozen=True)
 class Nearest:
     """The k nearest rows of Q queries, nearest first, among equals the lower row first.
 
@@ -163,6 +205,7 @@ def nearest(
     k: int,
     measure: Measure,
     advance: Callable[[int], object] = lambda rows: None,
+    molecules: Molecules | None = None,
 ) -> Nearest:
     """Find the k nearest rows of each query; every row of the file is compared.
 
@@ -172,6 +215,7 @@ def nearest(
         k: at most so many.
         measure: how they are compared.
         advance: called with numbers of rows that were looked at.
+        molecules: of which a few conformers each are taken; None to take all.
     """
     targets = _taken(queries, measure)
     found = [Nearest(np.empty((len(t[0]), 0), np.int64), *np.empty((2, len(t[0]), 0))) for t in targets]
@@ -181,8 +225,12 @@ def nearest(
         for q, target in enumerate(targets):
             most = min(k, len(rows[0]))
             costs = _costs(target, rows, squares, measure)
-            chosen = np.argpartition(costs, most - 1, axis=1)[:, :most]
-            found[q] = _merged(found[q], _exact(target, rows, chosen, first, measure), k, measure)
+            if molecules is None:
+                chosen = np.argpartition(costs, most - 1, axis=1)[:, :most]
+            else:
+                order = np.argsort(costs, axis=1, kind="stable")
+                chosen = np.take_along_axis(order, molecules.few(order + first)[:, :most], axis=1)
+            found[q] = _merged(found[q], _exact(target, rows, chosen, first, measure), k, measure, molecules)
         advance(len(rows[0]))
     none = np.empty((0, min(k, len(file))))
     joined = [
@@ -231,10 +279,13 @@ def tanimoto(products: list[Floats], own: list[Floats], squares: list[Floats]) -
     return np.average(values, axis=0, weights=(1.0, COLOR_SHARE)[: len(values)])
 
 
-def _merged(one: Nearest, other: Nearest, k: int, measure: Measure) -> Nearest:
+def _merged(one: Nearest, other: Nearest, k: int, measure: Measure, molecules: Molecules | None) -> Nearest:
     rows, distances, tanimotos = (
         np.hstack([getattr(one, name), getattr(other, name)]) for name in Nearest.__annotations__
     )
-    order = np.lexsort((rows, -tanimotos if measure.is_tanimoto else distances), axis=1)[:, :k]
-    taken = (np.take_along_axis(values, order, axis=1) for values in (rows, distances, tanimotos))
+    order = np.lexsort((rows, -tanimotos if measure.is_tanimoto else distances), axis=1)
+    if molecules is not None:
+        few = molecules.few(np.take_along_axis(rows, order, axis=1))
+        order = np.take_along_axis(order, few, axis=1)
+    taken = (np.take_along_axis(values, order[:, :k], axis=1) for values in (rows, distances, tanimotos))
     return Nearest(*taken)

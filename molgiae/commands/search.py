@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.commands.hits import Candidate, by_overlay, by_rmsd, candidates_for, lay, superpose
-from molgiae.commands.nearest import By, Nearest, measure_of, nearest
+from molgiae.commands.nearest import By, Molecules, Nearest, measure_of, nearest
 from molgiae.commands.outcomes import Outcome, Reasons
 from molgiae.commands.run import Options, read, stop_at_rejected
 from molgiae.config import Distinction
@@ -34,6 +34,8 @@ from molgiae.model.shipped import model_of
 HITS = 10
 EXACT = ("shape", "overlay")
 """What candidates are compared by exactly, before they are ranked."""
+OF_EACH = 3
+"""Conformers of a molecule that are compared exactly where its best hit alone is wanted."""
 BATCH = 32
 """Queries whose candidates are held in memory together."""
 
@@ -103,12 +105,14 @@ class Wanted:
         by: what of the embedding is compared.
         match: atoms matched for the RMSD.
         ignore: differences that do not make hit and query distinct.
+        per_molecule: whether only the best hit of each molecule is wanted.
     """
 
     k: int
     by: By | None
     match: Match
     ignore: Collection[Distinction]
+    per_molecule: bool
 
 
 def search(
@@ -122,6 +126,7 @@ def search(
     model: str | None = None,
     match: Match = "bonds",
     ignore: Collection[Distinction] = (),
+    per_molecule: bool = False,
     **changes: Any,
 ) -> Search:
     """Find the conformers of a file that are nearest to each query; all of them are compared.
@@ -144,6 +149,8 @@ def search(
         match: atoms matched for the RMSD: by "bonds", perceived from distances where none are known, or "atoms"
             within elements.
         ignore: differences that do not make hit and query distinct: isotopes, charge, multiplicity.
+        per_molecule: the best hit of each title alone, as of `molgiae.select`; conformers without a title are molecules
+            of their own. Of each the three conformers that are nearest by embeddings are compared exactly.
         **changes: fields of `Options` by name.
 
     Raises:
@@ -159,7 +166,7 @@ def search(
     as_structures = options.output is not None and structure_suffix(options.output) is not None
     if options.output is not None and not as_structures:
         check_table(options.output, overwrite=options.overwrite)
-    wanted = Wanted(k, by, match, ignore)
+    wanted = Wanted(k, by, match, ignore, per_molecule)
     with contextlib.ExitStack() as stack:
         stored = stack.enter_context(EmbeddingFile(file))
         writer = None if poses is None else StructureWriter(poses, overwrite=options.overwrite)
@@ -203,11 +210,12 @@ def _run(
     conformers, embeddings = _embedded(queries, embedder, options, reasons)
     result.queries, result.by = len(conformers), by or ""
     wanted = replace(wanted, by=by)
-    most = candidates_for(wanted.k) if by in EXACT else wanted.k
+    most, each = (candidates_for(wanted.k), OF_EACH) if by in EXACT else (wanted.k, 1)
+    molecules = Molecules.by_title(stored, each) if wanted.per_molecule else None
     with options.bar("search", len(stored)) as bar:
-        found = nearest(stored, embeddings, most, measure, bar.update)
+        found = nearest(stored, embeddings, most, measure, bar.update, molecules)
     with options.bar("compare", len(conformers)) as bar:
-        for ranked in _ranked(stored, conformers, found, wanted):
+        for ranked in _ranked(stored, conformers, found, wanted, molecules):
             hits = [_hit(candidate, rank, wanted.match) for rank, candidate in enumerate(ranked, 1)]
             result.hits += hits
             if writer is not None:
@@ -246,7 +254,11 @@ def _embedded(
 
 
 def _ranked(
-    file: EmbeddingFile, queries: list[Conformer], found: Nearest, wanted: Wanted
+    file: EmbeddingFile,
+    queries: list[Conformer],
+    found: Nearest,
+    wanted: Wanted,
+    molecules: Molecules | None,
 ) -> Iterator[list[Candidate]]:
     """Yield the hits of each query, compared exactly."""
     for first in range(0, len(queries), BATCH):
@@ -262,13 +274,23 @@ def _ranked(
         shapes: dict[int, Shape] = {}
         if wanted.by == "shape":
             superpose([c for row in candidates for c in row], wanted.match, wanted.ignore)
-            candidates = [sorted(row, key=by_rmsd)[: wanted.k] for row in candidates]
+            candidates = [_best(sorted(row, key=by_rmsd), molecules)[: wanted.k] for row in candidates]
         if wanted.by == "overlay":
             lay([c for row in candidates for c in row], shapes)
-            candidates = [sorted(row, key=by_overlay)[: wanted.k] for row in candidates]
+            candidates = [_best(sorted(row, key=by_overlay), molecules)[: wanted.k] for row in candidates]
         if wanted.by != "shape":
             superpose([c for row in candidates for c in row], wanted.match, wanted.ignore)
         yield from candidates
+
+
+def _best(ranked: list[Candidate], molecules: Molecules | None) -> list[Candidate]:
+    """Return the first of each molecule, or all."""
+    if molecules is None:
+        return ranked
+    first: dict[int, Candidate] = {}
+    for candidate in ranked:
+        first.setdefault(int(molecules.number[candidate.row]), candidate)
+    return list(first.values())
 
 
 def _hit(candidate: Candidate, rank: int, match: Match) -> Hit:

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from molgiae.commands import nearest as module
-from molgiae.commands.nearest import Measure, nearest, parts_by
+from molgiae.commands.nearest import Measure, Molecules, nearest, parts_by
 from molgiae.errors import ConfigError
 from molgiae.parts import TOGETHER, parts_of
 
@@ -18,15 +18,15 @@ TANIMOTO = Measure((slice(0, 3), slice(3, 8)), (1.0, 1.0), is_tanimoto=True)
 class Table:
     """Embeddings in memory that are read as a file is."""
 
-    def __init__(self, embedding: np.ndarray) -> None:
-        self.embedding = embedding
+    def __init__(self, embedding: np.ndarray, titles: list[str] | None = None) -> None:
+        self.columns = {"embedding": embedding, "title": np.array(titles or [], object)}
 
     def __len__(self) -> int:
-        return len(self.embedding)
+        return len(self.columns["embedding"])
 
     def column(self, name: str, first: int, last: int) -> np.ndarray:
-        assert name == "embedding" and last - first <= module.ROWS
-        return self.embedding[first:last]
+        assert last - first <= module.ROWS
+        return self.columns[name][first:last]
 
 
 def tanimoto(a: np.ndarray, b: np.ndarray) -> float:
@@ -72,6 +72,25 @@ def test_nearest_is_what_brute_force_finds(monkeypatch, measure, rows):
     assert sum(seen) == 60
     everything = nearest(Table(z), targets, 1000, measure).rows
     assert_array_equal(np.sort(everything, axis=1), np.tile(np.arange(60), (5, 1)))
+
+
+@pytest.mark.parametrize("measure", [EUCLIDEAN, TANIMOTO])
+@pytest.mark.parametrize("each", [1, 3])
+@pytest.mark.parametrize("rows", [7, 1000])
+def test_a_few_of_each_molecule_are_those_that_all_of_them_leave(monkeypatch, measure, each, rows):
+    monkeypatch.setattr(module, "ROWS", rows)
+    monkeypatch.setattr(module, "QUERIES", 2)
+    rng = np.random.default_rng(1)
+    z, titles = rng.normal(1, 1, (60, 8)).astype(np.float32), [f"t{k}" for k in rng.integers(0, 9, 60)]
+    titles[5], titles[6] = "", ""
+    file, targets = Table(z, titles), rng.normal(1, 1, (5, 8)).astype(np.float32)
+    every = nearest(file, targets, 60, measure).rows
+    for k in (4, 60):
+        found = nearest(file, targets, k, measure, molecules=Molecules.by_title(file, each)).rows
+        for line, all_of_it in zip(found, every, strict=True):
+            seen = [titles[row] or f"row {row}" for row in all_of_it]
+            wanted = [row for m, row in enumerate(all_of_it) if seen[:m].count(seen[m]) < each]
+            assert line.tolist() == wanted[:k]
 
 
 def test_no_queries_and_no_rows():

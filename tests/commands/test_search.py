@@ -68,6 +68,27 @@ def test_copies_are_found_with_their_rmsd(stored, query, model_path):
     assert others and all(hit.rmsd is None and hit.proven is None for hit in others)
 
 
+def test_the_best_hit_of_each_molecule_alone(tmp_path, model_path):
+    """A conformer that is further off by embeddings may be the nearer one exactly; ranks go by what is exact."""
+    with StructureWriter(tmp_path / "all.xyz") as writer:
+        for k in range(24):
+            base = random_conformer(6, k % 4)
+            writer.write(
+                conformer(base.atomic_number.tolist(), base.position * (1 + 0.03 * (k // 4)), f"m{k % 4}")
+            )
+    file, asked = tmp_path / "all.h5", tmp_path / "all.xyz"
+    molgiae.embed(asked, output=file, model=model_path)
+    for by in (None, "all"):
+        found = search.search(asked, file, k=3, by=by, model=model_path, per_molecule=True)
+        every = search.search(asked, file, k=24, by=by, model=model_path)
+        for q in range(0, 72, 3):
+            hits = found.hits[q : q + 3]
+            all_hits = [h for h in every.hits if h.query_record == hits[0].query_record]
+            firsts = {h.title: h.row for h in reversed(all_hits)}
+            assert [h.rank for h in hits] == [1, 2, 3] and len({h.title for h in hits}) == 3
+            assert all(h.row == firsts[h.title] for h in hits if by == "all" or h.relation == "molecule")
+
+
 def test_isomers_share_a_formula_alone(tmp_path, model_path):
     """Methanol-like skeletons CO and OC with the hydrogen on either end."""
     chain = [[0.0, 0, 0], [1.4, 0, 0], [2.8, 0, 0], [3.6, 0.5, 0]]
