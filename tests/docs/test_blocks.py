@@ -1,4 +1,4 @@
-"""README and tutorials: every block of commands is run, or says why not, and shows what is printed today."""
+"""README, tutorials and guides: every block of commands is run, or says why not, and shows what is printed today."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ sys.path.insert(0, str(HOME / "docs"))
 
 from blocks import blocks_of, folder_of_reader, lost_marks, missing, printed, renewed, stale  # noqa: E402
 
-TUTORIALS = sorted((HOME / "docs" / "pages" / "tutorials").glob("*.md"))
-PAGES = [HOME / "README.md", *TUTORIALS]
+DOCS = HOME / "docs" / "pages"
+TUTORIALS = [HOME / "README.md", *sorted((DOCS / "tutorials").glob("*.md"))]
+PAGES = [
+    *TUTORIALS,
+    *sorted((DOCS / "guides").glob("*.md")),
+    *(DOCS / f"{name}.md" for name in ("start", "hdf5")),
+]
 MARK = "<!-- not run: {} -->\n"
 
 all_pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -41,7 +46,7 @@ def test_every_block_is_run_or_says_why_not(page):
 def test_most_blocks_are_run():
     blocks = [b for page in PAGES for b in blocks_of(page.read_text(encoding="utf-8"))]
     assert sum(b.is_run for b in blocks) > 2 * sum(b.why is not None for b in blocks)
-    assert all(any(b.is_run for b in blocks_of(page.read_text(encoding="utf-8"))) for page in PAGES)
+    assert all(any(b.is_run for b in blocks_of(page.read_text(encoding="utf-8"))) for page in TUTORIALS)
 
 
 @pytest.mark.slow
