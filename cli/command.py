@@ -36,8 +36,11 @@ def _words(types: str) -> str:
     return " ".join(WORDS[name] for name in re.findall(r"str|int|float", types))
 
 
-INPUTS = ("inputs", "ensemble", "reference", "a", "b", "query")
+INPUTS = ("inputs", "ensemble", "reference", "a", "b", "query", "file", "seed_with")
 """Arguments that name what readers of conformers take."""
+OUTPUTS = ("output", "poses", "representatives")
+DERIVED = {"embed": ".h5", "reconstruct": "_reconstructed.h5", "report": "_report.html"}
+"""Ends of the names that outputs of commands with torch have where none is given."""
 OWN_READERS = ("conformers", "run")
 """Commands that take other files."""
 
@@ -50,6 +53,8 @@ def check(name: str | None, given: dict[str, Any]) -> None:
     from molgiae.data.partial import PartialFile
     from molgiae.data.sources import STDIN, advice_for
 
+    if name == "info":  # takes names of models, too, and writes nothing
+        return
     values = [given.get(argument) or () for argument in INPUTS]
     named = [[value] if isinstance(value, str) else value for value in values if not isinstance(value, int)]
     for file in chain.from_iterable(named):  # `finetune --ensemble` is a number
@@ -62,9 +67,22 @@ def check(name: str | None, given: dict[str, Any]) -> None:
         from molgiae.model.shipped import locate
 
         locate(given["model"])
-    output = given.get("output")
-    if output and output != STDIN and "overwrite" in given and name not in OWN_READERS:
-        PartialFile(Path(output), overwrite=given["overwrite"] or bool(given.get("resume")))
+    if "overwrite" in given and name not in OWN_READERS:
+        for file in _outputs(name, given):
+            PartialFile(file, overwrite=given["overwrite"] or bool(given.get("resume")))
+
+
+def _outputs(name: str | None, given: dict[str, Any]) -> list[Path]:
+    """Return the files that a command is going to write, as far as that is known."""
+    from molgiae.data.partial import is_stdout
+
+    named = [Path(file) for file in map(given.get, OUTPUTS) if file and not is_stdout(file)]
+    is_npz = given.get("npz") or given.get("format") == "npz"
+    if name not in DERIVED or given.get("output") or is_npz:
+        return named
+    from molgiae.commands.run import stem_of
+
+    return [*named, Path(stem_of(given["inputs"]) + DERIVED[name])]
 
 
 class Command(TyperCommand):

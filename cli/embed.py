@@ -34,10 +34,12 @@ def embed(
     model: Model = AUTO_MODEL,
     device: Device = "auto",
     batch_size: BatchSize = BATCH_SIZE,
+    npz: bool = Option(False, "--npz", help="Write npz, named after the input; -o NAME.npz does so, too."),
     format: Literal["sdf", "xyz", "npz"] | None = Option(
         None,
         "--format",
-        help="sdf or xyz: format of the input; npz: format of the output, as with -o NAME.npz.",
+        metavar="[sdf|xyz]",
+        help="Format of the input.",
         show_default="by name and content",
     ),
     drop_rejected: bool = Option(
@@ -80,14 +82,16 @@ def embed(
     zcat big.sdf.gz | molgiae embed - -o big.h5 --json
     molgiae embed conformers.sdf -o features.parquet --parts features
     molgiae embed conformers.sdf -o - --parts shape --quiet | head
-    molgiae embed conformers.sdf --format npz
+    molgiae embed conformers.sdf --npz
     molgiae embed conformers.sdf --parts features,overlay
-    molgiae embed conformers.sdf --format npz --parts features
+    molgiae embed conformers.sdf --npz --parts features
     molgiae embed conformers.sdf --projection gram
     """
     from molgiae.commands.embed import embed as run
 
-    npz = format == "npz"
-    options = run_options(context, format=None if npz else format)
-    summary = run(inputs, options, npz=npz, drop_rejected=drop_rejected, projection=projection, parts=parts)
+    asked = format == "npz"  # what --npz was before
+    options = run_options(context, format=None if asked else format)
+    summary = run(
+        inputs, options, npz=npz or asked, drop_rejected=drop_rejected, projection=projection, parts=parts
+    )
     finish_run(context, summary, "embedded")

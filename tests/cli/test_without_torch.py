@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 import molgiae
+from molgiae.cli.command import DERIVED
 from tests.cli.test_every_command import COMMANDS
 from tests.data.molfiles import molecule, sdf_record
 
 CODE = """
 import sys
 from molgiae.cli import app
-app(standalone_mode=False)
+status = app(standalone_mode=False)
 print("loaded" if "torch" in sys.modules else "not loaded", file=sys.stderr)
+sys.exit(status)
 """
 
 WITHOUT = [
@@ -66,9 +68,10 @@ WRONG = """
 import contextlib, io, sys
 from molgiae.cli import app
 for words in %r:
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
         app(words, standalone_mode=False)
-    if "torch" in sys.modules:
+    if "torch" in sys.modules or "molgiae: error" not in said.getvalue():
         sys.exit(" ".join(words))
 """
 
@@ -88,6 +91,11 @@ def test_arguments_are_looked_at_before_torch_is_loaded():
     words += [
         [name, "a.sdf", "-o", "embeddings.h5"] for name in ("embed", "reconstruct", "select", "cluster")
     ]
+    words += [[name, "a.sdf"] for name in DERIVED]
+    words += [["select", "a.sdf", "--seed-with", "gone.sdf"], ["search", "a.sdf", "gone.h5"]]
+    words += [["search", "a.sdf", "embeddings.h5", "--poses", "a.sdf"]]
+    for ending in DERIVED.values():
+        Path(f"a{ending}").touch()
     Path("a.pdb").touch()
     done = subprocess.run([sys.executable, "-c", WRONG % words], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr

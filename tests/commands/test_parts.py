@@ -83,7 +83,7 @@ def test_the_command_takes_parts(sdf, model_path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["embed", sdf, "-m", model_path]
     assert molgiae_(*words, "--parts", "features,overlay").exit_code == 0
-    assert molgiae_(*words, "--parts", "features", "--format", "npz").exit_code == 0
+    assert molgiae_(*words, "--parts", "features", "--npz").exit_code == 0
     assert written(tmp_path / "molecules.h5")[1] == parts_of({"features": 2, "overlay": 3})
     assert np.load("molecules.npz")["arr_0"].shape == (20, 2)
     done = molgiae_(*words, "--parts", "shape", "--projection", "norms", "-o", "p.h5")
@@ -103,7 +103,7 @@ def test_the_command_takes_parts(sdf, model_path, tmp_path, monkeypatch):
 def test_parts_that_are_not_there_are_one_line(sdf, two_parts, tmp_path, monkeypatch, parts, message):
     monkeypatch.chdir(tmp_path)
     assert_one_line(molgiae_("embed", sdf, "-m", two_parts, "--parts", parts), message)
-    assert_one_line(molgiae_("embed", sdf, "-m", two_parts, "--parts", parts, "--format", "npz"), message)
+    assert_one_line(molgiae_("embed", sdf, "-m", two_parts, "--parts", parts, "--npz"), message)
     assert list(tmp_path.iterdir()) == [sdf]
 
 

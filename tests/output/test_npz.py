@@ -109,9 +109,11 @@ def test_several_inputs_and_properties_of_some_records_only(tmp_path, model_path
     assert (second["title"], second["title (property)"], second["p"]) == ("a", "mine", "1,5")
 
 
-def test_npz_alone_by_option_names_itself_after_the_input(sdf, model_path, tmp_path, monkeypatch):
+@pytest.mark.parametrize("option", [["--npz"], ["--format", "npz"]], ids=["now", "before"])
+def test_npz_alone_by_option_names_itself_after_the_input(option, sdf, model_path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, ["embed", str(sdf), "--format", "npz", "--model", model_path])
+    words = ["embed", str(sdf), *option, "--model", model_path]
+    done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert "-> molecules.npz" in done.stderr and "molecules.npz.rows.csv" in done.stderr
     assert as_chemprop(tmp_path / "molecules.npz").shape == (20, TINY.embedding_dim)
@@ -120,7 +122,7 @@ def test_npz_alone_by_option_names_itself_after_the_input(sdf, model_path, tmp_p
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--format", "npz", "-o", "x.h5"], "end the name of the output in .npz"),
+        (["--npz", "-o", "x.h5"], "end the name of the output in .npz"),
         (["--drop-rejected", "-o", "x.h5"], "rejected records are listed anyway"),
         (["-o", "x.sdf"], "end the name of the output in .h5 or .npz"),
     ],
