@@ -24,6 +24,7 @@ from .finetune import finetune
 from .info import info
 from .interpolate import interpolate
 from .label import label
+from .merge import merge
 from .models import models
 from .predict import predict
 from .pretrain import pretrain
@@ -76,6 +77,7 @@ for command in (
     cluster,
     report,
     convert,
+    merge,
     conformers,
     label,
     pretrain,

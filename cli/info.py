@@ -13,7 +13,7 @@ from .printing import columns
 
 def info(
     file: str = Argument(
-        help="An HDF5 file, table or npz of molgiae, a checkpoint, or a shipped model.",
+        help="An HDF5 file, table or npz of molgiae, a directory of HDF5 parts, a checkpoint, or a shipped model.",
         show_default=False,
         autocompletion=model_names,
     ),

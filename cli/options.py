@@ -55,8 +55,8 @@ def model_names() -> list[str]:
 Inputs = Annotated[
     list[str],
     Argument(
-        help="SDF or XYZ files, also .gz; directories of them; - for standard input; or HDF5 files of molgiae, npz, "
-        "ASE databases (.db), Parquet.",
+        help="SDF or XYZ files, also .gz; directories of them; - for standard input; or HDF5 files of molgiae, "
+        "directories of HDF5 parts, npz, ASE databases (.db), Parquet.",
         show_default=False,
     ),
 ]

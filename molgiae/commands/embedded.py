@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -14,12 +13,13 @@ from numpy.typing import NDArray
 from molgiae.commands.nearest import By, Measure, measure_of, parts_by
 from molgiae.commands.run import Options, molecule_names, read, stop_at_rejected
 from molgiae.config import AUTO_MODEL
-from molgiae.data.blocks import Result
+from molgiae.data.blocks import BLOCK_ROWS, Result
 from molgiae.data.conformer import Rejected
 from molgiae.data.given import Taken, names_of
-from molgiae.data.hdf5.reader import BLOCK_ROWS, EmbeddingFile
+from molgiae.data.hdf5.embeddings import Embeddings
+from molgiae.data.hdf5.opening import open as open_stored
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
-from molgiae.data.inputs import is_hdf5
+from molgiae.data.inputs import is_stored
 from molgiae.data.spool import Spool
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.model.checkpoint import load
@@ -54,8 +54,8 @@ class OneModel:
         self._options, self._by = options, by
         self._embedder: Embedder | None = None
         with ExitStack() as stack:
-            here = [name for name in names if is_hdf5(name) and os.path.isfile(name)]
-            files = [stack.enter_context(EmbeddingFile(name)) for name in here]
+            here = [name for name in names if is_stored(name)]
+            files = [stack.enter_context(open_stored(name)) for name in here]
             self._stored = {name for name, file in zip(here, files, strict=True) if file.dimension}
             stored = [file for file in files if file.dimension]
             check_one_model(stored)
@@ -90,7 +90,7 @@ class OneModel:
     def _of_files(self, names: list[str]) -> Iterator[Result]:
         columns = []
         for name in names:
-            with EmbeddingFile(name) as file:
+            with open_stored(name) as file:
                 self._take(file.parts, PARTS, name)
                 columns.append(
                     np.concatenate([np.r_[file.part(part.name).columns] for part in self.model.parts])
@@ -141,10 +141,10 @@ def joined(names: list[str], parts: str | Iterable[str] | None) -> tuple[ModelIn
         CheckpointError: if files are of unlike models.
         ConfigError: if embeddings have unlike parts, or not those that are wanted.
     """
-    if not all(is_hdf5(name) and os.path.isfile(name) for name in names):
+    if not all(is_stored(name) for name in names):
         return None
     with ExitStack() as stack:
-        files = [stack.enter_context(EmbeddingFile(name)) for name in names]
+        files = [stack.enter_context(open_stored(name)) for name in names]
         if not files or not all(set(EMBEDDING_COLUMNS) <= set(file.columns) for file in files):
             return None
         check_one_model(files)
@@ -163,7 +163,7 @@ def joined(names: list[str], parts: str | Iterable[str] | None) -> tuple[ModelIn
     return model, _rows_of(names, columns, EMBEDDING_COLUMNS)
 
 
-def _model_in(file: EmbeddingFile) -> ModelInUse:
+def _model_in(file: Embeddings) -> ModelInUse:
     return ModelInUse(str(file.attributes["model"]), str(file.attributes["model_sha256"]))
 
 
@@ -173,7 +173,7 @@ def _rows_of(
     """Yield what files hold, of each embedding some columns, and of the datasets those that are there."""
     empty = True
     for name, chosen in zip(names, columns, strict=True):
-        with EmbeddingFile(name) as file:
+        with open_stored(name) as file:
             for first in range(0, len(file), BLOCK_ROWS):
                 rows = first, first + BLOCK_ROWS
                 values = {key: file.column(key, *rows) for key in datasets if key in file.columns}

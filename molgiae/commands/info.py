@@ -8,7 +8,8 @@ from typing import Any
 
 from molgiae.config import ModelConfig
 from molgiae.data.elements import SYMBOLS
-from molgiae.data.hdf5.reader import EmbeddingFile
+from molgiae.data.hdf5.dataset import is_dataset
+from molgiae.data.hdf5.opening import open as open_stored
 from molgiae.data.npz import describe_npz
 from molgiae.data.tables import TABLE_SUFFIXES, describe_table
 from molgiae.data.writers import structure_suffix
@@ -18,11 +19,13 @@ from molgiae.model.shipped import ShippedModel, catalogue, default_model, locate
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Contents of an HDF5 file, table or npz of molgiae, or of a checkpoint by path or name of a shipped model.
+    """Contents of an HDF5 file, table or npz of molgiae, a directory of parts, or a checkpoint or shipped model.
 
     Raises:
         MolgiaeError: if it is none of these, or a value in the file is none that can be.
     """
+    if is_dataset(name):
+        return _stored(name)
     suffix = Path(name).suffix.lower()
     if suffix in (*TABLE_SUFFIXES, ".npz"):
         if not Path(name).is_file():
@@ -32,9 +35,7 @@ def describe(name: str) -> dict[str, Any]:
             return {"kind": "npz", **about, **describe_npz(Path(name))}
         if (table := describe_table(name)) is not None:
             return {"kind": "table", **about, **table}
-        with EmbeddingFile(name) as file:
-            file.verify()
-            return {"kind": "embeddings", **file.summary()}
+        return _stored(name)
     if structure_suffix(name):
         raise MolgiaeError(
             f"{name}: holds conformers; `molgiae report {name}` shows them, and what is made of them"
@@ -44,6 +45,12 @@ def describe(name: str) -> dict[str, Any]:
     if header["kind"] == Kind.AUTOENCODER:
         header["parts"] = [part.to_dict() for part in ModelConfig.from_dict(header["config"]).parts]
     return {"name": name, "sha256": sha256_of(path), "bytes": path.stat().st_size, **header}
+
+
+def _stored(name: str) -> dict[str, Any]:
+    with open_stored(name) as stored:
+        stored.verify()
+        return {"kind": "embeddings", **stored.summary()}
 
 
 def shipped_models() -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ NOT_SMOOTH = "detail"
 
 
 class Rows(Protocol):
-    """Embeddings that are read in blocks, as an `EmbeddingFile`."""
+    """Embeddings that are read in blocks, as of `molgiae.data.hdf5.embeddings.Embeddings`."""
 
     def __len__(self) -> int: ...
 
@@ -40,7 +40,7 @@ class Rows(Protocol):
 
 
 class Embedded(Rows, Protocol):
-    """Embeddings with names of their parts, as an `EmbeddingFile`."""
+    """Embeddings with names of their parts, as of `molgiae.data.hdf5.embeddings.Embeddings`."""
 
     @property
     def dimension(self) -> int:

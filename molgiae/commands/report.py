@@ -20,10 +20,11 @@ from molgiae.commands.nearest import NOT_SMOOTH
 from molgiae.commands.outcomes import Reasons, Summary
 from molgiae.commands.reconstruct import reconstruct
 from molgiae.commands.run import Options, output_path
-from molgiae.data.blocks import concatenate
+from molgiae.data.blocks import BLOCK_ROWS, concatenate
 from molgiae.data.conformer import ConformerBlock, Rejected
-from molgiae.data.hdf5.reader import BLOCK_ROWS, EmbeddingFile
-from molgiae.data.inputs import is_hdf5, listed
+from molgiae.data.hdf5.embeddings import Embeddings
+from molgiae.data.hdf5.opening import open as open_stored
+from molgiae.data.inputs import is_stored, listed
 from molgiae.data.partial import PartialFile, open_text
 from molgiae.data.readers import Inputs
 from molgiae.errors import ConfigError
@@ -124,9 +125,10 @@ def report(
         else:
             path = Path(folder) / "embedded.h5"
             result = Reported(**vars(reconstruct(names, options, output=path, overwrite=True)))
-        with EmbeddingFile(path) as file:
+        with open_stored(path) as file:
             content = _content(names, file, how, options)
             result.written = len(file)
+            result.notes += file.notes()
     with partial.writing() as temporary, open_text(temporary, compress=False) as text:
         text.write(page(content))
     result.output, result.rejected_in = str(output), str(output) if result.rejected else ""
@@ -140,13 +142,13 @@ def report(
 
 def _is_embedded(names: list[str]) -> bool:
     """Return whether the input is one file that holds embeddings."""
-    if len(names) != 1 or not is_hdf5(names[0]) or os.path.isdir(names[0]):
+    if len(names) != 1 or not is_stored(names[0]):
         return False
-    with EmbeddingFile(names[0]) as file:
+    with open_stored(names[0]) as file:
         return file.dimension > 0
 
 
-def _content(names: list[str], file: EmbeddingFile, how: How, options: Options) -> Content:
+def _content(names: list[str], file: Embeddings, how: How, options: Options) -> Content:
     """Return what stands on the page."""
     rng = np.random.default_rng(how.seed)
     rmsd = file.column("rmsd") if "rmsd" in file.columns else np.empty(0)
@@ -192,7 +194,7 @@ def _content(names: list[str], file: EmbeddingFile, how: How, options: Options) 
 
 
 def _read(
-    file: EmbeddingFile, rows: Ints, advance: Any
+    file: Embeddings, rows: Ints, advance: Any
 ) -> tuple[ConformerBlock, Floats, dict[str, NDArray[Any]]]:
     """Return some conformers of a file, in its order, their embeddings (M, D) and columns of `STORED`."""
     stored = [name for name in STORED if name in file.columns]
@@ -214,7 +216,7 @@ def _read(
 
 
 def _maps(
-    embedding: Floats, file: EmbeddingFile, how: How, options: Options
+    embedding: Floats, file: Embeddings, how: How, options: Options
 ) -> tuple[list[Map], list[Group], str, Ints]:
     """Return the maps, clusters, how these came about, and (M,) the cluster of each conformer, from 1 or 0 for none."""
     if not len(embedding):
@@ -232,7 +234,7 @@ def _maps(
     return maps, clusters, said, label
 
 
-def _parts(file: EmbeddingFile, first: str | None) -> list[Part]:
+def _parts(file: Embeddings, first: str | None) -> list[Part]:
     """Return the parts that are mapped, the one that is clustered first."""
     parts = [part for part in file.parts if part.name != NOT_SMOOTH] or list(file.parts)
     chosen = parts[:1] if first is None else list(chosen_parts(file.parts, [first], str(file.path)))
@@ -271,7 +273,7 @@ def _check_colour(name: str, columns: list[Column]) -> None:
         raise ConfigError(f"nothing called {name!r} can colour the maps; there are: {', '.join(names)}")
 
 
-def _decoded(file: EmbeddingFile, worst: Ints, rows: Ints, rmsd: Floats) -> list[Decoded]:
+def _decoded(file: Embeddings, worst: Ints, rows: Ints, rmsd: Floats) -> list[Decoded]:
     """Return the worst reconstructions of a file that has some."""
     if not {"reconstructed_position", "reconstructed_atomic_number"} <= set(file.columns):
         return []
@@ -284,7 +286,7 @@ def _decoded(file: EmbeddingFile, worst: Ints, rows: Ints, rmsd: Floats) -> list
     return found
 
 
-def _rejected(file: EmbeddingFile) -> tuple[dict[str, int], list[Rejected]]:
+def _rejected(file: Embeddings) -> tuple[dict[str, int], list[Rejected]]:
     """Return how many records were rejected for what reason, and the first of them."""
     reasons, first = Reasons(), list[Rejected]()
     for record in file.rejected():
@@ -294,7 +296,7 @@ def _rejected(file: EmbeddingFile) -> tuple[dict[str, int], list[Rejected]]:
     return reasons.most_common(), first
 
 
-def _about(names: list[str], file: EmbeddingFile, options: Options) -> dict[str, str]:
+def _about(names: list[str], file: Embeddings, options: Options) -> dict[str, str]:
     """Return where all of this comes from."""
     inputs = {f"sha256 of {name}": sha256_of(Path(name)) for name in names if os.path.isfile(name)}
     made = {key: str(file.attributes[key]) for key in FROM_THE_FILE if file.attributes.get(key)}

@@ -19,7 +19,8 @@ from molgiae.commands.outcomes import Outcome, Reasons
 from molgiae.commands.run import Options, read, stop_at_rejected
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer
-from molgiae.data.hdf5.reader import EmbeddingFile
+from molgiae.data.hdf5.embeddings import Embeddings
+from molgiae.data.hdf5.opening import open as open_stored
 from molgiae.data.inputs import listed
 from molgiae.data.overlay import Shape
 from molgiae.data.readers import Inputs
@@ -136,7 +137,7 @@ def search(
 
     Args:
         queries: SDF, XYZ or HDF5 files, directories, ``-`` for standard input; one or several.
-        file: HDF5 written by `molgiae embed`.
+        file: HDF5 written by `molgiae embed`, or a directory of parts.
         options: of the command; the output is a table in CSV, JSON or HDF5, or the hits as SDF or XYZ with the fields
             of `Hit` as properties, ``-`` for SDF to standard output; none by default.
         k: hits for each query.
@@ -168,7 +169,7 @@ def search(
         check_table(options.output, overwrite=options.overwrite)
     wanted = Wanted(k, by, match, ignore, per_molecule)
     with contextlib.ExitStack() as stack:
-        stored = stack.enter_context(EmbeddingFile(file))
+        stored = stack.enter_context(open_stored(file))
         writer = None if poses is None else StructureWriter(poses, overwrite=options.overwrite)
         if as_structures:
             hits = StructureWriter(options.output or "", overwrite=options.overwrite)
@@ -182,7 +183,7 @@ def search(
                     hits.write(with_table(stored.conformer(hit.row)), properties=_said(hit))
     result.rejected, result.reasons = reasons.total, reasons.most_common()
     result.read = result.queries + result.rejected
-    result.notes = options.notes.lines()
+    result.notes = [*stored.notes(), *options.notes.lines()]
     result.seconds = time.monotonic() - started
     if options.output is not None and not as_structures:
         about = {"command": options.command, "model": result.model, "model_sha256": result.model_sha256}
@@ -194,7 +195,7 @@ def search(
 def _run(
     result: Search,
     queries: Inputs,
-    stored: EmbeddingFile,
+    stored: Embeddings,
     model: str | None,
     wanted: Wanted,
     options: Options,
@@ -223,7 +224,7 @@ def _run(
             bar.update()
 
 
-def _model_of(file: EmbeddingFile, model: str | None, options: Options) -> Embedder:
+def _model_of(file: Embeddings, model: str | None, options: Options) -> Embedder:
     """Return the model of a file, with the parts of the embedding that are in the file."""
     embedder = Embedder(
         model_of(file, model),
@@ -254,7 +255,7 @@ def _embedded(
 
 
 def _ranked(
-    file: EmbeddingFile,
+    file: Embeddings,
     queries: list[Conformer],
     found: Nearest,
     wanted: Wanted,

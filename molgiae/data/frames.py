@@ -41,7 +41,7 @@ def _flat(name: str, values: NDArray[Any], names: list[str]) -> dict[str, NDArra
     if values.ndim == 1:
         return {name: values}
     names = names or ["_".join(map(str, (name, *index))) for index in np.ndindex(values.shape[1:])]
-    return dict(zip(names, values.reshape(len(values), -1).T, strict=True))
+    return dict(zip(names, values.reshape(len(values), len(names)).T, strict=True))
 
 
 def _numbers(texts: list[str]) -> list[str] | NDArray[np.float64]:

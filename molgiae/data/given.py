@@ -13,7 +13,7 @@ import numpy as np
 from molgiae.data.blocks import Result, concatenate
 from molgiae.data.checks import reject_meaningless
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.hdf5.reader import EmbeddingFile
+from molgiae.data.hdf5.embeddings import Embeddings
 from molgiae.data.inputs import read_inputs
 from molgiae.data.readers import Inputs, OnError
 from molgiae.data.sources import Notes
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
     One: TypeAlias = Conformer | Mol | Atoms
-    Objects: TypeAlias = ConformerBlock | Result | EmbeddingFile | One | Iterable[One]
+    Objects: TypeAlias = ConformerBlock | Result | Embeddings | One | Iterable[One]
 
 Given: TypeAlias = "Inputs | Objects"
 """Files and directories, one or several; or conformers, molecules and atoms, one or several."""
@@ -90,7 +90,7 @@ def taken_in(given: Given) -> Taken:
     Raises:
         ConfigError: as of `conformers_of`.
     """
-    if isinstance(given, EmbeddingFile):
+    if isinstance(given, Embeddings):
         return concatenate(list(given.blocks()))
     if isinstance(given, Result | ConformerBlock):
         return reject_meaningless(given.block if isinstance(given, Result) else given)

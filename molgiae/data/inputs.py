@@ -1,4 +1,4 @@
-"""Whatever the commands take: SDF and XYZ from files, directories and ``-``, or files of `ROW_FILES`."""
+"""Whatever the commands take: SDF and XYZ from files, directories and ``-``; files of `ROW_FILES`; HDF5 parts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from molgiae.data.ase_database import read_ase_database
 from molgiae.data.conformer import ConformerBlock
+from molgiae.data.hdf5.dataset import EmbeddingDataset, is_dataset
 from molgiae.data.hdf5.reader import read_hdf5_blocks
 from molgiae.data.npz import read_npz_blocks
 from molgiae.data.parquet import read_parquet
@@ -27,13 +28,18 @@ ROW_FILES: dict[str, Callable[[str], Iterator[ConformerBlock]]] = {
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
-    """Return whether the name says HDF5."""
-    return Path(path).suffix.lower() in HDF5_SUFFIXES
+    """Return whether the name says HDF5, or is that of a directory of HDF5 parts."""
+    return Path(path).suffix.lower() in HDF5_SUFFIXES or is_dataset(path)
+
+
+def is_stored(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is an HDF5 file of this name, or a directory of HDF5 parts."""
+    return is_hdf5(path) and (os.path.isfile(path) or is_dataset(path))
 
 
 def in_rows(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is of `ROW_FILES` by its name."""
-    return Path(path).suffix.lower() in ROW_FILES and not os.path.isdir(path)
+    """Return whether a file is of `ROW_FILES` by its name, or a directory holds HDF5 parts."""
+    return (Path(path).suffix.lower() in ROW_FILES and not os.path.isdir(path)) or is_dataset(path)
 
 
 def read_inputs(
@@ -46,7 +52,8 @@ def read_inputs(
 ) -> Iterator[ConformerBlock]:
     """Read blocks of conformers from SDF and XYZ, and from files of `ROW_FILES`.
 
-    Inputs are structure files, directories and ``-``, or files in rows, which keep no text; one or several. The other
+    Inputs are structure files, directories and ``-``, or files in rows, and directories of HDF5 parts, which keep no
+    text; one or several. The other
     arguments are those of `molgiae.data.readers.read_blocks`.
 
     Raises:
@@ -65,15 +72,24 @@ def read_inputs(
     for name in rows:
         if not os.path.exists(name):
             raise ConfigError(f"{name}: no such file or directory")
-    return _read_rows(rows, on_error)
+    return _read_rows(rows, on_error, notes or Notes())
 
 
-def _read_rows(names: list[str], on_error: OnError) -> Iterator[ConformerBlock]:
+def _read_rows(names: list[str], on_error: OnError, notes: Notes) -> Iterator[ConformerBlock]:
     empty = True
-    for block in chain.from_iterable(ROW_FILES[Path(name).suffix.lower()](name) for name in names):
+    for block in chain.from_iterable(_blocks_of(name, notes) for name in names):
         if on_error == "stop" and block.rejected:
             raise block.rejected[0].error()
         empty &= not len(block) and not block.rejected
         yield block
     if empty:
         raise ConformerError("holds no conformers", source=", ".join(names))
+
+
+def _blocks_of(name: str, notes: Notes) -> Iterator[ConformerBlock]:
+    if not is_dataset(name):
+        yield from ROW_FILES[Path(name).suffix.lower()](name)
+        return
+    with EmbeddingDataset(name) as dataset:
+        notes.left_out += dataset.notes()
+        yield from dataset.blocks()

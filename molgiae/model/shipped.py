@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from molgiae.config import AUTO_MODEL, Domain, ModelConfig
-from molgiae.data.hdf5.reader import EmbeddingFile
+from molgiae.data.hdf5.embeddings import Embeddings
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.model.header import Kind, read_header, sha256_of
 
@@ -121,7 +121,7 @@ def _described(name: str) -> ShippedModel:
     return ShippedModel(name, path, config, domain, header["provenance"])
 
 
-def model_of(file: EmbeddingFile, model: str | None = None) -> str:
+def model_of(file: Embeddings, model: str | None = None) -> str:
     """Return the model that a file was embedded with, as a name or path it can be loaded by.
 
     Args:
@@ -154,7 +154,7 @@ def model_of(file: EmbeddingFile, model: str | None = None) -> str:
     )
 
 
-def check_one_model(files: Sequence[EmbeddingFile]) -> None:
+def check_one_model(files: Sequence[Embeddings]) -> None:
     """Check that files were embedded with one model.
 
     Raises:

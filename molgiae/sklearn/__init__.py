@@ -16,7 +16,7 @@ from molgiae.config import AUTO_MODEL, BATCH_SIZE
 from molgiae.data.blocks import Result, concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.given import Given, conformers_of, items_of
-from molgiae.data.hdf5.reader import EmbeddingFile
+from molgiae.data.hdf5.embeddings import Embeddings
 from molgiae.data.readers import OnError
 from molgiae.errors import CheckpointError, ConfigError, ConformerError
 from molgiae.matching.molecules import hill
@@ -117,7 +117,7 @@ class ConformerEmbedder(TransformerMixin, BaseEstimator):
 
     def _read(self, X: Given) -> tuple[ConformerBlock, int]:
         """Return the conformers of all items, whose numbers from 1 are their `record`, and the number of items."""
-        if isinstance(X, str | os.PathLike | ConformerBlock | Result | EmbeddingFile):
+        if isinstance(X, str | os.PathLike | ConformerBlock | Result | Embeddings):
             block = replace(conformers_of(X, on_error=self.on_error), rejected=[])
             return replace(block, record=np.arange(1, len(block) + 1)), len(block)
         blocks = [self._item(item, k) for k, item in enumerate(items_of(X), 1)]

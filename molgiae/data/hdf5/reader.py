@@ -6,43 +6,31 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.data.blocks import BLOCK_ROWS, Result
-from molgiae.data.conformer import PER_ATOM, AtomData, Conformer, ConformerBlock, Rejected, kind_of
-from molgiae.data.hdf5.checks import SCAN_ROWS, DamagedError, Stored, layout_of, reading
-from molgiae.data.hdf5.schema import INPUT_COLUMNS, LEAST_ROWS, OTHER_PROPERTIES, REJECTED_COLUMNS
-from molgiae.errors import ConfigError, MolgiaeError
-from molgiae.parts import Part
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from molgiae.data.blocks import BLOCK_ROWS
+from molgiae.data.conformer import PER_ATOM, AtomData, ConformerBlock, Rejected, kind_of
+from molgiae.data.hdf5.checks import SCAN_ROWS, DamagedError, Stored, layout_of, opened, reading
+from molgiae.data.hdf5.embeddings import Embeddings
+from molgiae.data.hdf5.schema import INPUT_COLUMNS, LEAST_ROWS, OTHER_PROPERTIES, REJECTED_COLUMNS, Column
+from molgiae.errors import MolgiaeError
 
 NUMPY_TYPES = {"R": np.float64, "I": np.int64, "L": np.bool_, "S": np.str_}
 """Kinds of columns of extended XYZ."""
 
 
-class EmbeddingFile:
-    """An HDF5 file of schema version 1 or 2, open for reading; a context manager, len() is its conformers.
+class EmbeddingFile(Embeddings):
+    """An HDF5 file of schema version 1 or 2, open for reading; methods and attributes are those of `Embeddings`.
 
     Read by its columns, ``file["embedding"]``, which `iter_blocks` and `to_pandas` join with the conformers.
 
     Args:
         path: the file.
-
-    Attributes:
-        attributes: the root attributes: schema_version, molgiae_version, model, model_sha256, command,
-            created, convention.
-        columns: names of the datasets present, those of `rejected` and `properties` aside; the predicted
-            properties are ``predictions/SYMBOL``, their uncertainties ``predictions/SYMBOL_std``.
-        dimension: D, the size of the embedding; 0 if the file holds none.
-        parts: those of the embedding, one after the other; files of version 1 have shape, perhaps, and detail.
-        n_atoms: N, atoms of all conformers.
 
     Raises:
         MolgiaeError: if the file is missing, not HDF5, not from molgiae, of a newer schema or not what the schema says;
@@ -60,16 +48,7 @@ class EmbeddingFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        if self.path.exists() and not self.path.is_file():
-            raise MolgiaeError(f"{path}: is no file; give an HDF5 file of molgiae")
-        try:
-            self._file = h5py.File(self.path, "r", locking="best-effort")
-        except FileNotFoundError as error:
-            raise MolgiaeError(f"{path}: there is no such file") from error
-        except PermissionError as error:
-            raise MolgiaeError(f"{path}: no permission to read it") from error
-        except (OSError, RuntimeError) as error:
-            raise MolgiaeError(f"{path}: cannot be read as HDF5; it is damaged or another format") from error
+        self._file = opened(self.path)
         try:
             self._layout = layout_of(self._file, self.path)
         except MolgiaeError:
@@ -79,81 +58,49 @@ class EmbeddingFile:
         self.columns = tuple(name for name in self._layout.datasets if not name.startswith("rejected/"))
         self.dimension = self._layout.dimension
         self.parts = self._layout.parts
-        self.n_atoms = self._layout.rows["atom"]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def __len__(self) -> int:
         return self._layout.rows["conformer"]
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.columns)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.columns
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self.column(name)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.path)!r}, {len(self)} conformers)"
-
-    def keys(self) -> tuple[str, ...]:
-        """Return the names of the columns."""
-        return self.columns
+    @property
+    def n_atoms(self) -> int:
+        """N, atoms of all conformers."""
+        return self._layout.rows["atom"]
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def part(self, name: str) -> Part:
-        """Return a part of the embedding, whose numbers are ``column("embedding")[:, part.columns]``.
-
-        Raises:
-            ConfigError: if the embedding has no such part.
-        """
-        for part in self.parts:
-            if part.name == name:
-                return part
-        has = (
-            f"its parts are {', '.join(part.name for part in self.parts)}"
-            if self.parts
-            else "it has none at all"
-        )
-        raise ConfigError(
-            f"{self.path}: the embedding has no part {name}; {has}: make the file again with molgiae embed and a model "
-            "that has it, without --parts or with this part among them"
-        )
-
-    def column(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:
-        """Return rows of one dataset for conformers ``first:last``; for columns per atom, the atoms of these.
-
-        Variable-length strings come as objects of type str, the fixed ones as numpy text.
-
-        Raises:
-            MolgiaeError: if the file has no such column.
-        """
-        if name not in self.columns:
-            raise MolgiaeError(f"{self.path}: has no column {name}; it has {', '.join(self.columns)}")
+    def column(
+        self, name: str, first: int = 0, last: int | None = None, columns: slice = slice(None)
+    ) -> NDArray[Any]:
+        """Return rows of one dataset, see `Embeddings.column`."""
+        stored = self._layout.datasets[self._named(name)]
         start, stop, _ = slice(first, last).indices(len(self))
         with reading(self.path):
-            return self._read(self._layout.datasets[name], start, max(start, stop))
+            return self._read(stored, start, max(start, stop), columns)
 
-    def _read(self, stored: Stored, start: int, stop: int) -> NDArray[Any]:
+    def _read(self, stored: Stored, start: int, stop: int, columns: slice = slice(None)) -> NDArray[Any]:
         """Return what a dataset has for conformers ``start:stop``."""
         column = stored.column
         if column.per not in LEAST_ROWS:
-            return stored.read(start, stop + (column.per == "boundary"))
+            return stored.read(start, stop + (column.per == "boundary"), columns=columns)
         offset = self._layout.datasets[f"{column.per}_offset"].read(start, stop + 1)
         boundaries = None
         if column.numbers_atoms:
             atoms = self._layout.datasets["atom_offset"].read(start, stop + 1)
             boundaries = offset, np.diff(atoms)
-        return stored.read(int(offset[0]), int(offset[-1]), boundaries)
+        return stored.read(int(offset[0]), int(offset[-1]), boundaries, columns)
+
+    def schema(self, name: str) -> Column:
+        """Return the row of the schema of a column, see `Embeddings.schema`."""
+        stored = self._layout.datasets[self._named(name)]
+        rows, *sizes = (stored.column.axes.split()[0], *map(str, stored.dataset.shape[1:]))
+        with reading(self.path):
+            unit, description = (str(stored.dataset.attrs.get(key, "")) for key in ("unit", "description"))
+        return replace(
+            stored.column, name=name, axes=" ".join((rows, *sizes)), unit=unit, description=description
+        )
 
     def block(self, first: int, last: int) -> ConformerBlock:
         """Return conformers ``first:last`` as they were read, without the records' text and lines."""
@@ -171,38 +118,6 @@ class EmbeddingFile:
             atom_data=self._atom_data(start, stop),
             **known,
         )
-
-    def blocks(self, block_size: int = BLOCK_ROWS) -> Iterator[ConformerBlock]:
-        """Yield all conformers, `block_size` at a time."""
-        for first in range(0, len(self), block_size):
-            yield self.block(first, first + block_size)
-
-    def result(self, first: int = 0, last: int | None = None) -> Result:
-        """Return conformers ``first:last`` and the columns that were computed of them."""
-        start, stop, _ = slice(first, last).indices(len(self))
-        names = [name for name in self.columns if name not in INPUT_COLUMNS]
-        columns = {name: self.column(name, start, stop) for name in names}
-        return Result(self.block(start, stop), columns, self.parts)
-
-    def iter_blocks(self, size: int = BLOCK_ROWS) -> Iterator[Result]:
-        """Yield the conformers with their columns, `size` at a time."""
-        for first in range(0, len(self), size):
-            yield self.result(first, first + size)
-
-    def to_pandas(self) -> DataFrame:
-        """Return a data frame of all conformers, see `Result.to_pandas`."""
-        return self.result().to_pandas()
-
-    def conformer(self, m: int) -> Conformer:
-        """Return conformer m as it was read, from 0; negative numbers count from the end.
-
-        Raises:
-            MolgiaeError: if there is none.
-        """
-        if not -len(self) <= m < len(self):
-            raise MolgiaeError(f"{self.path}: has no conformer {m}; it has {len(self)}, counted from 0")
-        row = m % len(self)
-        return self.block(row, row + 1)[0]
 
     def properties(self, first: int = 0, last: int | None = None) -> list[Mapping[str, str]]:
         """Return the properties of conformers ``first:last``; those that are absent or empty are left out."""
@@ -255,13 +170,7 @@ class EmbeddingFile:
             pass
 
     def summary(self) -> dict[str, Any]:
-        """Return what is in the file, as plain data.
-
-        Keys: path, bytes, the root attributes, conformers, rejected, rejected_reasons (numbers in them
-        replaced by ``#``), dimension, parts (of each name, start, stop, unit, meaning), columns, properties, atoms,
-        atoms_smallest, atoms_largest, atomic_numbers (atoms of each element), and for embeddings pose_defined,
-        order_defined, point_group and in_domain (conformers of each value).
-        """
+        """Return what is in the file, see `Embeddings.summary`."""
         sizes = np.diff(self.column("atom_offset"))
         reasons = Counter(kind_of(rejected.reason) for rejected in self.rejected())
         properties = self._layout.properties.items()

@@ -41,8 +41,16 @@ ATTRIBUTES: dict[str, type] = {
     "command": str,
     "created": str,
     "convention": str,
+    "shard_key": str,
 }
 """Attributes of the root and what they are."""
+
+PIECE_ATTRIBUTES: dict[str, type] = {"pieces": str, "piece_records": int}
+"""Attributes of the root of a part of a dataset, each a list of one value for each piece of the input, and their type.
+
+A piece is a file, ``NAME``, or bytes of the text of one, ``NAME@START-STOP``, and behind that ``!`` where it is a
+record that was passed over.
+"""
 
 PART_ATTRIBUTES: dict[str, type] = {
     "parts": str,
