@@ -106,13 +106,24 @@ class ErrorBoundary(TyperGroup):
                 raise
             words = next(words for kind, words in WORDS.items() if isinstance(error, kind))
             message = " ".join(words(error).split())
+            if not _is_told_here():
+                raise typer.Exit(FAILED) from error
             typer.echo(f"molgiae: error: {message}", err=True)
             _tell(ctx, error, message, FAILED)
             raise typer.Exit(FAILED) from error
         except KeyboardInterrupt as interruption:
+            if not _is_told_here():
+                raise typer.Exit(status_of(interruption)) from None
             typer.echo("molgiae: interrupted; unfinished outputs were removed", err=True)
             _tell(ctx, interruption, "interrupted", status_of(interruption))
             raise typer.Exit(status_of(interruption)) from None
+
+
+def _is_told_here() -> bool:
+    """Return whether an error is told by this one of the processes that were started together."""
+    from molgiae.parallel.launched import tells_errors
+
+    return tells_errors()
 
 
 def _tell(ctx: Any, error: BaseException, message: str, status: int) -> None:

@@ -32,6 +32,10 @@ def finish(context: Context, data: Any, lines: Iterable[str], rejected: int = 0)
     Raises:
         Exit: with status 3 if any were.
     """
+    from molgiae.parallel.launched import rank
+
+    if rank():  # the first of several processes speaks for all
+        return
     if context.params["as_json"]:
         echo(json.dumps(data))
     if not context.params["quiet"]:

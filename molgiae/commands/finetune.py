@@ -25,6 +25,7 @@ from molgiae.model.domain import measure_domain
 from molgiae.model.embedder import Embedder, choose_device
 from molgiae.model.header import sha256_of
 from molgiae.output.files import write_rejected
+from molgiae.parallel import ranks
 from molgiae.properties.averaging import BOLTZMANN, Energies
 from molgiae.properties.baselines import baselines
 from molgiae.properties.delta import with_baseline
@@ -52,7 +53,8 @@ class Outcome:
 
     Attributes:
         directory: where it is kept.
-        complete: false if it was ended by its time limit and waits to be resumed; there is no table then.
+        complete: false if it was ended by its time limit and waits to be resumed; there is no table then, nor in any
+            but the first of several processes.
         table: scores on the test set, of the model and of the baselines.
         coverage: for each target that is a number the parts of the test values within the two half-widths of
             uncertainty.
@@ -83,6 +85,7 @@ class Outcome:
         }
 
 
+@ranks.among_ranks
 def finetune(
     inputs: Inputs,
     directory: str | os.PathLike[str],
@@ -140,17 +143,20 @@ def finetune(
         True
     """
     config = config or FinetuneConfig()
+    progress = progress and ranks.is_first()
     run = Run(Path(directory), choose_device(device), stop_after=stop_after, progress=progress)
     run.check_free(resume, FILE)
     labelled = read_labelled(inputs, targets, keep_text=baseline != COMPOSITION, **reading)
     if baseline != COMPOSITION:
-        labelled = with_baseline(labelled, baseline, progress=progress)
+        read = labelled
+        labelled = ranks.of_first(lambda: with_baseline(read, baseline, progress=progress))
     if config.pooling == "boltzmann" or energy is not None:
         labelled = _with_energies(labelled, config.pooling, energy, energy_unit)
     pretrained = checkpoint.load(model)
     split = make_split(labelled, by, shares, config.seed)
     run.directory.mkdir(parents=True, exist_ok=True)
-    if unusable := [*labelled.block.rejected, *labelled.missing, *labelled.gaps]:
+    unusable = [*labelled.block.rejected, *labelled.missing, *labelled.gaps]
+    if unusable and ranks.is_first():
         write_rejected(run.directory / "missing.csv", unusable)
     train, validation, _ = (labelled.take(rows) for rows in split)
     identity = _identity(labelled, split, pretrained.sha256)

@@ -21,6 +21,7 @@ from molgiae.model.checkpoint import load
 from molgiae.model.embedder import choose_device
 from molgiae.model.header import sha256_of
 from molgiae.output.files import write_rejected
+from molgiae.parallel import ranks
 from molgiae.plots import training_curve
 from molgiae.training import Data, Metrics, Run, teaching, train
 from molgiae.training.labels import Labels, read_labels
@@ -30,6 +31,7 @@ VALIDATION_SHARE = 0.05
 """Share of the molecules that is kept for validation."""
 
 
+@ranks.among_ranks
 def pretrain(
     inputs: Sequence[str | os.PathLike[str]],
     directory: str | os.PathLike[str],
@@ -77,7 +79,8 @@ def pretrain(
         >>> molgiae.pretrain(["measured.xyz"], "small", model, config)["complete"]
         1.0
     """
-    run = Run(Path(directory), choose_device(device), evaluate_every, stop_after, progress)
+    shown = progress and ranks.is_first()
+    run = Run(Path(directory), choose_device(device), evaluate_every, stop_after, shown)
     run.check_free(resume)
     data = read_data(inputs, config.seed)
     learned = {"labels": labels, "overlays": overlays, "start-from": [start_from] if start_from else []}
@@ -91,14 +94,19 @@ def pretrain(
     )
     origin = None if start_from is None else load(os.fspath(start_from))
     metrics = train(data, model, config, run, resume, origin)
-    if data.rejected:
+    if data.rejected and ranks.is_first():
         write_rejected(run.directory / "rejected.csv", data.rejected)
-    table = run.directory / "metrics.csv"
-    if table.exists() and find_spec("matplotlib"):
-        training_curve(table, run.directory / "curve.png")
+    _draw(run.directory)
     return metrics | {"rejected": len(data.rejected), "left_out": data.left_out}
 
 
+def _draw(directory: Path) -> None:
+    table = directory / "metrics.csv"
+    if ranks.is_first() and table.exists() and find_spec("matplotlib"):
+        training_curve(table, directory / "curve.png")
+
+
+@ranks.among_ranks
 def teach(
     inputs: Sequence[str | os.PathLike[str]],
     directory: str | os.PathLike[str],
@@ -131,7 +139,8 @@ def teach(
         ConfigError: if the directory holds a run and `resume` is false.
         MolgiaeError: if an input cannot be read, or the model has no such network.
     """
-    run = Run(Path(directory), choose_device(device), evaluate_every, stop_after, progress)
+    shown = progress and ranks.is_first()
+    run = Run(Path(directory), choose_device(device), evaluate_every, stop_after, shown)
     run.check_free(resume)
     paths = list(dict.fromkeys(map(Path, inputs)))
     files = [read_labels([path]) for path in paths]
@@ -145,9 +154,7 @@ def teach(
         "sha256": {path.name: sha256_of(path) for path in paths},
     }
     metrics = teaching.teach(load(os.fspath(model)), labels, config, run, resume, learned, times)
-    table = run.directory / "metrics.csv"
-    if table.exists() and find_spec("matplotlib"):
-        training_curve(table, run.directory / "curve.png")
+    _draw(run.directory)
     return metrics
 
 

@@ -22,6 +22,7 @@ from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud
 from molgiae.nn.property_head import Found, PropertyNetwork
 from molgiae.nn.tensor_messages import ODD
+from molgiae.parallel import ranks
 from molgiae.properties.kernel_part import MAX_ROWS, fitted, shares_of
 from molgiae.properties.labels import Labelled
 from molgiae.properties.predictor import LEVELS, PropertyModel, Scale, standardized
@@ -85,6 +86,8 @@ def learn(
 ) -> Learned | None:
     """Fit references, weights (chosen on validation) and uncertainty (calibrated on it); None if time ran out before.
 
+    Of several ranks the first alone has a model.
+
     `identity` tells these data from others; with `resume` the run in the directory goes on, if there is one.
     """
     rest = train.values - (0 if train.cheap is None else train.cheap)
@@ -105,7 +108,7 @@ def learn(
         task = Task(train, validation, scale, own, place, identity)
         trainers.append(_fitter(member, pretrained, task, resume))
     found = fit_all(trainers)
-    if not all(metrics["complete"] for metrics in found):
+    if not (all(metrics["complete"] for metrics in found) and ranks.is_first()):
         return None
     for member, trainer in zip(members, trainers, strict=True):
         member.load_state_dict(trainer.best_weights)
@@ -262,7 +265,9 @@ def _fitter(member: PropertyNetwork, pretrained: Checkpoint, task: Task, resume:
     That is the mean absolute error of standardized values, and the mean square error of probabilities.
     """
     config, run, scale, train = task.config, task.run, task.scale, task.train
-    initialize(member, pretrained, task)
+    if ranks.is_first():
+        initialize(member, pretrained, task)
+    ranks.equalize(member.to(run.device))
     pretrained_parts = nn.ModuleList([member.atoms, member.readout])
     pretrained_parts.requires_grad_(config.mode != "frozen")
     ratio = config.learning_rate_ratio if config.mode == "full" else 1.0
@@ -283,7 +288,7 @@ def _fitter(member: PropertyNetwork, pretrained: Checkpoint, task: Task, resume:
         index = drawn_by_size(sizes, config.batch_size, config.seed, step)
         rows, owner = sets.rows(index, step)
         x: Cloud = conformers[rows.to(run.device)].columns(int(n_atoms[rows].max()))
-        found = sets.together(member(x.z, x.pos), rows, owner.to(run.device), binary)
+        found = sets.together(ranks.shared(member, x.z, x.pos), rows, owner.to(run.device), binary)
         return property_loss(found, target[index.to(run.device)], binary)
 
     def validate(mean: PropertyNetwork) -> Metrics:
@@ -306,8 +311,8 @@ def _fitter(member: PropertyNetwork, pretrained: Checkpoint, task: Task, resume:
 
     identity = {"training": config.to_dict(), "identity": task.identity}
     trainer = Trainer(member, [stage], config, run, identity)
-    if resume and trainer.last.exists():
-        trainer.restore()
+    if resume:
+        trainer.resume()
     return trainer
 
 

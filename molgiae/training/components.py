@@ -85,9 +85,8 @@ def fit_features(features: FeaturesEncoder, sums: Tensor, moved: Tensor, molecul
     white = basis / variance.sqrt()
     ratio, axes = torch.linalg.eigh(white.mT @ (rows.mT @ rows) @ white / count)
     ratio, axes = (kept.flip(-1)[..., :size] for kept in (ratio.clamp_min(0), axes))
-    axes = (
-        weight[:, None] * (white @ axes) * ratio.pow(0.25) / ratio.pow(1.5).sum().clamp_min(CONSTANT).sqrt()
-    )
+    axes = _signed(weight[:, None] * (white @ axes)) * ratio.pow(0.25)
+    axes = axes / ratio.pow(1.5).sum().clamp_min(CONSTANT).sqrt()
     missing = size - axes.shape[1]
     features.compress.weight.copy_(torch.nn.functional.pad(axes, (0, missing)).mT)
     features.compress.bias.copy_(torch.nn.functional.pad(-mean @ axes, (0, missing)))
@@ -143,7 +142,13 @@ def _components(encoder: SlotEncoder, parts: list[Cloud], weights: list[Tensor])
         total, square = total + heavy.sum(dim=0), square + heavy.mT @ features
     whole = torch.cat(weights).double().sum()
     mean = total / whole
-    return mean, torch.linalg.eigh(square / whole - torch.outer(mean, mean)).eigenvectors.flip(1)
+    return mean, _signed(torch.linalg.eigh(square / whole - torch.outer(mean, mean)).eigenvectors.flip(1))
+
+
+def _signed(axes: Tensor) -> Tensor:
+    """Return columns (F, K) of the sign that makes their largest number positive, which round-off does not change."""
+    largest = axes.abs().argmax(dim=0, keepdim=True)
+    return axes * axes.gather(0, largest).sign()
 
 
 def _deviation(encoder: SlotEncoder, part: Cloud, mean: Tensor, axes: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from molgiae.config import FinetuneConfig, TrainConfig
 from molgiae.data.partial import PartialFile
 from molgiae.errors import CheckpointError, ConfigError
 from molgiae.model.header import FAULTS
+from molgiae.parallel import ranks
 from molgiae.parallel.progress import progress_bar
 
 Metrics = dict[str, float]
@@ -49,11 +50,14 @@ class Run:
 
     def check_free(self, resume: bool, *files: str) -> None:
         """Raise a ConfigError if the directory, or that of a member, holds a run, and it is not to be resumed."""
-        found = [*self.directory.glob("member-*/last.pt")]
-        if not resume and (found or any((self.directory / name).exists() for name in ("last.pt", *files))):
+        if not resume and ranks.of_first(lambda: self._is_taken(files)):
             raise ConfigError(
                 f"{self.directory} holds a run already; continue it with --resume or name another directory"
             )
+
+    def _is_taken(self, files: tuple[str, ...]) -> bool:
+        found = [*self.directory.glob("member-*/last.pt")]
+        return bool(found) or any((self.directory / name).exists() for name in ("last.pt", *files))
 
     def member(self, number: int) -> Run:
         """Return the run of one of several networks."""
@@ -118,7 +122,7 @@ class Trainer:
         identity: Mapping[str, Any],
     ) -> None:
         self.model, self.stages, self.config, self.run, self.identity = model, stages, config, run, identity
-        run.directory.mkdir(parents=True, exist_ok=True)
+        ranks.of_first(lambda: run.directory.mkdir(parents=True, exist_ok=True))
         self.mean = AveragedModel(model, multi_avg_fn=self._average)
         self.stage = self.step = self.stale = 0
         self.best, self.seconds = math.inf, 0.0
@@ -165,11 +169,11 @@ class Trainer:
             optimizer.load_state_dict(self.optimizer_state)
         if self.step == 0:
             stage.begin()
+        ranks.equalize(self.model)
         metrics: Metrics = {}
         name = stage.name or "learning"
-        bar = progress_bar(
-            total=stage.steps, initial=self.step, desc=name, unit=" steps", show=self.run.progress
-        )
+        show = self.run.progress
+        bar = progress_bar(total=stage.steps, initial=self.step, desc=name, unit=" steps", show=show)
         losses: list[Tensor] = []
         while not self._is_over(stage):
             losses.append(self._one_step(stage, optimizer))
@@ -181,13 +185,13 @@ class Trainer:
                 shown = (key for key in ("loss", stage.criterion) if key in metrics)
                 bar.set_postfix({key: f"{metrics[key]:.4g}" for key in shown})
                 self._save(optimizer)
-            if time.monotonic() > self._deadline:
+            if self._deadline < math.inf and ranks.is_said(time.monotonic() > self._deadline):
                 break
         bar.close()
         self.seconds = time.monotonic() - self._started
         self._save(optimizer)
         if not metrics and stage.validate and self._is_over(stage):  # it was complete before
-            metrics = {"step": self.step, **stage.validate(self.mean.module)}
+            metrics = {"step": self.step, **self._judge(stage.validate)}
         return metrics
 
     def _one_step(self, stage: Stage, optimizer: torch.optim.Optimizer) -> Tensor:
@@ -198,7 +202,9 @@ class Trainer:
             loss = stage.loss(self.step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_([p for group, _ in stage.groups for p in group], stage.clip)
+        trained = [p for group, _ in stage.groups for p in group]
+        ranks.add_gradients(trained)
+        nn.utils.clip_grad_norm_(trained, stage.clip)
         optimizer.step()
         self.step += 1
         self.mean.update_parameters(self.model)
@@ -208,18 +214,23 @@ class Trainer:
         """Update the running mean of the weights; the first steps of a stage count less than the last ones."""
         get_ema_multi_avg_fn(min(self.config.ema, self.step / (self.step + 9)))(mean, now, count)
 
+    def _judge(self, validate: Callable[[Any], Metrics]) -> Metrics:
+        return ranks.of_first(lambda: validate(self.mean.module))
+
     def _validate(self, stage: Stage, loss: float) -> Metrics:
         """Metrics of the running mean of the weights; logs them and keeps the weights if they are the best yet."""
         row: Metrics = {"step": self.step, "seconds": round(self.seconds, 1), "loss": loss}
         if stage.validate:
-            row |= stage.validate(self.mean.module)
+            row |= self._judge(stage.validate)
             self.stale += 1
             if row[stage.criterion] < self.best:
                 self.best, self.stale = row[stage.criterion], 0
                 weights = self.mean.module.state_dict()
                 self.best_weights = {name: value.clone() for name, value in weights.items()}
-                stage.keep(self.mean.module, row)
-        log(self.run.directory / "metrics.csv", {"stage": stage.name, **row} if stage.name else row)
+                if ranks.is_first():
+                    stage.keep(self.mean.module, row)
+        if ranks.is_first():
+            log(self.run.directory / "metrics.csv", {"stage": stage.name, **row} if stage.name else row)
         return row
 
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
@@ -232,7 +243,13 @@ class Trainer:
             "best_weights": self.best_weights,
             **{name: getattr(self, name) for name in COUNTERS},
         }
-        write_state(self.last, state)
+        if ranks.is_first():
+            write_state(self.last, state)
+
+    def resume(self) -> None:
+        """Continue from ``last.pt`` if it is there, whatever the number of ranks that wrote it."""
+        if ranks.of_first(self.last.exists):
+            self.restore()
 
     def restore(self) -> None:
         """Continue from ``last.pt``.
@@ -240,7 +257,7 @@ class Trainer:
         Raises:
             CheckpointError: if it is damaged or was written with other settings or data.
         """
-        state = read_state(self.last, self.run.device)
+        state = ranks.of_first(lambda: read_state(self.last, self.run.device))
         if any(state.get(key) != value for key, value in self.identity.items()):
             raise CheckpointError(
                 f"{self.last}: written with other data or settings; use those or another directory"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from molgiae.model.cloud import Cloud
 from molgiae.nn.slots import SlotPrediction
+from molgiae.parallel import ranks
 from molgiae.tensors import AtomicNumbers, Positions, Vectors
 from molgiae.training.batches import displacements
 
@@ -117,5 +118,5 @@ def denoising_loss(atoms: Denoiser, x: Cloud, noise: float, generator: torch.Gen
     """
     normal = torch.randn(x.pos.shape, generator=generator, device=x.pos.device, dtype=x.pos.dtype)
     shift = Cloud(x.z, normal * x.mask[..., None]).centered().pos
-    found = atoms.displacement(x.z, x.pos + noise * shift)
+    found = ranks.shared(atoms.displacement, x.z, x.pos + noise * shift)
     return (found.float() - shift).square().sum() / (3 * x.mask.sum())

@@ -19,7 +19,9 @@ from molgiae.errors import ConfigError
 from molgiae.model.architectures import CanonicalEncoder, build
 from molgiae.model.autoencoder import ConformerAutoencoder
 from molgiae.model.checkpoint import Checkpoint
-from molgiae.model.cloud import Cloud, batches
+from molgiae.model.cloud import Cloud, pack
+from molgiae.nn.slots import SlotPrediction
+from molgiae.parallel import ranks
 from molgiae.parallel.progress import progress_bar
 from molgiae.training.batches import (
     EVALUATE_BATCH,
@@ -87,8 +89,8 @@ def train(
     if start_from is not None:
         take_smooth_parts(model, start_from.model)
     trainer = pretrainer(model, data, config, run, "" if start_from is None else start_from.sha256)
-    if resume and trainer.last.exists():
-        trainer.restore()
+    if resume:
+        trainer.resume()
     return trainer.fit()
 
 
@@ -170,11 +172,15 @@ def canonical_stage(task: Task) -> Stage:
     smooth = smooth_parts(encoder, conformers, task.run.progress)
     sizes = conformers.mask.sum(dim=1)
 
+    def decoded(z: Tensor, pos: Tensor, smooth: Tensor) -> tuple[Tensor, Tensor]:
+        found = model.decoder(torch.cat([smooth, encoder.slots(z, pos)], dim=-1))
+        return found.logits, found.pos
+
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         def of_piece(piece: Tensor) -> Tensor:
             x = trimmed(conformers[piece])
-            embedding = torch.cat([smooth[piece], encoder.slots(x.z, x.pos)], dim=-1)
-            return reconstruction_loss(model.decoder(embedding), x, model.element, config.type_weight)
+            found = SlotPrediction(*ranks.shared(decoded, x.z, x.pos, smooth[piece]))
+            return reconstruction_loss(found, x, model.element, config.type_weight)
 
         return mean_over_pieces(of_piece, index, sizes, PIECES)
 
@@ -189,11 +195,15 @@ def canonical_stage(task: Task) -> Stage:
 @torch.no_grad()
 def smooth_parts(encoder: CanonicalEncoder, conformers: Cloud, progress: bool) -> Tensor:
     """Return the smooth parts of many conformers, which come by size, side by side: (M, S)."""
-    found = []
-    for start in progress_bar(range(0, len(conformers), SMOOTH_BATCH), desc="smooth parts", show=progress):
+
+    def of_batch(start: int) -> Tensor:
         x = trimmed(conformers[slice(start, start + SMOOTH_BATCH)])
-        found.append(torch.cat([x.pos.new_empty(len(x), 0), *encoder.smooth(x.z, x.pos)], dim=-1))
-    return torch.cat(found)
+        bar.update()
+        return torch.cat([x.pos.new_empty(len(x), 0), *encoder.smooth(x.z, x.pos)], dim=-1).cpu()
+
+    starts = range(0, len(conformers), SMOOTH_BATCH)
+    with progress_bar(total=len(starts), desc="smooth parts", show=progress) as bar:
+        return torch.cat(ranks.divided(of_batch, starts)).to(conformers.pos.device)
 
 
 def joint_stage(task: Task) -> Stage:
@@ -201,9 +211,14 @@ def joint_stage(task: Task) -> Stage:
     model, config = task.model, task.config
     conformers = task.conformers().to(task.run.device)
 
+    def compared(z: Tensor, pos: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        prediction, target, vectors = model.prediction_and_target(Cloud(z, pos), config.tau)
+        return prediction.logits, prediction.pos, target.z, target.pos, vectors
+
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         x = trimmed(distort(conformers[index], config.distortion, generator))
-        prediction, target, vectors = model.prediction_and_target(x, config.tau)
+        logits, pos, z, position, vectors = ranks.shared(compared, x.z, x.pos)
+        prediction, target = SlotPrediction(logits, pos), Cloud(z, position)
         error = reconstruction_loss(prediction, target, model.element, config.type_weight)
         return error if vectors is None else error + config.frame_weight * conditioning_loss(vectors)
 
@@ -220,12 +235,18 @@ def canonical_forms(task: Task) -> Cloud:
     signs = [1.0, -1.0] if task.config.mirror else [1.0]
     count = len(signs) * len(block)
     slots = task.model.config.max_atoms
-    parts = []
+
+    def of_batch(place: tuple[float, int]) -> Cloud:
+        sign, start = place
+        offset = block.offset[start : start + EVALUATE_BATCH + 1]
+        atoms = slice(offset[0], offset[-1])
+        x = pack(block.atomic_number[atoms], sign * block.position[atoms], offset - offset[0])
+        bar.update(len(x))
+        return padded(task.model.canonical(x), slots).to(dtype=torch.float32)
+
+    places = [(sign, start) for sign in signs for start in range(0, len(block), EVALUATE_BATCH)]
     task.model.cpu()
     with progress_bar(total=count, desc="canonical forms", unit="conformer", show=task.run.progress) as bar:
-        for sign in signs:
-            for x in batches(block.atomic_number, sign * block.position, block.offset, EVALUATE_BATCH):
-                parts.append(padded(task.model.canonical(x), slots).to(dtype=torch.float32))
-                bar.update(len(x))
+        parts = ranks.divided(of_batch, places)
     task.model.to(task.run.device)
     return Cloud(torch.cat([x.z for x in parts]), torch.cat([x.pos for x in parts]))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from molgiae.config import TrainConfig
 from molgiae.nn.taught import OF_SUMS, Told
+from molgiae.parallel import ranks
 from molgiae.training.batches import drawn_by_size, mean_over_pieces, trimmed
 from molgiae.training.labels import LARGEST, Labels, mean_error, middle_and_spread, shares_of_elements
 from molgiae.training.loop import Run, Stage
@@ -87,7 +88,7 @@ def weighted(errors: dict[str, Tensor]) -> Tensor:
 def told_errors(network: Any, labels: Labels, index: Tensor) -> dict[str, Tensor]:
     """Return mean absolute errors of labels of conformers (b,), in the units of `WEIGHTS`; unknown ones are skipped."""
     x = labels.conformers(index)
-    found: Told = network(x.z, x.pos)
+    found: Told = ranks.shared(network, x.z, x.pos)
     explained = (network.composition.double()[x.z] * x.mask[..., None]).sum(dim=1)
     sums = ((_sums(labels, index) - explained) / network.scale).float()
     arrays = labels.arrays

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from molgiae.model.cloud import Cloud, batches
+from molgiae.nn.labels import Taught
+from molgiae.parallel import ranks
 from molgiae.training.batches import distort, mean_over_pieces, trimmed, whole
 from molgiae.training.components import fit_features
 from molgiae.training.labels import Labels, label_loss, standardize
@@ -45,13 +47,17 @@ def atom_stage(task: Task) -> Stage:
     def denoise(conformers: Cloud, generator: torch.Generator, piece: Tensor) -> Tensor:
         return denoising_loss(atoms, trimmed(conformers[piece]), config.atom_noise, generator)
 
+    def read(z: Tensor, pos: Tensor) -> tuple[Tensor, ...]:
+        mask, places = z > 0, atoms.places(z, pos)
+        seen = atoms.features_and_vectors(z, pos, places)
+        pooled = features.pooled(places, *seen, pos, mask)
+        direction = features.directions(torch.cat([seen[0], places], dim=-1), seen[1], pos, mask)[..., 0]
+        return *heads(pooled, places, *seen, mask), direction
+
     def taught(labels: Labels, piece: Tensor) -> Tensor:
         x = labels.conformers(piece)
-        places = atoms.places(x.z, x.pos)
-        seen = atoms.features_and_vectors(x.z, x.pos, places)
-        pooled = features.pooled(places, *seen, x.pos, x.mask)
-        direction = features.directions(torch.cat([seen[0], places], dim=-1), seen[1], x.pos, x.mask)[..., 0]
-        return label_loss(heads, heads(pooled, places, *seen, x.mask), direction, labels, piece)
+        *found, direction = ranks.shared(read, x.z, x.pos)
+        return label_loss(heads, Taught(*found), direction, labels, piece)
 
     if labels is None:
         conformers = task.conformers().to(device)
@@ -111,9 +117,12 @@ def overlay_stage(task: Task) -> Stage:
     overlays = task.data.overlays.to(task.run.device)
     encoder.atoms.requires_grad_(False)
 
+    def read(z: Tensor, pos: Tensor) -> tuple[Tensor, ...]:
+        return tuple(encoder.overlay(z, pos, encoder.atoms.places(z, pos)))
+
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         x = overlays.conformers(index[:OVERLAY_GROUPS])
-        parts = encoder.overlay(x.z, x.pos, encoder.atoms.places(x.z, x.pos))
+        parts = ranks.shared(read, x.z, x.pos)
         return overlay_loss(parts, overlays, index[:OVERLAY_GROUPS])
 
     parameters = list(encoder.overlay.parameters())
@@ -128,8 +137,9 @@ def shape_stage(task: Task) -> Stage:
     """
     encoder: Any = task.model.encoder
     device = task.run.device
-    pairs = conformer_pairs(
-        task.data.train, task.config.seed, task.run.directory / "pairs.npz", task.run.progress
+    file = task.run.directory / "pairs.npz"
+    pairs = ranks.of_first(
+        lambda: conformer_pairs(task.data.train, task.config.seed, file, task.run.progress)
     )
     ends, rmsd = torch.from_numpy(pairs.ends).to(device), torch.from_numpy(pairs.rmsd).float().to(device)
     conformers = whole(pairs.block, task.model.config.max_atoms).to(device)
@@ -137,9 +147,13 @@ def shape_stage(task: Task) -> Stage:
     encoder.atoms.requires_grad_(False)
     encoder.atoms.turn.requires_grad_(True)
 
+    def read(z: Tensor, pos: Tensor) -> Tensor:
+        places = encoder.atoms.places(z, pos)
+        found: Tensor = encoder.shape(z, pos, places, encoder.atoms.turns(z, pos, places))
+        return found
+
     def embed(x: Cloud) -> Tensor:
-        places = encoder.atoms.places(x.z, x.pos)
-        return encoder.shape(x.z, x.pos, places, encoder.atoms.turns(x.z, x.pos, places))
+        return ranks.shared(read, x.z, x.pos)
 
     def batch(places: Tensor) -> Cloud:
         """Conformers, or from `number` on their mirror images."""

@@ -93,8 +93,8 @@ def teach(
         "taught": [origin.sha256, len(labels), float(labels.arrays["energy"].nansum())],
     }
     trainer = Trainer(network, [stage], config, run, identity)
-    if resume and trainer.last.exists():
-        trainer.restore()
+    if resume:
+        trainer.resume()
     return trainer.fit()
 
 
