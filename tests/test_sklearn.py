@@ -116,6 +116,27 @@ def test_the_default_model_is_named_after_fit(mols):
     assert step.transform(mols).shape[1] == molgiae.Embedder("auto", device="cpu").part("features").size
 
 
+def test_a_table_of_one_column_holds_an_item_in_each_row(step, mols):
+    pandas = pytest.importorskip("pandas", reason="an extra")
+    frame = pandas.DataFrame({"mol": mols, "y": range(len(mols))})
+    wanted = step.fit_transform(mols)
+    column = np.empty((len(mols), 1), object)
+    column[:, 0] = mols
+    for table in (frame[["mol"]], frame["mol"], column):
+        assert_array_equal(step.fit_transform(table), wanted)
+    with pytest.raises(ConfigError, match="2 columns: give the one"):
+        step.fit_transform(frame)
+
+
+def test_files_that_are_not_there_and_missing_values_are_skipped_as_bad_ones_are(step, mols, sdf):
+    skipping = clone(step).set_params(on_error="skip", pooling="first").fit(mols)
+    found = skipping.transform([mols[0], None, float("nan")])
+    assert np.isnan(found).all(axis=1).tolist() == [False, True, True]
+    assert np.isnan(skipping.transform(["gone.sdf", mols[0]])).all(axis=1).tolist() == [True, False]
+    with pytest.raises(ConfigError, match=r"item 1: gone\.sdf: no such file"):
+        step.fit_transform(["gone.sdf"])
+
+
 def test_what_cannot_be_embedded_is_named_by_its_item_or_skipped(step, mols, sdf):
     without, unknown = Chem.MolFromSmiles("CC"), Atoms("I2", [[0, 0, 0], [0, 0, 2.67]])
     for bad, says in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from math import isnan
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
@@ -34,14 +35,15 @@ class ConformerEmbedder(TransformerMixin, BaseEstimator):
 
     An item of X is a molecule: an RDKit molecule with all of its conformers, ASE atoms, a conformer, or a path to
     conformers of one molecule. The row of several conformers is their mean, or that of the first. Where X itself is a
-    path, a block, a result or an embedding file, each conformer in it is an item.
+    path, a block, a result or an embedding file, each conformer in it is an item. A table of one column, as a frame of
+    pandas, holds an item in each row.
 
     Args:
         model: name of a shipped model, "auto" for the default one, or path of a checkpoint.
         parts: names of the parts of the embedding that make the columns, also as a text with commas; None for all.
         pooling: "mean" of the conformers of an item, or the "first".
         on_error: "stop" raises where a conformer cannot be embedded; "skip" leaves it out, and an item without others
-            gets a row of NaN, so that rows stay those of X.
+            gets a row of NaN, so that rows stay those of X; so do None, NaN and a file that is not there.
         device: "auto", "cpu" or "cuda".
         batch_size: conformers in a batch.
 
@@ -120,13 +122,16 @@ class ConformerEmbedder(TransformerMixin, BaseEstimator):
         if isinstance(X, str | os.PathLike | ConformerBlock | Result | Embeddings):
             block = replace(conformers_of(X, on_error=self.on_error), rejected=[])
             return replace(block, record=np.arange(1, len(block) + 1)), len(block)
-        blocks = [self._item(item, k) for k, item in enumerate(items_of(X), 1)]
+        blocks = [self._item(item, k) for k, item in enumerate(items_of(_one_column(X)), 1)]
         return concatenate(blocks), len(blocks)
 
     def _item(self, item: Given, k: int) -> ConformerBlock:
         """Return the conformers of item k."""
+        given: Any = [None] if item is None or (isinstance(item, float) and isnan(item)) else item
+        if self.on_error == "skip" and isinstance(item, str | os.PathLike) and not os.path.exists(item):
+            return ConformerBlock.of([])
         try:
-            block = conformers_of([None] if item is None else item, on_error=self.on_error)
+            block = conformers_of(given, on_error=self.on_error)
         except ConformerError as error:
             if self.on_error == "stop":
                 raise ConformerError(str(error), source=f"item {k}") from error
@@ -152,3 +157,16 @@ class ConformerEmbedder(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array, tags.no_validation = False, True
         return tags
+
+
+def _one_column(X: Any) -> Any:
+    """Return the items of a table of one column, which would be gone through by its columns or by rows; else X.
+
+    Raises:
+        ConfigError: if it has several.
+    """
+    if getattr(X, "ndim", 1) != 2:
+        return X
+    if X.shape[1] != 1:
+        raise ConfigError(f"a table of {X.shape[1]} columns: give the one that holds the molecules")
+    return np.asarray(X, dtype=object)[:, 0].tolist()
