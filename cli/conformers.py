@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from typer import Argument, Context, Option
 
-from molgiae.config import MAX_SEED, ConformerSearch, ForceField
+from molgiae.config import FOUND_FINISHED, MAX_SEED, ConformerSearch, ForceField
 
 from .options import AllowRejected, Jobs, Json, Overwrite, Quiet, ResumeFile, command_line, given
 from .printing import finish, rejected_lines, resumable
@@ -86,7 +86,9 @@ def _described(summary: GenerationSummary) -> list[str]:
         f"made {summary.conformers} conformers of {summary.written} of {summary.molecules} molecules "
         f"in {summary.seconds:.1f} s -> {summary.output}"
     ]
-    if summary.resumed:
+    if summary.found_finished:
+        lines.append(FOUND_FINISHED)
+    elif summary.resumed:
         lines.append(f"{summary.resumed} molecules were done by the run that was continued")
     if summary.extended:
         lines.append(

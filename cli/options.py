@@ -118,7 +118,13 @@ AllowRejected = Annotated[
     bool,
     Option("--allow-rejected", help="Exit with status 0 although records were rejected; they are listed."),
 ]
-ResumeFile = Annotated[bool, Option("--resume", help="Continue an interrupted run; begin if there is none.")]
+ResumeFile = Annotated[
+    bool,
+    Option(
+        "--resume",
+        help="Continue an interrupted run; begin if there is none, and leave alone what it has finished.",
+    ),
+]
 Resume = Annotated[bool, Option("--resume", help="Continue the run in the directory.")]
 
 

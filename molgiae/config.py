@@ -9,6 +9,8 @@ from molgiae.errors import ConfigError
 from molgiae.parts import Part, parts_of
 from molgiae.plain import Plain
 
+FOUND_FINISHED = "the same run had finished it before; nothing was done"
+"""Said where a run is to be resumed that has ended."""
 AUTO_MODEL = "auto"
 """Stands in place of the name of a model for the smallest shipped one whose domain covers the conformers."""
 

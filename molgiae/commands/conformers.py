@@ -45,6 +45,7 @@ class GenerationSummary:
         rejected_in: where these are listed; empty if there are none.
         resumed: molecules that an interrupted run had done.
         extended: molecules whose SMILES has a CXSMILES extension.
+        found_finished: whether the same run had finished the output before, and nothing was done.
         seconds: wall time of this run.
     """
 
@@ -57,6 +58,7 @@ class GenerationSummary:
     rejected_in: str = ""
     resumed: int = 0
     extended: int = 0
+    found_finished: bool = False
     seconds: float = 0.0
 
     def count(self, note: dict[str, Any]) -> None:
@@ -95,7 +97,7 @@ def generate_conformers(
         format: "smi", "csv" or "sdf"; None to go by the name.
         columns: of tables.
         jobs: processes; None for as many as cores.
-        resume: continue an interrupted run; begin if there is none.
+        resume: continue an interrupted run; begin if there is none. What the same run has finished is left alone.
         overwrite: replace an existing output.
         progress: show a bar on stderr.
         command: the command line, for provenance.
@@ -113,15 +115,17 @@ def generate_conformers(
     search = replace(search or ConformerSearch(), **changes)
     names = listed(inputs)
     path = output_path(names, Options(output=output), "")
-    final = PartialFile(path, overwrite=overwrite).final
+    final = PartialFile(path, overwrite=overwrite or resume).final
 
     def molecules() -> Iterator[Molecule | Rejected]:
         return read_molecules(names, format=format, columns=columns)
 
-    total = sum(1 for _ in molecules()) if progress and STDIN not in names else None
     sizes = [os.path.getsize(name) if os.path.exists(name) else 0 for name in names]
     settings = {**search.to_dict(), "inputs": list(zip(names, sizes, strict=True))}
     unfinished = Unfinished(final, settings, resume=resume, overwrite=overwrite)
+    if unfinished.outcome is not None:
+        return GenerationSummary(**{**unfinished.outcome, "found_finished": True})
+    total = sum(1 for _ in molecules()) if progress and STDIN not in names else None
     summary = GenerationSummary(str(path), resumed=len(unfinished.notes))
     for note in unfinished.notes:
         summary.count(note)
@@ -140,11 +144,11 @@ def generate_conformers(
     rejected = [Rejected(**note["rejected"]) for note in unfinished.notes if "rejected" in note]
     where = _publish(unfinished.text, final, rejected, overwrite=overwrite, command=command)
     summary.rejected_in = where.replace(str(final), str(path))
-    unfinished.remove()
     reasons = Reasons()
     reasons.add(bad.reason for bad in rejected)
     summary.reasons = reasons.most_common()
     summary.seconds = time.monotonic() - started
+    unfinished.finish(summary.to_dict())
     return summary
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from molgiae.commands.outcomes import Summary
 from molgiae.commands.resume import Unfinished
 from molgiae.commands.run import Options, output_path, read, run, sink_for
-from molgiae.config import E_ANGSTROM
+from molgiae.config import E_ANGSTROM, FOUND_FINISHED
 from molgiae.data.atom_chemistry import WIDTH
 from molgiae.data.attached import wrapped
 from molgiae.data.blocks import Result, concatenate, rebatch
@@ -126,7 +126,7 @@ def label(
         seed: as of `Draw`.
         jobs: processes; None for as many as cores.
         time_limit: seconds for one conformer.
-        resume: continue an interrupted run; begin if there is none.
+        resume: continue an interrupted run; begin if there is none. What the same run has finished is left alone.
         **changes: fields of `Options` by name, as in ``label("a.sdf", output="b.sdf")``.
 
     Raises:
@@ -153,15 +153,18 @@ def label(
         **asdict(draw),
         "chunk_atoms": CHUNK_ATOMS,
     }
-    sink = _sink(output, question, options, is_displaced=displace > 0)
     final = Path(os.path.realpath(output))
     unfinished = Unfinished(final, settings, resume=resume, overwrite=options.overwrite)
+    if unfinished.outcome is not None:
+        before = Summary(**unfinished.outcome)
+        return replace(before, notes=[*before.notes, FOUND_FINISHED])
+    sink = _sink(output, question, options, is_displaced=displace > 0)
     resumed = sum(note["records"] for note in unfinished.notes)
     with unfinished:
         blocks = chunks(draw.of(_blocks(names, options, output, split)))
         with closing(_results(blocks, question, unfinished, jobs)) as results:
             summary = run(results, lambda result: result, sink, options, "label")
-    unfinished.remove()
+    unfinished.finish(summary.to_dict())
     if resumed:
         summary.notes.append(f"{resumed} were done by the run that was continued")
     return summary

@@ -18,7 +18,8 @@ class Unfinished:
     """Text in ``NAME.part`` and, in ``NAME.part.log``, a line for every item that is done; used as a context manager.
 
     The log says how far the text belongs to items that are done. Whatever was cut off by a crash, in the text or
-    in the log, is dropped and done again.
+    in the log, is dropped and done again. A run that may be resumed notes in the hidden file ``.NAME.done`` what it has
+    finished, so that the same run, started once more, finds nothing left to do.
 
     Args:
         final: the output, not written here.
@@ -29,6 +30,7 @@ class Unfinished:
     Attributes:
         text: the file that grows.
         notes: what became of each item that is done, before and in this run.
+        outcome: of the same run, if that has finished the output before.
 
     Raises:
         ConfigError: something is there that may be neither continued nor replaced.
@@ -38,10 +40,15 @@ class Unfinished:
     def __init__(self, final: Path, settings: Plain, *, resume: bool, overwrite: bool) -> None:
         self.text = final.with_name(f"{final.name}.part")
         self._log = final.with_name(f"{final.name}.part.log")
+        self._final, self._done = final, final.with_name(f".{final.name}.done")
+        self._may_resume = resume
         self._settings: Plain = json.loads(json.dumps(settings))
+        self.outcome: Plain | None = None
         self.notes: list[Plain] = []
         self._text_end = self._log_end = 0  # bytes that belong to items that are done
-        if self._log.exists() and resume:
+        if final.exists() and resume and not overwrite:
+            self.outcome = self._read_outcome()
+        elif self._log.exists() and resume:
             self._read_log()
         elif self._log.exists() and not overwrite:
             raise ConfigError(
@@ -75,6 +82,23 @@ class Unfinished:
             self._journal.write((json.dumps(line) + "\n").encode("utf-8"))
             self._journal.flush()
         self.notes.append(note)
+
+    def finish(self, outcome: Plain) -> None:
+        """Remove text and log of an output that has its name, and note what became of it."""
+        self.remove()
+        if self._may_resume:
+            about = {"settings": self._settings, "file": _stamp(self._final), "outcome": outcome}
+            with self._reporting():
+                self._done.write_text(json.dumps(about), encoding="utf-8")
+
+    def _read_outcome(self) -> Plain:
+        found = _decoded(self._done.read_bytes()) if self._done.exists() else {}
+        if found.get("settings") == self._settings and found.get("file") == _stamp(self._final):
+            return dict(found["outcome"])
+        raise ConfigError(
+            f"{self._final}: exists already, and is not known to be what this run would make; choose another name "
+            "or allow --overwrite"
+        )
 
     def remove(self) -> None:
         """Remove text and log."""
@@ -116,6 +140,12 @@ def _decoded(line: bytes) -> Plain:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _stamp(path: Path) -> list[int]:
+    """Return what tells a file from a later one of its name."""
+    about = path.stat()
+    return [about.st_size, about.st_mtime_ns]
 
 
 def _cut(path: Path, size: int) -> BinaryIO:

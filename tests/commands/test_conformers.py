@@ -233,10 +233,23 @@ def test_another_run_is_not_continued(smi, tmp_path, monkeypatch, in_process):
         generate_conformers(smi, tmp_path / "a.sdf", number=2, jobs=1, resume=True)
 
 
-def test_resume_begins_where_there_is_nothing_and_refuses_a_finished_output(smi, tmp_path, in_process):
-    assert run(smi, "-o", tmp_path / "a.sdf", "-n", "1", "-j", "1", "--resume").exit_code == 3
-    again = CliRunner().invoke(app, ["conformers", str(smi), "-o", str(tmp_path / "a.sdf"), "--resume"])
-    assert again.exit_code == 1 and "exists already" in again.stderr
+def test_resume_begins_where_there_is_nothing_and_leaves_alone_what_the_same_run_has_finished(
+    smi, tmp_path, in_process
+):
+    words = [smi, "-o", tmp_path / "a.sdf", "-n", "1", "-j", "1", "--resume"]
+    first = run(*words)
+    assert first.exit_code == 3
+    InProcess.asked.clear()
+    again, quietly = run(*words), run(*words, "--allow-rejected")
+    assert (again.exit_code, quietly.exit_code, InProcess.asked) == (3, 0, [])
+    said = CliRunner().invoke(app, ["conformers", *map(str, words)]).stderr
+    assert "nothing was done" in said
+    other = run(*words[:3], "-n", "2", "--resume")
+    assert other.exit_code == 1 and "is not known to be what this run would make" in other.stderr
+    with open(tmp_path / "a.sdf", "a") as file:
+        file.write("more")
+    assert run(*words).exit_code == 1
+    assert run(*words, "--overwrite").exit_code == 3 and InProcess.asked
 
 
 def test_the_help_shows_how_and_the_library_does_the_same(smi, tmp_path, in_process):

@@ -221,6 +221,10 @@ def test_what_was_cut_is_continued_to_the_same_bytes(sdf, tmp_path, monkeypatch,
         lambda workers, c, really=cheap_values._found: asked.append(c) or really(workers, c),
     )
     summary = label(sdf, output=output, jobs=1, displace=0.1, resume=True)
+    made = output.read_bytes()
+    again = label(sdf, output=output, jobs=1, displace=0.1, resume=True)
+    assert "nothing was done" in again.notes[-1] and again.written == summary.written
+    assert output.read_bytes() == made
     assert output.read_bytes() == whole.read_bytes()
     assert summary.written == N_MOLECULES and sum(map(len, asked)) < N_MOLECULES + (not done)
     assert not list(tmp_path.glob("*.part*"))
