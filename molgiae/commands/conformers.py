@@ -13,6 +13,7 @@ from typing import Any
 from molgiae.commands.outcomes import Reasons
 from molgiae.commands.resume import Unfinished
 from molgiae.commands.run import Options, output_path
+from molgiae.commands.warmup import warmup
 from molgiae.config import ConformerSearch
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.hdf5.writer import Hdf5Writer
@@ -129,6 +130,8 @@ def generate_conformers(
     summary = GenerationSummary(str(path), resumed=len(unfinished.notes))
     for note in unfinished.notes:
         summary.count(note)
+    if search.prune > 0:
+        warmup()  # workers that compile, each for itself and in silence, would be late with their answers
     bar = progress_bar(
         desc="conformers", unit=" molecules", total=total, initial=summary.resumed, show=progress
     )

@@ -46,3 +46,17 @@ def test_a_second_process_starts_warm(tmp_path):
         *([command, "cluster.xyz", "-o", f"{command}.xyz"] for command in ("dedup", "align")),
     ):
         assert "compiling" not in said(*words), words
+
+
+@pytest.mark.slow
+def test_compiling_is_said_once_and_is_no_time_of_a_molecule(tmp_path):
+    """A worker that compiled would be later than a molecule may be."""
+    (tmp_path / "a.smi").write_text("CCO\nCCCO\n")
+    words = ["conformers", "a.smi", "-n", "3", "-j", "2", "--time-limit", "12"]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [*START, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("compiling kernels once") == 1
+    assert " of 2 of 2 molecules" in done.stderr
