@@ -222,9 +222,9 @@ class Pool:
         """Return the part of this name."""
         return chosen_parts(self.parts, [name], self.path)[0]
 
-    def column(self, name: str, first: int, last: int) -> NDArray[np.float32]:
-        """Return rows of the embedding."""
-        return self.embedding[first:last]
+    def column(self, name: str, first: int, last: int, columns: slice = slice(None)) -> NDArray[np.float32]:
+        """Return rows and columns of the embedding."""
+        return self.embedding[first:last, columns]
 
     def fill(
         self,

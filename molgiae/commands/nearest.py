@@ -35,8 +35,10 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
 
-    def column(self, name: str, first: int, last: int, /) -> NDArray[np.floating]:
-        """Return rows ``first:last`` of a dataset."""
+    def column(
+        self, name: str, first: int, last: int, columns: slice = slice(None), /
+    ) -> NDArray[np.floating]:
+        """Return rows ``first:last`` of a dataset, and of a matrix some columns."""
 
 
 class Embedded(Rows, Protocol):
@@ -220,7 +222,7 @@ def nearest(
     targets = _taken(queries, measure)
     found = [Nearest(np.empty((len(t[0]), 0), np.int64), *np.empty((2, len(t[0]), 0))) for t in targets]
     for first in range(0, len(file) if len(queries) else 0, ROWS):
-        [rows] = _taken(file.column("embedding", first, first + ROWS), measure, ROWS)
+        rows = _read(file, first, measure)
         squares = [np.square(part).sum(axis=1) for part in rows]
         for q, target in enumerate(targets):
             most = min(k, len(rows[0]))
@@ -239,13 +241,21 @@ def nearest(
     return Nearest(joined[0].astype(np.int64), joined[1], joined[2])
 
 
-def _taken(embedding: NDArray[np.floating], measure: Measure, size: int = QUERIES) -> list[list[Floats]]:
-    """Return the weighted numbers of each part, as many rows at a time."""
+def _taken(embedding: NDArray[np.floating], measure: Measure) -> list[list[Floats]]:
+    """Return the weighted numbers of each part, some queries at a time."""
     wide = [
         weight * embedding[:, columns].astype(np.float64)
         for columns, weight in zip(measure.columns, measure.weight, strict=True)
     ]
-    return [[part[first : first + size] for part in wide] for first in range(0, len(embedding), size)]
+    return [[part[first : first + QUERIES] for part in wide] for first in range(0, len(embedding), QUERIES)]
+
+
+def _read(file: Rows, first: int, measure: Measure) -> list[Floats]:
+    """Return the weighted numbers of each part of rows from one on; the other parts are not read."""
+    return [
+        weight * file.column("embedding", first, first + ROWS, columns).astype(np.float64)
+        for columns, weight in zip(measure.columns, measure.weight, strict=True)
+    ]
 
 
 def _costs(target: list[Floats], rows: list[Floats], squares: list[Floats], measure: Measure) -> Floats:

@@ -24,9 +24,10 @@ class Table:
     def __len__(self) -> int:
         return len(self.columns["embedding"])
 
-    def column(self, name: str, first: int, last: int) -> np.ndarray:
+    def column(self, name: str, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
         assert last - first <= module.ROWS
-        return self.columns[name][first:last]
+        found = self.columns[name][first:last]
+        return found if columns == slice(None) else found[:, columns]
 
 
 def tanimoto(a: np.ndarray, b: np.ndarray) -> float:

@@ -306,3 +306,23 @@ def test_predictions_and_projections_are_merged_too(tmp_path):
         assert [file[c.name].attrs[key] for c in columns for key in ("unit", "description")] == [
             text for c in columns for text in (c.unit, c.description)
         ]
+
+
+def test_a_column_alone_is_checked_as_in_a_file(tmp_path):
+    directory = make(tmp_path, 12, [[0, 5], [5, 12]])
+    with h5py.File(directory / part_name(2, 2), "r+") as file:
+        del file["charge"]
+        file.create_dataset("charge", data=np.zeros(2))
+        del file["domain_reason"]
+    with molgiae.open(directory) as dataset:
+        for name in ("charge", "domain_reason"):
+            with pytest.raises(MolgiaeError, match=rf"part-00002-of-00002\.h5: is damaged: {name}"):
+                dataset.column(name)
+    other = parts_of({"shape": 1, "detail": 3})
+    about = {"model": "m", "model_sha256": "s", "overwrite": True}
+    with Hdf5Writer(directory / part_name(2, 2), parts=other, **about) as writer:
+        writer.append(
+            ConformerBlock.of(make_conformers(3)), columns_of(ConformerBlock.of(make_conformers(3)))
+        )
+    with molgiae.open(directory) as dataset, pytest.raises(MolgiaeError, match="other parts"):
+        dataset.column("embedding")

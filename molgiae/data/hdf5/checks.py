@@ -235,6 +235,29 @@ def head_of(path: Path) -> Head:
         return Head(attributes, conformers, rejected, pieces)
 
 
+def one_column(file: h5py.File, path: Path, name: str, column: Column, conformers: int) -> Stored:
+    """Return a dataset with a row for each conformer, when nothing else of the file is wanted.
+
+    Raises:
+        MolgiaeError: as of `layout_of`.
+    """
+    with reading(path):
+        folder, _, last = name.rpartition("/")
+        group = _member(file, folder, h5py.Group) if folder else file
+        dataset = None if group is None else _member(group, last, h5py.Dataset)
+        if dataset is None:
+            raise DamagedError(name, "missing", "the same columns in all parts")
+        stored = Stored(name, dataset, column)
+        _check_dataset(stored)
+        _check_rows(stored, {column.per: conformers})
+        return stored
+
+
+def parts_in_file(embedding: h5py.Dataset, version: int) -> tuple[Part, ...]:
+    """Return the parts of the embedding of a file of a schema version."""
+    return (_parts_of_version_1 if version == 1 else _parts)(embedding)
+
+
 def last_offsets(path: Path) -> dict[str, int]:
     """Return the rows of atoms and so on by what they are, as the offsets of a file end.
 
@@ -281,8 +304,7 @@ def layout_of(file: h5py.File, path: Path) -> Layout:
             _check_rows(one, rows)
         parts: tuple[Part, ...] = ()
         if "embedding" in datasets:
-            read = _parts_of_version_1 if attributes["schema_version"] == 1 else _parts
-            parts = read(datasets["embedding"].dataset)
+            parts = parts_in_file(datasets["embedding"].dataset, attributes["schema_version"])
         return Layout(attributes, parts, datasets, properties, atom_data, rows)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock, Rejected
-from molgiae.data.hdf5.checks import Head, head_of, last_offsets
+from molgiae.data.hdf5.checks import Head, head_of, last_offsets, one_column, opened, parts_in_file, reading
 from molgiae.data.hdf5.embeddings import Embeddings
 from molgiae.data.hdf5.numbering import Numbering
 from molgiae.data.hdf5.reader import EmbeddingFile
@@ -114,9 +114,10 @@ class EmbeddingDataset(Embeddings):
         for file, head in zip(files, heads, strict=True):
             self._check(file, head, heads[0])
         self._numbering = Numbering(chain.from_iterable(head.pieces for head in heads))
-        self._rejected = [head.rejected for head in heads]
+        self._heads = heads
         self._starts = np.cumsum([0, *(head.conformers for head in heads)])
         self._open: OrderedDict[int, EmbeddingFile] = OrderedDict()
+        self._checked: set[int] = set()  # parts whose embedding has the parts of the first
         first = self._file(0)
         self.attributes = {key: value for key, value in first.attributes.items() if key != OF_PART}
         self.columns, self.dimension, self.parts = first.columns, first.dimension, first.parts
@@ -137,14 +138,29 @@ class EmbeddingDataset(Embeddings):
             file = EmbeddingFile(self.files[k])
             self._open[k] = file
             if k:
-                for what in ("parts", "columns"):
-                    here, there = getattr(file, what), getattr(self, what)
-                    if here != there:
-                        raise MolgiaeError(
-                            f"{file.path}: has other {what} than {self.files[0].name}; make one of them again"
-                        )
+                self._same("parts", self.files[k], file.parts, self.parts)
+                self._same("columns", self.files[k], file.columns, self.columns)
         self._open.move_to_end(k)
         return self._open[k]
+
+    def _same(self, what: str, file: Path, here: object, there: object) -> None:
+        if here != there:
+            raise MolgiaeError(f"{file}: has other {what} than {self.files[0].name}; make one of them again")
+
+    def _column(self, k: int, name: str, start: int, stop: int, columns: slice) -> NDArray[Any]:
+        """Return rows of one dataset of part k; if it has a row for each conformer, nothing else is looked at."""
+        schema = self._file(0).schema_row(name)
+        if k in self._open or schema.per != "conformer":
+            return self._file(k).column(name, start, stop, columns)
+        path, head = self.files[k], self._heads[k]
+        with opened(path) as file:
+            stored = one_column(file, path, name, schema, head.conformers)
+            with reading(path):
+                if name == "embedding" and k not in self._checked:
+                    parts = parts_in_file(stored.dataset, head.attributes["schema_version"])
+                    self._same("parts", path, parts, self.parts)
+                    self._checked.add(k)
+                return stored.read(start, stop, columns=columns)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -199,7 +215,7 @@ class EmbeddingDataset(Embeddings):
         """Return rows of one dataset, see `Embeddings.column`."""
         self._named(name)
         spans = list(self._spans(first, last))
-        found = [self._file(k).column(name, start, stop, columns) for k, start, stop in spans]
+        found = [self._column(k, name, start, stop, columns) for k, start, stop in spans]
         if name in SCHEMA and SCHEMA[name].per == "boundary":
             before = self._before[name.removesuffix("_offset")]
             found = [offset + before[k] for offset, (k, _, _) in zip(found, spans, strict=True)]
@@ -213,7 +229,7 @@ class EmbeddingDataset(Embeddings):
         return np.array(true, values.dtype)
 
     def _stored(self, name: str, spans: list[tuple[int, int, int]]) -> NDArray[Any]:
-        return np.concatenate([self._file(k).column(name, start, stop) for k, start, stop in spans])
+        return np.concatenate([self._column(k, name, start, stop, slice(None)) for k, start, stop in spans])
 
     def schema(self, name: str) -> Column:
         """Return the row of the schema of a column, see `Embeddings.schema`."""
@@ -236,8 +252,8 @@ class EmbeddingDataset(Embeddings):
 
     def rejected(self) -> Iterator[Rejected]:
         """Return the rejected records, one by one; the line is 0 where it is not known."""
-        for path, number in zip(self.files, self._rejected, strict=True):
-            if number:
+        for path, head in zip(self.files, self._heads, strict=True):
+            if head.rejected:
                 with EmbeddingFile(path) as file:
                     yield from map(self._numbering.of_rejected, file.rejected())
 

@@ -55,6 +55,7 @@ class EmbeddingFile(Embeddings):
             self._file.close()
             raise
         self.attributes = self._layout.attributes
+        self._last_offset: dict[str, tuple[tuple[int, int], NDArray[np.int64]]] = {}
         self.columns = tuple(name for name in self._layout.datasets if not name.startswith("rejected/"))
         self.dimension = self._layout.dimension
         self.parts = self._layout.parts
@@ -85,12 +86,21 @@ class EmbeddingFile(Embeddings):
         column = stored.column
         if column.per not in LEAST_ROWS:
             return stored.read(start, stop + (column.per == "boundary"), columns=columns)
-        offset = self._layout.datasets[f"{column.per}_offset"].read(start, stop + 1)
-        boundaries = None
-        if column.numbers_atoms:
-            atoms = self._layout.datasets["atom_offset"].read(start, stop + 1)
-            boundaries = offset, np.diff(atoms)
+        offset = self._offset(column.per, start, stop)
+        boundaries = (offset, np.diff(self._offset("atom", start, stop))) if column.numbers_atoms else None
         return stored.read(int(offset[0]), int(offset[-1]), boundaries, columns)
+
+    def _offset(self, axis: str, start: int, stop: int) -> NDArray[np.int64]:
+        """Return where rows of atoms or bonds of conformers ``start:stop`` start and end; columns ask in turn."""
+        known, offset = self._last_offset.get(axis, ((-1, -1), None))
+        if offset is None or known != (start, stop):
+            offset = self._layout.datasets[f"{axis}_offset"].read(start, stop + 1)
+            self._last_offset[axis] = (start, stop), offset
+        return offset
+
+    def schema_row(self, name: str) -> Column:
+        """Return the row of the schema of a column, as it stands there."""
+        return self._layout.datasets[self._named(name)].column
 
     def schema(self, name: str) -> Column:
         """Return the row of the schema of a column, see `Embeddings.schema`."""

@@ -44,6 +44,8 @@ FLUSH_ATOMS = 1 << 20
 CHUNK_BYTES = 1 << 17
 MAX_CHUNK_ROWS = 4096
 """Size of the pieces in which HDF5 keeps a dataset."""
+CHUNK_COLUMNS = 32
+"""Columns of a piece of a matrix with many, so that a part of the embedding is read without the others."""
 MAX_PROPERTIES = 256
 """Keys with a dataset of their own; the pairs of later keys go to ``properties/%other`` as JSON."""
 MAX_KEY_LENGTH = 1024
@@ -270,14 +272,15 @@ def _atom_cells(group: _OpenGroup, block: ConformerBlock) -> Iterator[tuple[str,
 
 def _create_dataset(group: h5py.Group, name: str, column: Column, trailing: tuple[int, ...]) -> h5py.Dataset:
     dtype = column.stored_dtype()
-    row_bytes = max(1, dtype.itemsize * int(np.prod(trailing)))
+    piece = trailing if len(trailing) != 1 else (min(trailing[0], CHUNK_COLUMNS),)
+    row_bytes = max(1, dtype.itemsize * int(np.prod(piece)))
     chunk_rows = min(max(1, CHUNK_BYTES // row_bytes), MAX_CHUNK_ROWS)
     dataset = group.create_dataset(
         name,
         shape=(0, *trailing),
         dtype=dtype,
         maxshape=(None, *trailing),
-        chunks=(chunk_rows, *(max(1, axis) for axis in trailing)),
+        chunks=(chunk_rows, *(max(1, axis) for axis in piece)),
     )
     dataset.attrs["unit"] = column.unit
     dataset.attrs["description"] = column.description
