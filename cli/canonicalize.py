@@ -17,6 +17,10 @@ from .options import (
     run_options,
 )
 from .printing import finish_run
+from .shards import Scheduler, Shard, Shards, ShardSize, finish_shards, wants_parts
+
+SHARED = ("format", "on_error")
+"""Options that hold for parts, too."""
 
 
 def canonicalize(
@@ -24,6 +28,10 @@ def canonicalize(
     inputs: Inputs,
     output: Output = None,
     format: Format = None,
+    shards: Shards = None,
+    shard: Shard = None,
+    shard_size: ShardSize = None,
+    scheduler: Scheduler = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
     threads: Threads = None,
@@ -43,6 +51,9 @@ def canonicalize(
     molgiae canonicalize conformers.sdf -o canonical.sdf
     molgiae canonicalize trajectory.xyz -o canonical.h5
     """
+    if wants_parts(context.params):
+        finish_shards(context, "canonicalize", inputs, "canonicalized", SHARED)
+        return
     from molgiae.commands.canonicalize import canonicalize as run
 
     finish_run(context, run(inputs, run_options(context)), "canonicalized")

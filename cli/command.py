@@ -11,10 +11,13 @@ from typer.core import TyperCommand
 
 from molgiae.errors import ConfigError
 
+from .shards import wants_parts
+
 WORDS = {"str": "TEXT", "int": "INTEGER", "float": "NUMBER"}
 """What types of Python are called."""
 GROUPS = {
     "Files": "output table representatives poses format on_error drop_rejected overwrite resume",
+    "Large runs": "shards shard shard_size scheduler",
     "Computing": "model device batch_size threads jobs seed time_limit minutes",
     "Messages and status": "quiet as_json allow_rejected help",
 }
@@ -51,14 +54,14 @@ def check(name: str | None, given: dict[str, Any]) -> None:
     Imports nothing that takes long.
     """
     from molgiae.data.partial import PartialFile
-    from molgiae.data.sources import STDIN, advice_for
+    from molgiae.data.sources import advice_for, is_there
 
     if name == "info":  # takes names of models, too, and writes nothing
         return
     values = [given.get(argument) or () for argument in INPUTS]
     named = [[value] if isinstance(value, str) else value for value in values if not isinstance(value, int)]
     for file in chain.from_iterable(named):  # `finetune --ensemble` is a number
-        if file != STDIN and not Path(file).exists():
+        if not is_there(file):
             raise ConfigError(f"{file}: no such file or directory")
         advice = "" if name in OWN_READERS or given.get("format") else advice_for(file)
         if advice and not Path(file).is_dir():
@@ -67,7 +70,7 @@ def check(name: str | None, given: dict[str, Any]) -> None:
         from molgiae.model.shipped import locate
 
         locate(given["model"])
-    if "overwrite" in given and name not in OWN_READERS:
+    if "overwrite" in given and not wants_parts(given) and name not in OWN_READERS:
         for file in _outputs(name, given):
             PartialFile(file, overwrite=given["overwrite"] or bool(given.get("resume")))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from typer import Context, Option
+from typer import BadParameter, Context, Option
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 
@@ -23,8 +23,13 @@ from .options import (
     run_options,
 )
 from .printing import finish_run
+from .shards import Scheduler, Shard, Shards, ShardSize, finish_shards, wants_parts
 
 Projection = Literal["norms", "angles", "norms-angles", "gram", "max-filter", "voronoi"]
+
+
+SHARED = ("model", "device", "batch_size", "format", "parts", "projection", "on_error")
+"""Options that hold for parts, too."""
 
 
 def embed(
@@ -53,6 +58,10 @@ def embed(
     projection: Projection | None = Option(
         None, help="Add this invariant projection of the model's equivariant latent, as dataset projection."
     ),
+    shards: Shards = None,
+    shard: Shard = None,
+    shard_size: ShardSize = None,
+    scheduler: Scheduler = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
     threads: Threads = None,
@@ -87,6 +96,13 @@ def embed(
     molgiae embed conformers.sdf --npz --parts features
     molgiae embed conformers.sdf --projection gram
     """
+    if wants_parts(context.params):
+        if format == "npz" or drop_rejected:
+            raise BadParameter(
+                "parts are HDF5; write an npz of them with molgiae embed", param_hint="--format"
+            )
+        finish_shards(context, "embed", inputs, "embedded", SHARED)
+        return
     from molgiae.commands.embed import embed as run
 
     asked = format == "npz"  # what --npz was before

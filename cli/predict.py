@@ -23,10 +23,15 @@ from .options import (
     run_options,
 )
 from .printing import finish_run
+from .shards import Scheduler, Shard, Shards, ShardSize, finish_shards, wants_parts
 
 FineTuned = Annotated[
     str, Argument(help="Directory or file that molgiae finetune wrote.", show_default=False)
 ]
+
+
+SHARED = ("model", "device", "format", "unit", "average", "on_error")
+"""Options that hold for parts, too."""
 
 
 def predict(
@@ -57,6 +62,10 @@ def predict(
     unit: str | None = Option(None, help="Unit of the results.", show_default="that of the model"),
     device: Device = "auto",
     format: Format = None,
+    shards: Shards = None,
+    shard: Shard = None,
+    shard_size: ShardSize = None,
+    scheduler: Scheduler = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
     threads: Threads = None,
@@ -75,6 +84,9 @@ def predict(
     molgiae predict enthalpy conformers.sdf -o predicted.sdf --unit kcal/mol
     molgiae predict gap ensembles.sdf -o gaps.csv --average boltzmann --energy energy_kcal_per_mol
     """
+    if wants_parts(context.params):
+        finish_shards(context, "predict", inputs, "predicted", SHARED)
+        return
     from molgiae.commands.predict import predict as run
 
     summary = run(

@@ -22,6 +22,10 @@ from .options import (
     run_options,
 )
 from .printing import finish_run
+from .shards import Scheduler, Shard, Shards, ShardSize, finish_shards, wants_parts
+
+SHARED = ("model", "device", "batch_size", "format", "on_error")
+"""Options that hold for parts, too."""
 
 
 def reconstruct(
@@ -32,6 +36,10 @@ def reconstruct(
     device: Device = "auto",
     batch_size: BatchSize = BATCH_SIZE,
     format: Format = None,
+    shards: Shards = None,
+    shard: Shard = None,
+    shard_size: ShardSize = None,
+    scheduler: Scheduler = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
     threads: Threads = None,
@@ -45,6 +53,9 @@ def reconstruct(
     molgiae reconstruct conformers.sdf -o reconstructed.sdf
     molgiae reconstruct conformers.sdf -o reconstructed.h5
     """
+    if wants_parts(context.params):
+        finish_shards(context, "reconstruct", inputs, "reconstructed", SHARED)
+        return
     from molgiae.commands.reconstruct import reconstruct as run
 
     finish_run(context, run(inputs, run_options(context)), "reconstructed")

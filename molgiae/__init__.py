@@ -34,6 +34,7 @@ _HOME = {
     "from_ase": "molgiae.data.toolkits",
     "from_rdkit": "molgiae.data.toolkits",
     "generate_conformers": "molgiae.commands.conformers",
+    "in_shards": "molgiae.shards.drive",
     "interpolate": "molgiae.commands.interpolate",
     "label": "molgiae.commands.label",
     "merge": "molgiae.commands.merge",

@@ -26,6 +26,7 @@ ROOMS = (
     ("properties",),
     ("evaluation",),
     ("commands", "sklearn"),
+    ("shards",),
     ("experiments",),
     ("cli",),
     ("__main__",),

@@ -95,7 +95,9 @@ def embed(
     elif is_table(output) or is_stdout(output):
         sink = EmbeddingTable(output, model, overwrite=options.overwrite)
     else:
-        sink = Hdf5Sink(output, EMBEDDING_COLUMNS, model, predictions=predictions, **written)
+        sink = Hdf5Sink(
+            output, EMBEDDING_COLUMNS, model, predictions=predictions, share=options.share, **written
+        )
     return finished(sink, run(blocks, compute, sink, options, "embed", model))
 
 

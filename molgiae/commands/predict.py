@@ -89,6 +89,11 @@ def predict(
         known = predictor.checkpoint.provenance.get("weighed_by", {})
         energy, energy_unit = known.get("energy"), energy_unit or known.get("energy_unit")
     _check(average, pooling, temperature, energy, energy_unit)
+    if average != "none" and options.share is not None:
+        raise ConfigError(
+            "conformers of one molecule may be in several parts; with --shards use --average none, and average the "
+            "predictions, or predict without --shards"
+        )
     names = listed(inputs)
     output = _output(names, options, average)
     targets = _in_unit(predictor.targets, unit)

@@ -20,6 +20,7 @@ from molgiae.data.hdf5.schema import Column
 from molgiae.data.inputs import is_hdf5, read_inputs
 from molgiae.data.parquet import is_parquet
 from molgiae.data.partial import is_stdout
+from molgiae.data.pieces import Share
 from molgiae.data.readers import OnError
 from molgiae.data.sources import STDIN, Notes
 from molgiae.data.writers import StructureWriter, structure_suffix
@@ -40,7 +41,7 @@ from molgiae.output.memory import MemorySink
 from molgiae.output.npz import is_npz
 from molgiae.output.page.content import is_page
 from molgiae.output.rows import row_suffix
-from molgiae.parallel.progress import progress_bar
+from molgiae.parallel.progress import ProgressFile, progress_bar
 from molgiae.parallel.threads import cores, ordered_map
 from molgiae.properties.columns import ENERGY, is_energy_alone
 
@@ -73,6 +74,7 @@ class Options:
         progress: show a bar on stderr.
         command: the command line, for provenance.
         notes: what the readers of a run had to decide or to leave out.
+        share: where the output is one part of a directory of results, what that is made from; see `molgiae.shards`.
 
     Examples:
         >>> options = molgiae.Options(model="qm9", overwrite=True)
@@ -90,13 +92,16 @@ class Options:
     progress: bool = False
     command: str = "python"
     notes: Notes = field(default_factory=Notes)
+    share: Share | None = None
 
     def for_a_run(self, **changes: Any) -> Options:
         """Return the options with changes, and with notes of their own."""
         return replace(self, **{"notes": Notes(), **changes})
 
-    def bar(self, verb: str, total: int | None = None, unit: str = "conformers") -> tqdm:
+    def bar(self, verb: str, total: int | None = None, unit: str = "conformers") -> tqdm | ProgressFile:
         """Return a bar for the progress of a step."""
+        if self.share is not None:
+            return ProgressFile(self.share.progress)
         return progress_bar(desc=verb, total=total, unit=f" {unit}", show=self.progress)
 
 
@@ -166,7 +171,12 @@ def read(
         return rebatch([inputs], BLOCK_ROWS) if len(inputs) > BLOCK_ROWS else iter([inputs])
     keep_text = keep_text or (output is not None and structure_suffix(output) is not None)
     return read_inputs(
-        inputs, format=options.format, on_error=options.on_error, keep_text=keep_text, notes=options.notes
+        inputs,
+        format=options.format,
+        on_error=options.on_error,
+        keep_text=keep_text,
+        notes=options.notes,
+        allow_empty=options.share is not None,
     )
 
 
@@ -212,7 +222,8 @@ def sink_for(
     if output is None:
         return MemorySink()
     if is_hdf5(output):
-        return Hdf5Sink(output, columns, model, command=command, overwrite=overwrite, predictions=predictions)
+        how: dict[str, Any] = {"predictions": predictions, "share": options.share}
+        return Hdf5Sink(output, columns, model, command=command, overwrite=overwrite, **how)
     if table is not None and is_table(output):
         return TableSink(output, *table, overwrite=overwrite)
     return StructureSink(output, record, overwrite=overwrite)

@@ -13,8 +13,9 @@ from molgiae.data.hdf5.dataset import EmbeddingDataset, is_dataset
 from molgiae.data.hdf5.reader import read_hdf5_blocks
 from molgiae.data.npz import read_npz_blocks
 from molgiae.data.parquet import read_parquet
+from molgiae.data.pieces import piece_of
 from molgiae.data.readers import OnError, read_blocks
-from molgiae.data.sources import Inputs, Notes, listed
+from molgiae.data.sources import Inputs, Notes, is_there, listed
 from molgiae.errors import ConfigError, ConformerError
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -39,7 +40,11 @@ def is_stored(path: str | os.PathLike[str]) -> bool:
 
 def in_rows(path: str | os.PathLike[str]) -> bool:
     """Return whether a file is of `ROW_FILES` by its name, or a directory holds HDF5 parts."""
-    return (Path(path).suffix.lower() in ROW_FILES and not os.path.isdir(path)) or is_dataset(path)
+    return (_suffix(path) in ROW_FILES and not os.path.isdir(path)) or is_dataset(path)
+
+
+def _suffix(path: str | os.PathLike[str]) -> str:
+    return Path(piece_of(os.fspath(path)).file).suffix.lower()
 
 
 def read_inputs(
@@ -49,6 +54,7 @@ def read_inputs(
     on_error: OnError = "skip",
     keep_text: bool = True,
     notes: Notes | None = None,
+    allow_empty: bool = False,
 ) -> Iterator[ConformerBlock]:
     """Read blocks of conformers from SDF and XYZ, and from files of `ROW_FILES`.
 
@@ -64,31 +70,35 @@ def read_inputs(
     names = listed(inputs)
     rows = [name for name in names if format is None and in_rows(name)]
     if not rows:
-        return read_blocks(names, format=format, on_error=on_error, keep_text=keep_text, notes=notes)
+        return read_blocks(
+            names, format=format, on_error=on_error, keep_text=keep_text, notes=notes, allow_empty=allow_empty
+        )
     if len(rows) < len(names):
         other = next(name for name in names if name not in rows)
         kind = "HDF5" if is_hdf5(rows[0]) else f"a {Path(rows[0]).suffix} file"
         raise ConfigError(f"{rows[0]} is {kind} and {other} is not; give them to separate runs")
     for name in rows:
-        if not os.path.exists(name):
+        if not is_there(name):
             raise ConfigError(f"{name}: no such file or directory")
-    return _read_rows(rows, on_error, notes or Notes())
+    return _read_rows(rows, on_error, notes or Notes(), allow_empty)
 
 
-def _read_rows(names: list[str], on_error: OnError, notes: Notes) -> Iterator[ConformerBlock]:
+def _read_rows(
+    names: list[str], on_error: OnError, notes: Notes, allow_empty: bool
+) -> Iterator[ConformerBlock]:
     empty = True
     for block in chain.from_iterable(_blocks_of(name, notes) for name in names):
         if on_error == "stop" and block.rejected:
             raise block.rejected[0].error()
         empty &= not len(block) and not block.rejected
         yield block
-    if empty:
+    if empty and not allow_empty:
         raise ConformerError("holds no conformers", source=", ".join(names))
 
 
 def _blocks_of(name: str, notes: Notes) -> Iterator[ConformerBlock]:
     if not is_dataset(name):
-        yield from ROW_FILES[Path(name).suffix.lower()](name)
+        yield from ROW_FILES[_suffix(name)](name)
         return
     with EmbeddingDataset(name) as dataset:
         notes.left_out += dataset.notes()

@@ -19,6 +19,7 @@ from typing import Literal
 from molgiae.data.blocks import rebatch
 from molgiae.data.checks import reject_faulty
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
+from molgiae.data.pieces import FATAL
 from molgiae.data.sdf.reader import read_sdf
 from molgiae.data.sources import (
     STDIN,
@@ -31,6 +32,7 @@ from molgiae.data.sources import (
     find_sources,
     sniff,
 )
+from molgiae.data.text import MAX_TITLE, clean
 from molgiae.data.xyz.reader import read_xyz
 from molgiae.errors import ConfigError
 
@@ -70,6 +72,7 @@ def read_blocks(
     check_geometry: bool = True,
     chunk_size: int = CHUNK_SIZE,
     notes: Notes | None = None,
+    allow_empty: bool = False,
 ) -> Iterator[ConformerBlock]:
     """Read conformers in constant memory.
 
@@ -86,6 +89,7 @@ def read_blocks(
         check_geometry: reject impossible geometry, see `molgiae.data.checks`.
         chunk_size: bytes read at a time.
         notes: gets what the readers had to decide or to leave out.
+        allow_empty: inputs without any record are no error.
 
     Raises:
         ConfigError: an input is missing or cannot be opened, or an option has no such value.
@@ -102,7 +106,7 @@ def read_blocks(
     blocks = chain.from_iterable(_read_source(source, keep_text, chunk_size, notes) for source in sources)
     batched = rebatch(_limited(blocks, limit), block_size)
     checked = (reject_faulty(block) if check_geometry else block for block in batched)
-    return _checked_for_errors(checked, on_error)
+    return _checked_for_errors(checked, on_error, allow_empty)
 
 
 def read_conformers(
@@ -155,6 +159,11 @@ class Reading:
 
 def _read_source(source: Source, keep_text: bool, chunk_size: int, notes: Notes) -> Iterator[ConformerBlock]:
     stream = ByteStream(source, chunk_size)
+    if source.piece.fatal:
+        lines = b"".join(stream).decode("latin-1").split("\n", 2)
+        title = clean(lines[source.format == "xyz" and len(lines) > 1])[:MAX_TITLE]
+        yield ConformerBlock.of([], [Rejected(source.name, 1, title, 1, FATAL)])
+        return
     cursor = Cursor(source.name, keep_text=keep_text, notes=notes)
     chunks = iter(stream)
     buffer, following = b"", next(chunks, b"")
@@ -181,7 +190,7 @@ def _read_source(source: Source, keep_text: bool, chunk_size: int, notes: Notes)
     if stream.damage:
         fault = Rejected(source.name, cursor.record + 1, "", cursor.line, stream.damage)
         yield ConformerBlock.of([], [fault])
-    elif cursor.record == 0:
+    elif cursor.record == 0 and source.piece.stop is None:
         reason = "no records: nothing but blank lines, or nothing at all"
         yield ConformerBlock.of([], [Rejected(source.name, 0, "", 1, reason)])
 
@@ -203,7 +212,9 @@ def _first_records(block: ConformerBlock, n: int) -> ConformerBlock:
     return replace(block.take(block.record < beyond), rejected=kept)
 
 
-def _checked_for_errors(blocks: Iterable[ConformerBlock], on_error: OnError) -> Iterator[ConformerBlock]:
+def _checked_for_errors(
+    blocks: Iterable[ConformerBlock], on_error: OnError, allow_empty: bool
+) -> Iterator[ConformerBlock]:
     """Yield the blocks, what was rejected in order; raise the first bad record if asked to, or if nothing was read."""
     any_record = False
     empty: list[Rejected] = []
@@ -217,5 +228,5 @@ def _checked_for_errors(blocks: Iterable[ConformerBlock], on_error: OnError) -> 
         any_record |= len(block) > 0 or any(bad.record for bad in rejected)
         empty += [bad for bad in rejected if not bad.record]
         yield replace(block, rejected=rejected)
-    if empty and not any_record:
+    if empty and not any_record and not allow_empty:
         raise empty[0].error()

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from molgiae.data.pieces import Piece, piece_of
 from molgiae.errors import ConfigError
 
 SUFFIXES = {".sdf": "sdf", ".sd": "sdf", ".mol": "sdf", ".xyz": "xyz", ".extxyz": "xyz"}
@@ -56,10 +57,18 @@ _XYZ_MARK = re.compile(rb"\s*\d+[ \t\r]*\n")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file by the path that the user gave, or ``-``, and its format; empty if only the content can tell."""
+    """One file by the path that the user gave, or ``-``, and its format; empty if only the content can tell.
+
+    It may be a piece of a file, by the name of `molgiae.data.pieces`.
+    """
 
     name: str
     format: str = ""
+
+    @property
+    def piece(self) -> Piece:
+        """The file, and where in it the source begins and ends."""
+        return piece_of(self.name)
 
 
 @dataclass(slots=True)
@@ -130,7 +139,7 @@ def find_sources(inputs: Inputs, format: str | None = None, notes: Notes | None 
     for name in checked_names(inputs):
         if name != STDIN and os.path.isdir(name):
             sources += _in_directory(name, format, notes or Notes())
-        elif name != STDIN and not os.path.exists(name):
+        elif not is_there(name):
             raise ConfigError(f"{name}: no such file or directory")
         elif format is None and (advice := advice_for(name)):
             raise ConfigError(f"{name}: {advice}")
@@ -139,9 +148,14 @@ def find_sources(inputs: Inputs, format: str | None = None, notes: Notes | None 
     return sources
 
 
+def is_there(name: str) -> bool:
+    """Return whether an input is standard input, or there is the file, the directory or the file of the piece."""
+    return name == STDIN or os.path.exists(piece_of(name).file)
+
+
 def format_of(name: str, suffixes: Mapping[str, str] = SUFFIXES) -> str:
     """Return the format by suffix; empty if the suffix is unknown."""
-    return suffixes.get(_suffix(name), "")
+    return suffixes.get(_suffix(piece_of(name).file), "")
 
 
 def _suffix(name: str) -> str:
@@ -202,13 +216,20 @@ class ByteStream:
         Raises:
             ConfigError: the source cannot be opened.
         """
-        name = self.source.name
+        name, piece = self.source.name, self.source.piece
         try:
-            opened = nullcontext(sys.stdin.buffer) if name == STDIN else open(name, "rb")  # noqa: SIM115
+            opened = nullcontext(sys.stdin.buffer) if name == STDIN else open(piece.file, "rb")  # noqa: SIM115
         except OSError as error:
             raise ConfigError(f"{name}: {error.strerror or error}") from error
         with opened as file:
-            yield from _as_plain_text(self._decompressed(file))
+            if piece.stop is None:
+                yield from _as_plain_text(self._decompressed(file))
+            elif is_plain(file):
+                file.seek(piece.start)
+                yield from _up_to(piece.stop - piece.start, iter(lambda: self._read(file), b""))
+            else:
+                chunks = _as_plain_text(self._decompressed(file))
+                yield from _up_to(piece.stop - piece.start, _from(piece.start, chunks))
 
     def _read(self, file: IO[bytes]) -> bytes:
         try:
@@ -248,6 +269,34 @@ class ByteStream:
         yield member.flush()
         if not member.eof:
             self.damage = "truncated gzip data: the file ends early"
+
+
+def is_plain(file: IO[bytes]) -> bool:
+    """Return whether the bytes of a file are its text, so that a piece of it needs nothing of what is before.
+
+    Leaves the file at its start.
+    """
+    head = file.read(MAX_HEAD)
+    file.seek(0)
+    packed = head.startswith((_GZIP_MAGIC, codecs.BOM_UTF8)) or _wide_encoding(head)
+    return not packed and (b"\n" in head or b"\r" not in head)
+
+
+def _from(place: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what comes after so many bytes."""
+    for chunk in chunks:
+        if len(chunk) > place:
+            yield chunk[place:]
+        place = max(place - len(chunk), 0)
+
+
+def _up_to(size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the first bytes, so many; no chunk is asked for beyond them."""
+    for chunk in chunks:
+        yield chunk[:size]
+        size -= len(chunk)
+        if size <= 0:
+            return
 
 
 def _as_plain_text(chunks: Iterator[bytes]) -> Iterator[bytes]:

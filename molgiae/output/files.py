@@ -19,6 +19,7 @@ from molgiae.data.writers import StructureWriter
 if TYPE_CHECKING:
     from molgiae.data.blocks import Result
     from molgiae.data.hdf5.schema import Column
+    from molgiae.data.pieces import Share
     from molgiae.model.embedder import Embedder
     from molgiae.parts import Part
 
@@ -90,6 +91,7 @@ class Hdf5Sink(Sink):
         command: the command line, for provenance.
         overwrite: replace an existing file.
         predictions: columns of predicted properties or of a projection, which results bring, too.
+        share: where the file is one part of a directory, what it is made from.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Hdf5Sink(Sink):
         command: str,
         overwrite: bool,
         predictions: Sequence[Column] = (),
+        share: Share | None = None,
     ) -> None:
         self.path, self.rejected_in = path, f"{path}: group rejected"
         about: dict[str, Any] = {"command": command}
@@ -109,7 +112,7 @@ class Hdf5Sink(Sink):
             if "embedding" in columns:
                 about["parts"] = model.parts
         self._writer = Hdf5Writer(
-            path, columns=columns, predictions=predictions, overwrite=overwrite, **about
+            path, columns=columns, predictions=predictions, overwrite=overwrite, share=share, **about
         )
 
     def __enter__(self) -> Self:

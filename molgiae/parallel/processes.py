@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import chain
@@ -46,10 +46,10 @@ class Workers:
         size: how many, as many as threads that ask at a time.
         module: run as ``python -m``; it calls `serve`.
         setup: first line for each process.
-        time_limit: seconds for an answer.
+        time_limit: seconds for an answer; None for no limit.
     """
 
-    def __init__(self, size: int, module: str, setup: Plain, time_limit: float) -> None:
+    def __init__(self, size: int, module: str, setup: Plain, time_limit: float | None) -> None:
         self._module, self._setup, self._time_limit = module, setup, time_limit
         self._free: queue.SimpleQueue[subprocess.Popen[str] | None] = queue.SimpleQueue()
         for _ in range(size):
@@ -77,15 +77,11 @@ class Workers:
         try:
             process = process or self._started()
             asked = time.monotonic()
-            timer = threading.Timer(self._time_limit, process.kill)
-            timer.start()
-            try:
+            with _killed_after(self._time_limit, process):
                 reply = _exchange(process, question)
-            finally:
-                timer.cancel()
             if reply is not None:
                 return reply
-            is_late = time.monotonic() - asked >= self._time_limit
+            is_late = self._time_limit is not None and time.monotonic() - asked >= self._time_limit
             lost, process = process, None
             status = self._end(lost)
         finally:
@@ -158,6 +154,20 @@ def serve(answering: Callable[[Plain], Callable[[Plain], Plain]]) -> None:
                 output.flush()
     except BrokenPipeError:  # whoever asked is gone
         os._exit(1)
+
+
+@contextlib.contextmanager
+def _killed_after(seconds: float | None, process: subprocess.Popen[str]) -> Iterator[None]:
+    """Kill a process that is still at work after so many seconds."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _exchange(process: subprocess.Popen[str], question: Plain) -> Plain | None:

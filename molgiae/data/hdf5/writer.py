@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Self
 
 import h5py
@@ -34,6 +35,7 @@ from molgiae.data.hdf5.schema import (
     property_name,
 )
 from molgiae.data.partial import PartialFile, SteadyFile
+from molgiae.data.pieces import Share
 from molgiae.data.xyz.comment import KINDS
 from molgiae.errors import ConfigError, ShapeError
 from molgiae.parts import Part
@@ -63,6 +65,8 @@ class Hdf5Writer:
             input; none makes a plain file of conformers.
         predictions: columns of predicted properties, which every `append` brings, too.
         overwrite: replace an existing file when the new one is complete.
+        share: where the file is one part of a directory of results, what it is made from; such a file says nothing
+            of when it was made, so that the same conformers make the same bytes.
         **about: provenance by name, of `ATTRIBUTES`: model, model_sha256, command.
 
     Raises:
@@ -78,6 +82,7 @@ class Hdf5Writer:
         columns: Sequence[str] = EMBEDDING_COLUMNS,
         predictions: Sequence[Column] = (),
         overwrite: bool = False,
+        share: Share | None = None,
         **about: str,
     ) -> None:
         unknown = [c for c in columns if c not in SCHEMA or SCHEMA[c].origin == "input"]
@@ -92,6 +97,8 @@ class Hdf5Writer:
         self._parts, self._dimension = parts, sum(part.size for part in parts)
         self._about = dict.fromkeys(("model", "model_sha256", "command"), "none")
         self._about |= {name: text for name, text in about.items() if text}
+        self._share = share
+        self._records = dict.fromkeys(share.pieces if share else (), 0)
         self._partial = PartialFile(path, overwrite=overwrite)
 
     def __enter__(self) -> Self:
@@ -110,6 +117,8 @@ class Hdf5Writer:
             if exception[0] is None:
                 self.flush()
                 with self._partial.reporting():
+                    if self._share is not None:
+                        self._file.attrs["piece_records"] = np.array(list(self._records.values()), "i8")
                     self._file.close()
                     self._disk.check()
                     self._disk.close()
@@ -134,6 +143,12 @@ class Hdf5Writer:
         given = columns or {}
         if set(given) != set(self.columns):
             raise ShapeError(f"columns {sorted(given)} were given, expected {sorted(self.columns)}")
+        for source, record in chain(
+            zip(block.source, block.record.tolist(), strict=True),
+            ((bad.source, bad.record) for bad in block.rejected),
+        ):
+            if self._records.get(source, record) < record:
+                self._records[source] = record
         size = len(block), len(block.atomic_number), self._dimension
         schema = ((name, self._schema[name]) for name in self.columns)
         arrays = {name: _checked(column, given[name], column.size(*size)) for name, column in schema}
@@ -182,6 +197,10 @@ class Hdf5Writer:
         created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._file.attrs.update(schema_version=SCHEMA_VERSION, molgiae_version=__version__)
         self._file.attrs.update({name: _clean(value) for name, value in self._about.items()})
+        if self._share is not None:
+            pieces = np.array(self._share.pieces, h5py.string_dtype())
+            self._file.attrs.update(shard_key=self._share.key, pieces=pieces)
+            created = "none"
         self._file.attrs.update(created=created, convention=CONVENTION)
         for name, column in self._schema.items():
             if name in (*self.columns, *INPUT_COLUMNS, *REJECTED_COLUMNS):

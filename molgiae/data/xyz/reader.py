@@ -162,6 +162,20 @@ def _regular_frames(lines: Lines, final: bool) -> tuple[Index, Index, int]:
     return first, n_atoms, i
 
 
+def next_frame(lines: list[str], final: bool) -> int | None:
+    """Return the first line where a plausible frame starts; None if there is none, or more lines are needed to say.
+
+    Args:
+        lines: without their line feeds.
+        final: whether the source ends with them.
+    """
+    try:
+        found = _Frames(lines, final, Cursor("")).next_frame(-1)
+    except _UnfinishedError:
+        return None
+    return found if found < len(lines) else None
+
+
 class _UnfinishedError(Exception):
     """The buffer ends before it is clear what a frame is."""
 
@@ -208,12 +222,12 @@ class _Frames:
             found = max(broken - start, 0)
             reason = f"{n} atoms announced, {found} found before line {self.cursor.line + broken}"
         if reason:
-            return self._next_frame(i), reason
+            return self.next_frame(i), reason
         try:
             comment = parse_comment(self.lines[i + 1])
             if stop < len(self.lines) and is_atom(self.lines[stop], comment.columns):
                 reason = f"{n} atoms announced, more found at line {self.cursor.line + stop}"
-                return self._next_frame(i), reason
+                return self.next_frame(i), reason
             end, stop = stop, stop + self._trailer(i, stop)
             return stop, self._conformer(i, end, comment, record)
         except ConformerError as error:
@@ -262,7 +276,7 @@ class _Frames:
             raise _UnfinishedError
         return len(self.lines) if end > len(self.lines) else None
 
-    def _next_frame(self, i: int) -> int:
+    def next_frame(self, i: int) -> int:
         """Return the first line after i where a plausible frame starts, or the end of the source."""
         for j in range(i + 1, len(self.lines)):
             if count_of(self.lines[j]) > 0 and self._is_plausible(j):

@@ -1,0 +1,297 @@
+"""A command in shards: what is not there yet is made, and a record that kills its process is found and listed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from molgiae import __version__
+from molgiae.commands.outcomes import Summary
+from molgiae.data.hdf5.schema import SCHEMA_VERSION
+from molgiae.data.hdf5.shared import counts_of
+from molgiae.data.inputs import listed
+from molgiae.data.partial import PartialFile
+from molgiae.data.pieces import piece_of
+from molgiae.data.readers import Inputs
+from molgiae.data.sources import Notes
+from molgiae.errors import ConfigError, MolgiaeError
+from molgiae.parallel.processes import NoAnswerError
+from molgiae.parallel.progress import SECONDS, progress_bar
+from molgiae.parallel.threads import cores
+from molgiae.shards.engines import LOCAL, Engine, engine_of
+from molgiae.shards.part import COMMANDS, PROBES, PROGRESS, Job, one_of, parts_in
+from molgiae.shards.plan import Plan, estimated_records, halves
+
+SHARD_SIZE = 100_000
+"""Conformers in a part, about, where the number of parts is not given."""
+TRIES = 2
+"""Times that a part is begun before the record is looked for at which its process dies."""
+MANIFEST = "manifest.json"
+
+Plain = dict[str, Any]
+
+
+@dataclass
+class ShardedSummary(Summary):
+    """What became of a run in shards: the figures of `Summary` over all of its parts, and how many there are.
+
+    Attributes:
+        shards: parts of the whole.
+        made: parts made in this run.
+        kept: parts that were there, made from the same.
+        fatal: records that killed the process that worked on them; they are among the rejected.
+    """
+
+    shards: int = 0
+    made: int = 0
+    kept: int = 0
+    fatal: int = 0
+
+
+def in_shards(
+    command: str,
+    inputs: Inputs,
+    output: str | Path,
+    *,
+    shards: int | None = None,
+    shard: str | None = None,
+    shard_size: int = SHARD_SIZE,
+    scheduler: str = LOCAL,
+    jobs: int | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+    **how: Any,
+) -> ShardedSummary:
+    """Run a command in shards: ``part-00007-of-00064.h5`` and so on in a directory, and what they are of beside them.
+
+    A part that is there and was made from the same inputs (by name, size and time of change), options, model and
+    version is left alone, any other is made: the same call again continues what was interrupted. The bytes of the parts
+    do not depend on the scheduler, their order, or interruptions. `molgiae.open` reads the directory as one file.
+
+    Args:
+        command: "embed", "canonicalize", "reconstruct" or "predict".
+        inputs: files and directories, one or several.
+        output: the directory, made if it is not there.
+        shards: number of parts; None for as many as hold `shard_size` conformers each, about.
+        shard: one of them alone, as in "7/64", for arrays of jobs.
+        shard_size: see `shards`.
+        scheduler: "local" for processes of this machine; the address of a Dask scheduler, as in "tcp://host:8786", or
+            the file that it wrote, which ends in .json.
+        jobs: processes of this machine; None for as many as there are cores to use.
+        overwrite: make all parts anew, and remove those of another number of shards.
+        progress: show a bar on stderr.
+        **how: further arguments of the command, such as model, parts and on_error.
+
+    Raises:
+        ConfigError: an option is wrong, or the directory holds parts of another number of shards.
+        MolgiaeError: a part cannot be made; what is made stays.
+
+    Examples:
+        >>> molgiae.in_shards("embed", "conformers.sdf", "parts/", shards=4, model="qm9").written
+        74
+    """
+    started = time.monotonic()
+    if command not in COMMANDS:
+        raise ConfigError(f"{command}: is not run in shards; those that are: {', '.join(COMMANDS)}")
+    wanted, total = one_of(shard) if shard else (None, shards)
+    if shard and shards not in (None, total):
+        raise ConfigError(f"shard {shard} and {shards} shards: give one of them")
+    if (total is not None and total < 1) or shard_size < 1:
+        raise ConfigError("there is at least 1 shard, of at least 1 conformer")
+    names, notes = listed(inputs), Notes()
+    total = total or math.ceil(estimated_records(Plan(names, 1, how.get("format"))) / shard_size) or 1
+    job = Job(command, tuple(names), str(output), total, how)
+    job.__dict__["plan"] = Plan(names, total, how.get("format"), notes)
+    directory = _prepared(Path(output), total, overwrite=overwrite)
+    numbers = [wanted] if wanted else list(range(1, total + 1))
+    summary = ShardedSummary(
+        str(output), shards=total, model_sha256=job.model_sha256, model=how.get("model", "")
+    )
+    _write_manifest(job, directory, None)
+    missing = [k for k in numbers if overwrite or not job.is_made(k)]
+    summary.kept, summary.made = len(numbers) - len(missing), len(missing)
+    if missing:
+        with _folders(directory):
+            _make(job, missing, scheduler, jobs or cores(), summary, progress=progress)
+    _count(job, numbers, summary)
+    if not wanted:
+        _write_manifest(job, directory, summary)
+    summary.notes = [*notes.lines(), *summary.notes]
+    summary.seconds = time.monotonic() - started
+    return summary
+
+
+def _prepared(directory: Path, shards: int, *, overwrite: bool) -> Path:
+    """Return the directory, made if need be, without parts of another number of shards."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{directory}: cannot be made a directory: {error.strerror}") from error
+    for other, paths in parts_in(directory).items():
+        if other != shards and not overwrite:
+            raise ConfigError(
+                f"{directory}: holds {len(paths)} parts of {other}, and {shards} are wanted; name another directory, "
+                f"--shards {other}, or allow --overwrite, which removes them"
+            )
+        for path in paths if other != shards else ():
+            path.unlink(missing_ok=True)
+    return directory
+
+
+@contextlib.contextmanager
+def _folders(directory: Path) -> Iterator[None]:
+    """Make the folder of what is under way, and remove it when no other run in the directory uses it."""
+    Path(directory, PROGRESS).mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        for name in (PROGRESS, PROBES):
+            with contextlib.suppress(OSError):
+                Path(directory, name).rmdir()
+
+
+def _make(
+    job: Job, numbers: Sequence[int], scheduler: str, jobs: int, summary: ShardedSummary, *, progress: bool
+) -> None:
+    """Make parts, as many at a time as the engine has workers."""
+    total = estimated_records(job.plan) * len(numbers) // job.shards
+    for k in numbers:
+        job.progress(k).unlink(missing_ok=True)  # left by a run that was killed
+    with (
+        engine_of(job, scheduler, min(jobs, len(numbers))) as engine,
+        ThreadPoolExecutor(engine.workers, "molgiae") as pool,
+        progress_bar(desc=job.command, unit=" conformers", total=total, show=progress) as bar,
+    ):
+        waiting = {pool.submit(_one, job, engine, k): k for k in numbers}
+        done = 0
+        try:
+            while waiting:
+                ready, _ = wait(waiting, SECONDS, FIRST_COMPLETED)
+                for future in ready:
+                    part, fatal = future.result()
+                    done += part["read"]
+                    summary.fatal += fatal
+                    _add(summary, part)
+                    del waiting[future]
+                bar.update(max(done + sum(map(_so_far, map(job.progress, waiting.values()))) - bar.n, 0))
+        finally:
+            for future in waiting:
+                future.cancel()
+            if waiting:  # an error or an interruption: processes end before the threads that wait for them
+                engine.__exit__(None, None, None)
+
+
+def _so_far(path: Path) -> int:
+    try:
+        return int(path.read_text(encoding="ascii") or 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def _one(job: Job, engine: Engine, k: int) -> tuple[Plain, int]:
+    """Make one part; return its summary, and how many records are passed over in it because they are fatal."""
+    for _ in range(TRIES):
+        if (summary := _answer(engine, {"part": k})) is not None:
+            return summary, 0
+    names = job.plan.inputs_of(k)
+    sound = _sound(engine, names, job.how.get("format"))
+    fatal = [name for name in sound if piece_of(name).fatal]
+    summary = _answer(engine, {"part": k, "names": sound}) if fatal else None
+    if summary is None:
+        raise MolgiaeError(
+            f"{job.path(k)}: its process died {TRIES + bool(fatal)} times, and no record could be found that does it "
+            "by itself; memory may be short: use fewer --threads, or more --shards"
+        )
+    return summary, len(fatal)
+
+
+def _answer(engine: Engine, question: Plain) -> Plain | None:
+    """Return the answer; None if the process died over the question, or came upon a fault that is no one's.
+
+    Raises:
+        MolgiaeError: what keeps all parts from being made.
+    """
+    try:
+        reply = engine.ask(question)
+    except NoAnswerError:
+        return None
+    if "error" in reply:
+        raise MolgiaeError(reply["error"])
+    return None if "failed" in reply else reply
+
+
+def _sound(engine: Engine, names: Sequence[str], format: str | None) -> list[str]:
+    """Return the same inputs, cut so that each record at which a process dies is a piece that is passed over."""
+    if not names or _answer(engine, {"probe": list(names)}) is not None:
+        return list(names)
+    parts = halves(names, format)
+    if parts is None:
+        piece = piece_of(names[0])
+        return [f"{names[0]}!"] if piece.stop is not None else [f"{names[0]}@0-{2**53}!"]
+    return [one for part in parts for one in _sound(engine, part, format)]
+
+
+def _add(summary: ShardedSummary, part: Plain) -> None:
+    """Add what only the run that made a part knows of it."""
+    for note in part["notes"]:
+        if note not in summary.notes:
+            summary.notes.append(note)
+    for mine, its in (
+        (summary.reasons, part["reasons"]),
+        (summary.domain_reasons, part.get("domain_reasons", {})),
+    ):
+        for reason, count in its.items():
+            mine[reason] = mine.get(reason, 0) + count
+    summary.out_of_domain += part.get("out_of_domain", 0)
+    summary.model = part.get("model", "")
+
+
+def _count(job: Job, numbers: Sequence[int], summary: ShardedSummary) -> None:
+    """Count what is in the parts, also in those of earlier runs."""
+    for k in numbers:
+        written, rejected = counts_of(job.path(k))
+        summary.written += written
+        summary.rejected += rejected
+    summary.read = summary.written + summary.rejected
+    summary.rejected_in = f"{job.directory}: group rejected of the parts" if summary.rejected else ""
+    if unknown := summary.rejected - sum(summary.reasons.values()):
+        summary.reasons["rejected in parts that were there, see molgiae info"] = unknown
+
+
+def _write_manifest(job: Job, directory: Path, summary: ShardedSummary | None) -> None:
+    """Write what the parts are of, if nothing says so; at the end of a whole run also what is in them."""
+    path = directory / MANIFEST
+    if summary is None and path.exists():
+        return
+    names = [file.name for file in job.plan.files]
+    stats = [Path(name).stat() for name in names]
+    manifest: Plain = {
+        "molgiae_version": __version__,
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        **job.to_dict(),
+        "model_sha256": job.model_sha256,
+        "files": [
+            {"name": name, "bytes": stat.st_size, "changed": stat.st_mtime}
+            for name, stat in zip(names, stats, strict=True)
+        ],
+    }
+    if summary is not None:
+        paths = [job.path(k) for k in range(1, job.shards + 1)]
+        counts = [counts_of(one) for one in paths]
+        manifest |= {"written": summary.written, "rejected": summary.rejected}
+        manifest["parts"] = [
+            {"name": one.name, "written": written, "rejected": rejected, "bytes": one.stat().st_size}
+            for one, (written, rejected) in zip(paths, counts, strict=True)
+        ]
+    partial = PartialFile(path, overwrite=True)
+    with partial.writing() as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
