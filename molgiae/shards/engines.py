@@ -104,7 +104,7 @@ class DaskEngine(Engine):
 
     def ask(self, question: Plain) -> Plain:
         """Return the answer of a worker."""
-        future = self._client.submit(answer, self._job, question, pure=False, allow_other_workers=True)
+        future = self._client.submit(answer, self._job, question, pure=False)
         try:
             return future.result()
         except self._died as error:

@@ -170,7 +170,7 @@ class Hdf5Writer:
             arrays[name] = np.concatenate([columns[name] for _, columns in self._pending])
         with self._partial.reporting():
             for name, array in arrays.items():
-                _extend(self._file[name], array)
+                _extend(self._datasets[name], array)
             cells = _property_cells(self._properties, block.properties)
             self._properties.write(cells, len(block))
             self._atom_data.write(_atom_cells(self._atom_data, block), len(block.atomic_number))
@@ -202,13 +202,17 @@ class Hdf5Writer:
             self._file.attrs.update(shard_key=self._share.key, pieces=pieces)
             created = "none"
         self._file.attrs.update(created=created, convention=CONVENTION)
-        for name, column in self._schema.items():
-            if name in (*self.columns, *INPUT_COLUMNS, *REJECTED_COLUMNS):
-                _create_dataset(self._file, name, column, column.trailing(self._dimension))
+        # Datasets stay open to the end: each is given room in the file when it is closed, and when that would happen
+        # by itself depends on who else looks at the stack, as profilers do.
+        self._datasets = {
+            name: _create_dataset(self._file, name, column, column.trailing(self._dimension))
+            for name, column in self._schema.items()
+            if name in (*self.columns, *INPUT_COLUMNS, *REJECTED_COLUMNS)
+        }
         if "embedding" in self.columns:
-            self._file["embedding"].attrs.update(part_attributes(self._parts))
+            self._datasets["embedding"].attrs.update(part_attributes(self._parts))
         for name in ("atom_offset", "bond_offset"):
-            _extend(self._file[name], np.zeros(1, np.int64))
+            _extend(self._datasets[name], np.zeros(1, np.int64))
         self._file.create_group("properties")
         self._properties = _OpenGroup(self._file, "properties")
         self._atom_data = _OpenGroup(self._file, "atom_data")
