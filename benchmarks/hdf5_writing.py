@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.data.hdf5.reader import read_hdf5_blocks
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.parts import parts_of
 
@@ -62,7 +62,7 @@ def main() -> None:
                 for _ in range(-(-total // size)):
                     writer.append(block, columns)
             written = time.perf_counter()
-            count = sum(len(b) for b in read_hdf5_blocks(path))
+            count = sum(len(b) for b in EmbeddingFile(path).blocks())
             read = time.perf_counter()
             print(
                 f"blocks of {size}, {properties} properties: "

@@ -8,24 +8,24 @@ from itertools import chain
 from pathlib import Path
 
 from molgiae.data.ase_database import read_ase_database
-from molgiae.data.conformer import ConformerBlock
-from molgiae.data.hdf5.dataset import EmbeddingDataset, is_dataset
-from molgiae.data.hdf5.reader import read_hdf5_blocks
+from molgiae.data.blocks import BLOCK_ROWS
+from molgiae.data.conformer import ConformerBlock, Rejected
+from molgiae.data.hdf5.dataset import is_dataset
+from molgiae.data.hdf5.opening import open as open_stored
 from molgiae.data.npz import read_npz_blocks
 from molgiae.data.parquet import read_parquet
-from molgiae.data.pieces import piece_of
+from molgiae.data.pieces import FATAL, piece_of
 from molgiae.data.readers import OnError, read_blocks
 from molgiae.data.sources import Inputs, Notes, is_there, listed
 from molgiae.errors import ConfigError, ConformerError
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 ROW_FILES: dict[str, Callable[[str], Iterator[ConformerBlock]]] = {
-    **dict.fromkeys(HDF5_SUFFIXES, read_hdf5_blocks),
     ".npz": read_npz_blocks,
     ".db": read_ase_database,
     ".parquet": read_parquet,
 }
-"""By suffix, how files are read that keep rows of numbers and no text of the records."""
+"""By suffix, how files other than HDF5 are read that keep rows of numbers and no text of the records."""
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
@@ -39,8 +39,9 @@ def is_stored(path: str | os.PathLike[str]) -> bool:
 
 
 def in_rows(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is of `ROW_FILES` by its name, or a directory holds HDF5 parts."""
-    return (_suffix(path) in ROW_FILES and not os.path.isdir(path)) or is_dataset(path)
+    """Return whether a file is HDF5 or of `ROW_FILES` by its name, or a directory holds HDF5 parts; also of pieces."""
+    known = _suffix(path) in ROW_FILES or _suffix(path) in HDF5_SUFFIXES
+    return (known and not os.path.isdir(path)) or is_dataset(piece_of(os.fspath(path)).file)
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:
@@ -58,9 +59,9 @@ def read_inputs(
 ) -> Iterator[ConformerBlock]:
     """Read blocks of conformers from SDF and XYZ, and from files of `ROW_FILES`.
 
-    Inputs are structure files, directories and ``-``, or files in rows, and directories of HDF5 parts, which keep no
-    text; one or several. The other
-    arguments are those of `molgiae.data.readers.read_blocks`.
+    Inputs are structure files, directories and ``-``, or files in rows and directories of HDF5 parts, which keep no
+    text; or pieces of these, see `molgiae.data.pieces`; one or several. The other arguments are those of
+    `molgiae.data.readers.read_blocks`.
 
     Raises:
         ConfigError: an input is missing, or files in rows are mixed with others.
@@ -97,9 +98,18 @@ def _read_rows(
 
 
 def _blocks_of(name: str, notes: Notes) -> Iterator[ConformerBlock]:
-    if not is_dataset(name):
-        yield from ROW_FILES[_suffix(name)](name)
+    if (read := ROW_FILES.get(_suffix(name))) is not None:
+        yield from read(name)
         return
-    with EmbeddingDataset(name) as dataset:
-        notes.left_out += dataset.notes()
-        yield from dataset.blocks()
+    piece = piece_of(name)
+    with open_stored(piece.file) as stored:
+        notes.left_out += stored.notes()
+        first, last, _ = slice(piece.start, piece.stop).indices(len(stored))
+        if piece.fatal:
+            values = [stored.column(key, first, last).tolist() for key in ("source", "record", "title")]
+            rows = zip(*values, strict=True)
+            rejected = [Rejected(source, record, title, 0, FATAL) for source, record, title in rows]
+            yield ConformerBlock.of([], rejected)
+            return
+        for start in range(first, last, BLOCK_ROWS):
+            yield stored.block(start, min(start + BLOCK_ROWS, last))

@@ -15,8 +15,9 @@ from typing import Any
 
 from molgiae import __version__
 from molgiae.commands.outcomes import Summary
+from molgiae.data.hdf5.checks import head_of
+from molgiae.data.hdf5.dataset import PART_NAME
 from molgiae.data.hdf5.schema import SCHEMA_VERSION
-from molgiae.data.hdf5.shared import counts_of
 from molgiae.data.inputs import listed
 from molgiae.data.partial import PartialFile
 from molgiae.data.pieces import piece_of
@@ -27,7 +28,7 @@ from molgiae.parallel.processes import NoAnswerError
 from molgiae.parallel.progress import SECONDS, progress_bar
 from molgiae.parallel.threads import cores
 from molgiae.shards.engines import LOCAL, Engine, engine_of
-from molgiae.shards.part import COMMANDS, PROBES, PROGRESS, Job, one_of, parts_in
+from molgiae.shards.part import COMMANDS, PROBES, PROGRESS, Job, one_of
 from molgiae.shards.plan import Plan, estimated_records, halves
 
 SHARD_SIZE = 100_000
@@ -135,14 +136,16 @@ def _prepared(directory: Path, shards: int, *, overwrite: bool) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{directory}: cannot be made a directory: {error.strerror}") from error
-    for other, paths in parts_in(directory).items():
-        if other != shards and not overwrite:
+    for path in sorted(directory.iterdir()):
+        name = PART_NAME.fullmatch(path.name)
+        if name is None or int(name[2]) == shards:
+            continue
+        if not overwrite:
             raise ConfigError(
-                f"{directory}: holds {len(paths)} parts of {other}, and {shards} are wanted; name another directory, "
-                f"--shards {other}, or allow --overwrite, which removes them"
+                f"{directory}: holds parts of {int(name[2])}, and {shards} are wanted; name another directory, "
+                f"--shards {int(name[2])}, or allow --overwrite, which removes them"
             )
-        for path in paths if other != shards else ():
-            path.unlink(missing_ok=True)
+        path.unlink()
     return directory
 
 
@@ -257,9 +260,9 @@ def _add(summary: ShardedSummary, part: Plain) -> None:
 def _count(job: Job, numbers: Sequence[int], summary: ShardedSummary) -> None:
     """Count what is in the parts, also in those of earlier runs."""
     for k in numbers:
-        written, rejected = counts_of(job.path(k))
-        summary.written += written
-        summary.rejected += rejected
+        head = head_of(job.path(k))
+        summary.written += head.conformers
+        summary.rejected += head.rejected
     summary.read = summary.written + summary.rejected
     summary.rejected_in = f"{job.directory}: group rejected of the parts" if summary.rejected else ""
     if unknown := summary.rejected - sum(summary.reasons.values()):
@@ -286,11 +289,16 @@ def _write_manifest(job: Job, directory: Path, summary: ShardedSummary | None) -
     }
     if summary is not None:
         paths = [job.path(k) for k in range(1, job.shards + 1)]
-        counts = [counts_of(one) for one in paths]
         manifest |= {"written": summary.written, "rejected": summary.rejected}
         manifest["parts"] = [
-            {"name": one.name, "written": written, "rejected": rejected, "bytes": one.stat().st_size}
-            for one, (written, rejected) in zip(paths, counts, strict=True)
+            {
+                "name": one.name,
+                "written": head.conformers,
+                "rejected": head.rejected,
+                "bytes": one.stat().st_size,
+            }
+            for one in paths
+            for head in [head_of(one)]
         ]
     partial = PartialFile(path, overwrite=True)
     with partial.writing() as temporary:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -16,26 +15,21 @@ from typing import Any
 
 from molgiae import __version__
 from molgiae.commands.outcomes import Summary
+from molgiae.data.hdf5.checks import head_of
+from molgiae.data.hdf5.dataset import OF_PART, part_name
 from molgiae.data.hdf5.schema import SCHEMA_VERSION
-from molgiae.data.hdf5.shared import share_of
 from molgiae.data.pieces import Share, piece_of
-from molgiae.errors import ConfigError
+from molgiae.errors import ConfigError, MolgiaeError
 from molgiae.model.header import Kind, sha256_of
 from molgiae.model.shipped import locate
 from molgiae.shards.plan import Plan
 
-PART = re.compile(r"part-(\d{5,})-of-(\d{5,})\.h5")
 PROGRESS, PROBES = ".progress", ".probes"
 """Folders in a directory of results, of what is under way and of trials."""
 NO_TRACE = ("device",)
 """Settings that are not asked whether a part is what it should be."""
 
 Plain = dict[str, Any]
-
-
-def part_name(k: int, shards: int) -> str:
-    """Return the name of part k, counted from 1."""
-    return f"part-{k:05}-of-{shards:05}.h5"
 
 
 @dataclass(frozen=True)
@@ -121,15 +115,22 @@ class Job:
     def key(self, names: Sequence[str]) -> str:
         """Return the digest of what a part is made from: files by size and time of change, settings, model, version."""
         files = dict.fromkeys(piece_of(name).file for name in names)
-        stats = [(os.path.getsize(file), os.stat(file).st_mtime_ns) for file in files]
+        stats = [
+            (one.stat().st_size, one.stat().st_mtime_ns)
+            for file in files
+            for one in (sorted(Path(file).glob("part-*.h5")) if Path(file).is_dir() else [Path(file)])
+        ]
         settings = {name: value for name, value in self.how.items() if name not in NO_TRACE}
         made_of = [__version__, SCHEMA_VERSION, self.command, settings, self.model_sha256, list(names), stats]
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
     def is_made(self, k: int) -> bool:
         """Return whether part k is there and made from what it should be."""
-        path = self.path(k)
-        return path.exists() and share_of(path).key == self.key(self.plan.inputs_of(k))
+        try:
+            made_of = head_of(self.path(k)).attributes.get(OF_PART)
+        except MolgiaeError:  # not there, or damaged
+            return False
+        return made_of == self.key(self.plan.inputs_of(k))
 
     def make(self, k: int, names: Sequence[str] | None = None) -> Plain:
         """Make part k, counted from 1, and return its summary as plain data.
@@ -147,7 +148,7 @@ class Job:
         folder.mkdir(exist_ok=True)
         path = folder / f"{hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()[:16]}.h5"
         try:
-            self._run(names, path, "probe", os.devnull)
+            self._run(names, path, "probe", str(path.with_suffix(".progress")))
         finally:
             path.unlink(missing_ok=True)
 
@@ -162,15 +163,6 @@ class Job:
         """Return the command that makes the same conformers, for provenance: not the one that happened to run."""
         options = [f"--{name.replace('_', '-')}={value}" for name, value in sorted(self.how.items())]
         return shlex.join(["molgiae", self.command, *names[:1], *["..."] * (len(names) > 1), *options])
-
-
-def parts_in(directory: Path) -> dict[int, list[Path]]:
-    """Return the parts in a directory by the number of all that they are among."""
-    found: dict[int, list[Path]] = {}
-    for path in sorted(directory.iterdir()) if directory.is_dir() else ():
-        if name := PART.fullmatch(path.name):
-            found.setdefault(int(name[2]), []).append(path)
-    return found
 
 
 def one_of(text: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from molgiae.data.borders import BORDERS, borders, text_size
-from molgiae.data.hdf5.reader import EmbeddingFile
+from molgiae.data.hdf5.opening import open as open_stored
 from molgiae.data.inputs import in_rows, is_hdf5
 from molgiae.data.pieces import Piece, piece_of
 from molgiae.data.readers import read_blocks
@@ -20,6 +20,8 @@ from molgiae.errors import ConfigError
 
 UNPACKED = 4
 """Bytes of text that a byte of a packed file is taken for, in dividing the work; gzip saves two thirds or more."""
+ROW = 2048
+"""Bytes that a conformer of HDF5 is taken for, beside those of text."""
 SAMPLED_FILES, SAMPLED_RECORDS, SNIFFED = 16, 200, 1 << 16
 """What of the inputs is read to estimate how many conformers there are."""
 BEYOND = 1
@@ -211,8 +213,8 @@ def _looked_at(source: Source) -> InputFile:
     """Return a file with what is needed to divide it."""
     size = os.path.getsize(source.name)
     if is_hdf5(source.name):
-        with EmbeddingFile(source.name) as stored:
-            return InputFile(source, float(size), len(stored))
+        with open_stored(source.name) as stored:
+            return InputFile(source, float(len(stored) * ROW), len(stored))
     if in_rows(source.name):
         return InputFile(source, float(size))
     with open(source.name, "rb") as file:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
 from molgiae.data.hdf5 import writer as hdf5
-from molgiae.data.hdf5.reader import EmbeddingFile, read_hdf5_blocks
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS, PART_ATTRIBUTES, SCHEMA, property_name, schema_table
 from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.errors import ConfigError, MolgiaeError, ShapeError
@@ -156,7 +156,7 @@ def test_round_trip(
             writer.append(ConformerBlock.of(items[first : first + size]))
             writer.flush()
         writer.append(ConformerBlock.of([], rejected))
-    back = [c for block in read_hdf5_blocks(path, size) for c in block]
+    back = [c for block in EmbeddingFile(path).blocks(size) for c in block]
     assert len(back) == len(items)
     for old, new in zip(items, back, strict=True):
         assert np.array_equal(old.atomic_number, new.atomic_number)
@@ -362,7 +362,7 @@ def test_no_conformers_is_a_valid_file(tmp_path: Path) -> None:
     assert (summary["conformers"], summary["atoms"], summary["rejected"]) == (0, 0, 3)
     assert summary["rejected_reasons"] == {"record # is empty": 3}
     assert summary["dimension"] == DIMENSION
-    assert list(read_hdf5_blocks(tmp_path / "x.h5")) == []
+    assert list(EmbeddingFile(tmp_path / "x.h5").blocks()) == []
     assert run_check(tmp_path / "x.h5").returncode == 0
 
 

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from molgiae.cli import app
 from molgiae.data.conformer import Rejected
 from molgiae.data.hdf5 import checks as hdf5_checks
-from molgiae.data.hdf5.reader import EmbeddingFile, read_hdf5_blocks
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.hdf5.schema import ATTRIBUTES, PART_ATTRIBUTES, REQUIRED_ATTRIBUTES, SCHEMA
 from molgiae.errors import MolgiaeError
 from tests.data.test_hdf5 import DIMENSION, PARTS, contents, make_conformers, write
@@ -463,9 +463,9 @@ def test_values_are_looked_at_in_blocks_of_any_size(
     """The row in the message is that of the file, wherever blocks begin."""
     monkeypatch.setattr(hdf5_checks, "SCAN_ROWS", block_size)
     path = spoiled(good, changed("position", (100, 0), np.nan), tmp_path)
-    assert sum(map(len, read_hdf5_blocks(good, block_size))) == CONFORMERS
+    assert sum(map(len, EmbeddingFile(good).blocks(block_size))) == CONFORMERS
     with pytest.raises(MolgiaeError, match="position has nan in row 100"):
-        list(read_hdf5_blocks(path, block_size))
+        list(EmbeddingFile(path).blocks(block_size))
     with pytest.raises(MolgiaeError, match=r"atom_offset goes from .* to 1 at row 20"):
         EmbeddingFile(spoiled(good, changed("atom_offset", 20, 1), tmp_path))
 

@@ -35,7 +35,8 @@ AGREE = ("model", "model_sha256")
 """Attributes that are the same in all parts."""
 OF_PART = "shard_key"
 
-_NAME = re.compile(r"part-(\d+)-of-(\d+)\.h5")
+PART_NAME = re.compile(r"part-(\d+)-of-(\d+)\.h5")
+"""Names of parts: number, and number of all."""
 
 
 def part_name(number: int, total: int) -> str:
@@ -47,7 +48,7 @@ def is_dataset(path: str | os.PathLike[str]) -> bool:
     """Return whether a directory holds parts."""
     try:
         with os.scandir(path) as entries:
-            return any(_NAME.fullmatch(entry.name) for entry in entries)
+            return any(PART_NAME.fullmatch(entry.name) for entry in entries)
     except OSError:
         return False
 
@@ -60,10 +61,10 @@ def parts_in(directory: str | os.PathLike[str]) -> tuple[list[Path], tuple[str, 
     """
     folder = Path(directory)
     try:
-        names = sorted(name for name in os.listdir(folder) if _NAME.fullmatch(name))
+        names = sorted(name for name in os.listdir(folder) if PART_NAME.fullmatch(name))
     except OSError as error:
         raise MolgiaeError(f"{directory}: {error.strerror or error}") from error
-    found = {(int(n), int(total)): folder / name for name in names for n, total in _NAME.findall(name)}
+    found = {(int(n), int(total)): folder / name for name in names for n, total in PART_NAME.findall(name)}
     totals = sorted({total for _, total in found})
     if not totals:
         raise MolgiaeError(f"{directory}: holds no parts, such as {part_name(1, 8)}")

@@ -18,7 +18,6 @@ from molgiae.data.conformer import PER_ATOM, AtomData, ConformerBlock, Rejected,
 from molgiae.data.hdf5.checks import SCAN_ROWS, DamagedError, Stored, layout_of, opened, reading
 from molgiae.data.hdf5.embeddings import Embeddings
 from molgiae.data.hdf5.schema import INPUT_COLUMNS, LEAST_ROWS, OTHER_PROPERTIES, REJECTED_COLUMNS, Column
-from molgiae.data.pieces import FATAL, piece_of
 from molgiae.errors import MolgiaeError
 
 NUMPY_TYPES = {"R": np.float64, "I": np.int64, "L": np.bool_, "S": np.str_}
@@ -213,21 +212,6 @@ class EmbeddingFile(Embeddings):
                 values, times = np.unique(stored.read(start, start + SCAN_ROWS), return_counts=True)
                 counts.update(dict(zip(map(str, values.tolist()), times.tolist(), strict=True)))
         return dict(counts)
-
-
-def read_hdf5_blocks(path: str | os.PathLike[str], block_size: int = BLOCK_ROWS) -> Iterator[ConformerBlock]:
-    """Yield the conformers of an `EmbeddingFile`, or of a piece of it, as they were first read, in blocks."""
-    piece = piece_of(os.fspath(path))
-    with EmbeddingFile(piece.file) as file:
-        first, last, _ = slice(piece.start, piece.stop).indices(len(file))
-        if piece.fatal:
-            columns = zip(
-                *(file.column(name, first, last) for name in ("source", "record", "title")), strict=True
-            )
-            yield ConformerBlock.of([], [Rejected(s, int(r), t, 0, FATAL) for s, r, t in columns])
-            return
-        for start in range(first, last, block_size):
-            yield file.block(start, min(start + block_size, last))
 
 
 def _pairs(text: str) -> dict[str, str]:
