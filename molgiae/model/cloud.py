@@ -69,8 +69,15 @@ class Cloud:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Cloud:
         """Return the same conformers on another device, with coordinates of another type."""
-        isotope = None if self.isotope is None else self.isotope.to(device)
-        return Cloud(self.z.to(device), self.pos.to(device=device, dtype=dtype), isotope)
+        isotope = None if self.isotope is None else _sent(self.isotope, device)
+        return Cloud(_sent(self.z, device), _sent(self.pos, device).to(dtype=dtype), isotope)
+
+
+def _sent(tensor: torch.Tensor, device: torch.device | str | None) -> torch.Tensor:
+    """Return a tensor on a device; a GPU reads it from pinned memory while the CPU goes on."""
+    if device is None or torch.device(device).type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def pack(

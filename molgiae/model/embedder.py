@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from molgiae.canonical.forms import FormColumns
 from molgiae.config import BATCH_SIZE, ModelConfig
@@ -17,7 +18,8 @@ from molgiae.data.given import Given, conformers_of
 from molgiae.data.hdf5.schema import allocated
 from molgiae.errors import ConfigError
 from molgiae.model.checkpoint import Checkpoint, load
-from molgiae.model.cloud import as_numpy, batches_by_size, pack
+from molgiae.model.cloud import as_numpy, pack
+from molgiae.model.device_memory import DeviceMemory
 from molgiae.model.domain import accepted, domain_reasons
 from molgiae.model.shipped import ShippedModel, catalogue
 from molgiae.parallel.memory import keep_memory
@@ -33,8 +35,9 @@ class Embedder:
     Args:
         model: name of a shipped model, "auto" for the default one, path of a checkpoint, or a loaded one.
         device: "auto" takes CUDA if it is there.
-        batch_size: conformers in a batch; changes speed and memory, and results by round-off alone: matrix products of
-            other sizes add up in another order (embeddings 1.3e-6, positions 1e-15 angstrom from size 1 to 256).
+        batch_size: conformers in a batch, fewer where the memory of a GPU runs out; changes speed and
+            memory, and results by round-off alone: matrix products of other sizes add up in another order (embeddings
+            1.3e-6, positions 1e-15 angstrom from size 1 to 256).
         parts: names of the parts of the embedding that are wanted, also as a text with commas; None for all.
 
     Attributes:
@@ -67,7 +70,7 @@ class Embedder:
         self.checkpoint = model if isinstance(model, Checkpoint) else load(os.fspath(model))
         self.device = choose_device(device)
         self.model = self.checkpoint.model.to(self.device)
-        self.batch_size = batch_size
+        self.batch_size, self.memory = batch_size, DeviceMemory()
         every = self.model.config.parts
         wanted = every if parts is None else chosen_parts(every, parts, f"model {self.checkpoint.name}")
         self.parts = parts_of({part.name: part.size for part in wanted})
@@ -121,7 +124,8 @@ class Embedder:
         columns = allocated(names, len(block), len(block.atomic_number), self.dimension) | forms.columns
         # others are not computed, unless they are needed to decode
         wanted = {} if self.is_whole or reconstruct else {"parts": [part.name for part in self.parts]}
-        for chosen in batches_by_size(block.n_atoms, self.batch_size):
+
+        def fill(chosen: NDArray[np.int64]) -> None:
             part, rows = block.take(chosen), forms.rows(chosen)
             x = pack(part.atomic_number, part.position, part.offset, part.isotope).to(self.device)
             encoding = self.model.encode(x, **wanted)
@@ -142,6 +146,8 @@ class Embedder:
                 columns["reconstructed_atomic_number"][rows] = as_numpy(predicted.z)[mask]
                 square = (predicted.pos - x.pos).square().sum(dim=(1, 2)) / x.mask.sum(dim=1)
                 columns["rmsd"][chosen] = as_numpy(square.sqrt())
+
+        self.memory.each(block.n_atoms, self.batch_size, fill)
         reasons = domain_reasons(self.checkpoint.domain, block)
         columns |= {"in_domain": (reasons == "").astype(np.uint8), "domain_reason": reasons}
         return Result(block, columns, self.parts)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.model.cloud import batches_by_size, pack
+from molgiae.model.cloud import pack
+from molgiae.model.device_memory import DeviceMemory
 
 READ_AT_ONCE = 256
 """Conformers in a batch."""
@@ -30,8 +31,11 @@ def numbers_of(
     """
     weight = next(network.parameters())
     found = np.empty((len(block), size))
-    for chosen in batches_by_size(block.n_atoms, READ_AT_ONCE):
+
+    def fill(chosen: NDArray[np.int64]) -> None:
         part = block.take(chosen)
         x = pack(part.atomic_number, part.position, part.offset).centered().to(weight.device, weight.dtype)
         found[chosen] = read(x.z, x.pos).double().cpu().numpy()
+
+    DeviceMemory().each(block.n_atoms, READ_AT_ONCE, fill)
     return found
