@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save as serialized
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from molgiae.config import AUTO_MODEL, Domain, ModelConfig
 from molgiae.data.partial import PartialFile
@@ -137,6 +138,22 @@ def _shared(path: Path, shares: Mapping[str, str]) -> Path:
     return other
 
 
+class _Uninitialised(TorchFunctionMode):
+    """Leaves tensors as they are that would be filled with random numbers.
+
+    On the meta device there is nothing to fill, and torch loads half of its compiler, 100 MB, to do so.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Return the tensor where it would be filled, and call whatever else is called."""
+        given = kwargs or {}
+        if getattr(func, "__module__", "") == nn.init.__name__:
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
+
+
 def with_weights(path: Path, make: Callable[[], Model], shares: Mapping[str, str] | None = None) -> Model:
     """Return a model, ready for inference, with the weights of a checkpoint and of one that it `shares` weights with.
 
@@ -146,7 +163,7 @@ def with_weights(path: Path, make: Callable[[], Model], shares: Mapping[str, str
         CheckpointError: if the weights are not those of the model, or not finite numbers.
     """
     misfit = "weights and configuration do not fit"
-    with torch.device("meta"):
+    with torch.device("meta"), _Uninitialised():
         expected = {name: tuple(t.shape) for name, t in make().state_dict().items()}
     with ExitStack() as opened:
         paths = [path] if shares is None else [_shared(path, shares), path]

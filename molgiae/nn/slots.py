@@ -149,9 +149,9 @@ class SlotDecoder(nn.Module):
         super().__init__()
         self.slots, self.smooth = slots, sum(parts[:-1])
         self.net = LinearPlusResidual(sum(parts), width, layers, slots * (len(elements) + 4))
-        # not repeat_interleave, which has no sizes on the meta device, where checkpoints are compared
-        columns = [torch.full((size,), by) for size, by in zip(parts, scale, strict=True)]
-        self.register_buffer("scale", torch.cat(columns), persistent=False)
+        # not by torch, which loads half of its compiler for it on the meta device, where checkpoints are compared
+        columns = [by for size, by in zip(parts, scale, strict=True) for _ in range(size)]
+        self.register_buffer("scale", torch.tensor(columns, dtype=torch.float32), persistent=False)
 
     def forward(self, embedding: Embedding) -> SlotPrediction:
         """Decode (B, D)."""
