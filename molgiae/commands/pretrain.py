@@ -14,7 +14,7 @@ import torch
 
 from molgiae.config import ModelConfig, TrainConfig
 from molgiae.data.blocks import concatenate
-from molgiae.data.inputs import read_inputs
+from molgiae.data.inputs import is_stored, read_inputs
 from molgiae.data.npz import SPLITS, read_npz
 from molgiae.errors import ConfigError
 from molgiae.model.checkpoint import load
@@ -26,6 +26,7 @@ from molgiae.plots import training_curve
 from molgiae.training import Data, Metrics, Run, teaching, train
 from molgiae.training.labels import Labels, read_labels
 from molgiae.training.overlays import read_overlays
+from molgiae.training.stream import HELD_ATOMS, atoms_in, files_of, rejected_in, scanned
 
 VALIDATION_SHARE = 0.05
 """Share of the molecules that is kept for validation."""
@@ -164,11 +165,18 @@ def read_data(inputs: Sequence[str | os.PathLike[str]], seed: int) -> Data:
     A QM9 npz file brings its own split: conformers whose titles it knows go where it says, to training or, if they are
     of validation or test molecules, nowhere. All other conformers are split by title, so that those of a molecule stay
     on one side; those without a title are split one by one.
+
+    HDF5 files and directories of more atoms than `HELD_ATOMS` are streamed.
     """
     paths = [Path(path) for path in inputs]
     if not paths:
         raise ConfigError("no input was named")
     name = ", ".join(path.name for path in paths)
+    if all(map(is_stored, paths)) and atoms_in(paths) > HELD_ATOMS:
+        stream = ranks.of_first(lambda: scanned(paths, seed))
+        files = {file.relative_to(path.parent): file for path in paths for file in files_of(path)}
+        digests = ranks.of_first(lambda: {str(name): sha256_of(file) for name, file in files.items()})
+        return Data(stream.sample(), stream.validation(), name, digests, rejected_in(paths), stream=stream)
     digests = {path.name: sha256_of(path) for path in paths if path.is_file()}
     split = [path for path in paths if path.suffix == ".npz"]
     if len(split) > 1:

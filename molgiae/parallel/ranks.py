@@ -114,9 +114,12 @@ def of_first(function: Callable[[], T]) -> T:
     return said[0]
 
 
-def divided(function: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
-    """Return what a function makes of each item, in their order; every rank does some, and all get everything."""
-    count = number()
+def divided(function: Callable[[Any], T], items: Sequence[Any], alone: bool = False) -> list[T]:
+    """Return what a function makes of each item, in their order; every rank does some, and all get everything.
+
+    Each rank does all of it `alone` where not all come to it.
+    """
+    count = 1 if alone else number()
     if count == 1:
         return [function(item) for item in items]
     own = [function(item) for item in items[dist.get_rank() :: count]]

@@ -107,5 +107,9 @@ def drawn(size: int, batch_size: int, seed: int, step: int, device: str) -> tupl
     epoch, place = divmod(step, max(size // batch_size, 1))
     start = place * batch_size
     index = shuffled(size, seed, epoch)[start : start + batch_size]
-    noise = torch.Generator(device).manual_seed(seed * SEED_STRIDE + step + NOISE_SEED)
-    return index.to(device), noise
+    return index.to(device), noise_of(seed, step, device)
+
+
+def noise_of(seed: int, step: int, device: str) -> torch.Generator:
+    """Return the source of noise of a step."""
+    return torch.Generator(device).manual_seed(seed * SEED_STRIDE + step + NOISE_SEED)

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from shutil import rmtree
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from molgiae.config import ModelConfig, TrainConfig
+from molgiae.data.conformer import ConformerBlock
+from molgiae.data.partial import PartialFile
 from molgiae.errors import ConfigError
 from molgiae.model.architectures import CanonicalEncoder, build
 from molgiae.model.autoencoder import ConformerAutoencoder
@@ -25,11 +29,13 @@ from molgiae.parallel import ranks
 from molgiae.parallel.progress import progress_bar
 from molgiae.training.batches import (
     EVALUATE_BATCH,
+    SEED_STRIDE,
     by_size,
     distort,
     mean_over_pieces,
     padded,
     trimmed,
+    whole,
 )
 from molgiae.training.components import start_from_components
 from molgiae.training.loop import Metrics, Run, Stage, Trainer
@@ -42,8 +48,11 @@ from molgiae.training.smooth_stages import (
     overlay_stage,
     shape_stage,
 )
-from molgiae.training.task import Data, Task
+from molgiae.training.stream import Made
+from molgiae.training.task import Data, Task, on_cpu
 
+FORMS = "forms"
+"""Directory in that of a run that keeps canonical forms of streamed conformers."""
 PIECES = 8
 """Of a batch of the autoencoder, conformers of similar size in each."""
 SMOOTH = (
@@ -97,8 +106,10 @@ def train(
 def fitted(model: ModelConfig, data: Data) -> ModelConfig:
     """Return the configuration with room for every element and the largest conformer of the data."""
     blocks = data.train, data.validation
-    elements = set(model.elements).union(*(block.atomic_number.tolist() for block in blocks))
+    elements = set(model.elements).union(*(np.unique(block.atomic_number).tolist() for block in blocks))
     largest = max(int(block.n_atoms.max()) for block in blocks)
+    if data.stream is not None:
+        elements, largest = elements.union(data.stream.elements), max(largest, data.stream.max_atoms)
     return replace(model, elements=tuple(sorted(elements)), max_atoms=max(model.max_atoms, largest))
 
 
@@ -139,7 +150,7 @@ def pretrainer(
     identity = {
         "training": {key: value for key, value in config.to_dict().items() if key != "steps"},
         "config": model.config.to_dict(),
-        "data": [len(data.train), len(data.validation), *sorted(data.sha256.values())],
+        "data": [data.count, len(data.validation), *sorted(data.sha256.values())],
         "start_from": start_from,
     }
     return Trainer(model, [partial(make, task) for make in stages], config, run, identity)
@@ -166,7 +177,7 @@ def canonical_stage(task: Task) -> Stage:
     encoder: Any = model.encoder
     encoder.requires_grad_(False)
     encoder.slots.requires_grad_(True)
-    forms = canonical_forms(task).to(task.run.device)
+    forms = canonical_forms(task, task.data.train).to(task.run.device)
     noise = torch.Generator(task.run.device).manual_seed(config.seed)
     conformers = distort(forms, config.distortion, noise)
     smooth = smooth_parts(encoder, conformers, task.run.progress)
@@ -176,25 +187,70 @@ def canonical_stage(task: Task) -> Stage:
         found = model.decoder(torch.cat([smooth, encoder.slots(z, pos)], dim=-1))
         return found.logits, found.pos
 
+    def error_of(x: Cloud, smooth: Tensor) -> Tensor:
+        found = SlotPrediction(*ranks.shared(decoded, x.z, x.pos, smooth))
+        return reconstruction_loss(found, x, model.element, config.type_weight)
+
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         def of_piece(piece: Tensor) -> Tensor:
-            x = trimmed(conformers[piece])
-            found = SlotPrediction(*ranks.shared(decoded, x.z, x.pos, smooth[piece]))
-            return reconstruction_loss(found, x, model.element, config.type_weight)
+            return error_of(trimmed(conformers[piece]), smooth[piece])
 
         return mean_over_pieces(of_piece, index, sizes, PIECES)
 
     def begin() -> None:
+        if task.data.stream is not None:  # those that another run may have left
+            ranks.of_first(lambda: rmtree(task.run.directory / FORMS, ignore_errors=True))
         if config.components:
             start_from_components(encoder.slots, model.decoder, conformers)
 
+    def streamed_loss(made: Made, generator: torch.Generator) -> Tensor:
+        z, pos, parts = made
+
+        def of_piece(piece: Tensor) -> Tensor:
+            return error_of(trimmed(Cloud(z[piece], pos[piece])), parts[piece])
+
+        return mean_over_pieces(of_piece, torch.arange(len(z), device=z.device), (z > 0).sum(dim=1), PIECES)
+
     parameters = [p for p in model.parameters() if p.requires_grad]
+    if task.data.stream is not None:
+        return task.streamed_stage(
+            kept_forms(task), 1 + config.mirror, parameters, streamed_loss, begin=begin
+        )
     return task.last_stage(len(conformers), parameters, loss, begin=begin)
 
 
+def kept_forms(task: Task) -> Callable[[int], Made]:
+    """Return what makes canonical forms and smooth parts of a streamed chunk, once: a file of the run keeps them."""
+    stream, config = task.data.stream, task.config
+    assert stream is not None, "asked before"
+    apart = replace(task, model=on_cpu(task.model), run=replace(task.run, device="cpu", progress=False))
+    folder = task.run.directory / FORMS
+
+    @torch.no_grad()
+    @torch.autocast("cpu", enabled=False)  # a step asks for chunks when it needs them
+    def made(k: int) -> Made:
+        file = folder / f"{k}.pt"
+        if file.exists():
+            z, pos, smooth = torch.load(file, weights_only=True)
+            return z.long(), pos, smooth
+        noise = torch.Generator().manual_seed(config.seed * SEED_STRIDE + k)
+        conformers = distort(canonical_forms(apart, stream.train(k), alone=True), config.distortion, noise)
+        smooth = smooth_parts(apart.model.encoder, conformers, False, alone=True)
+        if ranks.is_first():
+            folder.mkdir(exist_ok=True)
+            with PartialFile(file, overwrite=True).writing() as temporary:
+                torch.save((conformers.z.to(torch.uint8), conformers.pos, smooth), temporary)
+        return conformers.z, conformers.pos, smooth
+
+    return made
+
+
 @torch.no_grad()
-def smooth_parts(encoder: CanonicalEncoder, conformers: Cloud, progress: bool) -> Tensor:
-    """Return the smooth parts of many conformers, which come by size, side by side: (M, S)."""
+def smooth_parts(encoder: CanonicalEncoder, conformers: Cloud, progress: bool, alone: bool = False) -> Tensor:
+    """Return the smooth parts of many conformers, which come by size, side by side: (M, S).
+
+    Ranks divide the work, unless each of them does it `alone`.
+    """
 
     def of_batch(start: int) -> Tensor:
         x = trimmed(conformers[slice(start, start + SMOOTH_BATCH)])
@@ -203,7 +259,7 @@ def smooth_parts(encoder: CanonicalEncoder, conformers: Cloud, progress: bool) -
 
     starts = range(0, len(conformers), SMOOTH_BATCH)
     with progress_bar(total=len(starts), desc="smooth parts", show=progress) as bar:
-        return torch.cat(ranks.divided(of_batch, starts)).to(conformers.pos.device)
+        return torch.cat(ranks.divided(of_batch, starts, alone)).to(conformers.pos.device)
 
 
 def joint_stage(task: Task) -> Stage:
@@ -216,22 +272,34 @@ def joint_stage(task: Task) -> Stage:
         return prediction.logits, prediction.pos, target.z, target.pos, vectors
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
-        x = trimmed(distort(conformers[index], config.distortion, generator))
+        return error_of(conformers[index], generator)
+
+    def error_of(conformers: Cloud, generator: torch.Generator) -> Tensor:
+        x = trimmed(distort(conformers, config.distortion, generator))
         logits, pos, z, position, vectors = ranks.shared(compared, x.z, x.pos)
         prediction, target = SlotPrediction(logits, pos), Cloud(z, position)
         error = reconstruction_loss(prediction, target, model.element, config.type_weight)
         return error if vectors is None else error + config.frame_weight * conditioning_loss(vectors)
 
+    if (stream := task.data.stream) is not None:
+
+        def made(k: int) -> Made:
+            x = whole(stream.train(k), model.config.max_atoms)
+            return x.z, x.pos
+
+        return task.streamed_stage(
+            made, 1, list(model.parameters()), lambda made, noise: error_of(Cloud(*made), noise)
+        )
     return task.last_stage(len(conformers), list(model.parameters()), loss)
 
 
 @torch.no_grad()
-def canonical_forms(task: Task) -> Cloud:
-    """Return canonical forms of all training conformers, float32, padded to the slots.
+def canonical_forms(task: Task, block: ConformerBlock, alone: bool = False) -> Cloud:
+    """Return canonical forms of conformers, float32, padded to the slots; `alone` as of `smooth_parts`.
 
     They come by size. Mirror images of conformers are conformers as well, so if asked those are there, too.
     """
-    block = by_size(task.data.train)
+    block = by_size(block)
     signs = [1.0, -1.0] if task.config.mirror else [1.0]
     count = len(signs) * len(block)
     slots = task.model.config.max_atoms
@@ -247,6 +315,6 @@ def canonical_forms(task: Task) -> Cloud:
     places = [(sign, start) for sign in signs for start in range(0, len(block), EVALUATE_BATCH)]
     task.model.cpu()
     with progress_bar(total=count, desc="canonical forms", unit="conformer", show=task.run.progress) as bar:
-        parts = ranks.divided(of_batch, places)
+        parts = ranks.divided(of_batch, places, alone)
     task.model.to(task.run.device)
     return Cloud(torch.cat([x.z for x in parts]), torch.cat([x.pos for x in parts]))

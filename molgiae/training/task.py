@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,11 +18,12 @@ from molgiae.model import checkpoint
 from molgiae.model.autoencoder import ConformerAutoencoder
 from molgiae.model.cloud import Cloud
 from molgiae.model.domain import measure_domain
-from molgiae.training.batches import drawn, whole
+from molgiae.training.batches import drawn, noise_of, whole
 from molgiae.training.labels import Labels
 from molgiae.training.loop import Metrics, Run, Stage
 from molgiae.training.metrics import reconstruct
 from molgiae.training.overlays import Overlays
+from molgiae.training.stream import Made, Stream
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Data:
     """Training and validation conformers.
 
     Attributes:
-        train: conformers to learn from.
+        train: conformers to learn from, or a sample where all are streamed.
         validation: conformers to choose weights by.
         name: what provenance calls them.
         sha256: of the files.
@@ -39,6 +40,7 @@ class Data:
         labels: what the network of atoms learns from in place of denoising, if anything.
         overlays: what the overlay part learns from, if there is one.
         learned: names of the files of these, and of the model to start from, by option of `molgiae pretrain`.
+        stream: all training conformers, where memory does not hold them.
     """
 
     train: ConformerBlock
@@ -50,6 +52,12 @@ class Data:
     labels: Labels | None = None
     overlays: Overlays | None = None
     learned: dict[str, list[str]] = field(default_factory=dict)
+    stream: Stream | None = None
+
+    @property
+    def count(self) -> int:
+        """Training conformers."""
+        return len(self.train) if self.stream is None else len(self.stream)
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,27 @@ class Task:
         more |= {"bf16": True, "validate": self.validate, "criterion": "rmsd_mean", "keep": self.keep}
         return self.stage("autoencoder", self.config.steps, size, parameters, loss, **more)
 
+    def streamed_stage(
+        self,
+        made: Callable[[int], Made],
+        times: int,
+        parameters: list[nn.Parameter],
+        loss: Callable[[Made, torch.Generator], Tensor],
+        **more: Any,
+    ) -> Stage:
+        """Return the same for conformers that are streamed; the loss is that of what is `made` of them."""
+        assert self.data.stream is not None, "asked before"
+        config, device = self.config, self.run.device
+        batch_of = self.data.stream.batches(config.batch_size, made, times)
+
+        def loss_of_step(step: int) -> Tensor:
+            return loss(
+                tuple(part.to(device) for part in batch_of(step)), noise_of(config.seed, step, device)
+            )
+
+        stage = self.last_stage(1, parameters, lambda index, noise: index.sum(), **more)
+        return replace(stage, loss=loss_of_step)
+
     def validate(self, mean: ConformerAutoencoder) -> Metrics:
         """Return how well validation conformers are reconstructed."""
         return reconstruct(on_cpu(mean), self.data.validation).summary()
@@ -106,7 +135,7 @@ class Task:
             "data": self.data.name,
             "data_sha256": self.data.sha256,
             "learned": self.data.learned,
-            "train_conformers": len(self.data.train),
+            "train_conformers": self.data.count,
             "rejected_records": len(self.data.rejected),
             "training": self.config.to_dict(),
             "step": row["step"],
