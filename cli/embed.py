@@ -28,7 +28,7 @@ from .shards import Scheduler, Shard, Shards, ShardSize, finish_shards, wants_pa
 Projection = Literal["norms", "angles", "norms-angles", "gram", "max-filter", "voronoi"]
 
 
-SHARED = ("model", "device", "batch_size", "format", "parts", "projection", "on_error")
+SHARED = ("model", "device", "batch_size", "format", "parts", "projection", "columns", "float16", "on_error")
 """Options that hold for parts, too."""
 
 
@@ -62,6 +62,13 @@ def embed(
     shard: Shard = None,
     shard_size: ShardSize = None,
     scheduler: Scheduler = None,
+    columns: str | None = Option(
+        None,
+        help="Write these columns per conformer alone, with source and record: embedding,title for small files "
+        "without atoms.",
+        show_default="all, those of atoms, too",
+    ),
+    float16: bool = Option(False, "--float16", help="Keep the embedding in half precision."),
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
     threads: Threads = None,
@@ -95,6 +102,7 @@ def embed(
     molgiae embed conformers.sdf --parts features,overlay
     molgiae embed conformers.sdf --npz --parts features
     molgiae embed conformers.sdf --projection gram
+    molgiae embed big.sdf --parts features --columns embedding,title --float16
     """
     if wants_parts(context.params):
         if format == "npz" or drop_rejected:
@@ -108,6 +116,13 @@ def embed(
     asked = format == "npz"  # what --npz was before
     options = run_options(context, format=None if asked else format)
     summary = run(
-        inputs, options, npz=npz or asked, drop_rejected=drop_rejected, projection=projection, parts=parts
+        inputs,
+        options,
+        npz=npz or asked,
+        drop_rejected=drop_rejected,
+        projection=projection,
+        parts=parts,
+        columns=columns,
+        float16=float16,
     )
     finish_run(context, summary, "embedded")

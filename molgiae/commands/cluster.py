@@ -59,6 +59,7 @@ from molgiae.errors import ConfigError
 from molgiae.matching.matrix import Pairing
 from molgiae.matching.molecules import formula_of, hill
 from molgiae.matching.pairs import Match
+from molgiae.output.files import is_table
 from molgiae.parts import COLOR_SHARE
 from molgiae.properties.averaging import Energies, check_temperature
 
@@ -82,6 +83,8 @@ class How:
     min_size: int | None
     seed: int
     pairing: Pairing
+    atoms: bool = True
+    """Whether the conformers are written, or their names alone."""
 
     def check(self) -> None:
         """Raise a ConfigError for what cannot be."""
@@ -197,6 +200,7 @@ def cluster(
     if representatives is not None:
         chosen = output_path(names, replace(options, output=representatives), "", FORMATS)
     _check_distinct([*names, output, table, *([chosen] if chosen is not None else [])])
+    how = replace(how, atoms=not all(is_table(path) for path in (output, chosen or output)))
     keep_text = energies is not None or any(structure_suffix(path) for path in (output, chosen or output))
     with tempfile.TemporaryFile() as file:
         found = reader(taken, how, options, energies, keep_text, file)
@@ -266,7 +270,7 @@ def _by_embedding(
 
     part: Literal["shape", "overlay", "features"] = how.by  # type: ignore[assignment]
     names = names_of(taken)
-    model = OneModel(names, options, part)
+    model = OneModel(names, options, part, atoms=how.atoms)
     pool = Pool(file, ", ".join(names))
     pool.fill(model, taken, options, keep_text=keep_text, energies=energies)
     if energies is not None:

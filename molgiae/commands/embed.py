@@ -43,6 +43,8 @@ def embed(
     drop_rejected: bool = False,
     projection: str | None = None,
     parts: str | Iterable[str] | None = None,
+    columns: str | Iterable[str] | None = None,
+    float16: bool = False,
     **changes: Any,
 ) -> Summary | Result:
     """Embed every conformer: of files to HDF5, or the embeddings alone by the name of the output; of objects to arrays.
@@ -61,6 +63,9 @@ def embed(
         parts: names of the parts of the embedding to write, see `molgiae.parts.PARTS`; also as a text with commas
             between them; None for all.
         projection: projection of the equivariant latent to add, see `molgiae.model.projections`; None for none.
+        columns: of HDF5, columns per conformer that are written, and "properties", with source and record; also as a
+            text with commas between them; None for all, those of atoms, too.
+        float16: of HDF5, keep the embedding in half precision; it is read as float32.
         **changes: fields of `Options` by name, as in ``embed("a.sdf", output="a.h5")``.
 
     Raises:
@@ -83,6 +88,11 @@ def embed(
         raise ConfigError(f"{output}: rejected records are listed anyway; --drop-rejected is for npz")
     if projection is not None and output is not None and not is_hdf5(output):
         raise ConfigError(f"{output}: holds the embeddings alone; write HDF5 for a projection")
+    if (columns is not None or float16) and not (output is not None and is_hdf5(output)):
+        raise ConfigError(
+            f"{output}: --columns and --float16 are for HDF5; end the name of the output in .h5"
+        )
+    keep = columns.split(",") if isinstance(columns, str) else columns and list(columns)
     model, blocks, compute, predictions = _work(taken, options, output, parts, projection)
     written: dict[str, Any] = {"command": options.command, "overwrite": options.overwrite}
     sink: Sink
@@ -95,8 +105,15 @@ def embed(
     elif is_table(output) or is_stdout(output):
         sink = EmbeddingTable(output, model, overwrite=options.overwrite)
     else:
+        small: dict[str, Any] = {"keep": keep, "float16": float16}
         sink = Hdf5Sink(
-            output, EMBEDDING_COLUMNS, model, predictions=predictions, share=options.share, **written
+            output,
+            EMBEDDING_COLUMNS,
+            model,
+            predictions=predictions,
+            share=options.share,
+            **small,
+            **written,
         )
     return finished(sink, run(blocks, compute, sink, options, "embed", model))
 
@@ -109,7 +126,11 @@ def _work(
     projection: str | None,
 ) -> tuple[ModelInUse, Iterable[Any], Callable[[Any], Result], tuple[Column, ...]]:
     """Return the model, what is read, what makes results of it, and columns of these that the schema does not have."""
-    if options.model == AUTO_MODEL and projection is None and (stored := joined(names_of(taken), parts)):
+    if (
+        options.model == AUTO_MODEL
+        and projection is None
+        and (stored := joined(names_of(taken), parts, atoms=output is not None and is_hdf5(output)))
+    ):
         return *stored, lambda result: result, ()
     embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size, parts=parts)
     model, blocks = ModelInUse.of(embedder), read(taken, options, output)

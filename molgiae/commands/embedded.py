@@ -41,6 +41,7 @@ class OneModel:
         names: all files that will be read.
         options: of the command.
         by: what is compared.
+        atoms: whether the conformers are needed, or their names are enough.
 
     Attributes:
         model: the model, once something was read.
@@ -49,9 +50,9 @@ class OneModel:
         CheckpointError: if files are of unlike models, or of another one than the options name.
     """
 
-    def __init__(self, names: Sequence[str], options: Options, by: By) -> None:
+    def __init__(self, names: Sequence[str], options: Options, by: By, *, atoms: bool = True) -> None:
         self.model = ModelInUse("", "")
-        self._options, self._by = options, by
+        self._options, self._by, self._atoms = options, by, atoms
         self._embedder: Embedder | None = None
         with ExitStack() as stack:
             here = [name for name in names if is_stored(name)]
@@ -95,12 +96,7 @@ class OneModel:
                 columns.append(
                     np.concatenate([np.r_[file.part(part.name).columns] for part in self.model.parts])
                 )
-        for result in _rows_of(names, columns, DOMAIN):
-            missing: dict[str, Any] = {
-                "in_domain": np.ones(len(result), np.uint8),
-                "domain_reason": np.full(len(result), "", object),
-            }
-            yield Result(result.block, missing | result.columns)
+        yield from map(_with_domain, _rows_of(names, columns, DOMAIN, atoms=self._atoms))
 
     def _embedded(self, taken: Taken, *, keep_text: bool) -> Iterator[Result]:
         blocks = read(taken, self._options, None, keep_text=keep_text)
@@ -130,12 +126,24 @@ class OneModel:
         self.model = replace(self.model, parts=own)
 
 
-def joined(names: list[str], parts: str | Iterable[str] | None) -> tuple[ModelInUse, Iterator[Result]] | None:
+def _with_domain(result: Result) -> Result:
+    """Return a result that says of every conformer whether it is in the domain; where that is not known, it is."""
+    missing: dict[str, Any] = {
+        "in_domain": np.ones(len(result), np.uint8),
+        "domain_reason": np.full(len(result), "", object),
+    }
+    return Result(result.block, missing | result.columns)
+
+
+def joined(
+    names: list[str], parts: str | Iterable[str] | None, *, atoms: bool = True
+) -> tuple[ModelInUse, Iterator[Result]] | None:
     """Return the model of HDF5 files and what they hold of it; None unless all of them hold embeddings.
 
     Args:
         names: of the files.
         parts: of the embedding that are wanted; None for all.
+        atoms: whether all columns are wanted, or the embeddings and names alone.
 
     Raises:
         CheckpointError: if files are of unlike models.
@@ -145,7 +153,8 @@ def joined(names: list[str], parts: str | Iterable[str] | None) -> tuple[ModelIn
         return None
     with ExitStack() as stack:
         files = [stack.enter_context(open_stored(name)) for name in names]
-        if not files or not all(set(EMBEDDING_COLUMNS) <= set(file.columns) for file in files):
+        needed = EMBEDDING_COLUMNS if atoms else ("embedding",)
+        if not files or not all(set(needed) <= set(file.columns) for file in files):
             return None
         check_one_model(files)
         of_files = [
@@ -160,7 +169,8 @@ def joined(names: list[str], parts: str | Iterable[str] | None) -> tuple[ModelIn
                     f"{', '.join(sizes[0])}; name those that both have with --parts"
                 )
         model = replace(_model_in(files[0]), parts=parts_of(sizes[0]))
-    return model, _rows_of(names, columns, EMBEDDING_COLUMNS)
+    found = _rows_of(names, columns, EMBEDDING_COLUMNS if atoms else DOMAIN, atoms=atoms)
+    return model, found if atoms else map(_with_domain, found)
 
 
 def _model_in(file: Embeddings) -> ModelInUse:
@@ -168,7 +178,7 @@ def _model_in(file: Embeddings) -> ModelInUse:
 
 
 def _rows_of(
-    names: Sequence[str], columns: Sequence[NDArray[np.int64]], datasets: Collection[str]
+    names: Sequence[str], columns: Sequence[NDArray[np.int64]], datasets: Collection[str], *, atoms: bool
 ) -> Iterator[Result]:
     """Yield what files hold, of each embedding some columns, and of the datasets those that are there."""
     empty = True
@@ -179,7 +189,7 @@ def _rows_of(
                 values = {key: file.column(key, *rows) for key in datasets if key in file.columns}
                 values["embedding"] = file.column("embedding", *rows)[:, chosen]
                 empty = False
-                yield Result(file.block(*rows), values)
+                yield Result((file.block if atoms else file.labels)(*rows), values)
     if empty:
         raise ConformerError("holds no conformers", source=", ".join(names))
 

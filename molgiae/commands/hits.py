@@ -64,7 +64,12 @@ class Candidate:
 
     @property
     def relation(self) -> str:
-        """What hit and query share; of one formula are all of the same elements, whatever isotopes and charge."""
+        """What hit and query share; of one formula are all of the same elements, whatever isotopes and charge.
+
+        It is "unknown" where the file of the hit holds no atoms.
+        """
+        if not len(self.conformer):
+            return "unknown"
         first, second = (np.sort(c.atomic_number) for c in (self.query, self.conformer))
         return "formula" if np.array_equal(first, second) else "other"
 

@@ -71,6 +71,8 @@ def merge(
             None if model.name == NO_MODEL else model,
             command=str(about.get("command", options.command)),
             overwrite=options.overwrite,
+            keep=dataset.kept,
+            float16=dataset.is_float16,
             predictions=[dataset.schema(name) for name in computed if name not in SCHEMA],
         )
         return run(_results(dataset), lambda result: result, sink, options, "merge")

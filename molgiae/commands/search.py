@@ -173,6 +173,8 @@ def search(
         writer = None if poses is None else StructureWriter(poses, overwrite=options.overwrite)
         if as_structures:
             hits = StructureWriter(options.output or "", overwrite=options.overwrite)
+        if not stored.has_atoms and (poses is not None or as_structures):
+            stored.block(0, 0)  # says that there are no atoms
         result = Search(os.fspath(options.output or ""), file=os.fspath(file), conformers=len(stored))
         result.poses = os.fspath(poses or "")
         reasons = Reasons()
@@ -183,7 +185,8 @@ def search(
                     hits.write(with_table(stored.conformer(hit.row)), properties=_said(hit))
     result.rejected, result.reasons = reasons.total, reasons.most_common()
     result.read = result.queries + result.rejected
-    result.notes = [*stored.notes(), *options.notes.lines()]
+    without = [] if stored.has_atoms else [f"{file}: holds no atoms; hits are ranked by embeddings alone"]
+    result.notes = [*stored.notes(), *without, *options.notes.lines()]
     result.seconds = time.monotonic() - started
     if options.output is not None and not as_structures:
         about = {"command": options.command, "model": result.model, "model_sha256": result.model_sha256}
@@ -211,7 +214,8 @@ def _run(
     conformers, embeddings = _embedded(queries, embedder, options, reasons)
     result.queries, result.by = len(conformers), by or ""
     wanted = replace(wanted, by=by)
-    most, each = (candidates_for(wanted.k), OF_EACH) if by in EXACT else (wanted.k, 1)
+    is_exact = by in EXACT and stored.has_atoms
+    most, each = (candidates_for(wanted.k), OF_EACH) if is_exact else (wanted.k, 1)
     molecules = Molecules.by_title(stored, each) if wanted.per_molecule else None
     with options.bar("search", len(stored)) as bar:
         found = nearest(stored, embeddings, most, measure, bar.update, molecules)
@@ -264,7 +268,8 @@ def _ranked(
     """Yield the hits of each query, compared exactly."""
     for first in range(0, len(queries), BATCH):
         batch = slice(first, first + BATCH)
-        stored = {row: file.conformer(row) for row in np.unique(found.rows[batch]).tolist()}
+        read = file.block if file.has_atoms else file.labels
+        stored = {row: read(row, row + 1)[0] for row in np.unique(found.rows[batch]).tolist()}
         columns = (found.rows, found.distances, found.tanimotos)
         candidates = [
             [Candidate(query, stored[values[0]], *values) for values in zip(*rows, strict=True)]
@@ -272,6 +277,9 @@ def _ranked(
                 queries[batch], *(column[batch].tolist() for column in columns), strict=True
             )
         ]
+        if not file.has_atoms:
+            yield from (_best(row, molecules)[: wanted.k] for row in candidates)
+            continue
         shapes: dict[int, Shape] = {}
         if wanted.by == "shape":
             superpose([c for row in candidates for c in row], wanted.match, wanted.ignore)

@@ -23,6 +23,7 @@ from molgiae.data.readers import Inputs
 from molgiae.data.spool import rows_of_blocks
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError
+from molgiae.output.files import is_table
 
 if TYPE_CHECKING:
     from molgiae.data.given import Objects
@@ -133,7 +134,7 @@ def select(
         os.path.exists(name) and output.exists() and output.samefile(name) for name in before
     ):
         raise ConfigError(f"{output}: is named by --seed-with, too; name another output with --output")
-    model = OneModel([*names, *before], options, by)
+    model = OneModel([*names, *before], options, by, atoms=output is None or not is_table(output))
     with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as other:
         pool, chosen = Pool(file, ", ".join(names)), Pool(other, ", ".join(before))
         keep_text = output is not None and structure_suffix(output) is not None

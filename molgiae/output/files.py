@@ -92,6 +92,7 @@ class Hdf5Sink(Sink):
         overwrite: replace an existing file.
         predictions: columns of predicted properties or of a projection, which results bring, too.
         share: where the file is one part of a directory, what it is made from.
+        keep, float16: as of `Hdf5Writer`.
     """
 
     def __init__(
@@ -104,7 +105,10 @@ class Hdf5Sink(Sink):
         overwrite: bool,
         predictions: Sequence[Column] = (),
         share: Share | None = None,
+        keep: Sequence[str] | None = None,
+        float16: bool = False,
     ) -> None:
+        self._float16 = float16
         self.path, self.rejected_in = path, f"{path}: group rejected"
         about: dict[str, Any] = {"command": command}
         if model is not None:
@@ -112,7 +116,14 @@ class Hdf5Sink(Sink):
             if "embedding" in columns:
                 about["parts"] = model.parts
         self._writer = Hdf5Writer(
-            path, columns=columns, predictions=predictions, overwrite=overwrite, share=share, **about
+            path,
+            columns=columns,
+            predictions=predictions,
+            overwrite=overwrite,
+            share=share,
+            keep=keep,
+            float16=float16,
+            **about,
         )
 
     def __enter__(self) -> Self:
@@ -125,6 +136,12 @@ class Hdf5Sink(Sink):
     def write(self, result: Result) -> None:
         """Append the conformers of a result, and its rejected records."""
         self._writer.append(result.block, result.columns)
+
+    def notes(self) -> list[str]:
+        """Say what float16 did to the embedding."""
+        error, largest = self._writer.rounding
+        said = f"the embedding is kept as float16: numbers up to {largest:.3g} are off by at most {error:.2g}"
+        return [said] if self._float16 else []
 
 
 def rejected_table(output: Path) -> Path:

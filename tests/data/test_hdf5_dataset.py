@@ -125,7 +125,7 @@ def differences(one: Embeddings, other: Embeddings, first: int = 0, last: int | 
     return found
 
 
-OWN = {"path", "bytes", "created", "files", "missing"}
+OWN = {"path", "bytes", "bytes_per_conformer", "created", "files", "missing"}
 
 
 @settings(

@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from molgiae.data.hdf5.schema import (
+    ALWAYS_KEPT,
     ATOM_DATA,
     ATTRIBUTES,
+    KEPT,
     LEAST_ROWS,
     PART_ATTRIBUTES,
     PIECE_ATTRIBUTES,
@@ -286,6 +288,8 @@ def layout_of(file: h5py.File, path: Path) -> Layout:
             dataset = None if group is None else _member(group, last, h5py.Dataset)
             if dataset is not None:
                 datasets[name] = Stored(name, dataset, column)
+            elif KEPT in attributes:
+                missing += [name] if name in ALWAYS_KEPT else []
             elif column.origin == "input" and column.required:
                 missing.append(name)
         if missing:

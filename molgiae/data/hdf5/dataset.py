@@ -283,5 +283,6 @@ class EmbeddingDataset(Embeddings):
         found["rejected_reasons"] = dict(totals["rejected_reasons"].most_common())
         found["atoms_smallest"] = min((least for least, _ in sizes), default=0)
         found["atoms_largest"] = max((most for _, most in sizes), default=0)
+        found["bytes_per_conformer"] = round(numbers["bytes"] / max(len(self), 1))
         found.pop(OF_PART, None)
         return found | {"files": len(self.files), "missing": list(self.missing)}

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
+import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.data.blocks import BLOCK_ROWS, Result
-from molgiae.data.conformer import Conformer, ConformerBlock, Rejected
-from molgiae.data.hdf5.schema import INPUT_COLUMNS, Column
+from molgiae.data.conformer import NUMBERS, OBJECTS, Conformer, ConformerBlock, Rejected
+from molgiae.data.hdf5.schema import INPUT_COLUMNS, KEPT, Column
 from molgiae.errors import ConfigError, MolgiaeError
 from molgiae.parts import Part
 
@@ -52,6 +53,22 @@ class Embeddings(ABC):
     def close(self) -> None:
         """Close what is open."""
 
+    @property
+    def has_atoms(self) -> bool:
+        """Whether there is more than columns per conformer."""
+        return "atom_offset" in self.columns
+
+    @property
+    def kept(self) -> tuple[str, ...] | None:
+        """Names of the columns, where some alone were written; else None."""
+        names = self.attributes.get(KEPT)
+        return None if names is None else tuple(str(names).split(","))
+
+    @property
+    def is_float16(self) -> bool:
+        """Whether the embedding is kept in half precision."""
+        return "embedding" in self.columns and self.schema("embedding").dtype == "f2"
+
     @abstractmethod
     def column(
         self, name: str, first: int = 0, last: int | None = None, columns: slice = slice(None)
@@ -77,7 +94,11 @@ class Embeddings(ABC):
 
     @abstractmethod
     def block(self, first: int, last: int) -> ConformerBlock:
-        """Return conformers ``first:last`` as they were read, without the records' text and lines."""
+        """Return conformers ``first:last`` as they were read, without the records' text and lines.
+
+        Raises:
+            MolgiaeError: if there are no atoms.
+        """
 
     @abstractmethod
     def properties(self, first: int = 0, last: int | None = None) -> list[Mapping[str, str]]:
@@ -170,6 +191,19 @@ class Embeddings(ABC):
             raise MolgiaeError(f"{self.path}: has no column {name}; it has {', '.join(self.columns)}")
         return name
 
+    def labels(self, first: int, last: int) -> ConformerBlock:
+        """Return what `block` does, without atoms: for files that have none, and where names are enough."""
+        start, stop, _ = slice(first, last).indices(len(self))
+        known: dict[str, Any] = {}
+        for name in (*NUMBERS, *OBJECTS):
+            if name in self.columns:
+                values = self.column(name, start, stop)
+                known[name] = values.tolist() if values.dtype == object else values.astype(np.int64)
+        known["properties"] = self.properties(start, stop)
+        size = len(known["record"])
+        z, position = np.empty(0, np.uint8), np.empty((0, 3))
+        return ConformerBlock.from_arrays(z, position, np.zeros(size + 1, np.int64), **known)
+
     def blocks(self, block_size: int = BLOCK_ROWS) -> Iterator[ConformerBlock]:
         """Yield all conformers, `block_size` at a time."""
         for first in range(0, len(self), block_size):
@@ -180,7 +214,8 @@ class Embeddings(ABC):
         start, stop, _ = slice(first, last).indices(len(self))
         names = [name for name in self.columns if name not in INPUT_COLUMNS]
         columns = {name: self.column(name, start, stop) for name in names}
-        return Result(self.block(start, stop), columns, self.parts)
+        block = (self.block if self.has_atoms else self.labels)(start, stop)
+        return Result(block, columns, self.parts)
 
     def iter_blocks(self, size: int = BLOCK_ROWS) -> Iterator[Result]:
         """Yield the conformers with their columns, `size` at a time."""

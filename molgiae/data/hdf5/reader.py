@@ -66,7 +66,7 @@ class EmbeddingFile(Embeddings):
     @property
     def n_atoms(self) -> int:
         """N, atoms of all conformers."""
-        return self._layout.rows["atom"]
+        return self._layout.rows.get("atom", 0)
 
     def close(self) -> None:
         """Close the file."""
@@ -108,13 +108,24 @@ class EmbeddingFile(Embeddings):
         rows, *sizes = (stored.column.axes.split()[0], *map(str, stored.dataset.shape[1:]))
         with reading(self.path):
             unit, description = (str(stored.dataset.attrs.get(key, "")) for key in ("unit", "description"))
+        half = stored.column.dtype == "f4" and stored.dataset.dtype == np.float16
+        dtype = "f2" if half else stored.column.dtype
         return replace(
-            stored.column, name=name, axes=" ".join((rows, *sizes)), unit=unit, description=description
+            stored.column,
+            name=name,
+            dtype=dtype,
+            axes=" ".join((rows, *sizes)),
+            unit=unit,
+            description=description,
         )
 
     def block(self, first: int, last: int) -> ConformerBlock:
         """Return conformers ``first:last`` as they were read, without the records' text and lines."""
         start, stop, _ = slice(first, last).indices(len(self))
+        if not self.has_atoms:
+            raise MolgiaeError(
+                f"{self.path}: holds no atoms, only {', '.join(self.columns)}; make it again without --columns"
+            )
         known = {name: self.column(name, start, stop) for name in INPUT_COLUMNS if name in self.columns}
         offset = known.pop("atom_offset")
         for name, values in known.items():
@@ -173,7 +184,7 @@ class EmbeddingFile(Embeddings):
             MolgiaeError: for the first value that the schema forbids.
         """
         for first in range(0, len(self), BLOCK_ROWS):
-            self.block(first, first + BLOCK_ROWS)
+            (self.block if self.has_atoms else self.labels)(first, first + BLOCK_ROWS)
             for name in self.columns:
                 self.column(name, first, first + BLOCK_ROWS)
         for _ in self.rejected():
@@ -181,13 +192,14 @@ class EmbeddingFile(Embeddings):
 
     def summary(self) -> dict[str, Any]:
         """Return what is in the file, see `Embeddings.summary`."""
-        sizes = np.diff(self.column("atom_offset"))
+        sizes = np.diff(self.column("atom_offset")) if self.has_atoms else np.empty(0, np.int64)
         reasons = Counter(kind_of(rejected.reason) for rejected in self.rejected())
         properties = self._layout.properties.items()
         tallied = ("pose_defined", "order_defined", "point_group", "in_domain")
         return {
             "path": str(self.path),
             "bytes": self.path.stat().st_size,
+            "bytes_per_conformer": round(self.path.stat().st_size / max(len(self), 1)),
             **self.attributes,
             "conformers": len(self),
             "rejected": self._layout.rows["rejected"],
@@ -199,7 +211,7 @@ class EmbeddingFile(Embeddings):
             "atoms": self.n_atoms,
             "atoms_smallest": int(sizes.min(initial=self.n_atoms)),
             "atoms_largest": int(sizes.max(initial=0)),
-            "atomic_numbers": self._tally("atomic_number"),
+            "atomic_numbers": self._tally("atomic_number") if self.has_atoms else {},
             **{name: self._tally(name) for name in tallied if name in self.columns},
         }
 

@@ -42,6 +42,7 @@ ATTRIBUTES: dict[str, type] = {
     "created": str,
     "convention": str,
     "shard_key": str,
+    "columns_kept": str,
 }
 """Attributes of the root and what they are."""
 
@@ -60,6 +61,10 @@ PART_ATTRIBUTES: dict[str, type] = {
     "part_meaning": str,
 }
 """Attributes of the dataset ``embedding``, each a list of one value for each part, and what these are."""
+
+ALWAYS_KEPT = ("source", "record")
+KEPT = "columns_kept"
+"""Attribute of the root of files that were written with some columns alone, their names; and columns they have, too."""
 
 REQUIRED_ATTRIBUTES = ("schema_version", "molgiae_version", "model", "model_sha256")
 

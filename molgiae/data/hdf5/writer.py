@@ -19,10 +19,12 @@ from molgiae import __version__
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.hdf5.schema import (
+    ALWAYS_KEPT,
     ATOM_DATA,
     CONVENTION,
     EMBEDDING_COLUMNS,
     INPUT_COLUMNS,
+    KEPT,
     LIBVER,
     OTHER_PROPERTIES,
     PROPERTY,
@@ -67,7 +69,13 @@ class Hdf5Writer:
         overwrite: replace an existing file when the new one is complete.
         share: where the file is one part of a directory of results, what it is made from; such a file says nothing
             of when it was made, so that the same conformers make the same bytes.
+        keep: columns with a row for each conformer, or "properties"; only these are written, and source and record.
+            None for all.
+        float16: keep the embedding in half precision; it is read as float32.
         **about: provenance by name, of `ATTRIBUTES`: model, model_sha256, command.
+
+    Attributes:
+        rounding: largest error of a number of the embedding that float16 made so far, and the largest number.
 
     Raises:
         MolgiaeError: if the file cannot be written, or exists and `overwrite` is false.
@@ -83,6 +91,8 @@ class Hdf5Writer:
         predictions: Sequence[Column] = (),
         overwrite: bool = False,
         share: Share | None = None,
+        keep: Sequence[str] | None = None,
+        float16: bool = False,
         **about: str,
     ) -> None:
         unknown = [c for c in columns if c not in SCHEMA or SCHEMA[c].origin == "input"]
@@ -92,6 +102,10 @@ class Hdf5Writer:
             raise ConfigError("no parts of the embedding were given, expected at least 1")
         self._schema = {**SCHEMA, **{column.name: column for column in predictions}}
         self.columns = (*columns, *(column.name for column in predictions))
+        if float16:
+            self._schema["embedding"] = replace(SCHEMA["embedding"], dtype="f2")
+        self._float16, self.rounding = float16, (0.0, 0.0)
+        self._keep = None if keep is None else self._kept(keep)
         self._atoms = self._bonds = self._pending_rows = self._pending_atoms = 0
         self._pending: list[tuple[ConformerBlock, dict[str, NDArray[Any]]]] = []
         self._parts, self._dimension = parts, sum(part.size for part in parts)
@@ -99,7 +113,22 @@ class Hdf5Writer:
         self._about |= {name: text for name, text in about.items() if text}
         self._share = share
         self._records = dict.fromkeys(share.pieces if share else (), 0)
+        if keep is not None:
+            self._about[KEPT] = ",".join(self._keep or ())
         self._partial = PartialFile(path, overwrite=overwrite)
+
+    def _kept(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns that are written, in the order of the schema."""
+        there = [name for name in self._schema if name in (*self.columns, *INPUT_COLUMNS)]
+        per_conformer = [name for name in there if self._schema[name].per == "conformer"] + ["properties"]
+        if odd := [name for name in names if name not in per_conformer]:
+            raise ConfigError(
+                f"{odd[0]} is not a column per conformer; keep some of {', '.join(per_conformer)}"
+            )
+        return tuple(name for name in per_conformer if name in (*names, *ALWAYS_KEPT))
+
+    def _is_written(self, name: str) -> bool:
+        return self._keep is None or name in self._keep or name in REJECTED_COLUMNS
 
     def __enter__(self) -> Self:
         with self._partial.reporting(), contextlib.ExitStack() as closing:
@@ -150,13 +179,23 @@ class Hdf5Writer:
             if self._records.get(source, record) < record:
                 self._records[source] = record
         size = len(block), len(block.atomic_number), self._dimension
-        schema = ((name, self._schema[name]) for name in self.columns)
+        if self._float16:
+            self._note_rounding(np.asarray(given["embedding"]))
+        schema = ((name, self._schema[name]) for name in self.columns if self._is_written(name))
         arrays = {name: _checked(column, given[name], column.size(*size)) for name, column in schema}
         self._pending.append((block, arrays))
         self._pending_rows += max(len(block), len(block.rejected))
         self._pending_atoms += len(block.atomic_number)
         if self._pending_rows >= FLUSH_ROWS or self._pending_atoms >= FLUSH_ATOMS:
             self.flush()
+
+    def _note_rounding(self, embedding: NDArray[Any]) -> None:
+        """Measure what float16 does to numbers."""
+        largest = float(np.abs(embedding).max(initial=0.0))
+        if largest > float(np.finfo(np.float16).max):
+            raise ConfigError(f"the embedding has {largest:.4g}, beyond float16; write it without")
+        error = float(np.abs(embedding.astype(np.float16).astype(np.float32) - embedding).max(initial=0.0))
+        self.rounding = max(self.rounding[0], error), max(self.rounding[1], largest)
 
     def flush(self) -> None:
         """Write what is buffered.
@@ -166,14 +205,16 @@ class Hdf5Writer:
         """
         block = concatenate([block for block, _ in self._pending])
         arrays = self._of_input(block)
-        for name in self.columns if self._pending else ():
+        for name in filter(self._is_written, self.columns if self._pending else ()):
             arrays[name] = np.concatenate([columns[name] for _, columns in self._pending])
         with self._partial.reporting():
             for name, array in arrays.items():
                 _extend(self._datasets[name], array)
-            cells = _property_cells(self._properties, block.properties)
-            self._properties.write(cells, len(block))
-            self._atom_data.write(_atom_cells(self._atom_data, block), len(block.atomic_number))
+            if self._is_written("properties"):
+                cells = _property_cells(self._properties, block.properties)
+                self._properties.write(cells, len(block))
+            if self._keep is None:
+                self._atom_data.write(_atom_cells(self._atom_data, block), len(block.atomic_number))
             self._disk.check()
         self._pending, self._pending_rows, self._pending_atoms = [], 0, 0
         self._atoms += len(block.atomic_number)
@@ -187,11 +228,11 @@ class Hdf5Writer:
         }
         for name in REJECTED_COLUMNS:
             values[name] = [getattr(record, name.removeprefix("rejected/")) for record in block.rejected]
-        for name in (*INPUT_COLUMNS, *REJECTED_COLUMNS):
+        for name in filter(self._is_written, (*INPUT_COLUMNS, *REJECTED_COLUMNS)):
             found = values[name] if name in values else getattr(block, name)
             is_text = SCHEMA[name].dtype == STRING
             values[name] = np.array([_clean(one) for one in found], object) if is_text else np.asarray(found)
-        return values
+        return {name: found for name, found in values.items() if self._is_written(name)}
 
     def _create(self) -> None:
         created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -207,11 +248,11 @@ class Hdf5Writer:
         self._datasets = {
             name: _create_dataset(self._file, name, column, column.trailing(self._dimension))
             for name, column in self._schema.items()
-            if name in (*self.columns, *INPUT_COLUMNS, *REJECTED_COLUMNS)
+            if name in (*self.columns, *INPUT_COLUMNS, *REJECTED_COLUMNS) and self._is_written(name)
         }
-        if "embedding" in self.columns:
+        if "embedding" in self._datasets:
             self._datasets["embedding"].attrs.update(part_attributes(self._parts))
-        for name in ("atom_offset", "bond_offset"):
+        for name in filter(self._is_written, ("atom_offset", "bond_offset")):
             _extend(self._datasets[name], np.zeros(1, np.int64))
         self._file.create_group("properties")
         self._properties = _OpenGroup(self._file, "properties")
