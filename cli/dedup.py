@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from typer import Context, Option
+from typer import BadParameter, Context, Option
 
 from molgiae.config import parse_ignored
 
@@ -24,9 +24,16 @@ from .options import (
     run_options,
 )
 from .printing import finish, rejected_lines
+from .shards import Scheduler, Shards, ShardSize, finish_shards, wants_parts
 
 if TYPE_CHECKING:
     from molgiae.commands.dedup import Deduplication
+
+SHARED = (
+    *("threshold", "mirror", "match", "heavy", "energy", "energy_window", "keep"),
+    *("format", "on_error"),
+)
+"""Options that hold for parts, too."""
 
 
 def dedup(
@@ -65,6 +72,9 @@ def dedup(
         show_default="lowest with --energy",
     ),
     ignore: Ignore = "",
+    shards: Shards = None,
+    shard_size: ShardSize = None,
+    scheduler: Scheduler = None,
     format: Format = None,
     on_error: OnError = "skip",
     overwrite: Overwrite = False,
@@ -87,6 +97,12 @@ def dedup(
     molgiae dedup crest.sdf -o unique.sdf --energy energy --energy-window 0.1
     molgiae dedup crest_rotamers.xyz -o unique.xyz --match bonds --heavy --keep lowest
     """
+    if wants_parts(context.params):
+        if table is not None:
+            raise BadParameter("each part has a table of its own beside it", param_hint="--table")
+        distinctions = sorted(parse_ignored(ignore))
+        finish_shards(context, "dedup", inputs, "kept", SHARED, ignore=distinctions)
+        return
     from molgiae.commands.dedup import deduplicate
 
     result = deduplicate(

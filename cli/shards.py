@@ -44,11 +44,13 @@ def is_directory(output: str | None) -> bool:
 
 def wants_parts(given: dict[str, Any]) -> bool:
     """Return whether options ask for a directory of parts."""
-    return "shards" in given and (is_directory(given.get("output")) or any(given[name] for name in SHARDING))
+    return "shards" in given and (
+        is_directory(given.get("output")) or any(given.get(name) for name in SHARDING)
+    )
 
 
 def finish_shards(
-    context: Context, command: str, inputs: Sequence[str], done: str, how: Sequence[str]
+    context: Context, command: str, inputs: Sequence[str], done: str, how: Sequence[str], **others: Any
 ) -> None:
     """Run a command in shards, print what became of it, and leave with its exit status.
 
@@ -57,15 +59,16 @@ def finish_shards(
         command: its name.
         inputs: files and directories.
         done: what it did with conformers, as a participle.
-        how: names of the options that it takes in shards, too; all others must be left out.
+        how: names of the options that it takes in shards, too.
+        others: further arguments.
     """
     from molgiae.shards.drive import in_shards
 
     given = context.params
     if not is_directory(output := given["output"]) and (output is None or os.path.splitext(output)[1]):
         raise BadParameter("name a directory for the parts, as in -o results/", param_hint="--output")
-    names = {name: given[name] for name in (*SHARDING, "overwrite") if given[name] is not None}
-    arguments = {name: given[name] for name in how if given[name] is not None}
+    names = {name: given[name] for name in (*SHARDING, "overwrite") if given.get(name) is not None}
+    arguments = {name: given[name] for name in how if given[name] is not None} | others
     summary = in_shards(command, inputs, output, **names, **arguments, progress=not given["quiet"])
     summary.notes.insert(0, _parts(summary))
     finish_run(context, summary, done)
@@ -73,4 +76,5 @@ def finish_shards(
 
 def _parts(summary: ShardedSummary) -> str:
     text = f"{summary.made + summary.kept} of {summary.shards} parts are there, {summary.made} made now"
+    text += f"; {summary.merged} copies left out of these" if summary.merged else ""
     return text + (f"; {summary.fatal} records killed their process and are listed" if summary.fatal else "")

@@ -315,7 +315,8 @@ def _check(threshold: float, energy: str | None, energy_window: float | None) ->
 
 def _writer(output: Path, options: Options) -> Hdf5Writer | StructureWriter:
     if is_hdf5(output):
-        return Hdf5Writer(output, columns=(), command=options.command, overwrite=options.overwrite)
+        how: dict[str, Any] = {"overwrite": options.overwrite, "share": options.share}
+        return Hdf5Writer(output, columns=(), command=options.command, **how)
     return StructureWriter(output, overwrite=options.overwrite)
 
 

@@ -27,6 +27,7 @@ from molgiae.errors import ConfigError, MolgiaeError
 from molgiae.parallel.processes import NoAnswerError
 from molgiae.parallel.progress import SECONDS, progress_bar
 from molgiae.parallel.threads import cores
+from molgiae.shards.dealing import DedupJob, job_from
 from molgiae.shards.engines import LOCAL, Engine, engine_of
 from molgiae.shards.part import COMMANDS, PROBES, PROGRESS, Job, one_of
 from molgiae.shards.plan import Plan, estimated_records, halves
@@ -36,6 +37,8 @@ SHARD_SIZE = 100_000
 TRIES = 2
 """Times that a part is begun before the record is looked for at which its process dies."""
 MANIFEST = "manifest.json"
+WHOLE = tuple(name for name in COMMANDS if name != "deal")
+"""Commands that users run; dealing out is a step of another."""
 
 Plain = dict[str, Any]
 
@@ -49,12 +52,14 @@ class ShardedSummary(Summary):
         made: parts made in this run.
         kept: parts that were there, made from the same.
         fatal: records that killed the process that worked on them; they are among the rejected.
+        merged: of de-duplication, copies that were left out of the parts made in this run.
     """
 
     shards: int = 0
     made: int = 0
     kept: int = 0
     fatal: int = 0
+    merged: int = 0
 
 
 def in_shards(
@@ -78,7 +83,7 @@ def in_shards(
     do not depend on the scheduler, their order, or interruptions. `molgiae.open` reads the directory as one file.
 
     Args:
-        command: "embed", "canonicalize", "reconstruct" or "predict".
+        command: "embed", "canonicalize", "reconstruct", "predict" or "dedup".
         inputs: files and directories, one or several.
         output: the directory, made if it is not there.
         shards: number of parts; None for as many as hold `shard_size` conformers each, about.
@@ -100,8 +105,12 @@ def in_shards(
         74
     """
     started = time.monotonic()
-    if command not in COMMANDS:
-        raise ConfigError(f"{command}: is not run in shards; those that are: {', '.join(COMMANDS)}")
+    if command not in WHOLE:
+        raise ConfigError(f"{command}: is not run in shards; those that are: {', '.join(WHOLE)}")
+    if shard and command == "dedup":
+        raise ConfigError(
+            "copies are looked for in all inputs, not in one shard; use --shards, with --scheduler if need be"
+        )
     wanted, total = one_of(shard) if shard else (None, shards)
     if shard and shards not in (None, total):
         raise ConfigError(f"shard {shard} and {shards} shards: give one of them")
@@ -109,7 +118,9 @@ def in_shards(
         raise ConfigError("there is at least 1 shard, of at least 1 conformer")
     names, notes = listed(inputs), Notes()
     total = total or math.ceil(estimated_records(Plan(names, 1, how.get("format"))) / shard_size) or 1
-    job = Job(command, tuple(names), str(output), total, how)
+    job = job_from(
+        {"command": command, "inputs": names, "directory": str(output), "shards": total, "how": how}
+    )
     job.__dict__["plan"] = Plan(names, total, how.get("format"), notes)
     directory = _prepared(Path(output), total, overwrite=overwrite)
     numbers = [wanted] if wanted else list(range(1, total + 1))
@@ -120,9 +131,10 @@ def in_shards(
     missing = [k for k in numbers if overwrite or not job.is_made(k)]
     summary.kept, summary.made = len(numbers) - len(missing), len(missing)
     if missing:
-        with _folders(directory):
-            _make(job, missing, scheduler, jobs or cores(), summary, progress=progress)
+        _make(job, missing, scheduler, jobs or cores(), summary, progress=progress)
     _count(job, numbers, summary)
+    if isinstance(job, DedupJob):
+        job.finish()
     if not wanted:
         _write_manifest(job, directory, summary)
     summary.notes = [*notes.lines(), *summary.notes]
@@ -164,12 +176,19 @@ def _folders(directory: Path) -> Iterator[None]:
 def _make(
     job: Job, numbers: Sequence[int], scheduler: str, jobs: int, summary: ShardedSummary, *, progress: bool
 ) -> None:
-    """Make parts, as many at a time as the engine has workers."""
+    """Make parts, as many at a time as the engine has workers; of what they need first what is missing."""
+    if isinstance(job, DedupJob):
+        _prepared(Path(job.dealing.directory), job.shards, overwrite=True)
+        left = [k for k in range(1, job.shards + 1) if not job.is_dealt(k)]
+        dealt = ShardedSummary("")
+        _make(job.dealing, left, scheduler, jobs, dealt, progress=progress)
+        summary.fatal, summary.notes = dealt.fatal, dealt.notes
     total = estimated_records(job.plan) * len(numbers) // job.shards
     for k in numbers:
         job.progress(k).unlink(missing_ok=True)  # left by a run that was killed
     with (
-        engine_of(job, scheduler, min(jobs, len(numbers))) as engine,
+        _folders(Path(job.directory)),
+        engine_of(job, scheduler, max(min(jobs, len(numbers)), 1)) as engine,
         ThreadPoolExecutor(engine.workers, "molgiae") as pool,
         progress_bar(desc=job.command, unit=" conformers", total=total, show=progress) as bar,
     ):
@@ -204,7 +223,7 @@ def _one(job: Job, engine: Engine, k: int) -> tuple[Plain, int]:
     for _ in range(TRIES):
         if (summary := _answer(engine, {"part": k})) is not None:
             return summary, 0
-    names = job.plan.inputs_of(k)
+    names = [] if isinstance(job, DedupJob) else job.inputs_of(k)
     sound = _sound(engine, names, job.how.get("format"))
     fatal = [name for name in sound if piece_of(name).fatal]
     summary = _answer(engine, {"part": k, "names": sound}) if fatal else None
@@ -253,6 +272,7 @@ def _add(summary: ShardedSummary, part: Plain) -> None:
     ):
         for reason, count in its.items():
             mine[reason] = mine.get(reason, 0) + count
+    summary.merged += part.get("merged", 0)
     summary.out_of_domain += part.get("out_of_domain", 0)
     summary.model = part.get("model", "")
 

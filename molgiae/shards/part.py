@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, Self
 
 from molgiae import __version__
 from molgiae.commands.outcomes import Summary
@@ -52,6 +52,8 @@ COMMANDS: dict[str, Command] = {
     "embed": Command("molgiae.commands.embed:embed", _AUTOENCODER),
     "canonicalize": Command("molgiae.commands.canonicalize:canonicalize"),
     "reconstruct": Command("molgiae.commands.reconstruct:reconstruct", _AUTOENCODER),
+    "dedup": Command("molgiae.commands.dedup:deduplicate"),
+    "deal": Command("molgiae.shards.dealing:deal"),
     "predict": Command("molgiae.commands.predict:predict", "molgiae.properties.predictor:Predictor", True),
 }
 
@@ -75,7 +77,7 @@ class Job:
     how: Plain
 
     @classmethod
-    def from_dict(cls, plain: Plain) -> Job:
+    def from_dict(cls, plain: Plain) -> Self:
         """Return the job that `to_dict` was of."""
         return cls(**{**plain, "inputs": tuple(plain["inputs"])})
 
@@ -112,17 +114,26 @@ class Job:
         """Return the file that says how far part k is."""
         return Path(self.directory, PROGRESS, str(k))
 
-    def key(self, names: Sequence[str]) -> str:
-        """Return the digest of what a part is made from: files by size and time of change, settings, model, version."""
+    def inputs_of(self, k: int) -> list[str]:
+        """Return the names of the files and pieces that part k is made from."""
+        return self.plan.inputs_of(k)
+
+    def key_of(self, k: int) -> str:
+        """Return the digest of what part k is made from: files by size and time of change, and what `digest` adds."""
+        names = self.inputs_of(k)
         files = dict.fromkeys(piece_of(name).file for name in names)
         stats = [
             (one.stat().st_size, one.stat().st_mtime_ns)
             for file in files
             for one in (sorted(Path(file).glob("part-*.h5")) if Path(file).is_dir() else [Path(file)])
         ]
+        return self.digest([names, stats])
+
+    def digest(self, made_of: list[Any]) -> str:
+        """Return the digest of this and of what all parts have in common: command, settings, model, version."""
         settings = {name: value for name, value in self.how.items() if name not in NO_TRACE}
-        made_of = [__version__, SCHEMA_VERSION, self.command, settings, self.model_sha256, list(names), stats]
-        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+        common = [__version__, SCHEMA_VERSION, self.command, settings, self.model_sha256]
+        return hashlib.sha256(json.dumps([*common, *made_of], sort_keys=True).encode()).hexdigest()
 
     def is_made(self, k: int) -> bool:
         """Return whether part k is there and made from what it should be."""
@@ -130,7 +141,7 @@ class Job:
             made_of = head_of(self.path(k)).attributes.get(OF_PART)
         except MolgiaeError:  # not there, or damaged
             return False
-        return made_of == self.key(self.plan.inputs_of(k))
+        return made_of == self.key_of(k)
 
     def make(self, k: int, names: Sequence[str] | None = None) -> Plain:
         """Make part k, counted from 1, and return its summary as plain data.
@@ -139,8 +150,7 @@ class Job:
             k: its number.
             names: its inputs, if these are not those of the plan: the same records, of which some are passed over.
         """
-        planned = self.plan.inputs_of(k)
-        return self._run(names or planned, self.path(k), self.key(planned), str(self.progress(k)))
+        return self._run(names or self.inputs_of(k), self.path(k), self.key_of(k), str(self.progress(k)))
 
     def probe(self, names: Sequence[str]) -> None:
         """Compute some inputs for nothing; whoever asks sees whether the process survives it."""
@@ -154,12 +164,12 @@ class Job:
 
     def _run(self, names: Sequence[str], path: Path, key: str, progress: str) -> Plain:
         cut = tuple(name for name in names if piece_of(name).stop is not None)
-        told = {"output": path, "overwrite": True, "command": self._told(names)}
+        told = {"output": path, "overwrite": True, "command": self.told(names)}
         run = resolve_name(COMMANDS[self.command].run)
         summary: Summary = run(inputs=list(names), **self.arguments, **told, share=Share(key, cut, progress))
         return summary.to_dict()
 
-    def _told(self, names: Sequence[str]) -> str:
+    def told(self, names: Sequence[str]) -> str:
         """Return the command that makes the same conformers, for provenance: not the one that happened to run."""
         options = [f"--{name.replace('_', '-')}={value}" for name, value in sorted(self.how.items())]
         return shlex.join(["molgiae", self.command, *names[:1], *["..."] * (len(names) > 1), *options])

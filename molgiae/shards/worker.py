@@ -8,6 +8,7 @@ from typing import Any
 
 from molgiae.errors import MolgiaeError
 from molgiae.parallel.processes import serve
+from molgiae.shards.dealing import job_from
 from molgiae.shards.part import Job
 
 Plain = dict[str, Any]
@@ -15,7 +16,7 @@ Plain = dict[str, Any]
 
 @lru_cache(maxsize=1)
 def _job(text: str) -> Job:
-    return Job.from_dict(json.loads(text))
+    return job_from(json.loads(text))
 
 
 def answer(job: str, question: Plain) -> Plain:

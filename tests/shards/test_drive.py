@@ -231,7 +231,7 @@ def test_a_run_that_is_killed_is_continued_by_the_same_call(sdf, tmp_path):
 
 def test_every_setting_but_the_device_is_in_the_key(sdf):
     def key(**how):
-        return Job("embed", (str(sdf),), "out", 3, {"model": "qm9", **how}).key([str(sdf)])
+        return Job("embed", (str(sdf),), "out", 3, {"model": "qm9", **how}).key_of(1)
 
     assert key() == key(device="cpu")
     assert len({key(), key(model="qm9-64"), key(parts="shape"), key(batch_size=7), key(on_error="stop")}) == 5
