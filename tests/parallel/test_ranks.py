@@ -135,6 +135,7 @@ def test_a_property_is_learned_as_by_one_process(done: Path):
     assert rows[0] == rows[1] > 2
 
 
+@pytest.mark.slow
 def test_an_error_of_one_process_ends_all_with_one_line(inputs: Path):
     found = started(inputs, "failing")
     assert found.returncode
@@ -142,6 +143,7 @@ def test_an_error_of_one_process_ends_all_with_one_line(inputs: Path):
     assert said == ["molgiae: error: this disk is full"]
 
 
+@pytest.mark.slow
 def test_all_end_when_the_time_of_one_is_over(inputs: Path):
     found = started(inputs, "stopping")
     assert found.returncode == 0, found.stderr

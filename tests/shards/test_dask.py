@@ -11,27 +11,41 @@ import time
 import pytest
 
 from molgiae.errors import ConfigError
+from molgiae.shards import drive
 from molgiae.shards.drive import in_shards
 from tests.data.molfiles import molecule, sdf_record
-from tests.shards.test_drive import files
+from tests.shards.test_drive import Inline, files
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask itself
 
 
+def a_cluster(**how):
+    distributed = pytest.importorskip("distributed")
+    return distributed.LocalCluster(
+        threads_per_worker=1, dashboard_address=None, silence_logs="CRITICAL", **how
+    )
+
+
+def test_workers_of_dask_make_the_same_bytes(tmp_path, sdf, monkeypatch):
+    with a_cluster(
+        n_workers=1, processes=False
+    ) as cluster:  # threads of this process, which take no time to start
+        summary = in_shards(
+            "canonicalize", sdf, tmp_path / "out", shards=3, scheduler=cluster.scheduler_address
+        )
+    assert summary.written == 20 and summary.fatal == 0
+    monkeypatch.setattr(drive, "engine_of", Inline)
+    in_shards("canonicalize", sdf, tmp_path / "right", shards=3)
+    assert files(tmp_path / "out") == files(tmp_path / "right")
+
+
 @pytest.fixture
 def cluster():
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address=None,
-        env={"PYTHONPATH": os.pathsep.join(sys.path)},
-        silence_logs="CRITICAL",
-    ) as cluster:
+    with a_cluster(n_workers=2, processes=True, env={"PYTHONPATH": os.pathsep.join(sys.path)}) as cluster:
         yield cluster
 
 
+@pytest.mark.slow  # many parts, so that one is under way when the worker is killed
 def test_a_killed_worker_of_dask_costs_nothing(tmp_path, cluster):
     path = tmp_path / "a.sdf"
     path.write_text("".join(sdf_record(molecule(k % 20), f"m{k}") for k in range(60)))

@@ -15,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from molgiae.commands import canonicalize as command
 from molgiae.commands.embed import embed
 from molgiae.data.hdf5.dataset import part_name
 from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.pieces import FATAL
 from molgiae.errors import ConfigError, MolgiaeError
+from molgiae.parallel.processes import NoAnswerError
 from molgiae.shards import drive
 from molgiae.shards.drive import MANIFEST, in_shards
 from molgiae.shards.engines import Engine
@@ -57,6 +59,36 @@ class Inline(Engine):
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drive, "engine_of", Inline)
+
+
+class Killed(BaseException):
+    """In place of the end of a process."""
+
+
+class Mortal(Inline):
+    """Answers in this process, where what kills one only raises."""
+
+    def ask(self, question):
+        try:
+            return super().ask(question)
+        except Killed as killed:
+            raise NoAnswerError("the process died") from killed
+
+
+@pytest.fixture
+def mortal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same in this process as with `fatal` in others."""
+    forms = command.canonical_forms
+
+    def deadly(block):
+        if "fatal" in block.title:
+            raise Killed
+        if "faulty" in block.title:
+            raise RuntimeError("a fault of molgiae")
+        return forms(block)
+
+    monkeypatch.setattr(command, "canonical_forms", deadly)
+    monkeypatch.setattr(drive, "engine_of", Mortal)
 
 
 @pytest.fixture
@@ -161,8 +193,8 @@ def test_a_directory_of_another_number_of_parts_is_refused(sdf, tmp_path):
 
 @pytest.mark.usefixtures("inline")
 def test_more_parts_than_records_are_empty_files(sdf, tmp_path):
-    assert canonicalize(sdf, tmp_path / "out", shards=100).written == N
-    assert len(list((tmp_path / "out").glob("part-*"))) == 100
+    assert canonicalize(sdf, tmp_path / "out", shards=50).written == N
+    assert len(list((tmp_path / "out").glob("part-*"))) == 50
     assert rows(tmp_path / "out") == [f"m{k}" for k in range(N)]
 
 
@@ -178,7 +210,9 @@ def test_a_bad_record_with_on_error_stop_ends_the_run_and_keeps_the_parts(sdf, t
     assert part_name(1, 5) in files(tmp_path / "out")
 
 
-def test_fatal_records_are_found_and_listed_and_all_others_written(sdf, tmp_path, fatal):
+@pytest.mark.parametrize("kills", ["mortal", pytest.param("fatal", marks=pytest.mark.slow)])
+def test_fatal_records_are_found_and_listed_and_all_others_written(sdf, tmp_path, kills, request):
+    request.getfixturevalue(kills)
     text = sdf.read_text().replace("m7\n", "fatal\n").replace("m8\n", "fatal\n").replace("m33\n", "faulty\n")
     sdf.write_text(text)
     summary = canonicalize(sdf, tmp_path / "out", shards=2, jobs=2)
@@ -187,6 +221,14 @@ def test_fatal_records_are_found_and_listed_and_all_others_written(sdf, tmp_path
     listed = [title for title, reason in rejected(tmp_path / "out") if reason == FATAL]
     assert listed == ["fatal", "fatal", "faulty"]
     assert canonicalize(sdf, tmp_path / "out", shards=2).kept == 2
+
+
+@pytest.mark.usefixtures("fatal")
+def test_a_record_that_kills_its_process_costs_no_other(tmp_path):
+    (tmp_path / "b.sdf").write_text(sdf_record(molecule(0), "sound") + sdf_record(molecule(1), "fatal"))
+    summary = canonicalize(tmp_path / "b.sdf", tmp_path / "out", shards=1)
+    assert (summary.written, summary.fatal) == (1, 1)
+    assert rows(tmp_path / "out") == ["sound"] and rejected(tmp_path / "out") == [("fatal", FATAL)]
 
 
 @pytest.mark.slow
