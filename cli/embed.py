@@ -105,10 +105,8 @@ def embed(
     molgiae embed big.sdf --parts features --columns embedding,title --float16
     """
     if wants_parts(context.params):
-        if format == "npz" or drop_rejected:
-            raise BadParameter(
-                "parts are HDF5; write an npz of them with molgiae embed", param_hint="--format"
-            )
+        if format == "npz" or npz or drop_rejected:
+            raise BadParameter("parts are HDF5; write an npz of them with molgiae embed", param_hint="--npz")
         finish_shards(context, "embed", inputs, "embedded", SHARED)
         return
     from molgiae.commands.embed import embed as run

@@ -70,11 +70,13 @@ def finish_shards(
     names = {name: given[name] for name in (*SHARDING, "overwrite") if given.get(name) is not None}
     arguments = {name: given[name] for name in how if given[name] is not None} | others
     summary = in_shards(command, inputs, output, **names, **arguments, progress=not given["quiet"])
-    summary.notes.insert(0, _parts(summary))
+    summary.notes.insert(0, _parts(summary, given.get("shard")))
     finish_run(context, summary, done)
 
 
-def _parts(summary: ShardedSummary) -> str:
+def _parts(summary: ShardedSummary, shard: str | None) -> str:
     text = f"{summary.made + summary.kept} of {summary.shards} parts are there, {summary.made} made now"
+    if shard:
+        text = f"part {shard} {'is made' if summary.made else 'was there'}"
     text += f"; {summary.merged} copies left out of these" if summary.merged else ""
     return text + (f"; {summary.fatal} records killed their process and are listed" if summary.fatal else "")

@@ -49,7 +49,7 @@ class PartialFile:
             raise MolgiaeError(f"{path}: there is no directory {self.final.parent}; create it first")
         if not os.access(self.final.parent, os.W_OK):
             raise MolgiaeError(f"{path}: no permission to write in {self.final.parent}; choose another place")
-        _clear(self.final)
+        clear_partial(self.final)
         self.temporary = self.final.with_name(f".{self.final.name}.part-{os.getpid()}@{platform.node()}")
 
     def publish(self) -> None:
@@ -165,7 +165,7 @@ def open_text(path: Path, *, compress: bool) -> Iterator[TextIO]:
             yield text
 
 
-def _clear(final: Path) -> None:
+def clear_partial(final: Path) -> None:
     """Remove what dead processes of this machine have left of a file; without the name of a machine it was this one."""
     name = re.compile(
         re.escape(f".{final.name}.part-") + r"(\d{1,9})" + f"(?:@{re.escape(platform.node())})?"

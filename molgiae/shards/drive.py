@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -15,11 +16,12 @@ from typing import Any
 
 from molgiae import __version__
 from molgiae.commands.outcomes import Summary
+from molgiae.config import AUTO_MODEL
 from molgiae.data.hdf5.checks import head_of
 from molgiae.data.hdf5.dataset import PART_NAME
 from molgiae.data.hdf5.schema import SCHEMA_VERSION
 from molgiae.data.inputs import listed
-from molgiae.data.partial import PartialFile
+from molgiae.data.partial import PartialFile, clear_partial
 from molgiae.data.pieces import piece_of
 from molgiae.data.readers import Inputs
 from molgiae.data.sources import Notes
@@ -111,6 +113,8 @@ def in_shards(
         raise ConfigError(
             "copies are looked for in all inputs, not in one shard; use --shards, with --scheduler if need be"
         )
+    how = _completed(command, how)
+    _apart(inputs, output)
     wanted, total = one_of(shard) if shard else (None, shards)
     if shard and shards not in (None, total):
         raise ConfigError(f"shard {shard} and {shards} shards: give one of them")
@@ -140,6 +144,21 @@ def in_shards(
     summary.notes = [*notes.lines(), *summary.notes]
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _completed(command: str, how: Plain) -> Plain:
+    """Return the further arguments with the model that is taken where none is named."""
+    of = COMMANDS[command]
+    if of.is_fine_tuned and "model" not in how:
+        raise ConfigError(f"{command}: name a fine-tuned model, as in model='energy'")
+    return {"model": AUTO_MODEL, **how} if of.load else how
+
+
+def _apart(inputs: Inputs, output: str | Path) -> None:
+    """Refuse a directory of parts that is an input, too: the next run would take the parts for the input."""
+    for name in listed(inputs):
+        if os.path.isdir(name) and os.path.isdir(output) and os.path.samefile(name, output):
+            raise ConfigError(f"{output}: is among the inputs; name another directory for the parts")
 
 
 def _prepared(directory: Path, shards: int, *, overwrite: bool) -> Path:
@@ -209,6 +228,9 @@ def _make(
                 future.cancel()
             if waiting:  # an error or an interruption: processes end before the threads that wait for them
                 engine.__exit__(None, None, None)
+            for k in waiting.values():
+                clear_partial(job.path(k))
+                job.progress(k).unlink(missing_ok=True)
 
 
 def _so_far(path: Path) -> int:
@@ -230,7 +252,7 @@ def _one(job: Job, engine: Engine, k: int) -> tuple[Plain, int]:
     if summary is None:
         raise MolgiaeError(
             f"{job.path(k)}: its process died {TRIES + bool(fatal)} times, and no record could be found that does it "
-            "by itself; memory may be short: use fewer --threads, or more --shards"
+            f"by itself; {engine.failure or 'memory may be short: use fewer --threads, or more --shards'}"
         )
     return summary, len(fatal)
 
@@ -243,10 +265,13 @@ def _answer(engine: Engine, question: Plain) -> Plain | None:
     """
     try:
         reply = engine.ask(question)
-    except NoAnswerError:
+    except NoAnswerError as error:
+        if engine.is_closed:  # no record's fault, which would be looked for
+            raise MolgiaeError("the run was stopped") from error
         return None
     if "error" in reply:
         raise MolgiaeError(reply["error"])
+    engine.failure = reply.get("failed", engine.failure)
     return None if "failed" in reply else reply
 
 

@@ -22,7 +22,15 @@ STARTING = 60.0
 
 
 class Engine(ABC):
-    """Answers questions of `molgiae.shards.worker` in processes that may die; a context manager that ends them."""
+    """Answers questions of `molgiae.shards.worker` in processes that may die; a context manager that ends them.
+
+    Attributes:
+        is_closed: whether they were ended.
+        failure: what a process said last that failed without dying; empty if none did.
+    """
+
+    is_closed = False
+    failure = ""
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +65,7 @@ class LocalEngine(Engine):
         self._processes = Workers(jobs, WORKER, {"job": json.dumps(job.to_dict())}, None)
 
     def __exit__(self, *exception: Any) -> None:
+        self.is_closed = True
         self._processes.__exit__(*exception)
 
     def ask(self, question: Plain) -> Plain:
@@ -100,6 +109,7 @@ class DaskEngine(Engine):
         self._job = json.dumps(job.to_dict())
 
     def __exit__(self, *exception: Any) -> None:
+        self.is_closed = True
         self._client.close()
 
     def ask(self, question: Plain) -> Plain:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -325,3 +326,57 @@ def test_bytes_do_not_depend_on_who_looks_at_the_stack(sdf, tmp_path):
     finally:
         stop.set()
         thread.join()
+
+
+class Stopping(Inline):
+    """Refuses part 1; at part 2 it leaves an unfinished file and dies when the run is stopped."""
+
+    workers = 2  # type: ignore[assignment]
+    asked: ClassVar[list[dict]] = []
+
+    def __init__(self, job, *_):
+        self._path, self._begun, self._closed = job.path(2), threading.Event(), threading.Event()
+
+    def __exit__(self, *exception):
+        self.is_closed = True
+        self._closed.set()
+
+    def ask(self, question):
+        self.asked.append(question)
+        if question["part"] == 1:
+            self._begun.wait(30)
+            return {"error": "the disk is full"}
+        self._path.with_name(f".{self._path.name}.part-999999999").write_text("")
+        self._begun.set()
+        self._closed.wait(30)
+        raise NoAnswerError("killed")
+
+
+def test_a_run_that_is_stopped_looks_for_no_fatal_record_and_leaves_nothing_behind(
+    sdf, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(drive, "engine_of", Stopping)
+    with pytest.raises(MolgiaeError, match="disk is full"):
+        canonicalize(sdf, tmp_path / "out", shards=2)
+    assert sorted(question["part"] for question in Stopping.asked) == [1, 2]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [MANIFEST]
+
+
+@pytest.mark.usefixtures("inline")
+def test_parts_do_not_go_where_inputs_are(sdf, tmp_path):
+    with pytest.raises(ConfigError, match="among the inputs"):
+        canonicalize(tmp_path, tmp_path / ".")
+    canonicalize(tmp_path, tmp_path / "out")
+    assert canonicalize(tmp_path, tmp_path / "out").kept == 5
+
+
+def test_a_model_is_named_or_the_default(sdf, tmp_path):
+    with pytest.raises(ConfigError, match="name a fine-tuned model"):
+        in_shards("predict", sdf, tmp_path / "out")
+    assert drive._completed("embed", {"parts": "shape"}) == {"model": "auto", "parts": "shape"}
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_fault_that_is_no_records_is_told(sdf, tmp_path):
+    with pytest.raises(MolgiaeError, match="unexpected keyword argument 'nonsense'"):
+        canonicalize(sdf, tmp_path / "out", nonsense=3)
