@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from molgiae.cli import app
 from molgiae.commands import pretrain as pretraining
@@ -38,35 +37,6 @@ CONFIG = TrainConfig(
     batch_size=9, steps=6, property_steps=3, property_batch=7, atom_steps=3, overlay_steps=3, shape_steps=3
 )
 FINETUNE = FinetuneConfig(epochs=2, batch_size=5, ensemble=2, kernel=False, pooling="attention")
-SIZES = 5, 2, 1
-"""Rows of batches; of one row, one rank has none."""
-
-
-def gradients_of(size: int, broken: bool = False) -> list[Tensor | None]:
-    """Gradients of a loss that is no mean over rows, of weights that all rows, a few, and none of them use."""
-    torch.manual_seed(size)
-    net = nn.ModuleList([nn.Linear(3, 4), nn.Linear(3, 2), nn.Linear(3, 1)]).double()
-    x, heavy = torch.randn(size, 3, dtype=torch.float64), torch.arange(size) % 3 == 0
-
-    def read(rows: Tensor, number: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return net[0](rows).tanh(), net[1](rows), number
-
-    first, second, number = ranks.shared(read, x, torch.arange(size))
-    assert torch.equal(number, torch.arange(size))
-    loss = first[heavy].sum() / heavy.sum() + (second @ second.mT).logsumexp(dim=(0, 1))
-    loss.backward()
-    if not broken:
-        ranks.add_gradients(list(net.parameters()))
-    return [parameter.grad for parameter in net.parameters()]
-
-
-@ranks.among_ranks
-def gradients(directory: Path) -> None:
-    """Sums of gradients over both, and those of the first alone."""
-    found = {size: gradients_of(size) for size in SIZES}
-    alone = gradients_of(SIZES[0], broken=True)
-    if ranks.is_first():
-        torch.save({"sums": found, "alone": alone}, directory / "gradients.pt")
 
 
 def everything(directory: Path) -> None:

@@ -17,7 +17,8 @@ from molgiae.model import checkpoint
 from molgiae.model.architectures import build
 from molgiae.parallel import launched, ranks
 from tests.conftest import TINY, TINY_DOMAIN
-from tests.parallel.ranked import CONFIG, MODEL, SIZES, gradients_of, runs
+from tests.parallel.gradients import SIZES, gradients_of
+from tests.parallel.ranked import CONFIG, MODEL, runs
 from tests.training.made_up import ENERGY, labels_of, overlays_of, some_conformers, write
 
 ROOT = Path(__file__).parents[2]
@@ -25,11 +26,11 @@ ROUND_OFF = 1e-3
 """Of weights near 1 after a few steps in float32: where a gradient is nearly zero, Adam steps by its round-off."""
 
 
-def started(directory: Path, task: str) -> subprocess.CompletedProcess[str]:
-    """Run a task of `ranked` in two processes, as torchrun does."""
-    command = "-m torch.distributed.run --standalone --nproc_per_node 2 -m tests.parallel.ranked"
+def started(module: str, directory: Path, *task: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of these tests in two processes, as torchrun does."""
+    command = f"-m torch.distributed.run --standalone --nproc_per_node 2 -m tests.parallel.{module}"
     return subprocess.run(
-        [sys.executable, *command.split(), str(directory), task],
+        [sys.executable, *command.split(), str(directory), *task],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         cwd=directory,
         capture_output=True,
@@ -59,7 +60,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def done(inputs: Path) -> Path:
     """The same runs by two processes and by one."""
-    found = started(inputs, "everything")
+    found = started("ranked", inputs, "everything")
     assert found.returncode == 0, found.stderr
     runs(inputs, "one")
     return inputs
@@ -75,7 +76,7 @@ def states(directory: Path, *names: str) -> list[dict[str, torch.Tensor]]:
 
 
 def test_gradients_are_those_of_the_whole_batch_whatever_the_loss(tmp_path: Path):
-    said = started(tmp_path, "gradients")
+    said = started("gradients", tmp_path)
     assert said.returncode == 0, said.stderr
     found = torch.load(tmp_path / "gradients.pt", weights_only=True)
     for size in SIZES:
@@ -137,7 +138,7 @@ def test_a_property_is_learned_as_by_one_process(done: Path):
 
 @pytest.mark.slow
 def test_an_error_of_one_process_ends_all_with_one_line(inputs: Path):
-    found = started(inputs, "failing")
+    found = started("ranked", inputs, "failing")
     assert found.returncode
     said = [line for line in found.stderr.splitlines() if line.startswith("molgiae:")]
     assert said == ["molgiae: error: this disk is full"]
@@ -145,7 +146,7 @@ def test_an_error_of_one_process_ends_all_with_one_line(inputs: Path):
 
 @pytest.mark.slow
 def test_all_end_when_the_time_of_one_is_over(inputs: Path):
-    found = started(inputs, "stopping")
+    found = started("ranked", inputs, "stopping")
     assert found.returncode == 0, found.stderr
     assert (inputs / "stopped" / "last.pt").exists()
 

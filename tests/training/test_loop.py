@@ -135,7 +135,8 @@ def several_of_each() -> ConformerBlock:
 def test_distances_of_shape_parts_become_rmsds(tmp_path):
     """On conformers it has seen; that the network can learn it at all is what is shown here."""
     data = replace(DATA, train=several_of_each())
-    config = replace(CONFIG, steps=1, shape_steps=240, atom_steps=1, property_steps=1, batch_size=32)
+    config = replace(CONFIG, steps=1, atom_steps=1, property_steps=1)
+    config = replace(config, shape_steps=80, batch_size=16, learning_rate=2e-2)
     torch.manual_seed(0)
     model = build(replace(PLAIN, embedding_dim=13, shape_dim=8, atom_width=16))
     trainer = pretrainer(model, data, config, Run(tmp_path, progress=False))
@@ -220,7 +221,7 @@ def test_the_test_of_resuming_can_fail(tmp_path):
     """Another seed, or one step less, is seen."""
     states = []
     for k, config in enumerate((CONFIG, replace(CONFIG, seed=1), replace(CONFIG, steps=5))):
-        train(DATA, MODEL, config, Run(tmp_path / str(k), progress=False), False)
+        train(DATA, small("appendix-d"), config, Run(tmp_path / str(k), progress=False), False)
         states.append(state_of(tmp_path / str(k)))
     for other in states[1:]:
         with pytest.raises(AssertionError):

@@ -85,10 +85,12 @@ def test_energies_of_atoms_are_kept_with_the_model(data, tmp_path):
 
 
 def test_a_run_through_all_stages_is_resumed_to_the_step(data, tmp_path):
-    train(data, MODEL, CONFIG, Run(tmp_path / "whole", evaluate_every=2), False)
+    few = dict.fromkeys(("property_steps", "atom_steps", "overlay_steps", "shape_steps"), 2)
+    config = replace(CONFIG, steps=3, **few)
+    train(data, MODEL, config, Run(tmp_path / "whole", evaluate_every=2), False)
     metrics, sessions = {"complete": 0.0}, 0
     while not metrics["complete"]:
-        metrics = train(data, MODEL, CONFIG, Run(tmp_path / "parts", evaluate_every=2, stop_after=0), True)
+        metrics = train(data, MODEL, config, Run(tmp_path / "parts", evaluate_every=2, stop_after=0), True)
         sessions += 1
         assert sessions < 25
     assert_equal_states(state_of(tmp_path / "parts"), state_of(tmp_path / "whole"))
