@@ -10,11 +10,18 @@ from molgiae.config import FOUND_FINISHED, MAX_SEED, ConformerSearch, ForceField
 
 from .options import AllowRejected, Jobs, Json, Overwrite, Quiet, ResumeFile, command_line, given
 from .printing import finish, rejected_lines, resumable
+from .shards import Scheduler, Shard, Shards, ShardSize, finish_shards, wants_parts
 
 if TYPE_CHECKING:
     from molgiae.commands.conformers import GenerationSummary
 
 SEARCH = ConformerSearch()
+
+SHARED = (
+    *("number", "keep", "prune", "energy_window", "force_field", "seed", "time_limit"),
+    *("smiles_column", "title_column", "format"),
+)
+"""Options that hold for parts, too."""
 
 
 def conformers(
@@ -42,6 +49,10 @@ def conformers(
     jobs: Jobs = None,
     smiles_column: str | None = Option(None, help="Column of SMILES in a table.", show_default="by name"),
     title_column: str | None = Option(None, help="Column of titles in a table.", show_default="by name"),
+    shards: Shards = None,
+    shard: Shard = None,
+    shard_size: ShardSize = None,
+    scheduler: Scheduler = None,
     format: Literal["smi", "csv", "sdf"] | None = Option(
         None, help="Format of the input.", show_default="by name"
     ),
@@ -62,6 +73,9 @@ def conformers(
     molgiae conformers library.csv.gz --number 50 --keep 10 --energy-window 10 -o library.sdf
     echo "CC(C)Cc1ccc(cc1)C(C)C(=O)O ibuprofen" | molgiae conformers - -o ibuprofen.sdf
     """
+    if wants_parts(context.params):
+        finish_shards(context, "conformers", inputs, "made", SHARED)
+        return
     from molgiae.commands.conformers import generate_conformers
     from molgiae.data.molecule_files import Columns
 

@@ -27,7 +27,10 @@ Shard = Annotated[
         show_default="all, what is there left alone",
     ),
 ]
-ShardSize = Annotated[int | None, Option(min=1, help="Conformers in a part, about.", show_default="100000")]
+ShardSize = Annotated[
+    int | None,
+    Option(min=1, help="Conformers in a part, about.", show_default="100000; of conformers 1000 molecules"),
+]
 Scheduler = Annotated[
     str | None,
     Option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -20,13 +20,14 @@ from molgiae.data.hdf5.writer import Hdf5Writer
 from molgiae.data.inputs import is_hdf5, listed
 from molgiae.data.molecule_files import Columns, Molecule, read_molecules
 from molgiae.data.partial import PartialFile
+from molgiae.data.pieces import Share
 from molgiae.data.readers import Inputs, read_blocks
-from molgiae.data.sources import STDIN
+from molgiae.data.sources import STDIN, stamps_of
 from molgiae.data.writers import StructureWriter
-from molgiae.errors import ConformerError, MolgiaeError
+from molgiae.errors import ConfigError, ConformerError, MolgiaeError
 from molgiae.output.files import rejected_table, write_rejected
 from molgiae.parallel.processes import NoAnswerError, Workers, in_order
-from molgiae.parallel.progress import progress_bar
+from molgiae.parallel.progress import ProgressFile, progress_bar
 from molgiae.parallel.threads import free_cores
 
 WORKER = "molgiae.commands.conformer_worker"
@@ -87,6 +88,7 @@ def generate_conformers(
     overwrite: bool = False,
     progress: bool = False,
     command: str = "python",
+    share: Share | None = None,
     **changes: Any,
 ) -> GenerationSummary:
     """Make conformers of every molecule, in the order of the input whatever the number of processes.
@@ -102,6 +104,7 @@ def generate_conformers(
         overwrite: replace an existing output.
         progress: show a bar on stderr.
         command: the command line, for provenance.
+        share: where the output is one part of a directory of results, what that is made from.
         **changes: fields of `ConformerSearch` by name, as in ``number=50``.
 
     Raises:
@@ -121,9 +124,7 @@ def generate_conformers(
     def molecules() -> Iterator[Molecule | Rejected]:
         return read_molecules(names, format=format, columns=columns)
 
-    sizes = [os.path.getsize(name) if os.path.exists(name) else 0 for name in names]
-    settings = {**search.to_dict(), "inputs": list(zip(names, sizes, strict=True))}
-    unfinished = Unfinished(final, settings, resume=resume, overwrite=overwrite)
+    unfinished = Unfinished(final, _settings(names, search), resume=resume, overwrite=overwrite)
     if unfinished.outcome is not None:
         return GenerationSummary(**{**unfinished.outcome, "found_finished": True})
     total = sum(1 for _ in molecules()) if progress and STDIN not in names else None
@@ -132,17 +133,17 @@ def generate_conformers(
         summary.count(note)
     if search.prune > 0:
         warmup()  # workers that compile, each for itself and in silence, would be late with their answers
-    bar = progress_bar(
+    bar: Any = progress_bar(
         desc="conformers", unit=" molecules", total=total, initial=summary.resumed, show=progress
     )
-    with unfinished, bar:
+    with unfinished, bar if share is None else ProgressFile(share.progress) as told:
         rest = islice(molecules(), summary.resumed, None)
         for text, note in _answers(rest, search, jobs or free_cores()):
             unfinished.append(text, note)
             summary.count(note)
-            bar.update()
+            told.update()
             bar.set_postfix(conformers=summary.conformers, rejected=summary.rejected, refresh=False)
-        if not summary.molecules:
+        if not summary.molecules and share is None:
             raise ConformerError("holds no molecules", source=", ".join(names))
     rejected = [Rejected(**note["rejected"]) for note in unfinished.notes if "rejected" in note]
     where = _publish(unfinished.text, final, rejected, overwrite=overwrite, command=command)
@@ -153,6 +154,22 @@ def generate_conformers(
     summary.seconds = time.monotonic() - started
     unfinished.finish(summary.to_dict())
     return summary
+
+
+def finished_before(
+    inputs: Inputs, output: str | os.PathLike[str], search: ConformerSearch | None = None, **changes: Any
+) -> GenerationSummary | None:
+    """Return what became of the molecules if the same run, one that may be resumed, has made the output; else None."""
+    search = replace(search or ConformerSearch(), **changes)
+    try:
+        found = Unfinished(Path(output), _settings(listed(inputs), search), resume=True, overwrite=False)
+    except ConfigError:
+        return None
+    return None if found.outcome is None else GenerationSummary(**found.outcome)
+
+
+def _settings(names: Sequence[str], search: ConformerSearch) -> dict[str, Any]:
+    return {**search.to_dict(), "inputs": stamps_of(names)}
 
 
 def _answers(

@@ -28,6 +28,7 @@ from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.inputs import listed
 from molgiae.data.npz import read_npz
 from molgiae.data.readers import Inputs
+from molgiae.data.sources import stamps_of
 from molgiae.data.writers import StructureWriter
 from molgiae.errors import ConfigError
 from molgiae.output.files import Sink
@@ -144,9 +145,8 @@ def label(
         method, polarizability_every, is_npz(output), tuple(dict.fromkeys(solvents)), time_limit=time_limit
     )
     draw = Draw(number, split, displace, seed)
-    sizes = [os.path.getsize(name) if os.path.exists(name) else 0 for name in names]
     settings = {
-        "inputs": list(zip(names, sizes, strict=True)),
+        "inputs": stamps_of(names),
         "method": method,
         "polarizability_every": polarizability_every,
         "solvents": list(question.solvents),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from molgiae.data.conformer import Rejected
 from molgiae.data.csv_cells import as_given, delimiter_in, title_column
+from molgiae.data.pieces import piece_of
 from molgiae.data.readers import CHUNK_SIZE, read_blocks
 from molgiae.data.sources import STDIN, ByteStream, Source, checked_names, format_of
 from molgiae.data.text import clean, nul_fault
@@ -74,18 +75,19 @@ def read_molecules(
         ConfigError: a file is missing, its name says no format, or a table has no such column.
         ConformerError: there is no molecule in an SDF.
     """
-    sources = [_source(name, format) for name in checked_names(inputs)]
+    sources = [molecule_source(name, format) for name in checked_names(inputs)]
     return (
         item for source in sources for item in MOLECULE_READERS[source.format](source, columns or Columns())
     )
 
 
-def _source(name: str, format: str | None) -> Source:
+def molecule_source(name: str, format: str | None) -> Source:
+    """Return a file or a piece of one with its format, a row of `MOLECULE_READERS`; errors as of `read_molecules`."""
     if format is not None and format not in MOLECULE_READERS:
         raise ConfigError(f"unknown format '{format}', expected one of {', '.join(MOLECULE_READERS)}")
     if name == STDIN:
         return Source(name, format or "smi")
-    if not os.path.isfile(name):
+    if not os.path.isfile(piece_of(name).file):
         raise ConfigError(f"{name}: {'is a directory' if os.path.isdir(name) else 'no such file'}")
     found = format or format_of(name, MOLECULE_SUFFIXES)
     if not found:
@@ -110,8 +112,9 @@ def _damage(stream: ByteStream, record: int, line: int) -> Iterator[Rejected]:
 
 
 def _default_title(source: Source, record: int) -> str:
-    name = "molecule" if source.name == STDIN else Path(source.name).name.split(".")[0]
-    return f"{name} {record}"
+    piece = source.piece
+    name = "molecule" if source.name == STDIN else Path(piece.file).name.split(".")[0]
+    return f"{name} {record}" if piece.stop is None else f"{name}@{piece.start} {record}"
 
 
 def _read_smi(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]:
@@ -189,7 +192,8 @@ def _column(source: Source, names: list[str], wanted: str, what: str) -> int:
 
 def _read_sdf(source: Source, columns: Columns) -> Iterator[Molecule | Rejected]:
     """Read records for their bonds; their coordinates tell stereocentres and may be flat."""
-    for block in read_blocks([source.name], format="sdf", check_geometry=False):
+    empty = source.piece.stop is not None
+    for block in read_blocks([source.name], format="sdf", check_geometry=False, allow_empty=empty):
         items: list[Molecule | Rejected] = [
             Molecule(c.source, c.record, c.line, c.title or _default_title(source, c.record), c.text, False)
             for c in block

@@ -153,6 +153,19 @@ def is_there(name: str) -> bool:
     return name == STDIN or os.path.exists(piece_of(name).file)
 
 
+def stamps_of(names: Iterable[str]) -> list[list[str | int]]:
+    """Return names of files with size and time of change, ns, by which a later run sees whether they are the same.
+
+    Of a piece it is the file that has these; of what is no file there is the name alone.
+    """
+    found: list[list[str | int]] = []
+    for name in names:
+        file = piece_of(name).file
+        stat = os.stat(file) if name != STDIN and os.path.exists(file) else None
+        found.append([name, stat.st_size, stat.st_mtime_ns] if stat else [name])
+    return found
+
+
 def format_of(name: str, suffixes: Mapping[str, str] = SUFFIXES) -> str:
     """Return the format by suffix; empty if the suffix is unknown."""
     return suffixes.get(_suffix(piece_of(name).file), "")

@@ -156,8 +156,3 @@ class DedupJob(Job):
     def is_dealt(self, k: int) -> bool:
         """Return whether share k of the inputs is dealt out."""
         return self.dealing.is_made(k) and _starts_file(self.dealing.path(k)).exists()
-
-
-def job_from(plain: Plain) -> Job:
-    """Return the job that `Job.to_dict` was of."""
-    return (DedupJob if plain["command"] == "dedup" else Job).from_dict(plain)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -17,8 +18,6 @@ from typing import Any
 from molgiae import __version__
 from molgiae.commands.outcomes import Summary
 from molgiae.config import AUTO_MODEL
-from molgiae.data.hdf5.checks import head_of
-from molgiae.data.hdf5.dataset import PART_NAME
 from molgiae.data.hdf5.schema import SCHEMA_VERSION
 from molgiae.data.inputs import listed
 from molgiae.data.partial import PartialFile, clear_partial
@@ -29,18 +28,22 @@ from molgiae.errors import ConfigError, MolgiaeError
 from molgiae.parallel.processes import NoAnswerError
 from molgiae.parallel.progress import SECONDS, progress_bar
 from molgiae.parallel.threads import cores
-from molgiae.shards.dealing import DedupJob, job_from
+from molgiae.shards.dealing import DedupJob
 from molgiae.shards.engines import LOCAL, Engine, engine_of
+from molgiae.shards.jobs import KINDS, job_from
 from molgiae.shards.part import COMMANDS, PROBES, PROGRESS, Job, one_of
 from molgiae.shards.plan import Plan, estimated_records, halves
 
-SHARD_SIZE = 100_000
-"""Conformers in a part, about, where the number of parts is not given."""
+SHARD_SIZE, MOLECULES = 100_000, 1_000
+"""Conformers in a part, about, where the number of parts is not given; molecules that conformers are made of."""
 TRIES = 2
 """Times that a part is begun before the record is looked for at which its process dies."""
 MANIFEST = "manifest.json"
 WHOLE = tuple(name for name in COMMANDS if name != "deal")
 """Commands that users run; dealing out is a step of another."""
+
+OF_PARTS = re.compile(r"\.?part-(\d+)-of-(\d+)[._].*")
+"""Files of parts: tables beside them, and what is left of interrupted ones, too."""
 
 Plain = dict[str, Any]
 
@@ -71,7 +74,7 @@ def in_shards(
     *,
     shards: int | None = None,
     shard: str | None = None,
-    shard_size: int = SHARD_SIZE,
+    shard_size: int | None = None,
     scheduler: str = LOCAL,
     jobs: int | None = None,
     overwrite: bool = False,
@@ -85,16 +88,16 @@ def in_shards(
     do not depend on the scheduler, their order, or interruptions. `molgiae.open` reads the directory as one file.
 
     Args:
-        command: "embed", "canonicalize", "reconstruct", "predict" or "dedup".
+        command: "embed", "canonicalize", "reconstruct", "predict", "dedup" or "conformers", whose parts are SDF.
         inputs: files and directories, one or several.
         output: the directory, made if it is not there.
         shards: number of parts; None for as many as hold `shard_size` conformers each, about.
         shard: one of them alone, as in "7/64", for arrays of jobs.
-        shard_size: see `shards`.
+        shard_size: see `shards`; 100 000 by default, and 1 000 molecules that conformers are made of.
         scheduler: "local" for processes of this machine; the address of a Dask scheduler, as in "tcp://host:8786", or
             the file that it wrote, which ends in .json.
         jobs: processes of this machine; None for as many as there are cores to use.
-        overwrite: make all parts anew, and remove those of another number of shards.
+        overwrite: make all parts anew, or the one of `shard`, and remove those of another number of shards.
         progress: show a bar on stderr.
         **how: further arguments of the command, such as model, parts and on_error.
 
@@ -118,21 +121,26 @@ def in_shards(
     wanted, total = one_of(shard) if shard else (None, shards)
     if shard and shards not in (None, total):
         raise ConfigError(f"shard {shard} and {shards} shards: give one of them")
-    if (total is not None and total < 1) or shard_size < 1:
+    if (total is not None and total < 1) or (shard_size is not None and shard_size < 1):
         raise ConfigError("there is at least 1 shard, of at least 1 conformer")
-    names, notes = listed(inputs), Notes()
-    total = total or math.ceil(estimated_records(Plan(names, 1, how.get("format"))) / shard_size) or 1
+    names, notes, of_molecules = listed(inputs), Notes(), command == "conformers"
+    if total is None:
+        size = shard_size or (MOLECULES if of_molecules else SHARD_SIZE)
+        whole = Plan(names, 1, how.get("format"), of_molecules=of_molecules)
+        total = math.ceil(estimated_records(whole) / size) or 1
     job = job_from(
         {"command": command, "inputs": names, "directory": str(output), "shards": total, "how": how}
     )
-    job.__dict__["plan"] = Plan(names, total, how.get("format"), notes)
-    directory = _prepared(Path(output), total, overwrite=overwrite)
+    job.__dict__["plan"] = Plan(names, total, how.get("format"), notes, of_molecules=of_molecules)
+    directory = _prepared(Path(output), total, overwrite=overwrite, keep=wanted is not None)
+    if wanted and overwrite:
+        job.path(wanted).unlink(missing_ok=True)
     numbers = [wanted] if wanted else list(range(1, total + 1))
     summary = ShardedSummary(
         str(output), shards=total, model_sha256=job.model_sha256, model=how.get("model", "")
     )
     _write_manifest(job, directory, None)
-    missing = [k for k in numbers if overwrite or not job.is_made(k)]
+    missing = [k for k in numbers if not job.is_made(k)]
     summary.kept, summary.made = len(numbers) - len(missing), len(missing)
     if missing:
         _make(job, missing, scheduler, jobs or cores(), summary, progress=progress)
@@ -161,15 +169,18 @@ def _apart(inputs: Inputs, output: str | Path) -> None:
             raise ConfigError(f"{output}: is among the inputs; name another directory for the parts")
 
 
-def _prepared(directory: Path, shards: int, *, overwrite: bool) -> Path:
-    """Return the directory, made if need be, without parts of another number of shards."""
+def _prepared(directory: Path, shards: int, *, overwrite: bool, keep: bool = False) -> Path:
+    """Return the directory, made if need be, without parts of another number of shards.
+
+    With `overwrite` these are removed, and the parts of the same number, too, unless they are to `keep`.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{directory}: cannot be made a directory: {error.strerror}") from error
     for path in sorted(directory.iterdir()):
-        name = PART_NAME.fullmatch(path.name)
-        if name is None or int(name[2]) == shards:
+        name = OF_PARTS.fullmatch(path.name)
+        if name is None or (int(name[2]) == shards and (keep or not overwrite)):
             continue
         if not overwrite:
             raise ConfigError(
@@ -197,7 +208,7 @@ def _make(
 ) -> None:
     """Make parts, as many at a time as the engine has workers; of what they need first what is missing."""
     if isinstance(job, DedupJob):
-        _prepared(Path(job.dealing.directory), job.shards, overwrite=True)
+        _prepared(Path(job.dealing.directory), job.shards, overwrite=True, keep=True)
         left = [k for k in range(1, job.shards + 1) if not job.is_dealt(k)]
         dealt = ShardedSummary("")
         _make(job.dealing, left, scheduler, jobs, dealt, progress=progress)
@@ -245,7 +256,7 @@ def _one(job: Job, engine: Engine, k: int) -> tuple[Plain, int]:
     for _ in range(TRIES):
         if (summary := _answer(engine, {"part": k})) is not None:
             return summary, 0
-    names = [] if isinstance(job, DedupJob) else job.inputs_of(k)
+    names = [] if job.command in KINDS else job.inputs_of(k)
     sound = _sound(engine, names, job.how.get("format"))
     fatal = [name for name in sound if piece_of(name).fatal]
     summary = _answer(engine, {"part": k, "names": sound}) if fatal else None
@@ -305,9 +316,9 @@ def _add(summary: ShardedSummary, part: Plain) -> None:
 def _count(job: Job, numbers: Sequence[int], summary: ShardedSummary) -> None:
     """Count what is in the parts, also in those of earlier runs."""
     for k in numbers:
-        head = head_of(job.path(k))
-        summary.written += head.conformers
-        summary.rejected += head.rejected
+        written, rejected = job.counts(k)
+        summary.written += written
+        summary.rejected += rejected
     summary.read = summary.written + summary.rejected
     summary.rejected_in = f"{job.directory}: group rejected of the parts" if summary.rejected else ""
     if unknown := summary.rejected - sum(summary.reasons.values()):
@@ -333,17 +344,16 @@ def _write_manifest(job: Job, directory: Path, summary: ShardedSummary | None) -
         ],
     }
     if summary is not None:
-        paths = [job.path(k) for k in range(1, job.shards + 1)]
         manifest |= {"written": summary.written, "rejected": summary.rejected}
         manifest["parts"] = [
             {
-                "name": one.name,
-                "written": head.conformers,
-                "rejected": head.rejected,
-                "bytes": one.stat().st_size,
+                "name": job.path(k).name,
+                "written": written,
+                "rejected": rejected,
+                "bytes": job.path(k).stat().st_size,
             }
-            for one in paths
-            for head in [head_of(one)]
+            for k in range(1, job.shards + 1)
+            for written, rejected in [job.counts(k)]
         ]
     partial = PartialFile(path, overwrite=True)
     with partial.writing() as temporary:

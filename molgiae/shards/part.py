@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Self
@@ -16,9 +17,10 @@ from typing import Any, Self
 from molgiae import __version__
 from molgiae.commands.outcomes import Summary
 from molgiae.data.hdf5.checks import head_of
-from molgiae.data.hdf5.dataset import OF_PART, part_name
+from molgiae.data.hdf5.dataset import OF_PART, is_dataset, part_name
 from molgiae.data.hdf5.schema import SCHEMA_VERSION
 from molgiae.data.pieces import Share, piece_of
+from molgiae.data.sources import stamps_of
 from molgiae.errors import ConfigError, MolgiaeError
 from molgiae.model.header import Kind, sha256_of
 from molgiae.model.shipped import locate
@@ -52,6 +54,7 @@ COMMANDS: dict[str, Command] = {
     "embed": Command("molgiae.commands.embed:embed", _AUTOENCODER),
     "canonicalize": Command("molgiae.commands.canonicalize:canonicalize"),
     "reconstruct": Command("molgiae.commands.reconstruct:reconstruct", _AUTOENCODER),
+    "conformers": Command("molgiae.commands.conformers:generate_conformers"),
     "dedup": Command("molgiae.commands.dedup:deduplicate"),
     "deal": Command("molgiae.shards.dealing:deal"),
     "predict": Command("molgiae.commands.predict:predict", "molgiae.properties.predictor:Predictor", True),
@@ -122,18 +125,21 @@ class Job:
         """Return the digest of what part k is made from: files by size and time of change, and what `digest` adds."""
         names = self.inputs_of(k)
         files = dict.fromkeys(piece_of(name).file for name in names)
-        stats = [
-            (one.stat().st_size, one.stat().st_mtime_ns)
-            for file in files
-            for one in (sorted(Path(file).glob("part-*.h5")) if Path(file).is_dir() else [Path(file)])
-        ]
-        return self.digest([names, stats])
+        parts = (
+            sorted(map(str, Path(file).glob("part-*.h5"))) if is_dataset(file) else [file] for file in files
+        )
+        return self.digest([names, stamps_of(chain.from_iterable(parts))])
 
     def digest(self, made_of: list[Any]) -> str:
         """Return the digest of this and of what all parts have in common: command, settings, model, version."""
         settings = {name: value for name, value in self.how.items() if name not in NO_TRACE}
         common = [__version__, SCHEMA_VERSION, self.command, settings, self.model_sha256]
         return hashlib.sha256(json.dumps([*common, *made_of], sort_keys=True).encode()).hexdigest()
+
+    def counts(self, k: int) -> tuple[int, int]:
+        """Return the conformers of part k, and how many records were rejected."""
+        head = head_of(self.path(k))
+        return head.conformers, head.rejected
 
     def is_made(self, k: int) -> bool:
         """Return whether part k is there and made from what it should be."""

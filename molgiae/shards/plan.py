@@ -8,14 +8,15 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from molgiae.data.borders import BORDERS, borders, text_size
 from molgiae.data.hdf5.opening import open as open_stored
 from molgiae.data.inputs import in_rows, is_hdf5
+from molgiae.data.molecule_files import molecule_source
 from molgiae.data.pieces import Piece, piece_of
 from molgiae.data.readers import read_blocks
-from molgiae.data.sources import STDIN, Notes, Source, find_sources, is_plain, sniff
+from molgiae.data.sources import STDIN, ByteStream, Notes, Source, find_sources, is_plain, sniff
 from molgiae.errors import ConfigError
 
 UNPACKED = 4
@@ -24,6 +25,8 @@ ROW = 2048
 """Bytes that a conformer of HDF5 is taken for, beside those of text."""
 SAMPLED_FILES, SAMPLED_RECORDS, SNIFFED = 16, 200, 1 << 16
 """What of the inputs is read to estimate how many conformers there are."""
+IN_LINES = ("smi", "csv")
+"""Formats with a record in a line."""
 BEYOND = 1
 """Bytes behind the end of a packed text up to which its last piece goes, so that damage at the end is found."""
 
@@ -64,17 +67,24 @@ class Plan:
         shards: number of shares.
         format: of all files; None to go by name and content.
         notes: gets what is left out in directories, and what is slow.
+        of_molecules: whether inputs are what conformers are made of: SMILES, tables, SDF.
 
     Raises:
         ConfigError: an input is missing, or is standard input.
     """
 
     def __init__(
-        self, inputs: Sequence[str], shards: int, format: str | None = None, notes: Notes | None = None
+        self,
+        inputs: Sequence[str],
+        shards: int,
+        format: str | None = None,
+        notes: Notes | None = None,
+        *,
+        of_molecules: bool = False,
     ) -> None:
-        notes = notes or Notes()
+        notes = Notes() if notes is None else notes
         self.shards = shards
-        self.files = [_looked_at(source) for source in _sources(inputs, format, notes)]
+        self.files = [_looked_at(source) for source in _sources(inputs, format, notes, of_molecules)]
         self._ends = [0.0, *accumulate(file.size for file in self.files)]
         for k, places in enumerate(self._within):
             if places and not self.files[k].is_plain and not self.files[k].rows:
@@ -163,6 +173,10 @@ def estimated_records(plan: Plan) -> int:
     step = max(len(texts) // SAMPLED_FILES, 1)
     n_records = n_bytes = 0.0
     for file in texts[::step][:SAMPLED_FILES]:
+        if file.source.format in IN_LINES:
+            lines = b"".join(islice(ByteStream(file.source, SNIFFED), 1))
+            n_records, n_bytes = n_records + lines.count(b"\n"), n_bytes + len(lines)
+            continue
         for block in read_blocks(
             file.name,
             format=file.source.format,
@@ -199,9 +213,13 @@ def halves(names: Sequence[str], format: str | None = None) -> tuple[list[str], 
     return None
 
 
-def _sources(inputs: Sequence[str], format: str | None, notes: Notes) -> list[Source]:
+def _sources(
+    inputs: Sequence[str], format: str | None, notes: Notes, of_molecules: bool = False
+) -> list[Source]:
     if STDIN in inputs:
         raise ConfigError("standard input (-) cannot be divided into shards; give a file")
+    if of_molecules:
+        return [molecule_source(name, format) for name in inputs]
     sources: list[Source] = []
     for name in inputs:
         found = [Source(name)] if format is None and in_rows(name) else find_sources(name, format, notes)

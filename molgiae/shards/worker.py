@@ -8,7 +8,7 @@ from typing import Any
 
 from molgiae.errors import MolgiaeError
 from molgiae.parallel.processes import serve
-from molgiae.shards.dealing import job_from
+from molgiae.shards.jobs import job_from
 from molgiae.shards.part import Job
 
 Plain = dict[str, Any]

@@ -380,3 +380,14 @@ def test_a_model_is_named_or_the_default(sdf, tmp_path):
 def test_a_fault_that_is_no_records_is_told(sdf, tmp_path):
     with pytest.raises(MolgiaeError, match="unexpected keyword argument 'nonsense'"):
         canonicalize(sdf, tmp_path / "out", nonsense=3)
+
+
+@pytest.mark.usefixtures("inline")
+def test_one_shard_made_anew_leaves_the_others_alone(sdf, tmp_path):
+    canonicalize(sdf, tmp_path / "out")
+    times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
+    canonicalize(sdf, tmp_path / "out", shards=None, shard="2/5", overwrite=True)
+    changed = {
+        path.name for path in (tmp_path / "out").glob("part-*") if path.stat().st_mtime_ns != times[path.name]
+    }
+    assert changed == {part_name(2, 5)}
