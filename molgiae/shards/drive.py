@@ -25,6 +25,7 @@ from molgiae.data.pieces import piece_of
 from molgiae.data.readers import Inputs
 from molgiae.data.sources import Notes
 from molgiae.errors import ConfigError, MolgiaeError
+from molgiae.model.shipped import default_model
 from molgiae.parallel.processes import NoAnswerError
 from molgiae.parallel.progress import SECONDS, progress_bar
 from molgiae.parallel.threads import cores
@@ -155,11 +156,13 @@ def in_shards(
 
 
 def _completed(command: str, how: Plain) -> Plain:
-    """Return the further arguments with the model that is taken where none is named."""
+    """Return the further arguments with the name of the model, also where none is given."""
     of = COMMANDS[command]
     if of.is_fine_tuned and "model" not in how:
         raise ConfigError(f"{command}: name a fine-tuned model, as in model='energy'")
-    return {"model": AUTO_MODEL, **how} if of.load else how
+    if not of.load or how.get("model", AUTO_MODEL) != AUTO_MODEL:
+        return how
+    return {**how, "model": default_model().name}
 
 
 def _apart(inputs: Inputs, output: str | Path) -> None:

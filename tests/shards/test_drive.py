@@ -373,7 +373,9 @@ def test_parts_do_not_go_where_inputs_are(sdf, tmp_path):
 def test_a_model_is_named_or_the_default(sdf, tmp_path):
     with pytest.raises(ConfigError, match="name a fine-tuned model"):
         in_shards("predict", sdf, tmp_path / "out")
-    assert drive._completed("embed", {"parts": "shape"}) == {"model": "auto", "parts": "shape"}
+    for how in ({}, {"model": "auto"}, {"model": "drug"}):
+        assert drive._completed("embed", {"parts": "shape", **how}) == {"model": "drug", "parts": "shape"}
+    assert drive._completed("canonicalize", {}) == {}
 
 
 @pytest.mark.usefixtures("inline")
