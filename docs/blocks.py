@@ -48,7 +48,7 @@ class Block:
     @property
     def is_run(self) -> bool:
         """Whether it is run, or kept as a file."""
-        return self.kind in RUN and not self.why
+        return (self.kind in RUN or self.file is not None) and not self.why
 
     def calls(self) -> list[tuple[str, str]]:
         """Commands and what is shown below each; of a script, the whole of it, and nothing."""
