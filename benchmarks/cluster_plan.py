@@ -2,9 +2,9 @@
 
     python benchmarks/cluster_plan.py --conformers 1e8 --per-second 450 --cores 64
 
-Arithmetic and a simulation. Rates and bytes are those that `benchmarks/shards.py` has measured, or those of one's own first shard. The simulation
-gives shards to cores as these become free. Cores differ in speed, take time to start, and are lost at random, with
-the shard on them; tasks of a scheduler are handed out one after the other.
+Arithmetic and a simulation. Rates and bytes are those that `benchmarks/shards.py` has measured, or those of one's own
+first shard. The simulation gives shards to cores as these become free. Cores differ in speed, take time to start, and
+are lost at random, with the shard on them; tasks of a scheduler are handed out one after the other.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import re
@@ -11,35 +10,29 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from molgiae import __version__
 from molgiae.commands.outcomes import Summary
 from molgiae.config import AUTO_MODEL
-from molgiae.data.hdf5.schema import SCHEMA_VERSION
 from molgiae.data.inputs import listed
-from molgiae.data.partial import PartialFile, clear_partial
-from molgiae.data.pieces import piece_of
+from molgiae.data.partial import clear_partial
 from molgiae.data.readers import Inputs
 from molgiae.data.sources import Notes
 from molgiae.errors import ConfigError, MolgiaeError
 from molgiae.model.shipped import default_model
-from molgiae.parallel.processes import NoAnswerError
 from molgiae.parallel.progress import SECONDS, progress_bar
 from molgiae.parallel.threads import cores
 from molgiae.shards.dealing import DedupJob
-from molgiae.shards.engines import LOCAL, Engine, engine_of
-from molgiae.shards.jobs import KINDS, job_from
+from molgiae.shards.engines import LOCAL, engine_of
+from molgiae.shards.fatal import LostPartError, made
+from molgiae.shards.jobs import job_from
+from molgiae.shards.manifest import write_manifest
 from molgiae.shards.part import COMMANDS, PROBES, PROGRESS, Job, one_of
-from molgiae.shards.plan import Plan, estimated_records, halves
+from molgiae.shards.plan import Plan, estimated_records
 
 SHARD_SIZE, MOLECULES = 100_000, 1_000
 """Conformers in a part, about, where the number of parts is not given; molecules that conformers are made of."""
-TRIES = 2
-"""Times that a part is begun before the record is looked for at which its process dies."""
-MANIFEST = "manifest.json"
 WHOLE = tuple(name for name in COMMANDS if name != "deal")
 """Commands that users run; dealing out is a step of another."""
 
@@ -140,7 +133,7 @@ def in_shards(
     summary = ShardedSummary(
         str(output), shards=total, model_sha256=job.model_sha256, model=how.get("model", "")
     )
-    _write_manifest(job, directory, None)
+    write_manifest(job, directory, None)
     missing = [k for k in numbers if not job.is_made(k)]
     summary.kept, summary.made = len(numbers) - len(missing), len(missing)
     if missing:
@@ -149,7 +142,7 @@ def in_shards(
     if isinstance(job, DedupJob):
         job.finish()
     if not wanted:
-        _write_manifest(job, directory, summary)
+        write_manifest(job, directory, summary)
     summary.notes = [*notes.lines(), *summary.notes]
     summary.seconds = time.monotonic() - started
     return summary
@@ -225,16 +218,20 @@ def _make(
         ThreadPoolExecutor(engine.workers, "molgiae") as pool,
         progress_bar(desc=job.command, unit=" conformers", total=total, show=progress) as bar,
     ):
-        waiting = {pool.submit(_one, job, engine, k): k for k in numbers}
-        done = 0
+        waiting = {pool.submit(made, job, engine, k): k for k in numbers}
+        done, lost = 0, list[LostPartError]()
         try:
             while waiting:
                 ready, _ = wait(waiting, SECONDS, FIRST_COMPLETED)
                 for future in ready:
-                    part, fatal = future.result()
-                    done += part["read"]
-                    summary.fatal += fatal
-                    _add(summary, part)
+                    try:
+                        part, fatal = future.result()
+                    except LostPartError as error:  # the others are made
+                        lost.append(error)
+                    else:
+                        done += part["read"]
+                        summary.fatal += fatal
+                        _add(summary, part)
                     del waiting[future]
                 bar.update(max(done + sum(map(_so_far, map(job.progress, waiting.values()))) - bar.n, 0))
         finally:
@@ -245,6 +242,9 @@ def _make(
             for k in waiting.values():
                 clear_partial(job.path(k))
                 job.progress(k).unlink(missing_ok=True)
+    if lost:
+        rest = f" (and {len(lost) - 1} other parts likewise)" if len(lost) > 1 else ""
+        raise MolgiaeError(f"{lost[0]}{rest}; {len(numbers) - len(lost)} parts are made")
 
 
 def _so_far(path: Path) -> int:
@@ -252,52 +252,6 @@ def _so_far(path: Path) -> int:
         return int(path.read_text(encoding="ascii") or 0)
     except (OSError, ValueError):
         return 0
-
-
-def _one(job: Job, engine: Engine, k: int) -> tuple[Plain, int]:
-    """Make one part; return its summary, and how many records are passed over in it because they are fatal."""
-    for _ in range(TRIES):
-        if (summary := _answer(engine, {"part": k})) is not None:
-            return summary, 0
-    names = [] if job.command in KINDS else job.inputs_of(k)
-    sound = _sound(engine, names, job.how.get("format"))
-    fatal = [name for name in sound if piece_of(name).fatal]
-    summary = _answer(engine, {"part": k, "names": sound}) if fatal else None
-    if summary is None:
-        raise MolgiaeError(
-            f"{job.path(k)}: its process died {TRIES + bool(fatal)} times, and no record could be found that does it "
-            f"by itself; {engine.failure or 'memory may be short: use fewer --threads, or more --shards'}"
-        )
-    return summary, len(fatal)
-
-
-def _answer(engine: Engine, question: Plain) -> Plain | None:
-    """Return the answer; None if the process died over the question, or came upon a fault that is no one's.
-
-    Raises:
-        MolgiaeError: what keeps all parts from being made.
-    """
-    try:
-        reply = engine.ask(question)
-    except NoAnswerError as error:
-        if engine.is_closed:  # no record's fault, which would be looked for
-            raise MolgiaeError("the run was stopped") from error
-        return None
-    if "error" in reply:
-        raise MolgiaeError(reply["error"])
-    engine.failure = reply.get("failed", engine.failure)
-    return None if "failed" in reply else reply
-
-
-def _sound(engine: Engine, names: Sequence[str], format: str | None) -> list[str]:
-    """Return the same inputs, cut so that each record at which a process dies is a piece that is passed over."""
-    if not names or _answer(engine, {"probe": list(names)}) is not None:
-        return list(names)
-    parts = halves(names, format)
-    if parts is None:
-        piece = piece_of(names[0])
-        return [f"{names[0]}!"] if piece.stop is not None else [f"{names[0]}@0-{2**53}!"]
-    return [one for part in parts for one in _sound(engine, part, format)]
 
 
 def _add(summary: ShardedSummary, part: Plain) -> None:
@@ -326,38 +280,3 @@ def _count(job: Job, numbers: Sequence[int], summary: ShardedSummary) -> None:
     summary.rejected_in = f"{job.directory}: group rejected of the parts" if summary.rejected else ""
     if unknown := summary.rejected - sum(summary.reasons.values()):
         summary.reasons["rejected in parts that were there, see molgiae info"] = unknown
-
-
-def _write_manifest(job: Job, directory: Path, summary: ShardedSummary | None) -> None:
-    """Write what the parts are of, if nothing says so; at the end of a whole run also what is in them."""
-    path = directory / MANIFEST
-    if summary is None and path.exists():
-        return
-    names = [file.name for file in job.plan.files]
-    stats = [Path(name).stat() for name in names]
-    manifest: Plain = {
-        "molgiae_version": __version__,
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        **job.to_dict(),
-        "model_sha256": job.model_sha256,
-        "files": [
-            {"name": name, "bytes": stat.st_size, "changed": stat.st_mtime}
-            for name, stat in zip(names, stats, strict=True)
-        ],
-    }
-    if summary is not None:
-        manifest |= {"written": summary.written, "rejected": summary.rejected}
-        manifest["parts"] = [
-            {
-                "name": job.path(k).name,
-                "written": written,
-                "rejected": rejected,
-                "bytes": job.path(k).stat().st_size,
-            }
-            for k in range(1, job.shards + 1)
-            for written, rejected in [job.counts(k)]
-        ]
-    partial = PartialFile(path, overwrite=True)
-    with partial.writing() as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -24,8 +24,9 @@ from molgiae.data.pieces import FATAL
 from molgiae.errors import ConfigError, MolgiaeError
 from molgiae.parallel.processes import NoAnswerError
 from molgiae.shards import drive
-from molgiae.shards.drive import MANIFEST, in_shards
+from molgiae.shards.drive import in_shards
 from molgiae.shards.engines import Engine
+from molgiae.shards.manifest import MANIFEST
 from molgiae.shards.part import PROBES, PROGRESS, Job, one_of
 from molgiae.shards.worker import answer
 from tests.data.molfiles import molecule, sdf_record
@@ -393,3 +394,18 @@ def test_one_shard_made_anew_leaves_the_others_alone(sdf, tmp_path):
         path.name for path in (tmp_path / "out").glob("part-*") if path.stat().st_mtime_ns != times[path.name]
     }
     assert changed == {part_name(2, 5)}
+
+
+def test_a_part_that_is_lost_for_no_record_does_not_keep_the_others_from_being_made(
+    sdf, tmp_path, monkeypatch
+):
+    class Losing(Inline):
+        def ask(self, question):
+            if question.get("part") == 3:
+                raise NoAnswerError("died")
+            return super().ask(question)
+
+    monkeypatch.setattr(drive, "engine_of", Losing)
+    with pytest.raises(MolgiaeError, match=r"no record could be found.*4 parts are made"):
+        canonicalize(sdf, tmp_path / "out")
+    assert sorted(files(tmp_path / "out")) == [part_name(k, 5) for k in (1, 2, 4, 5)]
