@@ -687,7 +687,11 @@ class TestEvaluate:
             assert found.about["data"] == path.name
             assert found.model == "tiny"
 
-    def test_options_of_the_command(self, sdf, model_path):
+    def test_options_of_the_command(self, sdf, model_path, monkeypatch):
+        monkeypatch.setattr("molgiae.properties.kernels.WIDTHS", (1.0,))
+        monkeypatch.setattr("molgiae.properties.kernels.FOLDS", 2)
+        asked = {name: SECTIONS[name] for name in ("overlay", "features")}
+        monkeypatch.setattr("molgiae.commands.evaluate.SECTIONS", asked)
         words = ("--model", model_path, "-t", "k", "--pairs", 30, "--top", "--json", "-q")
         done = molgiae_("evaluate", sdf, *words)
         assert done.exit_code == 0, done.output

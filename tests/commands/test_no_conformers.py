@@ -92,8 +92,15 @@ def files(tmp_path_factory, model_path) -> dict[str, str]:
     return {"MODEL": model_path, **{word: str(home / name) for word, name in found.items()}}
 
 
-@pytest.mark.parametrize("name", [*INPUTS, "empty.h5"])
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def pairs():
+    """Every command and every input; by default every other pair, as on a chessboard."""
+    for k, command in enumerate(COMMANDS):
+        for m, name in enumerate([*INPUTS, "empty.h5"]):
+            marks = pytest.mark.slow if (k + m) % 2 else ()
+            yield pytest.param(command, name, marks=marks, id=f"{' '.join(command)}-{name}")
+
+
+@pytest.mark.parametrize(("command", "name"), list(pairs()))
 def test_nothing_to_work_on_is_said_and_listed(command, name, files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if name in INPUTS:

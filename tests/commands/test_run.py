@@ -506,8 +506,15 @@ def wait_for(condition, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("name", ["out.h5", "out.xyz"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        (signal.SIGKILL, "out.h5"),
+        (signal.SIGKILL, "out.xyz"),
+        (signal.SIGINT, "out.h5"),
+        (signal.SIGTERM, "out.xyz"),
+    ],
+)
 def test_a_run_that_is_cut_off_leaves_no_file_that_looks_complete(how, name, tmp_path):
     """The input stalls after the first of three chunks was computed and written in part."""
     frames = xyz_frame(molecule(0), "x" * 500) * (2 * CHUNK_SIZE // 500)

@@ -130,7 +130,7 @@ OWN = {"path", "bytes", "bytes_per_conformer", "created", "files", "missing"}
 
 @settings(
     deadline=None,
-    max_examples=25,
+    max_examples=8,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(splits(), st.integers(-30, 30), st.integers(-30, 30), st.integers(1, 3))
