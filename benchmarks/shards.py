@@ -114,18 +114,21 @@ def killed(results: Results, source: Path, out: Path, args: argparse.Namespace) 
         f"in_shards('embed', {str(source)!r}, {str(out)!r}, shards={args.shards}, model={args.model!r}, "
         f"parts={args.parts!r}, jobs=2)"
     )
+    memory: list[float] = []
     while True:
         calls += 1
         run = psutil.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-        while run.poll() is None and kills < args.kills:
-            time.sleep(chance.uniform(2, 2 * args.every))
-            workers = workers_of(run) if run.poll() is None else []
-            if workers:
-                victim = run if chance.random() < 1 / 4 else chance.choice(workers)
-                for process in [*workers, run] if victim is run else [victim]:
-                    os.kill(process.pid, signal.SIGKILL)
-                kills += 1
-        if run.wait() == 0:
+        with watched(memory.append):
+            while run.poll() is None and kills < args.kills:
+                time.sleep(chance.uniform(2, 2 * args.every))
+                workers = workers_of(run) if run.poll() is None else []
+                if workers:
+                    victim = run if chance.random() < 1 / 4 else chance.choice(workers)
+                    for process in [*workers, run] if victim is run else [victim]:
+                        os.kill(process.pid, signal.SIGKILL)
+                    kills += 1
+            status = run.wait()
+        if status == 0:
             break
     with open_stored(out) as stored:
         titles = np.array(stored.column("title").astype(str), dtype=np.int64)
@@ -133,7 +136,7 @@ def killed(results: Results, source: Path, out: Path, args: argparse.Namespace) 
     seconds = time.monotonic() - started
     results.add(
         row="killed", kills=kills, calls=calls, conformers=len(titles), each_once=bool(once), seconds=seconds,
-        digest=digest(out),
+        memory_mb=max(memory), digest=digest(out),
     )  # fmt: skip
 
 

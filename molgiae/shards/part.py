@@ -177,8 +177,16 @@ class Job:
 
     def told(self, names: Sequence[str]) -> str:
         """Return the command that makes the same conformers, for provenance: not the one that happened to run."""
-        options = [f"--{name.replace('_', '-')}={value}" for name, value in sorted(self.how.items())]
+        options = [
+            f"--{name.replace('_', '-')}" + ("" if value is True else f"={_written(value)}")
+            for name, value in sorted(self.how.items())
+            if name not in NO_TRACE and value is not False and value != []
+        ]
         return shlex.join(["molgiae", self.command, *names[:1], *["..."] * (len(names) > 1), *options])
+
+
+def _written(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def one_of(text: str) -> tuple[int, int]:
