@@ -230,7 +230,7 @@ def of_conformers(conformers: list[Conformer], values: list[float], **kind: bool
 
 def test_networks_of_an_ensemble_differ_and_their_mean_is_predicted(pretrained, tmp_path):
     start, held = checkpoint.load(str(pretrained)), labelled(20, 60)
-    config = replace(RECIPE, epochs=8, ensemble=3, kernel=False)
+    config = replace(RECIPE, epochs=4, ensemble=3, kernel=False)
     found = learn(labelled(40), held, start, config, Run(tmp_path / "three"))
     assert found is not None and len(found.model.members) == 3
     singles = [

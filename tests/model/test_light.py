@@ -18,7 +18,7 @@ print([name for name in ("torch._dynamo", "sympy", "rdkit", "ase") if name in sy
 """
 
 
-@pytest.mark.parametrize("model", ["qm9", "drug"])
+@pytest.mark.parametrize("model", ["qm9", pytest.param("drug", marks=pytest.mark.slow)])
 def test_embedding_does_not_load_a_compiler_of_networks(sdf, model):
     code = CODE.format(model=model, sdf=str(sdf))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
