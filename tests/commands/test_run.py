@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
 import io
 import itertools
@@ -87,9 +88,13 @@ def assert_good_ones_are_there(path: Path, among: int) -> None:
             assert_array_equal(file["position"][atoms], [atom[1:] for atom in expected])
 
 
+loaded = functools.cache(checkpoint.load)
+"""Once for all records, for that takes longer than they do."""
+
+
 def embed_case(path: Path, model_path: str) -> tuple[Path, molgiae.commands.outcomes.Summary]:
     output = path.with_suffix(".h5")
-    summary = molgiae.embed(path, output=output, model=model_path)
+    summary = molgiae.embed(path, output=output, model=loaded(model_path))
     assert summary.read == summary.written + summary.rejected
     assert_convention(output)
     return output, summary
