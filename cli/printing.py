@@ -45,12 +45,12 @@ def finish(context: Context, data: Any, lines: Iterable[str], rejected: int = 0)
 
 
 @contextmanager
-def resumable() -> Iterator[None]:
+def resumable(how: str = "with --resume ") -> Iterator[None]:
     """Say, when a command is interrupted that keeps what it has done, how to go on."""
     try:
         yield
     except KeyboardInterrupt as interruption:
-        tell("molgiae: interrupted; give the same command with --resume to continue")
+        tell(f"molgiae: interrupted; give the same command {how}to continue")
         raise Exit(status_of(interruption)) from None
 
 

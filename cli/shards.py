@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import BadParameter, Context, Option
 
-from .printing import finish_run
+from .printing import finish_run, resumable
 
 if TYPE_CHECKING:
     from molgiae.shards.drive import ShardedSummary
@@ -72,7 +72,8 @@ def finish_shards(
         raise BadParameter("name a directory for the parts, as in -o results/", param_hint="--output")
     names = {name: given[name] for name in (*SHARDING, "overwrite") if given.get(name) is not None}
     arguments = {name: given[name] for name in how if given[name] is not None} | others
-    summary = in_shards(command, inputs, output, **names, **arguments, progress=not given["quiet"])
+    with resumable(""):
+        summary = in_shards(command, inputs, output, **names, **arguments, progress=not given["quiet"])
     summary.notes.insert(0, _parts(summary, given.get("shard")))
     finish_run(context, summary, done)
 

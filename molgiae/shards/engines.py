@@ -87,13 +87,17 @@ class DaskEngine(Engine):
     """
 
     def __init__(self, job: Job, scheduler: str) -> None:
+        of_file = scheduler.endswith(".json")
+        if not of_file and ":" not in scheduler:
+            raise ConfigError(
+                f"{scheduler}: is no scheduler; give local, an address as tcp://host:8786, or the .json file of one"
+            )
         try:
             distributed = import_module("distributed")
         except ImportError as error:
             raise ConfigError(
                 f"{scheduler}: Dask is not installed; pip install 'molgiae[dask]', or use --scheduler local"
             ) from error
-        of_file = scheduler.endswith(".json")
         if of_file and not Path(scheduler).is_file():
             raise ConfigError(f"{scheduler}: no such file; give that of dask scheduler --scheduler-file")
         where = {"scheduler_file" if of_file else "address": scheduler}

@@ -72,6 +72,10 @@ def test_a_killed_worker_of_dask_costs_nothing(tmp_path, cluster):
 def test_where_no_scheduler_is_the_error_says_so(tmp_path, sdf, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("molgiae.shards.engines.STARTING", 0.5)
-    for scheduler, words in (("tcp://127.0.0.1:1", "no Dask scheduler"), ("none.json", "no such file")):
+    for scheduler, words in (
+        ("tcp://127.0.0.1:1", "no Dask scheduler"),
+        ("none.json", "no such file"),
+        ("here", "is no scheduler"),
+    ):
         with pytest.raises(ConfigError, match=words):
             in_shards("canonicalize", sdf, tmp_path / "out", shards=2, scheduler=scheduler)
