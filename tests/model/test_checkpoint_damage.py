@@ -216,7 +216,7 @@ def check_any_header(data: st.DataObject, files: dict[str, Path], path: Path) ->
     info(path)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_no_header_ends_in_a_traceback(
     files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -233,7 +233,7 @@ def test_no_header_at_all_ends_in_a_traceback(
     check_any_header(data, files, tmp_path_factory.mktemp("fuzz") / "m.safetensors")
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_no_bytes_end_in_a_traceback(
     files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
