@@ -56,10 +56,11 @@ def resumable(how: str = "with --resume ") -> Iterator[None]:
 
 def finish_run(context: Context, summary: Summary, done: str) -> None:
     """As `finish`, for the commands that write something for every conformer."""
-    rate = summary.read / max(summary.seconds, 1e-9)
+    resumed = getattr(summary, "kept", 0)
+    rate = "" if resumed else f" ({summary.read / max(summary.seconds, 1e-9):.0f}/s)"
     with_model = f" with {summary.model}" if summary.model else ""
     lines = [
-        f"{done} {summary.written} of {summary.read} conformers in {summary.seconds:.1f} s ({rate:.0f}/s)"
+        f"{done} {summary.written} of {summary.read} conformers in {summary.seconds:.1f} s{rate}"
         f"{with_model} -> {summary.output}"
     ]
     if summary.metrics:

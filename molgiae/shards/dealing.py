@@ -106,15 +106,28 @@ def _parts_for(
     return np.array([zlib.crc32(hashlib.sha256(key).digest()) % shards for key in keys], np.int64)
 
 
+class DealingJob(Job):
+    """Dealing out inputs."""
+
+    def is_ready(self, k: int) -> bool:
+        """Return whether share k of the inputs is dealt out."""
+        return self.is_made(k) and _starts_file(self.path(k)).exists()
+
+
 class DedupJob(Job):
     """De-duplication in shards; its parts are made once all inputs are dealt out."""
 
     @cached_property
-    def dealing(self) -> Job:
+    def dealing(self) -> DealingJob:
         """The run that deals them out."""
         how = {name: value for name, value in self.how.items() if name in OF_DEALING}
         folder = str(Path(self.directory, DEALT))
-        return Job("deal", self.inputs, folder, self.shards, {**how, "shards": self.shards})
+        return DealingJob("deal", self.inputs, folder, self.shards, {**how, "shards": self.shards})
+
+    @property
+    def first(self) -> Job:
+        """The run that deals them out."""
+        return self.dealing
 
     @cached_property
     def _made_of(self) -> list[str]:
@@ -152,7 +165,3 @@ class DedupJob(Job):
     def finish(self) -> None:
         """Remove what was dealt out."""
         shutil.rmtree(self.dealing.directory, ignore_errors=True)
-
-    def is_dealt(self, k: int) -> bool:
-        """Return whether share k of the inputs is dealt out."""
-        return self.dealing.is_made(k) and _starts_file(self.dealing.path(k)).exists()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from molgiae.commands.outcomes import Summary
+from molgiae.commands.outcomes import Reasons, Summary
 from molgiae.config import AUTO_MODEL
 from molgiae.data.inputs import listed
 from molgiae.data.partial import clear_partial
@@ -23,11 +23,10 @@ from molgiae.errors import ConfigError, MolgiaeError
 from molgiae.model.shipped import default_model
 from molgiae.parallel.progress import SECONDS, progress_bar
 from molgiae.parallel.threads import cores
-from molgiae.shards.dealing import DedupJob
 from molgiae.shards.engines import LOCAL, engine_of
 from molgiae.shards.fatal import LostPartError, made
 from molgiae.shards.jobs import job_from
-from molgiae.shards.manifest import write_manifest
+from molgiae.shards.manifest import MANIFEST, command_in, write_manifest
 from molgiae.shards.part import COMMANDS, PROBES, PROGRESS, Job, one_of
 from molgiae.shards.plan import Plan, estimated_records
 
@@ -103,49 +102,65 @@ def in_shards(
         >>> molgiae.in_shards("embed", "conformers.sdf", "parts/", shards=4, model="qm9").written
         74
     """
-    started = time.monotonic()
-    if command not in WHOLE:
-        raise ConfigError(f"{command}: is not run in shards; those that are: {', '.join(WHOLE)}")
-    if shard and command == "dedup":
-        raise ConfigError(
-            "copies are looked for in all inputs, not in one shard; use --shards, with --scheduler if need be"
-        )
-    how = _completed(command, how)
-    _apart(inputs, output)
+    started, notes = time.monotonic(), Notes()
     wanted, total = one_of(shard) if shard else (None, shards)
     if shard and shards not in (None, total):
         raise ConfigError(f"shard {shard} and {shards} shards: give one of them")
-    if (total is not None and total < 1) or (shard_size is not None and shard_size < 1):
-        raise ConfigError("there is at least 1 shard, of at least 1 conformer")
-    names, notes, of_molecules = listed(inputs), Notes(), command == "conformers"
-    if total is None:
-        size = shard_size or (MOLECULES if of_molecules else SHARD_SIZE)
-        whole = Plan(names, 1, how.get("format"), of_molecules=of_molecules)
-        total = math.ceil(estimated_records(whole) / size) or 1
-    job = job_from(
-        {"command": command, "inputs": names, "directory": str(output), "shards": total, "how": how}
-    )
-    job.__dict__["plan"] = Plan(names, total, how.get("format"), notes, of_molecules=of_molecules)
-    directory = _prepared(Path(output), total, overwrite=overwrite, keep=wanted is not None)
+    job = _job(command, inputs, str(output), total, shard_size, how, notes)
+    if shard and job.first is not None:
+        raise ConfigError(
+            "copies are looked for in all inputs, not in one shard; use --shards, with --scheduler if need be"
+        )
+    directory = _prepared(job, overwrite=overwrite, keep=wanted is not None)
     if wanted and overwrite:
         job.path(wanted).unlink(missing_ok=True)
-    numbers = [wanted] if wanted else list(range(1, total + 1))
+    numbers = [wanted] if wanted else list(range(1, job.shards + 1))
     summary = ShardedSummary(
-        str(output), shards=total, model_sha256=job.model_sha256, model=how.get("model", "")
+        str(output), shards=job.shards, model_sha256=job.model_sha256, model=job.how.get("model", "")
     )
     write_manifest(job, directory, None)
     missing = [k for k in numbers if not job.is_made(k)]
     summary.kept, summary.made = len(numbers) - len(missing), len(missing)
+    if replaced := sum(job.path(k).exists() for k in missing):
+        notes.left_out.append(
+            f"{replaced} parts were made from other inputs, options or versions, and are made anew"
+        )
     if missing:
         _make(job, missing, scheduler, jobs or cores(), summary, progress=progress)
-    _count(job, numbers, summary)
-    if isinstance(job, DedupJob):
-        job.finish()
+    _count(job, numbers, set(missing), summary)
+    job.finish()
     if not wanted:
         write_manifest(job, directory, summary)
     summary.notes = [*notes.lines(), *summary.notes]
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _job(
+    command: str,
+    inputs: Inputs,
+    directory: str,
+    shards: int | None,
+    shard_size: int | None,
+    how: Plain,
+    notes: Notes,
+) -> Job:
+    """Return what is to be run; errors are those of `in_shards`."""
+    if command not in WHOLE:
+        raise ConfigError(f"{command}: is not run in shards; those that are: {', '.join(WHOLE)}")
+    if (shards is not None and shards < 1) or (shard_size is not None and shard_size < 1):
+        raise ConfigError("there is at least 1 shard, of at least 1 conformer")
+    how = _completed(command, how)
+    _apart(inputs, directory)
+    names, of_molecules = listed(inputs), command == "conformers"
+    if shards is None:
+        size = shard_size or (MOLECULES if of_molecules else SHARD_SIZE)
+        whole = Plan(names, 1, how.get("format"), of_molecules=of_molecules)
+        shards = math.ceil(estimated_records(whole) / size) or 1
+    plain = {"command": command, "inputs": names, "directory": directory, "shards": shards, "how": how}
+    job = job_from(plain)
+    job.__dict__["plan"] = Plan(names, shards, how.get("format"), notes, of_molecules=of_molecules)
+    return job
 
 
 def _completed(command: str, how: Plain) -> Plain:
@@ -165,25 +180,32 @@ def _apart(inputs: Inputs, output: str | Path) -> None:
             raise ConfigError(f"{output}: is among the inputs; name another directory for the parts")
 
 
-def _prepared(directory: Path, shards: int, *, overwrite: bool, keep: bool = False) -> Path:
-    """Return the directory, made if need be, without parts of another number of shards.
+def _prepared(job: Job, *, overwrite: bool, keep: bool = False) -> Path:
+    """Return the directory, made if need be, without parts of another command or of another number of shards.
 
-    With `overwrite` these are removed, and the parts of the same number, too, unless they are to `keep`.
+    With `overwrite` these are removed, and the parts of the same, too, unless they are to `keep`.
     """
+    directory = Path(job.directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{directory}: cannot be made a directory: {error.strerror}") from error
-    for path in sorted(directory.iterdir()):
-        name = OF_PARTS.fullmatch(path.name)
-        if name is None or (int(name[2]) == shards and (keep or not overwrite)):
-            continue
-        if not overwrite:
-            raise ConfigError(
-                f"{directory}: holds parts of {int(name[2])}, and {shards} are wanted; name another directory, "
-                f"--shards {int(name[2])}, or allow --overwrite, which removes them"
-            )
-        path.unlink()
+    there = {
+        path: int(name[2]) for path in sorted(directory.iterdir()) if (name := OF_PARTS.fullmatch(path.name))
+    }
+    other = [path for path, shards in there.items() if shards != job.shards]
+    command = command_in(directory) or job.command
+    if not overwrite and (other or (there and command != job.command)):
+        what = (
+            f"of {there[other[0]]}, and {job.shards}"
+            if other
+            else f"of {command}, and those of {job.command}"
+        )
+        remedy = "name another directory, or allow --overwrite, which removes them"
+        raise ConfigError(f"{directory}: holds parts {what} are wanted; {remedy}")
+    anew = overwrite and not keep
+    for path in [*there, directory / MANIFEST] if anew else other:
+        path.unlink(missing_ok=True)
     return directory
 
 
@@ -203,12 +225,12 @@ def _make(
     job: Job, numbers: Sequence[int], scheduler: str, jobs: int, summary: ShardedSummary, *, progress: bool
 ) -> None:
     """Make parts, as many at a time as the engine has workers; of what they need first what is missing."""
-    if isinstance(job, DedupJob):
-        _prepared(Path(job.dealing.directory), job.shards, overwrite=True, keep=True)
-        left = [k for k in range(1, job.shards + 1) if not job.is_dealt(k)]
-        dealt = ShardedSummary("")
-        _make(job.dealing, left, scheduler, jobs, dealt, progress=progress)
-        summary.fatal, summary.notes = dealt.fatal, dealt.notes
+    if (first := job.first) is not None:
+        _prepared(first, overwrite=True, keep=True)
+        left = [k for k in range(1, first.shards + 1) if not first.is_ready(k)]
+        found = ShardedSummary("")
+        _make(first, left, scheduler, jobs, found, progress=progress)
+        summary.fatal, summary.notes = found.fatal, found.notes
     total = estimated_records(job.plan) * len(numbers) // job.shards
     for k in numbers:
         job.progress(k).unlink(missing_ok=True)  # left by a run that was killed
@@ -270,13 +292,16 @@ def _add(summary: ShardedSummary, part: Plain) -> None:
     summary.model = part.get("model", "")
 
 
-def _count(job: Job, numbers: Sequence[int], summary: ShardedSummary) -> None:
-    """Count what is in the parts, also in those of earlier runs."""
+def _count(job: Job, numbers: Sequence[int], made: set[int], summary: ShardedSummary) -> None:
+    """Count what is in the parts, and why records were rejected in those of earlier runs."""
+    before = Reasons()
     for k in numbers:
         written, rejected = job.counts(k)
         summary.written += written
         summary.rejected += rejected
+        if rejected and k not in made:
+            before.add(job.reasons(k))
     summary.read = summary.written + summary.rejected
     summary.rejected_in = f"{job.directory}: group rejected of the parts" if summary.rejected else ""
-    if unknown := summary.rejected - sum(summary.reasons.values()):
-        summary.reasons["rejected in parts that were there, see molgiae info"] = unknown
+    for reason, count in before.most_common().items():
+        summary.reasons[reason] = summary.reasons.get(reason, 0) + count

@@ -47,6 +47,11 @@ class ConformersJob(Job):
         made = self._made(k)
         return (made.conformers, made.rejected) if made else (0, 0)
 
+    def reasons(self, k: int) -> list[str]:
+        """Return why molecules of part k have no conformers, a reason for each."""
+        made = self._made(k)
+        return [reason for reason, count in made.reasons.items() for _ in range(count)] if made else []
+
     def _made(self, k: int) -> GenerationSummary | None:
         path = self.path(k)
         return finished_before(self.inputs_of(k), path, self.search) if path.exists() else None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from molgiae.shards.dealing import DedupJob
-from molgiae.shards.generation import ConformersJob
+from pkgutil import resolve_name
+
 from molgiae.shards.part import Job, Plain
 
-KINDS: dict[str, type[Job]] = {"dedup": DedupJob, "conformers": ConformersJob}
-"""Those that are more than a command for each part."""
+KINDS = {"dedup": "molgiae.shards.dealing:DedupJob", "conformers": "molgiae.shards.generation:ConformersJob"}
+"""Those that are more than a command for each part; loaded by the processes that make such parts alone."""
 
 
 def job_from(plain: Plain) -> Job:
     """Return the job that `Job.to_dict` was of."""
-    return KINDS.get(plain["command"], Job).from_dict(plain)
+    name = KINDS.get(plain["command"])
+    kind: type[Job] = Job if name is None else resolve_name(name)
+    return kind.from_dict(plain)

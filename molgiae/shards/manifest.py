@@ -15,6 +15,14 @@ from molgiae.shards.part import Job, Plain
 MANIFEST = "manifest.json"
 
 
+def command_in(directory: Path) -> str:
+    """Return the command that the parts in a directory are of; empty where nothing says so."""
+    try:
+        return str(json.loads((directory / MANIFEST).read_text(encoding="utf-8")).get("command", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
 def write_manifest(job: Job, directory: Path, summary: Summary | None) -> None:
     """Write what the parts are of, if nothing says so; at the end of a whole run also what is in them."""
     path = directory / MANIFEST

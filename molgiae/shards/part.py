@@ -18,6 +18,7 @@ from molgiae import __version__
 from molgiae.commands.outcomes import Summary
 from molgiae.data.hdf5.checks import head_of
 from molgiae.data.hdf5.dataset import OF_PART, is_dataset, part_name
+from molgiae.data.hdf5.reader import EmbeddingFile
 from molgiae.data.hdf5.schema import SCHEMA_VERSION
 from molgiae.data.pieces import Share, piece_of
 from molgiae.data.sources import stamps_of
@@ -136,10 +137,27 @@ class Job:
         common = [__version__, SCHEMA_VERSION, self.command, settings, self.model_sha256]
         return hashlib.sha256(json.dumps([*common, *made_of], sort_keys=True).encode()).hexdigest()
 
+    @property
+    def first(self) -> Job | None:
+        """A run in shards that has to be complete before the parts of this one are made."""
+        return None
+
+    def is_ready(self, k: int) -> bool:
+        """Return whether part k is made, and what else a later run needs of it."""
+        return self.is_made(k)
+
+    def finish(self) -> None:
+        """Remove what nothing needs once all parts are made."""
+
     def counts(self, k: int) -> tuple[int, int]:
         """Return the conformers of part k, and how many records were rejected."""
         head = head_of(self.path(k))
         return head.conformers, head.rejected
+
+    def reasons(self, k: int) -> list[str]:
+        """Return why records of part k were rejected, a reason for each."""
+        with EmbeddingFile(self.path(k)) as file:
+            return [bad.reason for bad in file.rejected()]
 
     def is_made(self, k: int) -> bool:
         """Return whether part k is there and made from what it should be."""

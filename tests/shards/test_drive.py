@@ -173,7 +173,8 @@ def test_the_same_call_makes_only_what_is_missing_or_of_something_else(sdf, tmp_
     same = {path.name for path in out.glob("part-*") if path.stat().st_mtime_ns == times[path.name]}
     assert same == {part_name(k, 5) for k in (1, 3, 5)}
     sdf.write_text(sdf.read_text().replace("m7\n", "x7\n"))
-    assert canonicalize(sdf, out).made == 5
+    summary = canonicalize(sdf, out)
+    assert summary.made == 5 and "5 parts were made from other inputs" in summary.notes[0]
     assert "x7" in rows(out)
 
 
@@ -191,6 +192,16 @@ def test_a_directory_of_another_number_of_parts_is_refused(sdf, tmp_path):
         canonicalize(sdf, tmp_path / "out", shards=4)
     assert canonicalize(sdf, tmp_path / "out", shards=4, overwrite=True).made == 4
     assert rows(tmp_path / "out") == [f"m{k}" for k in range(N)]
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_directory_of_another_command_is_refused(sdf, tmp_path, model_path):
+    canonicalize(sdf, tmp_path / "out")
+    with pytest.raises(ConfigError, match="holds parts of canonicalize, and those of embed are wanted"):
+        in_shards("embed", sdf, tmp_path / "out", shards=5, jobs=1, model=model_path)
+    assert canonicalize(sdf, tmp_path / "out").kept == 5
+    in_shards("embed", sdf, tmp_path / "out", shards=5, jobs=1, model=model_path, overwrite=True)
+    assert json.loads((tmp_path / "out" / MANIFEST).read_text())["command"] == "embed"
 
 
 @pytest.mark.usefixtures("inline")
