@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -131,6 +132,8 @@ def in_shards(
     job.finish()
     if not wanted:
         write_manifest(job, directory, summary)
+        for name in (PROGRESS, PROBES):  # what runs that were killed have left
+            shutil.rmtree(directory / name, ignore_errors=True)
     summary.notes = [*notes.lines(), *summary.notes]
     summary.seconds = time.monotonic() - started
     return summary

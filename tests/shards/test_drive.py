@@ -278,6 +278,8 @@ def test_a_run_that_is_killed_is_continued_by_the_same_call(sdf, tmp_path):
     (out / part_name(3, 8)).write_bytes((tmp_path / "right" / part_name(3, 8)).read_bytes())
     (out / PROGRESS).mkdir()
     (out / PROGRESS / "4").write_text("7")
+    (out / PROBES).mkdir()
+    (out / PROBES / ".0123.h5.part-999999999@elsewhere").write_text("half")
     (out / f".{part_name(4, 8)}.part-999999999@{os.uname().nodename}").write_text("half")
     assert canonicalize(sdf, out, shards=8).kept == 1
     assert files(out) == files(tmp_path / "right")
