@@ -80,7 +80,7 @@ def test_the_example_shows_what_comes_out(name, folder, known, tmp_path, monkeyp
 
 def test_the_page_of_python_runs(known, folder, tmp_path, monkeypatch):
     pytest.importorskip("pandas", reason="an extra")
-    shutil.copy(folder / "conformers.sdf", tmp_path)
+    shutil.copytree(EXAMPLES, tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     names: dict[str, object] = {"mols": [known["mol"]] * 10, "y": np.arange(10.0)}
