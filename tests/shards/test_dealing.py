@@ -49,9 +49,9 @@ def kept(directory):
 
 
 @pytest.mark.parametrize(
-    "how", [{}, {"match": "atoms"}, {"match": "bonds"}, {"heavy": True, "threshold": 0.5}]
+    ("shards", "how"),
+    [(1, {}), (12, {}), (12, {"match": "bonds"}), (5, {"match": "atoms", "heavy": True, "threshold": 0.5})],
 )
-@pytest.mark.parametrize("shards", [1, 12])
 def test_shards_keep_what_one_run_keeps(copies, tmp_path, shards, how):
     summary = in_shards("dedup", copies, tmp_path / "out", shards=shards, jobs=1, **how)
     whole = deduplicate(copies, output=tmp_path / "whole.h5", **how)
