@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ import psutil
 from results import Results
 from scipy.spatial.transform import Rotation
 
+from molgiae.commands.search import search
 from molgiae.data.hdf5.opening import open as open_stored
 from molgiae.data.inputs import read_inputs
 from molgiae.data.writers import sdf_record
@@ -140,6 +142,19 @@ def killed(results: Results, source: Path, out: Path, args: argparse.Namespace) 
     )  # fmt: skip
 
 
+def searched(results: Results, source: Path, out: Path) -> None:
+    """Search the parts that are there for their first conformer, twice by each part of the embedding."""
+    query = out.parent / "query.sdf"
+    with open(source, encoding="utf-8") as file:
+        query.write_text("".join(takewhile(lambda line: line != "$$$$\n", file)) + "$$$$\n", encoding="utf-8")
+    for again in (False, True):
+        for by in ("features", "overlay", "shape"):
+            started = time.monotonic()
+            search(query, out, by=by, k=5)
+            seconds, memory = time.monotonic() - started, psutil.Process().memory_info().rss / 1e6
+            results.add(row="search", by=by, again=again, seconds=seconds, memory_mb=memory)
+
+
 def main() -> None:
     """Measure what is wanted."""
     parser = argparse.ArgumentParser(
@@ -153,7 +168,7 @@ def main() -> None:
     parser.add_argument("--parts", default="features,overlay,color,shape")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--every", type=float, default=10.0, help="seconds between kills, about")
-    parser.add_argument("--rows", nargs="+", default=["one", "two", "dask", "killed"])
+    parser.add_argument("--rows", nargs="+", default=["one", "two", "dask", "killed", "search"])
     args = parser.parse_args()
     args.output.mkdir(exist_ok=True)
     results = Results(args.output / "results.json")
@@ -162,7 +177,9 @@ def main() -> None:
         write_input(args.data, source, args.conformers)
     for row in args.rows:
         out = args.output / "parts"
-        if row == "killed":
+        if row == "search":
+            searched(results, source, out)
+        elif row == "killed":
             killed(results, source, out, args)
         elif row == "dask":
             distributed = __import__("distributed")

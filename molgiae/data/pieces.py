@@ -11,9 +11,12 @@ import os
 import re
 from dataclasses import dataclass
 
-_PIECE = re.compile(r"(.+)@(\d{1,18})-(\d{1,18})(!?)", re.DOTALL)
+PIECE = re.compile(r"(.+)@(\d{1,18})-(\d{1,18})(!?)", re.DOTALL)
+"""Names of pieces: file, start, stop, and whether the one record is passed over."""
 
-FATAL = "the process that worked on it was killed, and again when it was tried by itself"
+FATAL = (
+    "the process that worked on it died or met a fault of the program, and again when it was tried by itself"
+)
 """Why the record of a piece with ``!`` is rejected."""
 
 
@@ -57,7 +60,7 @@ class Share:
 
 def piece_of(name: str) -> Piece:
     """Return what a name stands for; a file that has the name is the whole file."""
-    found = _PIECE.fullmatch(name)
+    found = PIECE.fullmatch(name)
     if found is None or os.path.exists(name):
         return Piece(name)
     return Piece(found[1], int(found[2]), int(found[3]), bool(found[4]))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from molgiae.data.conformer import Rejected
-
-_PIECE = re.compile(r"(?P<name>.+)@(?P<start>\d+)-(?P<stop>\d+)!?", re.DOTALL)
+from molgiae.data.pieces import PIECE
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +39,8 @@ class Numbering:
         self._origin: dict[str, Origin] = {}
         of_file: dict[str, list[tuple[int, int, str, int]]] = defaultdict(list)
         for piece, records in dict(pieces).items():
-            if found := _PIECE.fullmatch(piece):
-                of_file[found["name"]].append((int(found["start"]), int(found["stop"]), piece, records))
+            if found := PIECE.fullmatch(piece):
+                of_file[found[1]].append((int(found[2]), int(found[3]), piece, records))
         for name, those in of_file.items():
             end = before = 0
             for start, stop, piece, records in sorted(those):
