@@ -4,7 +4,7 @@
     python benchmarks/ship.py run/model.safetensors drug test.npz --also ensembles.sdf qm9.npz --precision mixed
 
 The conformers, several of each title, are made by `molgiae conformers` from lists of SMILES, see `qm9_smiles.py` and
-`drug_molecules.py`.
+`drug_data.py`.
 
 The weights are converted first and evaluated after, so that the card is about the very file that is shipped.
 The figures of the model go to NAME.json as well, which `molgiae models` reads.

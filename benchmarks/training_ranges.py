@@ -9,7 +9,8 @@ r"""What the training data of the shipped models hold: lengths of bonds, and sha
 
 For the table that is shipped, conformers were made of 2 500 molecules of the ZINC training set (600 with UFF), drawn at
 random, of all 128 there with other bonds than C-C, C-N, C-O, C-F, C-S, C-Cl, C-Br, N-N, N-O, N-S and O-S or with S-H,
-and of 460 from `drug_molecules.py --each 100 --large 60`; compositions are those of all 24 445 and these.
+and of 460 made of it with boron, silicon, phosphorus or iodine or large, as `drug_data.py` does; compositions are those
+of all 24 445 and these.
 
 Of files with splits the training split is read, and no other. Of SMILES only the composition counts. Of each pair
 of elements the range holds all but one in 10 000 bonds at either end, all of them where there are fewer: some minima
