@@ -14,6 +14,9 @@ FOUND_FINISHED = "the same run had finished it before; nothing was done"
 AUTO_MODEL = "auto"
 """Stands in place of the name of a model for the smallest shipped one whose domain covers the conformers."""
 
+CANONICAL = ("slots", "nested")
+"""Architectures that read canonical forms; their embeddings have smooth parts beside detail."""
+
 BATCH_SIZE = 256
 """Conformers in a batch of inference."""
 
@@ -83,7 +86,7 @@ class ModelConfig(Plain):
         embedding_dim: D, size of the embedding, all its `parts` together.
         width: hidden features of a layer; for "appendix-d" scalars of an atom, with a quarter as many vectors.
         layers: residual blocks or message layers of the encoder, as many of the decoder.
-        shape_dim: numbers of the smooth shape part of the embedding of "slots"; 0 for none.
+        shape_dim: numbers of the smooth shape part of the embedding of `CANONICAL` ones; 0 for none.
         features_dim: numbers of its features part.
         overlay_dim: numbers of its overlay part.
         color_dim: numbers of its color part.
@@ -113,7 +116,7 @@ class ModelConfig(Plain):
     @property
     def parts(self) -> tuple[Part, ...]:
         """The parts of the embedding; all of it is detail where the architecture knows no others."""
-        smooth = ("features", "overlay", "color", "shape") if self.architecture == "slots" else ()
+        smooth = ("features", "overlay", "color", "shape") if self.architecture in CANONICAL else ()
         sizes = {name: int(getattr(self, f"{name}_dim")) for name in smooth}
         return parts_of(sizes | {"detail": self.embedding_dim - sum(sizes.values())})
 
@@ -128,12 +131,12 @@ class ModelConfig(Plain):
             lambda value: value <= MAX_LAYERS,
         )
         smooth = self.features_dim + self.overlay_dim + self.color_dim + self.shape_dim
-        if self.architecture == "slots" and smooth >= self.embedding_dim:
+        if self.architecture in CANONICAL and smooth >= self.embedding_dim:
             raise ConfigError(
                 f"embedding_dim={self.embedding_dim}: must be above the {smooth} numbers of its smooth parts "
                 "(features_dim, overlay_dim, color_dim, shape_dim)"
             )
-        if self.architecture == "slots" and smooth and not (self.atom_width and self.atom_rounds):
+        if self.architecture in CANONICAL and smooth and not (self.atom_width and self.atom_rounds):
             raise ConfigError(
                 "smooth parts are made of features of atoms: atom_width and atom_rounds must be above 0"
             )

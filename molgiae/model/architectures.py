@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,7 @@ from molgiae.model.cloud import Cloud
 from molgiae.nn.atoms import AtomNetwork
 from molgiae.nn.features import VECTORS, FeaturesEncoder
 from molgiae.nn.labels import LabelHeads
+from molgiae.nn.nested import NestedDecoder, NestedEncoder
 from molgiae.nn.overlay import OverlayEncoder
 from molgiae.nn.shape import ShapeEncoder
 from molgiae.nn.slots import DETAIL, PART_SCALE, SlotDecoder, SlotEncoder
@@ -60,7 +62,7 @@ class CanonicalEncoder(nn.Module):
         features: FeaturesEncoder | None,
         overlay: OverlayEncoder | None,
         shape: ShapeEncoder | None,
-        slots: SlotEncoder,
+        slots: SlotEncoder | NestedEncoder,
         labels: LabelHeads | None,
         properties: TaughtNetwork | None = None,
     ) -> None:
@@ -84,13 +86,13 @@ class CanonicalEncoder(nn.Module):
                 "use a model with one (shape_dim above 0)"
             )
         x = x.centered()
-        places = self.atoms.places(x.z, x.pos.to(self.slots.net.linear.weight.dtype))
+        places = self.atoms.places(x.z, x.pos.to(self.slots.dtype))
         return self.shape.latent(x.z, x.pos, places)
 
     def invariant(self, shared: None, canonical: Cloud, parts: Iterable[str] = PARTS) -> Embedding:
         """Return eta of the canonical form, or the columns of some parts of it; others are not computed."""
         wanted = frozenset(parts)
-        pos = canonical.pos.to(self.slots.net.linear.weight.dtype)
+        pos = canonical.pos.to(self.slots.dtype)
         found = self.smooth(canonical.z, pos, wanted)
         if "detail" in wanted:
             found.append(self.slots(canonical.z, pos))
@@ -148,8 +150,12 @@ class PooledEncoder(nn.Module):
         return self.network.embed(shared, canonical.mask.sum(dim=1))
 
 
-def _slots(config: ModelConfig) -> ConformerAutoencoder:
-    sizes = (config.elements, config.max_atoms, config.width, config.layers)
+def _canonical(
+    config: ModelConfig,
+    detail: Callable[[int, float], SlotEncoder | NestedEncoder],
+    decoder: Callable[..., nn.Module],
+) -> ConformerAutoencoder:
+    """Return the autoencoder with a `CanonicalEncoder`, of what makes the detail part of size and scale, and delta."""
     dims = {part.name: part.size for part in config.parts}
     width, smooth = config.atom_width, config.embedding_dim - dims["detail"]
     features, shape = dims.get("features", 0), dims.get("shape", 0)
@@ -160,15 +166,25 @@ def _slots(config: ModelConfig) -> ConformerAutoencoder:
         pooling,
         OverlayEncoder(width, overlay) if overlay else None,
         ShapeEncoder(width, shape) if shape else None,
-        SlotEncoder(*sizes, dims["detail"], DETAIL if smooth else 1.0),
+        detail(dims["detail"], DETAIL if smooth else 1.0),
         None if pooling is None else LabelHeads(width, 6 * width + VECTORS),
         TaughtNetwork(property_network(config.property_width, config.property_layers, config.atom_rounds))
         if config.property_width
         else None,
     )
     scale = [PART_SCALE.get(part.name, 1.0) if smooth else 1.0 for part in config.parts]
-    decoder = SlotDecoder(*sizes, [part.size for part in config.parts], scale)
-    return ConformerAutoencoder(config, encoder, decoder)
+    return ConformerAutoencoder(config, encoder, decoder([part.size for part in config.parts], scale))
+
+
+def _slots(config: ModelConfig) -> ConformerAutoencoder:
+    sizes = (config.elements, config.max_atoms, config.width, config.layers)
+    return _canonical(config, partial(SlotEncoder, *sizes), partial(SlotDecoder, *sizes))
+
+
+def _nested(config: ModelConfig) -> ConformerAutoencoder:
+    slots = (config.elements, config.max_atoms)
+    decoder = partial(NestedDecoder, *slots, config.width, config.layers)
+    return _canonical(config, partial(NestedEncoder, *slots), decoder)
 
 
 def atom_network(width: int, layers: int, rounds: int) -> AtomNetwork:
@@ -194,6 +210,7 @@ def _appendix_d(config: ModelConfig) -> ConformerAutoencoder:
 
 ARCHITECTURES: dict[str, Callable[[ModelConfig], ConformerAutoencoder]] = {
     "slots": _slots,
+    "nested": _nested,
     "appendix-d": _appendix_d,
 }
 """Name to builder. To add one: a network in `molgiae.nn` and a row here; the symmetry tests pick it up."""

@@ -196,8 +196,18 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, SE3xSn]
             )
         return super().encode(x, **wanted)
 
+    @property
+    def least(self) -> int:
+        """Fewest numbers of an embedding, counted from its first, that decode: D, fewer of a nested code."""
+        return int(getattr(self.decoder, "least", self.config.embedding_dim))
+
+    @property
+    def nested(self) -> bool:
+        """Whether prefixes of an embedding decode."""
+        return self.least < self.config.embedding_dim
+
     def decode(self, embedding: Embedding) -> Cloud:
-        """Return delta of an embedding: the decoded canonical form; z is 0 where a slot is empty."""
+        """Return delta of embeddings (B, `least` to D): decoded canonical forms; z is 0 where a slot is empty."""
         prediction: SlotPrediction = self.decoder(embedding)
         return Cloud(self.element[prediction.logits.argmax(dim=-1)], prediction.pos)
 

@@ -106,6 +106,11 @@ class SlotEncoder(nn.Module):
         self.elements, self.slots, self.scale = elements, slots, scale
         self.net = LinearPlusResidual(slots * (len(elements) + 4), width, layers, size)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return self.net.linear.weight.dtype
+
     def forward(self, z: AtomicNumbers, pos: Positions) -> Embedding:
         """Encode.
 

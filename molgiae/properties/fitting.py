@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 
-from molgiae.config import AtomConfig, FinetuneConfig
+from molgiae.config import CANONICAL, AtomConfig, FinetuneConfig
 from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import CheckpointError
 from molgiae.model.checkpoint import Checkpoint
@@ -187,7 +187,7 @@ def sizes_of(pretrained: Checkpoint) -> AtomConfig:
         CheckpointError: it has none.
     """
     sizes = pretrained.model.config
-    if not sizes.property_width or sizes.architecture != "slots":
+    if not sizes.property_width or sizes.architecture not in CANONICAL:
         raise CheckpointError(
             f"{pretrained.name}: has no network of properties to start from; "
             "take another --model or pretrain one with --property-width"

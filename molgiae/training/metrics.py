@@ -51,13 +51,18 @@ class Reconstruction:
 
 
 @torch.no_grad()
-def reconstruct(model: ConformerAutoencoder, block: ConformerBlock) -> Reconstruction:
-    """Reconstruct all conformers of a block as predicted, with hard permutations, and compare; smallest first."""
+def reconstruct(
+    model: ConformerAutoencoder, block: ConformerBlock, length: int | None = None
+) -> Reconstruction:
+    """Reconstruct all conformers of a block as predicted, with hard permutations, and compare; smallest first.
+
+    The first numbers of embeddings are decoded, so many of them, or all.
+    """
     rmsd, types, formula = [], [], []
     block = by_size(block)
     for x in batches(block.atomic_number, block.position, block.offset, EVALUATE_BATCH):
         encoding = model.encode(x)
-        canonical, decoded = model.undo(encoding.action, x), model.decode(encoding.embedding)
+        canonical, decoded = model.undo(encoding.action, x), model.decode(encoding.embedding[:, :length])
         z = torch.nn.functional.pad(canonical.z, (0, decoded.z.shape[1] - canonical.z.shape[1]))
         rmsd.append(squared_deviation(decoded.pos, canonical).sqrt())
         types.append(((decoded.z == z) & (z > 0)).sum(dim=1))

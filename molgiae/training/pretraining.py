@@ -24,7 +24,8 @@ from molgiae.model.architectures import CanonicalEncoder, build
 from molgiae.model.autoencoder import ConformerAutoencoder
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud, pack
-from molgiae.nn.slots import SlotPrediction
+from molgiae.nn.nested import lossless
+from molgiae.nn.slots import SlotEncoder, SlotPrediction
 from molgiae.parallel import ranks
 from molgiae.parallel.progress import progress_bar
 from molgiae.training.batches import (
@@ -104,13 +105,20 @@ def train(
 
 
 def fitted(model: ModelConfig, data: Data) -> ModelConfig:
-    """Return the configuration with room for every element and the largest conformer of the data."""
+    """Return the configuration with room for every element and the largest conformer of the data.
+
+    A nested code gets no more numbers than give all of these back.
+    """
     blocks = data.train, data.validation
     elements = set(model.elements).union(*(np.unique(block.atomic_number).tolist() for block in blocks))
     largest = max(int(block.n_atoms.max()) for block in blocks)
     if data.stream is not None:
         elements, largest = elements.union(data.stream.elements), max(largest, data.stream.max_atoms)
-    return replace(model, elements=tuple(sorted(elements)), max_atoms=max(model.max_atoms, largest))
+    model = replace(model, elements=tuple(sorted(elements)), max_atoms=max(model.max_atoms, largest))
+    if model.architecture != "nested":
+        return model
+    smooth = model.embedding_dim - model.parts[-1].size
+    return replace(model, embedding_dim=min(model.embedding_dim, smooth + lossless(model.max_atoms)))
 
 
 def take_smooth_parts(model: ConformerAutoencoder, origin: ConformerAutoencoder) -> None:
@@ -183,31 +191,33 @@ def canonical_stage(task: Task) -> Stage:
     smooth = smooth_parts(encoder, conformers, task.run.progress)
     sizes = conformers.mask.sum(dim=1)
 
-    def decoded(z: Tensor, pos: Tensor, smooth: Tensor) -> tuple[Tensor, Tensor]:
-        found = model.decoder(torch.cat([smooth, encoder.slots(z, pos)], dim=-1))
-        return found.logits, found.pos
+    def error_of(x: Cloud, smooth: Tensor, generator: torch.Generator) -> Tensor:
+        length = prefix(model, x, generator)
 
-    def error_of(x: Cloud, smooth: Tensor) -> Tensor:
+        def decoded(z: Tensor, pos: Tensor, smooth: Tensor) -> tuple[Tensor, Tensor]:
+            found = model.decoder(torch.cat([smooth, encoder.slots(z, pos)], dim=-1)[:, :length])
+            return found.logits, found.pos
+
         found = SlotPrediction(*ranks.shared(decoded, x.z, x.pos, smooth))
         return reconstruction_loss(found, x, model.element, config.type_weight)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         def of_piece(piece: Tensor) -> Tensor:
-            return error_of(trimmed(conformers[piece]), smooth[piece])
+            return error_of(trimmed(conformers[piece]), smooth[piece], generator)
 
         return mean_over_pieces(of_piece, index, sizes, PIECES)
 
     def begin() -> None:
         if task.data.stream is not None:  # those that another run may have left
             ranks.of_first(lambda: rmtree(task.run.directory / FORMS, ignore_errors=True))
-        if config.components:
+        if config.components and isinstance(encoder.slots, SlotEncoder):
             start_from_components(encoder.slots, model.decoder, conformers)
 
     def streamed_loss(made: Made, generator: torch.Generator) -> Tensor:
         z, pos, parts = made
 
         def of_piece(piece: Tensor) -> Tensor:
-            return error_of(trimmed(Cloud(z[piece], pos[piece])), parts[piece])
+            return error_of(trimmed(Cloud(z[piece], pos[piece])), parts[piece], generator)
 
         return mean_over_pieces(of_piece, torch.arange(len(z), device=z.device), (z > 0).sum(dim=1), PIECES)
 
@@ -217,6 +227,20 @@ def canonical_stage(task: Task) -> Stage:
             kept_forms(task), 1 + config.mirror, parameters, streamed_loss, begin=begin
         )
     return task.last_stage(len(conformers), parameters, loss, begin=begin)
+
+
+def prefix(model: ConformerAutoencoder, x: Cloud, generator: torch.Generator) -> int:
+    """Return how many numbers of embeddings a decoder learns from: all, of a nested code a random number of them.
+
+    Numbers that are constant for conformers of at most the largest of x are not counted.
+    """
+    least, most = model.least, model.config.embedding_dim
+    most = min(most, least + 3 * x.z.shape[1])
+    return (
+        most
+        if least == most
+        else int(torch.randint(least, most, (), generator=generator, device=generator.device))
+    )
 
 
 def kept_forms(task: Task) -> Callable[[int], Made]:

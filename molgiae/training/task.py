@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +25,9 @@ from molgiae.training.loop import Metrics, Run, Stage
 from molgiae.training.metrics import reconstruct
 from molgiae.training.overlays import Overlays
 from molgiae.training.stream import Made, Stream
+
+PREFIXES = 6
+"""Prefixes of a nested code by which weights are chosen, evenly from the shortest to the whole."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,12 @@ class Task:
         **more: Any,
     ) -> Stage:
         """Return the stage of the autoencoder, which is validated and keeps the best weights."""
-        more |= {"bf16": True, "validate": self.validate, "criterion": "rmsd_mean", "keep": self.keep}
+        more |= {
+            "bf16": True,
+            "validate": self.validate,
+            "criterion": "rmsd_prefixes" if self.model.nested else "rmsd_mean",
+            "keep": self.keep,
+        }
         return self.stage("autoencoder", self.config.steps, size, parameters, loss, **more)
 
     def streamed_stage(
@@ -124,8 +133,16 @@ class Task:
         return replace(stage, loss=loss_of_step)
 
     def validate(self, mean: ConformerAutoencoder) -> Metrics:
-        """Return how well validation conformers are reconstructed."""
-        return reconstruct(on_cpu(mean), self.data.validation).summary()
+        """Return how well validation conformers are reconstructed; of a nested code, from prefixes, too."""
+        model, validation = on_cpu(mean), self.data.validation
+        row = reconstruct(model, validation).summary()
+        most = min(model.config.embedding_dim, model.least + 3 * int(validation.n_atoms.max()))
+        if model.nested:
+            lengths = np.linspace(model.least, most, PREFIXES, endpoint=False).astype(int).tolist()
+            means = [reconstruct(model, validation, length).rmsd.mean() for length in lengths]
+            row |= {f"rmsd_of_{length}": float(mean) for length, mean in zip(lengths, means, strict=True)}
+            row["rmsd_prefixes"] = float(np.mean(means))
+        return row
 
     def keep(self, mean: ConformerAutoencoder, row: Metrics) -> None:
         """Write ``model.safetensors`` with its row of the log."""

@@ -1,0 +1,118 @@
+"""The nested code: exact in full, decodable from every prefix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.fft import dct
+
+from molgiae.errors import ConfigError
+from molgiae.nn.nested import NestedDecoder, NestedEncoder, cosines, lossless, type_numbers
+
+ELEMENTS = (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 35, 53)
+SLOTS = 20
+
+
+def networks(slots: int = SLOTS, elements: tuple[int, ...] = ELEMENTS, smooth: int = 5):
+    torch.manual_seed(0)
+    size = lossless(slots)
+    encoder = NestedEncoder(elements, slots, size, scale=2.0**-7)
+    return encoder, NestedDecoder(elements, slots, 16, 1, [smooth, size], [8.0, 2.0**-7]).eval()
+
+
+def forms(sizes: list[int], elements: tuple[int, ...], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    z = np.zeros((len(sizes), max(sizes)), np.int64)
+    pos = np.zeros((*z.shape, 3), np.float32)
+    for row, n in enumerate(sizes):
+        z[row, :n], pos[row, :n] = rng.choice(elements, n), rng.normal(scale=6, size=(n, 3))
+    return torch.from_numpy(z), torch.from_numpy(pos)
+
+
+def decoded(encoder, decoder, z, pos, length=None):
+    code = torch.cat([torch.zeros(len(z), decoder.smooth), encoder(z, pos)], dim=-1)
+    with torch.no_grad():
+        found = decoder(code[:, :length])
+    return torch.tensor([0, *encoder.element[1:].tolist()])[found.logits.argmax(dim=-1)], found.pos
+
+
+@given(
+    st.lists(st.integers(1, SLOTS), min_size=1, max_size=6),
+    st.sets(st.integers(1, 118), min_size=1, max_size=40),
+    st.sampled_from([SLOTS, SLOTS + 1]),
+    st.integers(0, 1000),
+)
+@settings(deadline=None, max_examples=30)
+def test_all_of_the_code_gives_everything_back(sizes, elements, slots, seed):
+    elements = tuple(sorted(elements))
+    encoder, decoder = networks(slots, elements)
+    z, pos = forms(sizes, elements, seed)
+    types, positions = decoded(encoder, decoder, z, pos)
+    n = z.shape[1]
+    assert types.shape == positions.shape[:2] == (len(z), slots)
+    assert torch.equal(types[:, :n], z) and not types[:, n:].any() and not positions[:, n:].any()
+    assert (positions[:, :n] - pos).abs().max() < 2e-5
+
+
+def test_a_prefix_gives_small_conformers_back():
+    encoder, decoder = networks()
+    sizes = [3, 9, 10, 11, 20]
+    z, pos = forms(sizes, ELEMENTS, 0)
+    types, positions = decoded(encoder, decoder, z, pos, decoder.least + 3 * 10)
+    error = (positions[:, :20] - pos).norm(dim=-1).amax(dim=1)
+    assert torch.equal(types[:, :20], z)
+    assert ((error < 1e-4) == torch.tensor([True, True, True, False, False])).all(), error
+
+
+@pytest.mark.parametrize("size", [torch.float16, torch.float32])
+def test_types_survive_rounding_and_noise(size):
+    encoder, decoder = networks()
+    z, pos = forms([SLOTS] * 50, ELEMENTS, 1)
+    code = torch.cat([torch.zeros(50, decoder.smooth), encoder(z, pos)], dim=-1).to(size).float()
+    code += 0.4 * 2.0**-11 * (2 * torch.rand(code.shape) - 1)  # a unit of types is 2^-11
+    with torch.no_grad():
+        found = decoder(code)
+    assert torch.equal(encoder.element[found.logits.argmax(dim=-1)], z)
+    code[:, decoder.smooth] += 2.0**-11
+    with torch.no_grad():
+        assert not torch.equal(encoder.element[decoder(code).logits.argmax(dim=-1)], z)
+
+
+def test_waves_are_those_of_scipy():
+    table = cosines(7).numpy()
+    rows = np.random.default_rng(0).normal(size=(7, 3))
+    for n in range(1, 8):
+        np.testing.assert_allclose(
+            table[n, :n, :n] @ rows[:n], dct(rows[:n], axis=0, norm="ortho"), atol=1e-5
+        )
+        assert not table[n, n:].any() and not table[n, :, n:].any()
+    assert not table[0].any()
+
+
+def test_the_network_completes_what_a_prefix_lacks_and_nothing_else():
+    encoder, decoder = networks()
+    z, pos = forms([SLOTS] * 4, ELEMENTS, 2)
+    length = decoder.least + 21
+    code = torch.cat([torch.zeros(4, decoder.smooth), encoder(z, pos)], dim=-1)[:, :length]
+    found = decoder(code).pos
+    again = encoder(z, found)[:, : length - decoder.smooth]
+    assert torch.allclose(again, code[:, decoder.smooth :], atol=1e-6)
+    found.square().sum().backward()
+    assert all(p.grad is not None for p in decoder.net.parameters())
+
+
+@pytest.mark.parametrize("size", [type_numbers(SLOTS) - 1, lossless(SLOTS) + 1])
+def test_sizes_that_no_code_has_are_refused(size):
+    with pytest.raises(ConfigError, match=f"{type_numbers(SLOTS)} to {lossless(SLOTS)}"):
+        NestedEncoder(ELEMENTS, SLOTS, size)
+
+
+def test_a_damaged_code_still_decodes():
+    _, decoder = networks()
+    with torch.no_grad():
+        for code in (torch.full((2, 5 + lossless(SLOTS)), 1e30), torch.zeros(2, 5 + lossless(SLOTS))):
+            found = decoder(code)
+            assert found.logits.shape == (2, SLOTS, len(ELEMENTS) + 1)
