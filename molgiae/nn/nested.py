@@ -40,7 +40,7 @@ def lossless(slots: int) -> int:
 
 
 def cosines(slots: int) -> Tensor:
-    """Return (S + 1, S, S) float32, the orthonormal cosine transform of n points for each n; row k is wave k, 0 beyond n.
+    """Return (S + 1, S, S) float32, the orthonormal cosine transform of n points for each n; 0 beyond n.
 
     wave_k(i) = sqrt((2 - [k = 0]) / n) cos(pi k (i + 1/2) / n).
     """
@@ -91,7 +91,9 @@ class NestedEncoder(nn.Module):
             pos: (B, n, 3) angstrom in the canonical frame, 0 where padded.
         """
         n = z.shape[1]
-        kind = nn.functional.pad(torch.searchsorted(self.element, z), (0, 2 * type_numbers(self.slots) - n))
+        kind = nn.functional.pad(
+            torch.searchsorted(self.element, z.contiguous()), (0, 2 * type_numbers(self.slots) - n)
+        )
         pair = kind[:, ::2] + len(self.element) * kind[:, 1::2]
         waves = (self.waves[:, :n, :n][(z > 0).sum(dim=1)] @ pos).flatten(1)
         waves = nn.functional.pad(waves, (0, 3 * (self.slots - n)))

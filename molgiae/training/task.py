@@ -22,7 +22,7 @@ from molgiae.model.domain import measure_domain
 from molgiae.training.batches import drawn, noise_of, whole
 from molgiae.training.labels import Labels
 from molgiae.training.loop import Metrics, Run, Stage
-from molgiae.training.metrics import reconstruct
+from molgiae.training.metrics import reconstructions
 from molgiae.training.overlays import Overlays
 from molgiae.training.stream import Made, Stream
 
@@ -135,14 +135,14 @@ class Task:
     def validate(self, mean: ConformerAutoencoder) -> Metrics:
         """Return how well validation conformers are reconstructed; of a nested code, from prefixes, too."""
         model, validation = on_cpu(mean), self.data.validation
-        row = reconstruct(model, validation).summary()
         most = min(model.config.embedding_dim, model.least + 3 * int(validation.n_atoms.max()))
-        if model.nested:
-            lengths = np.linspace(model.least, most, PREFIXES, endpoint=False).astype(int).tolist()
-            means = [reconstruct(model, validation, length).rmsd.mean() for length in lengths]
-            row |= {f"rmsd_of_{length}": float(mean) for length, mean in zip(lengths, means, strict=True)}
-            row["rmsd_prefixes"] = float(np.mean(means))
-        return row
+        count = PREFIXES if model.nested else 0
+        shorter: list[int] = np.linspace(model.least, most, count, endpoint=False).astype(int).tolist()
+        whole, *parts = reconstructions(model, validation, [model.config.embedding_dim, *shorter])
+        if not parts:
+            return whole.summary()
+        means = {f"rmsd_of_{n}": float(part.rmsd.mean()) for n, part in zip(shorter, parts, strict=True)}
+        return whole.summary() | means | {"rmsd_prefixes": float(np.mean([*means.values()]))}
 
     def keep(self, mean: ConformerAutoencoder, row: Metrics) -> None:
         """Write ``model.safetensors`` with its row of the log."""

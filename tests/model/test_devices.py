@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from molgiae.data.conformer import ConformerBlock
-from molgiae.model.architectures import build
+from molgiae.model.architectures import ARCHITECTURES, build
 from molgiae.model.embedder import Embedder
 from molgiae.training import Run
 from molgiae.training.pretraining import stages_of
 from molgiae.training.task import Task
 from tests.devices import ELSEWHERE, MixedDevicesError, elsewhere
 from tests.training.made_up import some_conformers
-from tests.training.test_loop import CONFIG, DATA, MODEL
+from tests.training.test_loop import CONFIG, DATA, small
 
 COME_BACK = {"as_numpy"}
 """What brings results of inference to the CPU."""
@@ -76,12 +75,12 @@ def test_what_comes_back_in_the_middle_is_found(model_path: str, monkeypatch: py
     assert set(left) > COME_BACK
 
 
-@pytest.mark.parametrize("architecture", ["slots", "appendix-d"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_training_stays_on_the_device(architecture: str, tmp_path, monkeypatch: pytest.MonkeyPatch):
     generator = torch.Generator
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": generator())
     torch.manual_seed(0)
-    model = build(replace(MODEL, architecture=architecture))
+    model = build(small(architecture))
     with elsewhere():
         model = model.to(ELSEWHERE)
         task = Task(model, DATA, CONFIG, Run(tmp_path, ELSEWHERE))
