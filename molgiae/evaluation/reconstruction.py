@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +19,18 @@ from molgiae.evaluation.report import Figures, Track
 from molgiae.matching import superpose
 from molgiae.model.cloud import batches
 from molgiae.model.embedder import Embedder
-from molgiae.training.metrics import Reconstruction
+from molgiae.training.metrics import Reconstruction, reconstructions
 
 WORST = 10
 """Reconstructions that the report shows atom by atom."""
 REPEATS = 3
 """Runs of which the fastest is the throughput."""
+LENGTHS_APART = 32
+"""Numbers of a nested code between two rows of the table by length."""
+MOST_KINDS = 20
+"""More kinds than this in titles are names."""
+NUMBERED = re.compile(r"[\s_-]*\d+$")
+"""A number at the end of a title."""
 SIZES_IN_A_ROW = 10
 """Numbers of atoms in one row of the table by size: up to 9, 10 to 19, and so on."""
 
@@ -36,8 +44,8 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
     rotation, in turn until nothing changes; this never uses the predicted elements either.
 
     Returned are the summary of `training.metrics.Reconstruction`; with the prefix ``solved_`` the same of the solved
-    RMSD; `by_atoms` and `by_element`; `worst`, the conformers with the largest RMSD, and their coordinates; `series`,
-    both RMSD (angstrom) and n_atoms of each.
+    RMSD; `by_atoms`, `by_charge`, `by_kind`, `by_element` and `by_length`; `worst`, the conformers with the largest RMSD,
+    and their coordinates; `series`, both RMSD (angstrom) and n_atoms of each.
     """
     result = embedder.embed(block, reconstruct=True)
     right = result["reconstructed_atomic_number"] == block.atomic_number
@@ -49,7 +57,10 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
     return {
         **predicted.summary(),
         **{f"solved_{key}": value for key, value in solved.summary().items() if key.startswith("rmsd")},
-        "by_atoms": by_atoms(predicted, solved),
+        "by_atoms": by_row(predicted, solved, block.n_atoms // SIZES_IN_A_ROW, _sizes),
+        "by_charge": by_row(predicted, solved, block.charge, "{:+d}".format),
+        "by_kind": by_row(predicted, solved, kinds(block.title), str),
+        "by_length": by_length(embedder, block),
         "by_element": by_element(result, predicted),
         "worst": [
             _described(result, m)
@@ -64,18 +75,42 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
     }
 
 
-def by_atoms(predicted: Reconstruction, solved: Reconstruction) -> dict[str, Figures]:
-    """Return, for ``"10-19"`` atoms and so on, the number of conformers, their summary and mean solved RMSD."""
-    row = predicted.n_atoms // SIZES_IN_A_ROW
+def by_row(
+    predicted: Reconstruction, solved: Reconstruction, row: NDArray[Any], name: Callable[[Any], str]
+) -> dict[str, Figures]:
+    """Return, for each row that conformers (M,) are in, their number, summary and mean solved RMSD; none for one."""
+    found = np.unique(row).tolist()
     figures: dict[str, Figures] = {}
-    for k in np.unique(row).tolist():
-        part, same = predicted.take(row == k), solved.take(row == k)
-        figures[f"{max(k * SIZES_IN_A_ROW, 1)}-{(k + 1) * SIZES_IN_A_ROW - 1}"] = {
+    for each in found if len(found) > 1 else ():
+        part, same = predicted.take(row == each), solved.take(row == each)
+        figures[name(each)] = {
             "conformers": len(part.n_atoms),
             **part.summary(),
             "solved_rmsd_mean": float(same.rmsd.mean()),
         }
     return figures
+
+
+def _sizes(k: int) -> str:
+    """Return how a row of sizes is called, as in ``10-19``."""
+    return f"{max(k * SIZES_IN_A_ROW, 1)}-{(k + 1) * SIZES_IN_A_ROW - 1}"
+
+
+def kinds(titles: Sequence[str]) -> NDArray[np.str_]:
+    """Return (M,) what titles say beside a number at their end, as in ``peptide 12``; all the same without kinds."""
+    found = np.array([NUMBERED.sub("", title) for title in titles])
+    return found if len(np.unique(found)) <= MOST_KINDS else np.full(len(found), "")
+
+
+def by_length(embedder: Embedder, block: ConformerBlock) -> dict[str, Figures]:
+    """Return, for so many first numbers of an embedding, what they give back; none if a model needs all of them."""
+    model = embedder.model
+    if not model.nested:
+        return {}
+    lengths = [n for n in range(model.least, model.config.embedding_dim, LENGTHS_APART) if n > 0]
+    lengths.append(model.config.embedding_dim)
+    found = reconstructions(model, block, lengths)
+    return {str(length): each.summary() for length, each in zip(lengths, found, strict=True)}
 
 
 def by_element(result: Result, predicted: Reconstruction) -> dict[str, Figures]:

@@ -164,21 +164,32 @@ class Breakdown:
 MODEL = "MODEL"
 """Stands for the name of the model in the path of a breakdown."""
 
+_OF_CONFORMERS: tuple[tuple[str, str, Format], ...] = (
+    ("conformers", "conformers", count),
+    ("rmsd_mean", "RMSD as predicted, mean (Å)", angstrom),
+    ("rmsd_p50", "median", angstrom),
+    ("rmsd_p95", "95th percentile", angstrom),
+    ("rmsd_p99", "99th percentile", angstrom),
+    ("rmsd_p100", "worst", angstrom),
+    ("solved_rmsd_mean", "solved, mean", angstrom),
+    ("type_accuracy", "types right", percent),
+    ("formula_accuracy", "formula exact", percent),
+)
+
 BREAKDOWNS = (
+    *(
+        Breakdown(("reconstruction", MODEL, key), f"Reconstruction by {what}.", first, _OF_CONFORMERS)
+        for key, what, first in (
+            ("by_atoms", "number of atoms, hydrogens included", "atoms"),
+            ("by_charge", "total charge", "charge"),
+            ("by_kind", "kind of compound, as titles say it", "kind"),
+        )
+    ),
     Breakdown(
-        ("reconstruction", MODEL, "by_atoms"),
-        "Reconstruction by number of atoms, hydrogens included.",
-        "atoms",
-        (
-            ("conformers", "conformers", count),
-            ("rmsd_mean", "RMSD as predicted, mean (Å)", angstrom),
-            ("rmsd_p50", "median", angstrom),
-            ("rmsd_p95", "95th percentile", angstrom),
-            ("rmsd_p100", "worst", angstrom),
-            ("solved_rmsd_mean", "solved, mean", angstrom),
-            ("type_accuracy", "types right", percent),
-            ("formula_accuracy", "formula exact", percent),
-        ),
+        ("reconstruction", MODEL, "by_length"),
+        "Reconstruction from the first numbers of embeddings alone.",
+        "numbers",
+        tuple(column for column in _OF_CONFORMERS if column[0] not in ("conformers", "solved_rmsd_mean")),
     ),
     Breakdown(
         ("reconstruction", MODEL, "by_element"),

@@ -60,7 +60,7 @@ from molgiae.evaluation.reconstruction import canonical_reconstruction, reconstr
 from molgiae.evaluation.report import NOTES, ROWS, Report, angstrom, look_up, percent
 from molgiae.evaluation.sections import SECTIONS, Settings
 from molgiae.evaluation.smoothness import angle, order_differs, smoothness
-from molgiae.model.architectures import CanonicalEncoder
+from molgiae.model.architectures import CanonicalEncoder, build
 from molgiae.model.autoencoder import ConformerAutoencoder
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud
@@ -69,6 +69,7 @@ from molgiae.nn.slots import SlotPrediction
 from molgiae.parts import TOGETHER, Part
 from tests.cli.invoke import molgiae_
 from tests.conformers import conformer, moved, random_conformer
+from tests.conftest import TINY_DOMAIN
 
 SLOTS = 12
 ELEMENTS = (1, 6, 7, 8)
@@ -172,6 +173,33 @@ class TestReconstruction:
         total = sum(found["conformers"] * found["formula_accuracy"] for found in bins.values())
         assert_allclose(total / 24, figures["formula_accuracy"])
         assert bins["1-9"]["solved_rmsd_mean"] <= bins["1-9"]["rmsd_mean"]
+
+    def test_by_charge_and_kind(self, perfect):
+        charge, kind = np.arange(24) % 3 - 1, ["ring", "chain"]
+        named = replace(BLOCK, charge=charge, title=[f"{kind[m % 2]} {m}" for m in range(24)])
+        figures = reconstruction(random_weights(perfect, 1), named)
+        rmsd = np.array(figures["series"]["rmsd"])
+        assert list(figures["by_charge"]) == ["-1", "+0", "+1"] and list(figures["by_kind"]) == [
+            "chain",
+            "ring",
+        ]
+        assert_allclose(figures["by_charge"]["-1"]["rmsd_mean"], rmsd[::3].mean(), atol=1e-6)
+        assert_allclose(figures["by_kind"]["chain"]["rmsd_p100"], rmsd[1::2].max(), atol=1e-6)
+        assert not figures["by_length"]  # all of the code or nothing
+        names = replace(BLOCK, title=[f"{chr(97 + m)}x" for m in range(24)])
+        assert not reconstruction(perfect, names)["by_kind"]
+
+    def test_by_length_of_a_nested_code(self):
+        config = ModelConfig(
+            architecture="nested", elements=(1, 6, 7, 8), max_atoms=20, embedding_dim=70, features_dim=0, shape_dim=0,
+            width=8, layers=1, property_width=0, atom_width=0,
+        )  # fmt: skip
+        embedder = Embedder(Checkpoint("nested", build(config).eval(), TINY_DOMAIN))
+        figures = reconstruction(embedder, BLOCK)
+        assert list(figures["by_length"]) == ["10", "42", "70"]
+        assert figures["by_length"]["70"]["rmsd_p100"] < 1e-5
+        assert figures["by_length"]["10"]["rmsd_mean"] > 0.1
+        assert all(found["formula_accuracy"] == 1 for found in figures["by_length"].values())
 
     def test_by_element(self, perfect):
         embedder = random_weights(perfect, 1)
