@@ -44,8 +44,8 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
     rotation, in turn until nothing changes; this never uses the predicted elements either.
 
     Returned are the summary of `training.metrics.Reconstruction`; with the prefix ``solved_`` the same of the solved
-    RMSD; `by_atoms`, `by_charge`, `by_kind`, `by_element` and `by_length`; `worst`, the conformers with the largest RMSD,
-    and their coordinates; `series`, both RMSD (angstrom) and n_atoms of each.
+    RMSD; `by_atoms`, `by_charge`, `by_kind`, `by_element` and `by_length`; `worst`, the conformers with the largest
+    RMSD, and their coordinates; `series`, both RMSD (angstrom) and n_atoms of each.
     """
     result = embedder.embed(block, reconstruct=True)
     right = result["reconstructed_atomic_number"] == block.atomic_number
@@ -107,8 +107,7 @@ def by_length(embedder: Embedder, block: ConformerBlock) -> dict[str, Figures]:
     model = embedder.model
     if not model.nested:
         return {}
-    lengths = [n for n in range(model.least, model.config.embedding_dim, LENGTHS_APART) if n > 0]
-    lengths.append(model.config.embedding_dim)
+    lengths = [*range(model.least, model.config.embedding_dim, LENGTHS_APART), model.config.embedding_dim]
     found = reconstructions(model, block, lengths)
     return {str(length): each.summary() for length, each in zip(lengths, found, strict=True)}
 

@@ -183,8 +183,7 @@ def _slots(config: ModelConfig) -> ConformerAutoencoder:
 
 def _nested(config: ModelConfig) -> ConformerAutoencoder:
     slots = (config.elements, config.max_atoms)
-    decoder = partial(NestedDecoder, *slots, config.width, config.layers)
-    return _canonical(config, partial(NestedEncoder, *slots), decoder)
+    return _canonical(config, partial(NestedEncoder, *slots), partial(NestedDecoder, *slots))
 
 
 def atom_network(width: int, layers: int, rounds: int) -> AtomNetwork:

@@ -1,10 +1,9 @@
-"""A code of canonical forms of which every prefix decodes: types of atoms first, then waves along the canonical order.
+"""A code of canonical forms without a weight, of which every prefix decodes: types first, then waves along the order.
 
-Types are written exactly, two in a number, so that no element is too rare to come back. The positions of n atoms are
-expanded in cosines along the canonical order (the orthonormal discrete cosine transform of n points, Ahmed, Natarajan
-and Rao, IEEE Trans. Comput. 23, 90, 1974), the longest waves first: 3 n numbers give n atoms back exactly. Where a code
-ends before, a network predicts the waves that are missing from those that are there, the types and the smooth parts;
-it learns from codes that end at random (nested dropout, Rippel, Gelbart and Adams, ICML 2014).
+Types of atoms are written exactly, two in a number, so that no element is too rare to come back. The positions of n
+atoms are expanded in cosines along the canonical order (the orthonormal discrete cosine transform of n points, Ahmed,
+Natarajan and Rao, IEEE Trans. Comput. 23, 90, 1974), the longest waves first: 3 n numbers give n atoms back exactly,
+fewer give them without the shortest waves.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from molgiae.errors import ConfigError
-from molgiae.nn.slots import LinearPlusResidual, SlotPrediction
+from molgiae.nn.slots import SlotPrediction
 from molgiae.tensors import AtomicNumbers, Embedding, Positions
 
 TYPE_UNIT = 2.0**-4
@@ -24,9 +23,6 @@ TYPE_UNIT = 2.0**-4
 
 CERTAIN = 20.0
 """Logit of a type that was read; those of all others are 0."""
-
-WAVE_SCALE = 4.0
-"""Angstrom by which the network divides waves, so that most are about one."""
 
 
 def type_numbers(slots: int) -> int:
@@ -40,7 +36,7 @@ def lossless(slots: int) -> int:
 
 
 def cosines(slots: int) -> Tensor:
-    """Return (S + 1, S, S) float32, the orthonormal cosine transform of n points for each n; 0 beyond n.
+    """Return (S + 1, S, S) float32, the orthonormal cosine transform of n points for each n, 0 beyond.
 
     wave_k(i) = sqrt((2 - [k = 0]) / n) cos(pi k (i + 1/2) / n).
     """
@@ -52,7 +48,7 @@ def cosines(slots: int) -> Tensor:
 
 
 class NestedEncoder(nn.Module):
-    """Eta on canonical forms, without a weight.
+    """Eta on canonical forms.
 
     Args:
         elements: atomic numbers the model knows.
@@ -91,9 +87,8 @@ class NestedEncoder(nn.Module):
             pos: (B, n, 3) angstrom in the canonical frame, 0 where padded.
         """
         n = z.shape[1]
-        kind = nn.functional.pad(
-            torch.searchsorted(self.element, z.contiguous()), (0, 2 * type_numbers(self.slots) - n)
-        )
+        kind = torch.searchsorted(self.element, z.contiguous())
+        kind = nn.functional.pad(kind, (0, 2 * type_numbers(self.slots) - n))
         pair = kind[:, ::2] + len(self.element) * kind[:, 1::2]
         waves = (self.waves[:, :n, :n][(z > 0).sum(dim=1)] @ pos).flatten(1)
         waves = nn.functional.pad(waves, (0, 3 * (self.slots - n)))
@@ -106,60 +101,33 @@ class NestedDecoder(nn.Module):
     Args:
         elements: atomic numbers the model knows.
         slots: S, atoms of the largest conformer.
-        width: features of a hidden layer of the network that completes codes.
-        layers: its residual blocks.
         parts: sizes of the parts of the embedding; the last one is detail.
         scale: what each part is divided by.
     """
 
-    scale: Tensor
     waves: Tensor
 
     def __init__(
-        self,
-        elements: tuple[int, ...],
-        slots: int,
-        width: int,
-        layers: int,
-        parts: Sequence[int],
-        scale: Sequence[float],
+        self, elements: tuple[int, ...], slots: int, parts: Sequence[int], scale: Sequence[float]
     ) -> None:
         super().__init__()
-        self.slots, self.kinds, self.smooth = slots, len(elements) + 1, sum(parts[:-1])
+        self.slots, self.kinds, self.scale = slots, len(elements) + 1, scale[-1]
+        self.smooth = sum(parts[:-1])
         self.least = self.smooth + type_numbers(slots)
-        self.net = LinearPlusResidual(self.smooth + slots * (self.kinds + 6), width, layers, 3 * slots)
-        columns = [by for size, by in zip(parts, scale, strict=True) for _ in range(size)]
-        self.register_buffer("scale", torch.tensor(columns, dtype=torch.float32), persistent=False)
         self.register_buffer("waves", cosines(slots), persistent=False)
 
     def forward(self, embedding: Embedding) -> SlotPrediction:
         """Decode (B, W), W from `least` to D."""
-        smooth, types, waves = (embedding / self.scale[: embedding.shape[1]]).tensor_split(
-            (self.smooth, self.least), dim=-1
-        )
+        _, types, waves = (embedding / self.scale).tensor_split((self.smooth, self.least), dim=-1)
         kind = self.kinds_of(types)
         n = (kind > 0).sum(dim=1)
-        seen = torch.nn.functional.one_hot(kind, self.kinds).to(embedding.dtype)
         most = int(n.max()) if len(n) else 0
-        wave = self.completed(smooth, seen, waves, most).unflatten(-1, (-1, 3))[:, :most]
-        pos = self.waves[:, :most, :most][n].mT @ wave
-        return SlotPrediction(CERTAIN * seen, nn.functional.pad(pos, (0, 0, 0, self.slots - most)))
+        waves = nn.functional.pad(waves, (0, 3 * self.slots - waves.shape[1])).unflatten(-1, (-1, 3))
+        pos = self.waves[:, :most, :most][n].mT @ waves[:, :most]
+        logits = CERTAIN * nn.functional.one_hot(kind, self.kinds).to(pos.dtype)
+        return SlotPrediction(logits, nn.functional.pad(pos, (0, 0, 0, self.slots - most)))
 
     def kinds_of(self, types: Tensor) -> Tensor:
         """Return (B, S) the kind in each slot, 0 for empty, of the numbers that write them."""
         pair = (types / TYPE_UNIT).round().long().clamp(0, self.kinds**2 - 1)
         return torch.stack([pair % self.kinds, pair // self.kinds], dim=-1).flatten(1)[:, : self.slots]
-
-    def completed(self, smooth: Tensor, seen: Tensor, waves: Tensor, most: int) -> Tensor:
-        """Return (B, 3 S) waves in angstrom, those that are given and what the network makes of the others.
-
-        Conformers have up to `most` atoms.
-        """
-        given, missing = waves.shape[1], 3 * self.slots - waves.shape[1]
-        known = nn.functional.pad(waves, (0, missing))
-        # of conformers that have no more waves nothing is missing; in training every weight takes part
-        if not torch.is_grad_enabled() and 3 * most <= given:
-            return known
-        there = (torch.arange(3 * self.slots, device=waves.device) < given).to(waves.dtype)
-        inputs = [smooth, seen.flatten(1), known / WAVE_SCALE, there.expand_as(known)]
-        return torch.where(there > 0, known, WAVE_SCALE * self.net(torch.cat(inputs, dim=-1)))

@@ -170,7 +170,7 @@ class Trainer:
         if self.step == 0:
             stage.begin()
         ranks.equalize(self.model)
-        metrics: Metrics = {}
+        metrics: Metrics = {} if stage.steps or not stage.validate else self._validate(stage, math.nan)
         name = stage.name or "learning"
         show = self.run.progress
         bar = progress_bar(total=stage.steps, initial=self.step, desc=name, unit=" steps", show=show)

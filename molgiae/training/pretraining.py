@@ -24,8 +24,8 @@ from molgiae.model.architectures import CanonicalEncoder, build
 from molgiae.model.autoencoder import ConformerAutoencoder
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud, pack
-from molgiae.nn.nested import lossless
-from molgiae.nn.slots import SlotEncoder, SlotPrediction
+from molgiae.nn.nested import NestedEncoder, lossless
+from molgiae.nn.slots import SlotPrediction
 from molgiae.parallel import ranks
 from molgiae.parallel.progress import progress_bar
 from molgiae.training.batches import (
@@ -176,7 +176,8 @@ def stages_of(model: ConformerAutoencoder) -> list[Callable[[Task], Stage]]:
         "overlay": overlay_stage,
         "shape": shape_stage,
     }
-    return [*(make for part, make in first.items() if getattr(encoder, part) is not None), canonical_stage]
+    last = closing_stage if isinstance(encoder.slots, NestedEncoder) else canonical_stage
+    return [*(make for part, make in first.items() if getattr(encoder, part) is not None), last]
 
 
 def canonical_stage(task: Task) -> Stage:
@@ -191,33 +192,31 @@ def canonical_stage(task: Task) -> Stage:
     smooth = smooth_parts(encoder, conformers, task.run.progress)
     sizes = conformers.mask.sum(dim=1)
 
-    def error_of(x: Cloud, smooth: Tensor, generator: torch.Generator) -> Tensor:
-        length = prefix(model, x, generator)
+    def decoded(z: Tensor, pos: Tensor, smooth: Tensor) -> tuple[Tensor, Tensor]:
+        found = model.decoder(torch.cat([smooth, encoder.slots(z, pos)], dim=-1))
+        return found.logits, found.pos
 
-        def decoded(z: Tensor, pos: Tensor, smooth: Tensor) -> tuple[Tensor, Tensor]:
-            found = model.decoder(torch.cat([smooth, encoder.slots(z, pos)], dim=-1)[:, :length])
-            return found.logits, found.pos
-
+    def error_of(x: Cloud, smooth: Tensor) -> Tensor:
         found = SlotPrediction(*ranks.shared(decoded, x.z, x.pos, smooth))
         return reconstruction_loss(found, x, model.element, config.type_weight)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         def of_piece(piece: Tensor) -> Tensor:
-            return error_of(trimmed(conformers[piece]), smooth[piece], generator)
+            return error_of(trimmed(conformers[piece]), smooth[piece])
 
         return mean_over_pieces(of_piece, index, sizes, PIECES)
 
     def begin() -> None:
         if task.data.stream is not None:  # those that another run may have left
             ranks.of_first(lambda: rmtree(task.run.directory / FORMS, ignore_errors=True))
-        if config.components and isinstance(encoder.slots, SlotEncoder):
+        if config.components:
             start_from_components(encoder.slots, model.decoder, conformers)
 
     def streamed_loss(made: Made, generator: torch.Generator) -> Tensor:
         z, pos, parts = made
 
         def of_piece(piece: Tensor) -> Tensor:
-            return error_of(trimmed(Cloud(z[piece], pos[piece])), parts[piece], generator)
+            return error_of(trimmed(Cloud(z[piece], pos[piece])), parts[piece])
 
         return mean_over_pieces(of_piece, torch.arange(len(z), device=z.device), (z > 0).sum(dim=1), PIECES)
 
@@ -229,18 +228,10 @@ def canonical_stage(task: Task) -> Stage:
     return task.last_stage(len(conformers), parameters, loss, begin=begin)
 
 
-def prefix(model: ConformerAutoencoder, x: Cloud, generator: torch.Generator) -> int:
-    """Return how many numbers of embeddings a decoder learns from: all, of a nested code a random number of them.
-
-    Numbers that are constant for conformers of at most the largest of x are not counted.
-    """
-    least, most = model.least, model.config.embedding_dim
-    most = min(most, least + 3 * x.z.shape[1])
-    return (
-        most
-        if least == most
-        else int(torch.randint(least, most, (), generator=generator, device=generator.device))
-    )
+def closing_stage(task: Task) -> Stage:
+    """No steps: a nested code has no weights, so that the model is complete and only has to be validated and kept."""
+    stage = task.last_stage(1, [], lambda index, noise: index.sum())
+    return replace(stage, steps=0)
 
 
 def kept_forms(task: Task) -> Callable[[int], Made]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,12 +21,9 @@ from molgiae.model.domain import measure_domain
 from molgiae.training.batches import drawn, noise_of, whole
 from molgiae.training.labels import Labels
 from molgiae.training.loop import Metrics, Run, Stage
-from molgiae.training.metrics import reconstructions
+from molgiae.training.metrics import reconstruct
 from molgiae.training.overlays import Overlays
 from molgiae.training.stream import Made, Stream
-
-PREFIXES = 6
-"""Prefixes of a nested code by which weights are chosen, evenly from the shortest to the whole."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +99,7 @@ class Task:
         **more: Any,
     ) -> Stage:
         """Return the stage of the autoencoder, which is validated and keeps the best weights."""
-        more |= {
-            "bf16": True,
-            "validate": self.validate,
-            "criterion": "rmsd_prefixes" if self.model.nested else "rmsd_mean",
-            "keep": self.keep,
-        }
+        more |= {"bf16": True, "validate": self.validate, "criterion": "rmsd_mean", "keep": self.keep}
         return self.stage("autoencoder", self.config.steps, size, parameters, loss, **more)
 
     def streamed_stage(
@@ -133,16 +124,8 @@ class Task:
         return replace(stage, loss=loss_of_step)
 
     def validate(self, mean: ConformerAutoencoder) -> Metrics:
-        """Return how well validation conformers are reconstructed; of a nested code, from prefixes, too."""
-        model, validation = on_cpu(mean), self.data.validation
-        most = min(model.config.embedding_dim, model.least + 3 * int(validation.n_atoms.max()))
-        count = PREFIXES if model.nested else 0
-        shorter: list[int] = np.linspace(model.least, most, count, endpoint=False).astype(int).tolist()
-        whole, *parts = reconstructions(model, validation, [model.config.embedding_dim, *shorter])
-        if not parts:
-            return whole.summary()
-        means = {f"rmsd_of_{n}": float(part.rmsd.mean()) for n, part in zip(shorter, parts, strict=True)}
-        return whole.summary() | means | {"rmsd_prefixes": float(np.mean([*means.values()]))}
+        """Return how well validation conformers are reconstructed."""
+        return reconstruct(on_cpu(mean), self.data.validation).summary()
 
     def keep(self, mean: ConformerAutoencoder, row: Metrics) -> None:
         """Write ``model.safetensors`` with its row of the log."""

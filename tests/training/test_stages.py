@@ -239,3 +239,14 @@ def test_models_that_do_not_fit_are_refused(origin, tmp_path):
     with pytest.raises(ConfigError, match="embedding_dim=9: must be above the 9 numbers of its smooth parts"):
         small = replace(MODEL, embedding_dim=9, features_dim=0, overlay_dim=0, color_dim=0)
         train(DATA, small, CONFIG, run, False, start)
+
+
+def test_a_nested_code_has_nothing_to_learn_after_its_smooth_parts(data, folder, tmp_path):
+    shipped = replace(MODEL, architecture="nested", embedding_dim=200)
+    metrics = train(data, shipped, CONFIG, Run(tmp_path / "run", progress=False), False)
+    assert metrics["rmsd_p100"] < 1e-5 and metrics["formula_accuracy"] == metrics["complete"] == 1
+    found = checkpoint.load(str(tmp_path / "run")).model
+    assert not list(found.decoder.parameters()) and not list(found.encoder.slots.parameters())
+    assert (
+        found.config.embedding_dim == 9 + 5 + 27
+    )  # smooth parts, types and waves of nine atoms: no more than needed
