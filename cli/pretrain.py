@@ -22,7 +22,10 @@ def pretrain(
     context: Context,
     inputs: list[str] = Argument(help="A QM9 npz file, or SDF, XYZ and HDF5 files.", show_default=False),
     output: str = Option("run", "--output", "-o", help="Directory of the run."),
-    architecture: str = Option(MODEL.architecture, help="slots, or appendix-d for the network of the paper."),
+    architecture: str = Option(
+        MODEL.architecture,
+        help="slots; nested, whose detail part is exact; or appendix-d, the network of the paper.",
+    ),
     embedding_dim: int = Option(MODEL.embedding_dim, "--dim", min=1, help="Dimensions of the embedding."),
     features_dim: int = Option(
         MODEL.features_dim, min=0, help="Dimensions of its features part; 0 for none."
