@@ -118,7 +118,9 @@ def fitted(model: ModelConfig, data: Data) -> ModelConfig:
     if model.architecture != "nested":
         return model
     smooth = model.embedding_dim - model.parts[-1].size
-    return replace(model, embedding_dim=min(model.embedding_dim, smooth + lossless(model.max_atoms)))
+    return replace(
+        model, embedding_dim=min(model.embedding_dim, smooth + lossless(len(model.elements), model.max_atoms))
+    )
 
 
 def take_smooth_parts(model: ConformerAutoencoder, origin: ConformerAutoencoder) -> None:

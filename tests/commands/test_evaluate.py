@@ -191,14 +191,14 @@ class TestReconstruction:
 
     def test_by_length_of_a_nested_code(self):
         config = ModelConfig(
-            architecture="nested", elements=(1, 6, 7, 8), max_atoms=20, embedding_dim=70, features_dim=0, shape_dim=0,
+            architecture="nested", elements=(1, 6, 7, 8), max_atoms=20, embedding_dim=64, features_dim=0, shape_dim=0,
             width=8, layers=1, property_width=0, atom_width=0,
         )  # fmt: skip
         embedder = Embedder(Checkpoint("nested", build(config).eval(), TINY_DOMAIN))
         figures = reconstruction(embedder, BLOCK)
-        assert list(figures["by_length"]) == ["10", "42", "70"]
-        assert figures["by_length"]["70"]["rmsd_p100"] < 1e-5
-        assert figures["by_length"]["10"]["rmsd_mean"] > 0.1
+        assert list(figures["by_length"]) == ["4", "36", "64"]
+        assert figures["by_length"]["64"]["rmsd_p100"] < 1e-5
+        assert figures["by_length"]["4"]["rmsd_mean"] > 0.1
         assert all(found["formula_accuracy"] == 1 for found in figures["by_length"].values())
 
     def test_by_element(self, perfect):

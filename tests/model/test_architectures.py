@@ -36,7 +36,7 @@ def config(architecture: str) -> ModelConfig:
         architecture=architecture,
         elements=(1, 5, 6, 7, 8, 9, 16, 17, 35),
         max_atoms=16,
-        embedding_dim=33 if architecture == "nested" else 16,  # 13 smooth ones, 8 of types, 12 of waves
+        embedding_dim=34 if architecture == "nested" else 16,  # 13 smooth ones, 9 elements, 12 of waves
         width=16,
         layers=2,
         shape_dim=4,

@@ -77,7 +77,7 @@ DATA = Data(
 
 
 def small(architecture: str) -> ModelConfig:
-    size = 20 if architecture == "nested" else MODEL.embedding_dim  # 9 smooth ones, 5 of types
+    size = 20 if architecture == "nested" else MODEL.embedding_dim  # 9 smooth ones, 4 elements
     return replace(MODEL, architecture=architecture, embedding_dim=size)
 
 

@@ -247,6 +247,4 @@ def test_a_nested_code_has_nothing_to_learn_after_its_smooth_parts(data, folder,
     assert metrics["rmsd_p100"] < 1e-5 and metrics["formula_accuracy"] == metrics["complete"] == 1
     found = checkpoint.load(str(tmp_path / "run")).model
     assert not list(found.decoder.parameters()) and not list(found.encoder.slots.parameters())
-    assert (
-        found.config.embedding_dim == 9 + 5 + 27
-    )  # smooth parts, types and waves of nine atoms: no more than needed
+    assert found.config.embedding_dim == 9 + 4 + 27  # smooth parts, elements, waves of nine atoms and no more
