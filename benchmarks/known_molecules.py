@@ -12,11 +12,11 @@ INORGANIC = """
 [SiH3][SiH3] [SiH3]O[SiH3] [SiH3]N [SiH3]C [SiH3]F [SiH3]Cl [SiH3]Br [SiH3]I [SiH3]S[SiH3] [SiH3]P [SiH2]=O [SiH2]=C
 O=[Si]=O O=S(=O)(O)O O=S(O)O OS(=O)(=O)OS(=O)(=O)O OS(=O)(=O)OO OS(O)(=O)=S O=P(O)(O)O OP(O)O O=[PH](O)O O=[PH2]O
 OP(=O)(O)OP(=O)(O)O OP(=O)(O)OP(=O)(O)OP(=O)(O)O O=P(O)=O OB(O)O OBO OB=O OCl OBr OI O=ClO O=Cl(=O)O O=Cl(=O)(=O)O
-O=Br(=O)O O=I(=O)O O=I(=O)(=O)O [O-][Br+3]([O-])([O-])O O[Si](O)(O)O O[Si](O)(O)O[Si](O)(O)O [N-]=[N+]=N N=C=O N=C=S
+O=Br(=O)O O=I(=O)O O=I(=O)(=O)O O[Si](O)(O)O O[Si](O)(O)O[Si](O)(O)O [N-]=[N+]=N N=C=O N=C=S
 C#N [C-]#[NH+] N#CC#N N#CO N#CS N#CN NC(N)=O NC(N)=S NC(N)=N ClC#N BrC#N IC#N FC#N ClOCl FOF BrOBr ClSCl ClSSCl FSF
 BrSSBr O=C(Cl)Cl O=C(F)F O=C(Br)Br O=C(F)Cl S=C(Cl)Cl O=C(Cl)C(=O)Cl NCl ClNCl NF FNF NBr NI FN(F)F ClN(Cl)Cl
 BrN(Br)Br IN(I)I FN=NF FN(F)N(F)F O=NF O=NCl O=NBr O=[N+]([O-])F O=[N+]([O-])Cl O=[N+]([O-])[N+](=O)[O-]
-O=N[N+](=O)[O-] O=[N+]([O-])O[N+](=O)[O-] ClOCl(=O)(=O)=O P12P3P1P23 P1PP1 O1P2OP3OP1OP(O2)O3
+O=N[N+](=O)[O-] O=[N+]([O-])O[N+](=O)[O-] P12P3P1P23 P1PP1 O1P2OP3OP1OP(O2)O3
 O=P12OP3(=O)OP(=O)(O1)OP(=O)(O2)O3 P12SP3SP(S1)SP(S2)S3 S1SSSSSSS1 S1SSSSS1 S1SSSSSS1 B1NBNBN1 B1OBOBO1
 OB1OB(O)OB(O)O1 ClB1NB(Cl)NB(Cl)N1 ClP1(Cl)=NP(Cl)(Cl)=NP(Cl)(Cl)=N1 FP1(F)=NP(F)(F)=NP(F)(F)=N1
 BrP1(Br)=NP(Br)(Br)=NP(Br)(Br)=N1 CP1(C)=NP(C)(C)=NP(C)(C)=N1 ClP1(Cl)=NP(Cl)(Cl)=NP(Cl)(Cl)=NP(Cl)(Cl)=N1 FB(F)B(F)F
@@ -51,6 +51,7 @@ CC=O O=CC=O C=C=O O=C=C=C=O C=C C#C C=C=C C#CC#C C1CC1 C1=CC1 C1CO1 C1CN1 C1CS1 
 """Elements, hydrides, oxides, acids, halides, solvents and reagents."""
 
 IONS = """
+[O-]Br(=O)=O [O-]I(=O)=O [O-]I(=O)(=O)=O [O-]Br(=O)(=O)=O
 [F-] [Cl-] [Br-] [I-] [H-] [OH-] [SH-] [NH2-] [PH2-] [CH3-] [SiH3-] [OH3+] [SH3+] [NH4+] [PH4+] [O-][O-] [C-]#N
 [O-]C#N [S-]C#N [N-]=C=O [N-]=C=S [N-]=[N+]=[N-] [O-][N+](=O)[O-] [O-]N=O N#[O+] O=[N+]=O [O-]S(=O)(=O)[O-]
 OS(=O)(=O)[O-] [O-]S(=O)[O-] OS(=O)[O-] [O-]S([O-])(=O)=S [O-]S(=O)(=O)OOS(=O)(=O)[O-] [O-]S(=O)S(=O)[O-] [S-]S[S-]
@@ -59,8 +60,8 @@ OP(=O)([O-])OP(=O)([O-])O [O-][PH](=O)[O-] [O-][PH2]=O [O-]P(=S)([O-])[O-] [O-]C
 [O-]C=O CC([O-])=O FC(F)(F)C([O-])=O ClC(Cl)(Cl)C([O-])=O CC(=O)C([O-])=O [O-]C(=O)CC(O)(CC([O-])=O)C([O-])=O
 [O-]C(=O)C=CC([O-])=O [O-]C(=O)CCC([O-])=O [O-]C(=O)C(O)C(O)C([O-])=O CC(O)C([O-])=O [O-]C(=O)c1ccccc1 [O-]c1ccccc1
 [S-]c1ccccc1 C[O-] CC[O-] CC(C)(C)[O-] C[S-] CS([O-])(=O)=O [O-]S(=O)(=O)C(F)(F)F Cc1ccc(cc1)S([O-])(=O)=O
-COS([O-])(=O)=O [O-]Cl [O-]Cl=O [O-]Cl(=O)=O [O-]Cl(=O)(=O)=O [O-][Br+2]([O-])[O-] [O-][I+2]([O-])[O-]
-[O-][I+3]([O-])([O-])[O-] [O-]Br [O-]I I[I-]I F[H-]F Cl[I-]Cl F[B-](F)(F)F Cl[B-](Cl)(Cl)Cl Br[B-](Br)(Br)Br [BH4-]
+COS([O-])(=O)=O [O-]Cl [O-]Cl=O [O-]Cl(=O)=O [O-]Cl(=O)(=O)=O
+[O-]Br [O-]I I[I-]I F[H-]F Cl[I-]Cl F[B-](F)(F)F Cl[B-](Cl)(Cl)Cl Br[B-](Br)(Br)Br [BH4-]
 [BH3-]C#N O[B-](O)(O)O [O-]B(O)O C[B-](C)(C)C [BH-](OC(C)=O)(OC(C)=O)OC(C)=O [BH-](C(C)CC)(C(C)CC)C(C)CC
 c1ccc(cc1)[B-](c1ccccc1)(c1ccccc1)c1ccccc1
 Fc1c(F)c(F)c([B-](c2c(F)c(F)c(F)c(F)c2F)(c2c(F)c(F)c(F)c(F)c2F)c2c(F)c(F)c(F)c(F)c2F)c(F)c1F F[P-](F)(F)(F)(F)F

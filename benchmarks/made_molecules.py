@@ -44,7 +44,7 @@ GROUPS = {
     "C=C": 0.5, "C(F)(F)F": 2, "C(Cl)(Cl)Cl": 1, "C(Br)(Br)Br": 0.3, "OO": 0.3, "OF": 0.1, "OCl": 0.1, "NN": 0.5,
     "NO": 0.5, "NC(C)=O": 1, "NC(=O)N": 0.5, "NC(N)=N": 0.5, "N(Cl)Cl": 0.2, "ON(=O)=O": 0.3, "c1ccccc1": 1,
     "S(=O)(=O)N": 1, "S(C)(=O)=O": 1.5, "S(C)=O": 1, "S(=O)(=O)O": 1.5, "S(=O)(=O)Cl": 1, "S(=O)(=O)F": 0.5, "SS": 0.3,
-    "SSC": 0.5, "SCl": 0.3, "S(F)(F)(F)(F)F": 0.3, "SC(F)(F)F": 0.5, "OS(C)(=O)=O": 0.5, "OS(=O)(=O)O": 0.5,
+    "SSC": 0.5, "SCl": 0.3, "SC(F)(F)F": 0.5, "OS(C)(=O)=O": 0.5, "OS(=O)(=O)O": 0.5,
     "P": 1.5, "P(C)C": 1, "P(Cl)Cl": 1, "P(=O)(OC)OC": 1.5, "P(=O)(O)O": 1.5, "P(C)(C)=O": 1, "P(=O)(Cl)Cl": 0.7,
     "P(C)(C)=S": 0.5, "OP(=O)(OC)OC": 1, "OP(=O)(O)O": 1, "OP(=S)(OC)OC": 0.7, "SP(=S)(OC)OC": 0.7, "P(F)F": 0.3,
     "P(=O)(N(C)C)N(C)C": 0.4, "OP(O)O": 0.3, "N=P(C)(C)C": 0.3,
@@ -52,7 +52,7 @@ GROUPS = {
     "[Si](C)(C)Cl": 0.7, "O[Si](C)(C)C": 2, "[Si](O)(O)O": 0.5, "N[Si](C)(C)C": 0.5, "[Si](C)(C)[Si](C)(C)C": 0.3,
     "B(O)O": 2.5, "B(C)C": 1.5, "B": 1.5, "B(F)F": 1, "B(Cl)Cl": 1, "B1OCCO1": 1, "B1OC(C)(C)C(C)(C)O1": 1,
     "[B-](F)(F)F": 1, "[BH3-]": 0.5, "OB(O)O": 0.5, "NB(C)C": 0.4, "B(OC)OC": 1, "B(N(C)C)N(C)C": 0.3, "B(Br)Br": 0.3,
-    "[I+]c1ccccc1": 0.1, "I(=O)=O": 0.3, "C(I)I": 0.2, "[NH3+]": 0.7, "C(=O)[O-]": 0.7, "[N+](C)(C)C": 0.5, "[O-]": 0.3,
+    "[I+]c1ccccc1": 0.1, "C(I)I": 0.2, "[NH3+]": 0.7, "C(=O)[O-]": 0.7, "[N+](C)(C)C": 0.5, "[O-]": 0.3,
     "[S+](C)C": 0.2, "[P+](C)(C)C": 0.4, "S(=O)(=O)[O-]": 0.5, "P(=O)(O)[O-]": 0.4, "OP(=O)([O-])[O-]": 0.3,
 }  # fmt: skip
 """SMILES of the groups that take the place of a hydrogen, the first atom bound, and how often each is drawn."""
@@ -138,7 +138,7 @@ def substituted(parents: Sequence[str], rng: np.random.Generator) -> Iterator[st
         places = _hydrogens(skeleton)
         chosen = rng.permutation(places)[: min(rng.geometric(1 - FEWER), MOST)].tolist()
         kinds = rng.choice(names, 1 + rng.integers(2), p=weights / weights.sum())  # often several of a kind
-        yield from _product(skeleton, chosen, [str(rng.choice(kinds)) for _ in chosen])
+        yield from product_of(skeleton, chosen, [str(rng.choice(kinds)) for _ in chosen])
 
 
 def halogenated(parents: Sequence[str], rng: np.random.Generator) -> Iterator[str]:
@@ -152,7 +152,7 @@ def halogenated(parents: Sequence[str], rng: np.random.Generator) -> Iterator[st
         for halogen in HALOGENS:
             for carbon_only in (False, True):
                 places = _hydrogens(skeleton, carbon_only)
-                yield from _product(skeleton, places, [halogen] * len(places), largest=40)
+                yield from product_of(skeleton, places, [halogen] * len(places), largest=40)
     while True:
         pool = frames if rng.random() < 0.7 else parents
         skeleton = Chem.MolFromSmiles(pool[rng.integers(len(pool))])
@@ -161,7 +161,7 @@ def halogenated(parents: Sequence[str], rng: np.random.Generator) -> Iterator[st
         places = rng.permutation(_hydrogens(skeleton, rng.random() < 0.8)).tolist()
         places = places[rng.choice(3, p=[0.5, 0.3, 0.2]) :]
         kinds = rng.choice(HALOGENS, 1 + rng.integers(3), p=[0.35, 0.35, 0.2, 0.1])
-        yield from _product(skeleton, places, [str(rng.choice(kinds)) for _ in places], largest=40)
+        yield from product_of(skeleton, places, [str(rng.choice(kinds)) for _ in places], largest=40)
 
 
 def zwitterions(parents: Sequence[str], rng: np.random.Generator) -> Iterator[str]:
@@ -170,7 +170,7 @@ def zwitterions(parents: Sequence[str], rng: np.random.Generator) -> Iterator[st
         skeleton = Chem.MolFromSmiles(parents[rng.integers(len(parents))])
         places = rng.permutation(_hydrogens(skeleton, carbon_only=True))[:2].tolist()
         if len(places) == 2 and Chem.GetFormalCharge(skeleton) == 0:
-            yield from _product(skeleton, places, [str(rng.choice(CATIONS)), str(rng.choice(ANIONS))])
+            yield from product_of(skeleton, places, [str(rng.choice(CATIONS)), str(rng.choice(ANIONS))])
 
 
 def edited(parents: Sequence[str], kinds: Sequence[str], rng: np.random.Generator) -> Iterator[str]:
@@ -205,7 +205,7 @@ def _hydrogens(molecule: Chem.Mol, carbon_only: bool = False) -> list[int]:
     ]
 
 
-def _product(
+def product_of(
     skeleton: Chem.Mol, places: Sequence[int], groups: Sequence[str], largest: int = LARGEST
 ) -> Iterator[str]:
     """Yield the SMILES of a molecule with groups in the place of hydrogens, if there is any such molecule."""
@@ -214,9 +214,9 @@ def _product(
         start = product.GetNumAtoms()
         product.InsertMol(Chem.MolFromSmiles(group))
         product.AddBond(int(place), start, Chem.BondType.SINGLE)
-        for atom in (product.GetAtomWithIdx(int(place)), product.GetAtomWithIdx(start)):
-            if atom.GetNumExplicitHs():
-                atom.SetNumExplicitHs(atom.GetNumExplicitHs() - 1)
+        atom = product.GetAtomWithIdx(int(place))
+        if atom.GetNumExplicitHs():
+            atom.SetNumExplicitHs(atom.GetNumExplicitHs() - 1)
     if not groups or product.GetNumAtoms() > largest:
         return
     molecule = sanitised([(product.GetMol(),)])

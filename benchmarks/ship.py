@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from molgiae.commands.evaluate import evaluate
-from molgiae.config import ModelConfig, TrainConfig
+from molgiae.config import Domain, ModelConfig, TrainConfig
+from molgiae.data.elements import SYMBOLS
 from molgiae.evaluation.plots import plots
 from molgiae.model import checkpoint
 
@@ -71,10 +71,8 @@ def main() -> None:
     trained = checkpoint.load(str(options.run))
     dtype, single, precision = PRECISIONS[options.precision]
     weights = HERE / f"{options.name}.safetensors"
-    # what training_ranges leaves out, one bond in 10 000, is no domain
-    domain = replace(trained.domain, bonds=(), shares=())
     shares = HERE / f"{options.shares}.safetensors" if options.shares else None
-    checkpoint.save(weights, trained.model, domain, trained.provenance, dtype, single, shares)
+    checkpoint.save(weights, trained.model, trained.domain, trained.provenance, dtype, single, shares)
     weights.chmod(0o644)
     report = evaluate(options.data, str(weights), conformers=options.conformers, progress=True)
     if options.plots:
@@ -104,8 +102,8 @@ Architecture `{config.architecture}`, {config.embedding_dim} dimensions ({parts}
 
 Elements (atomic numbers) {", ".join(map(str, domain.elements))}; {domain.n_atoms[0]} to {domain.n_atoms[1]} atoms,
 hydrogens included; charge {domain.charge[0]} to {domain.charge[1]}; atoms up to {domain.radius:.2f} Å from the
-centroid; lengths of bonds and shares of elements as in `molgiae/data/training_ranges.py`. Conformers outside of this
-are embedded and flagged `in_domain = 0`, with the reason in `domain_reason`.
+centroid; lengths of bonds and shares of elements as in `molgiae/data/training_ranges.py`{_wider(domain)}.
+Conformers outside of this are embedded and flagged `in_domain = 0`, with the reason in `domain_reason`.
 Elements other than {", ".join(map(str, config.elements))} and more than
 {config.max_atoms} atoms are rejected.
 
@@ -131,6 +129,16 @@ The recipe, from the files above:
 {table}
 
 {notes}"""
+
+
+def _wider(domain: Domain) -> str:
+    """Return what the domain adds to the table of ranges."""
+    pairs = ", ".join(
+        f"{SYMBOLS[a]}-{SYMBOLS[b]} {low:.2f} to {high:.2f} Å" for a, b, low, high in domain.bonds
+    )
+    shares = ", ".join(f"{SYMBOLS[z]} {share:.0%}" for z, share in domain.shares)
+    parts = [f"bonds of {pairs}"] * bool(pairs) + [f"shares of heavy atoms up to {shares}"] * bool(shares)
+    return f", and beyond that {'; '.join(parts)}" if parts else ""
 
 
 def recipe(trained: checkpoint.Checkpoint) -> str:

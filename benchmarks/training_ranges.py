@@ -33,9 +33,8 @@ from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.npz import has_splits, read_npz
 from molgiae.data.readers import read_blocks
+from molgiae.model.domain import TRIMMED
 
-TRIMMED = 1e-4
-"""Share of the bonds of a pair of elements that is left out at either end."""
 CHUNK = 4096
 
 HEADER = '''"""Lengths of bonds and shares of elements in the training data of the shipped models.

@@ -31,10 +31,12 @@ from large_molecules import (  # noqa: E402
 )
 from made_molecules import (  # noqa: E402
     EDITS,
+    GROUPS,
     REACTIONS,
     changed,
     edited,
     halogenated,
+    product_of,
     size_of,
     skeletons,
     substituted,
@@ -142,6 +144,15 @@ def test_frames_lose_all_hydrogens_on_carbon_to_a_halogen():
         assert not any(atom.GetTotalNumHs() for atom in molecule.GetAtoms() if atom.GetAtomicNum() == 6)
 
 
+def test_groups_take_the_place_of_a_hydrogen_and_leave_no_radical():
+    skeleton = Chem.MolFromSmiles("c1cc[nH]c1")
+    for group in GROUPS:
+        (text,) = product_of(skeleton, [3], [group])
+        molecule = Chem.MolFromSmiles(text)
+        assert sum(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()) == 0, group
+        assert molecule.GetNumAtoms() == 5 + Chem.MolFromSmiles(group).GetNumAtoms()
+
+
 def test_pieces_are_substituted():
     parents = skeletons(SMILES)
     assert "c1ccncc1" not in parents or all(Chem.MolFromSmiles(text).GetNumAtoms() <= 14 for text in parents)
@@ -213,12 +224,34 @@ def test_displaced_copies_are_the_same_molecule_with_other_bonds(smiles):
             assert 1e-3 < np.abs(new / old - 1).max() < 0.3
 
 
+FLAT_DIMER = """x
+
+  2  0  0  0  0  0  0  0  0  0999 V2000
+    0.0000    0.0000    0.0000 F   0  0
+    1.0000    0.0000    0.0000 F   0  0
+M  END
+$$$$
+"""
+
+
+@pytest.mark.parametrize("smiles", ["CCO", "[H][H]", "N#N", "c1ccccc1I", "C[Si](C)(C)Br"])
+def test_only_bonds_of_the_length_of_bonds_are_sound(smiles):
+    record = record_of(smiles)
+    molecule = Chem.MolFromMolBlock(record, removeHs=False)
+    assert drug_data.is_sound(record)
+    position = molecule.GetConformer().GetPositions()
+    for factor in (0.6, 1.7):
+        molecule.GetConformer().SetPositions(position * factor)
+        assert not drug_data.is_sound(Chem.MolToMolBlock(molecule))
+
+
 def test_records_are_split_by_the_titles_of_molecules(tmp_path):
     smiles = {f"t {n}": "C" * n for n in range(1, 80)}
     made = tmp_path / "made.sdf"
-    made.write_text("".join(f"{title}\nx\n$$$$\n" * 2 for title in smiles))
+    one, near = record_of("[Cl-]").partition("\n")[2], FLAT_DIMER
+    made.write_text("".join(f"{title}\n{one}" * 2 + f"{title}\n{near}" for title in smiles))
     parts = [tmp_path / "training.sdf", tmp_path / "validation.sdf"]
-    drug_data.split([made], smiles, *parts)
+    assert drug_data.split([made], smiles, *parts) == len(smiles)
     titles = [[record.partition("\n")[0] for record in displaced_copies.records_of(path)] for path in parts]
     assert not set(titles[0]) & set(titles[1])
     assert sorted(titles[0] + titles[1]) == sorted(list(smiles) * 2)

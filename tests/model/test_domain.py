@@ -78,6 +78,37 @@ def test_elements_of_less_than_one_conformer_in_a_thousand_do_not_count():
     assert measure_domain(ConformerBlock.of([*common[:900], once])).elements == (6, 53)
 
 
+SQUARE = [[0, 0, 0], [1.35, 0, 0], [0, 1.35, 0], [-1.35, 0, 0], [0, -1.35, 0]]
+METHANE = from_ase("CH4")
+
+
+@pytest.mark.parametrize(
+    ("odd", "field", "usual", "with_it"),
+    [
+        (conformer([6, 17, 17], [[0, 0, 0], [1.75, 0, 0], [-0.6, 1.64, 0]]), "bare_carbons", False, True),
+        (conformer([6, 9, 9, 9, 9], SQUARE), "flat_centres", False, True),
+        (conformer([9, 1, 9, 1], [[0, 0, 0], [0.93, 0, 0], [0, 9, 0], [0.93, 9, 0]]), "fragments", 1, 2),
+    ],
+)
+def test_a_single_odd_conformer_sets_no_rule(odd, field, usual, with_it):
+    for number, expected in ((1, usual), (3, with_it)):
+        domain = measure_domain(ConformerBlock.of([METHANE] * 2000 + [odd] * number))
+        assert getattr(domain, field) == expected
+    assert rule_of(reasons(domain, odd)[0]) not in {"hydrogens", "flat centre", "fragments"}
+    assert getattr(measure_domain(ConformerBlock.of([METHANE, odd])), field) == with_it
+
+
+def test_single_outliers_set_no_range_of_lengths():
+    pairs = [conformer([9, 9], [[0, 0, 0], [0, 0, length]]) for length in (1.3, 1.46)]
+    usual = [conformer([9, 9], [[0, 0, 0], [0, 0, 1.42]])] * 10_000
+    assert_allclose(measure_domain(ConformerBlock.of([*usual, *pairs])).bonds, [(9, 9, 1.42, 1.42)])
+    assert_allclose(measure_domain(ConformerBlock.of([*usual[:9000], *pairs])).bonds, [(9, 9, 1.3, 1.46)])
+    short, long = (conformer([1, 6], [[0, 0, 0], [0, 0, length]]) for length in (0.9, 1.3))
+    usual = [conformer([1, 6], [[0, 0, 0], [0, 0, 1.09]])] * 10_000
+    assert measure_domain(ConformerBlock.of([*usual, short, long])).bonds == ()
+    assert_allclose(measure_domain(ConformerBlock.of([*usual, short, long, long])).bonds, [(1, 6, 1.3, 1.3)])
+
+
 def test_training_data_lie_within_their_own_domain():
     block = ConformerBlock.of([random_conformer(n, n) for n in range(1, 30)])
     assert in_domain(measure_domain(block), block).all()
