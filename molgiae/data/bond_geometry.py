@@ -105,7 +105,11 @@ ORDER_DECAY = 0.173
 MIN_CARBON_BONDS = 3.5
 """Sum of the orders of its bonds below which carbon lacks a hydrogen: 4, less the error of Pauling's rule."""
 LINEAR_ANGLE = 150.0
-"""Degrees between two bonds beyond which these may be all that a carbon has, as in alkynes and carbon dioxide."""
+"""Degrees between two bonds beyond which these may be all that a carbon has, as in alkynes and carbon dioxide.
+
+The sum of their directions is shorter than 0.52 then; that of three bonds in a plane is, too, however long they are, as
+in crowded arenes; where a hydrogen is left out of a tetrahedron it is 1.
+"""
 
 
 class Bonding:
@@ -202,17 +206,17 @@ class Bonding:
         with_hydrogen = np.isin(np.arange(len(self.block)), self.owner[self.pair[self._is_ch, 0]])
         end = (self.degree == 1) & (order > 2)  # as in isonitriles and carbon monoxide
         lacking = (z == 6) & (self.degree > 0) & (self.degree < 4) & (order < MIN_CARBON_BONDS)
-        return lacking & ~end & ~self._linear & ~with_hydrogen[self.owner]
+        return lacking & ~end & ~self._balanced & ~with_hydrogen[self.owner]
 
     @property
-    def _linear(self) -> Mask:
-        """(N,) atoms of two bonds that are opposite to each other, up to `LINEAR_ANGLE`."""
+    def _balanced(self) -> Mask:
+        """(N,) atoms of two bonds that are opposite to each other, up to `LINEAR_ANGLE`, or of three as in a plane."""
         first, second = self.pair.T
         unit = (self.block.position[second] - self.block.position[first]) / self.length[:, None]
         n = len(self.owner)
         total = np.stack([np.bincount(first, u, n) - np.bincount(second, u, n) for u in unit.T])
-        opposite = (total**2).sum(axis=0) < 2 + 2 * np.cos(np.radians(LINEAR_ANGLE))
-        return np.asarray((self.degree == 2) & opposite)
+        balanced = (total**2).sum(axis=0) < 2 + 2 * np.cos(np.radians(LINEAR_ANGLE))
+        return np.asarray(np.isin(self.degree, (2, 3)) & balanced)
 
     @property
     def _is_ch(self) -> Mask:

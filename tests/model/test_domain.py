@@ -230,6 +230,16 @@ class TestBonds:
         lacking = block.count(Bonding(block).bare_carbons) > 0
         assert not lacking[0] and lacking[1] == (length > 1.28)
 
+    @pytest.mark.parametrize("length", [2.15, 2.3])
+    def test_three_bonds_in_a_plane_are_enough_however_long(self, length):
+        """As in crowded arenes; in a pyramid a hydrogen is missing."""
+        turn = np.radians([0, 120, 240])
+        plane = np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=1)
+        pyramid = np.sqrt(8 / 9) * plane + [0, 0, 1 / 3]
+        shapes = [np.concatenate([np.zeros((1, 3)), length * shape]) for shape in (plane, pyramid)]
+        block = ConformerBlock.of([conformer([6, 53, 53, 53], shape) for shape in shapes])
+        assert (block.count(Bonding(block).bare_carbons) > 0).tolist() == [False, True]
+
     def test_flat_methane_is_not_covered_whatever_its_pose(self):
         flat = conformer(
             [6, 1, 1, 1, 1], 1.09 * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]]) @ np.eye(2, 3)
