@@ -5,7 +5,8 @@ for conformer m with atoms s = atom_offset[m]:atom_offset[m + 1]
 
     position[s][permutation[s]] == canonical_position[s] @ rotation[m].T + translation[m]
 
-where every rotation is proper, every permutation a bijection, and every dataset as long as it has to be.
+where every rotation is proper, every permutation a bijection, and every dataset as long as it has to be; and no
+conformer is in the domain that its embedding does not give back, where the file says what it does.
 """
 
 import argparse
@@ -27,6 +28,8 @@ PER_CONFORMER = [
     "in_domain",
 ]
 PER_CONFORMER += ["title", "source", "record", "charge"]
+DECODED = {"decoded_rmsd", "decoded_formula"}  # of files whose embeddings were decoded again
+LARGEST_DECODED_RMSD = np.float32(0.1)  # angstrom, of conformers with in_domain 1
 PER_ATOM = ["permutation", "atomic_number", "position", "canonical_position"]
 PER_PART = ["parts", "part_start", "part_stop", "part_unit", "part_meaning"]
 PER_REJECTED = ["source", "record", "title", "line", "reason"]
@@ -39,7 +42,7 @@ def check_layout(file: h5py.File) -> list[str]:
     faults = []
     if len(offset) != conformers + 1 or offset[0] != 0 or np.any(np.diff(offset) < 1):
         faults.append("atom_offset does not start with 0 and rise M times")
-    expected = {name: conformers for name in PER_CONFORMER}
+    expected = {name: conformers for name in [*PER_CONFORMER, *DECODED.intersection(file)]}
     expected |= {name: int(offset[-1]) for name in PER_ATOM}
     expected |= {f"rejected/{name}": len(file["rejected/record"]) for name in PER_REJECTED}
     expected |= {f"properties/{name}": conformers for name in file["properties"]}
@@ -99,7 +102,14 @@ def check_block(file: h5py.File, first: int, last: int) -> dict[str, float]:
         "det(rotation) - 1": worst(np.linalg.det(rotation) - 1),
         "atoms not permuted one to one": float(not_bijective),
         "embedding values not finite": float(np.sum(~np.isfinite(embedding))),
+        **(check_decoded(file, slice(first, last)) if set(file) >= DECODED else {}),
     }
+
+
+def check_decoded(file: h5py.File, rows: slice) -> dict[str, float]:
+    """How many conformers are said to be in the domain though they do not come back from their embeddings."""
+    back = (file["decoded_formula"][rows] == 1) & (file["decoded_rmsd"][rows] <= LARGEST_DECODED_RMSD)
+    return {"in_domain, but not decoded": float(np.sum((file["in_domain"][rows] == 1) & ~back))}
 
 
 def worst(deviation: np.ndarray) -> float:

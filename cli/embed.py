@@ -28,7 +28,18 @@ from .shards import Scheduler, Shard, Shards, ShardSize, finish_shards, wants_pa
 Projection = Literal["norms", "angles", "norms-angles", "gram", "max-filter", "voronoi"]
 
 
-SHARED = ("model", "device", "batch_size", "format", "parts", "projection", "columns", "float16", "on_error")
+SHARED = (
+    "model",
+    "device",
+    "batch_size",
+    "format",
+    "parts",
+    "check",
+    "projection",
+    "columns",
+    "float16",
+    "on_error",
+)
 """Options that hold for parts, too."""
 
 
@@ -54,6 +65,11 @@ def embed(
         None,
         help="Write these parts of the embedding alone, with commas between them; molgiae models lists them.",
         show_default="all",
+    ),
+    check: bool = Option(
+        True,
+        "--check/--no-check",
+        help="Decode whole embeddings, too, and say in decoded_rmsd, decoded_formula and in_domain what comes back.",
     ),
     projection: Projection | None = Option(
         None, help="Add this invariant projection of the model's equivariant latent, as dataset projection."
@@ -81,6 +97,11 @@ def embed(
     Learn properties from features; compare any two molecules by overlay and color; compare conformers of one molecule
     by shape, whose distances are RMSDs. Between different formulas distances of shape are no RMSDs, and distances of
     detail, and so of whole embeddings, mean nothing anywhere.
+
+    A conformer is in the domain of the model, in_domain = 1, if it is within the ranges of the training data and the
+    decoder gives it back from its embedding: every element, and all atoms to an RMSD of at most 0.1 angstrom.
+    domain_reason says what is not so, decoded_rmsd and decoded_formula what came back. With --no-check or --parts
+    nothing is decoded, and in_domain tells of the ranges alone.
 
     To .csv, .tsv and .parquet, and as CSV to standard output (-o -), go the embeddings alone: source, record, title,
     in_domain and domain_reason, and columns named after the parts, shape_0, shape_1 and so on.
@@ -120,6 +141,7 @@ def embed(
         drop_rejected=drop_rejected,
         projection=projection,
         parts=parts,
+        check=check,
         columns=columns,
         float16=float16,
     )

@@ -76,8 +76,10 @@ def predict(
     """Predict properties of conformers with a fine-tuned model: values with units, uncertainties, in_domain flags.
 
     The uncertainties (_std, _95) are half-widths of intervals that hold the value in about 68 and 95 % of cases; where
-    in_domain is 0 they mean nothing. SDF and XYZ keep their records, and get molgiae_H, molgiae_H_std ... as further
-    properties.
+    in_domain is 0 they mean nothing. They are the model's own measure: a network of properties has no decoder that
+    could say what it knows. Where the input is a file of embeddings that were checked, its decoded_rmsd and
+    decoded_formula stand beside the predictions. SDF and XYZ keep their records, and get molgiae_H, molgiae_H_std ...
+    as further properties.
 
     \b
     molgiae predict enthalpy conformers.sdf

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Context, Exit, echo
 
+from molgiae.config import DECODED
+
 from .boundary import REJECTED, status_of
 
 if TYPE_CHECKING:
@@ -66,13 +68,25 @@ def finish_run(context: Context, summary: Summary, done: str) -> None:
     if summary.metrics:
         lines.append(", ".join(f"{name} {value:.4f} A" for name, value in summary.metrics.items()))
     lines += summary.notes
-    if summary.out_of_domain:
+    if summary.not_decoded:
         lines.append(
-            f"{summary.out_of_domain} are outside of what model {summary.model} was trained on (in_domain is 0):"
+            f"{summary.not_decoded} do not come back from their embeddings: a formula is wrong, or atoms are more than "
+            f"{DECODED} A off"
+        )
+    if summary.out_of_domain:
+        or_so = ", or do not come back" if any(map(_is_of_decoding, summary.domain_reasons)) else ""
+        lines.append(
+            f"{summary.out_of_domain} are outside of what model {summary.model} was trained on{or_so} (in_domain is 0):"
         )
         lines += _counted(summary.domain_reasons)
     lines += rejected_lines(summary.reasons, summary.rejected_in)
     finish(context, summary.to_dict(), lines, summary.rejected)
+
+
+def _is_of_decoding(reason: str) -> bool:
+    from molgiae.model.domain import DECODING, rule_of
+
+    return rule_of(reason) == DECODING
 
 
 def rejected_lines(reasons: dict[str, int], listed_in: str) -> list[str]:

@@ -83,6 +83,9 @@ def search(
     by shape, whose distances are RMSDs. Between different formulas distances of shape are no RMSDs, and distances of
     detail, and so of whole embeddings, mean nothing anywhere.
 
+    Tables of hits say in_domain, decoded_rmsd and decoded_formula as the file does; the text says in_domain where it
+    is 0 for some.
+
     Every embedding is compared, by one of these parts or by all but detail. By shape and by overlay, 50 hits more
     than five times those asked for are then compared exactly, and ranked by their symmetry-corrected RMSD, or by the
     Tanimoto of their overlay.
@@ -106,6 +109,7 @@ def search(
 def _table(result: Search) -> str:
     measured = MEASURED.get(result.by, ("distance",))
     from_many = len({hit.source for hit in result.hits}) > 1
+    some_outside = any(hit.in_domain is False for hit in result.hits)
     rows = [
         (
             "query",
@@ -117,6 +121,7 @@ def _table(result: Search) -> str:
             *(HEADS.get(name, name) for name in measured),
             "relation",
             "rmsd",
+            *(("in_domain",) if some_outside else ()),
         )
     ]
     for hit in result.hits:
@@ -127,7 +132,8 @@ def _table(result: Search) -> str:
         place = (str(hit.rank), str(hit.row), *source, str(hit.record), hit.title[:SHOWN_TITLE])
         values = (getattr(hit, name) for name in measured)
         shown = ("" if value is None else _number(value) for value in values)
-        rows.append((query, *place, *shown, hit.relation, rmsd))
+        inside = (str(int(bool(hit.in_domain))),) if some_outside else ()
+        rows.append((query, *place, *shown, hit.relation, rmsd, *inside))
     return columns(rows)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from molgiae.data.writers import StructureWriter
 from molgiae.output.files import ModelInUse, Sink
 from molgiae.properties.averaging import Energies, weights_of
 from molgiae.properties.units import conversion
+
+Rows = TypeVar("Rows", bound=Sized)
 
 FORMATS = ("HDF5", "tables", "structures")
 COLUMNS = ("cluster", "representative")
@@ -159,8 +162,8 @@ def _table(found: Read, number: Ints, medoids: Ints, weight: Floats, energy: Flo
     return table
 
 
-def enumerated(results: Iterable[Result]) -> Iterator[tuple[int, Result]]:
-    """Yield results, each with the number of its first conformer."""
+def enumerated(results: Iterable[Rows]) -> Iterator[tuple[int, Rows]]:
+    """Yield results or blocks, each with the number of its first conformer."""
     first = 0
     for result in results:
         yield first, result

@@ -23,6 +23,7 @@ ATOMS = "atoms"
 """Name of the column that colours maps unless another one is asked for."""
 STORED = {
     "rmsd": "RMSD of the reconstruction (Å)",
+    "decoded_rmsd": "RMSD of what is decoded (Å)",
     "stability": "stability of the canonical form (Å)",
     "symmetry_number": "symmetry number",
     "point_group": "point group",

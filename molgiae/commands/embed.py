@@ -12,6 +12,7 @@ from molgiae.commands.run import Options, begun, finished, in_memory, output_pat
 from molgiae.config import AUTO_MODEL
 from molgiae.data.blocks import Result
 from molgiae.data.given import Given, Taken, names_of
+from molgiae.data.hdf5.decoded import DECODED_COLUMNS
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS, Column
 from molgiae.data.inputs import is_hdf5
 from molgiae.data.parquet import is_parquet
@@ -43,6 +44,7 @@ def embed(
     drop_rejected: bool = False,
     projection: str | None = None,
     parts: str | Iterable[str] | None = None,
+    check: bool = True,
     columns: str | Iterable[str] | None = None,
     float16: bool = False,
     **changes: Any,
@@ -62,6 +64,8 @@ def embed(
         drop_rejected: leave rejected records out of an npz; otherwise they are an error, as its rows would shift.
         parts: names of the parts of the embedding to write, see `molgiae.parts.PARTS`; also as a text with commas
             between them; None for all.
+        check: whether whole embeddings are decoded, too, so that ``decoded_rmsd`` and ``decoded_formula`` say what
+            comes back, and ``in_domain`` that it does, see `molgiae.model.decoded`.
         projection: projection of the equivariant latent to add, see `molgiae.model.projections`; None for none.
         columns: of HDF5, columns per conformer that are written, and "properties", with source and record; also as a
             text with commas between them; None for all, those of atoms, too.
@@ -93,7 +97,7 @@ def embed(
             f"{output}: --columns and --float16 are for HDF5; end the name of the output in .h5"
         )
     keep = columns.split(",") if isinstance(columns, str) else columns and list(columns)
-    model, blocks, compute, predictions = _work(taken, options, output, parts, projection)
+    model, blocks, compute, predictions = _work(taken, options, output, parts, projection, check=check)
     written: dict[str, Any] = {"command": options.command, "overwrite": options.overwrite}
     sink: Sink
     if output is None:
@@ -108,7 +112,7 @@ def embed(
         small: dict[str, Any] = {"keep": keep, "float16": float16}
         sink = Hdf5Sink(
             output,
-            EMBEDDING_COLUMNS,
+            (*EMBEDDING_COLUMNS, *(DECODED_COLUMNS if model.checks else ())),
             model,
             predictions=predictions,
             share=options.share,
@@ -124,15 +128,22 @@ def _work(
     output: Path | None,
     parts: str | Iterable[str] | None,
     projection: str | None,
+    *,
+    check: bool,
 ) -> tuple[ModelInUse, Iterable[Any], Callable[[Any], Result], tuple[Column, ...]]:
     """Return the model, what is read, what makes results of it, and columns of these that the schema does not have."""
     if (
         options.model == AUTO_MODEL
         and projection is None
-        and (stored := joined(names_of(taken), parts, atoms=output is not None and is_hdf5(output)))
+        and (
+            stored := joined(
+                names_of(taken), parts, atoms=output is not None and is_hdf5(output), check=check
+            )
+        )
     ):
         return *stored, lambda result: result, ()
-    embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size, parts=parts)
+    how: dict[str, Any] = {"device": options.device, "batch_size": options.batch_size}
+    embedder = Embedder(options.model, parts=parts, check=check, **how)
     model, blocks = ModelInUse.of(embedder), read(taken, options, output)
     if projection is None:
         return model, blocks, embedder.embed, ()

@@ -16,6 +16,7 @@ from molgiae.config import AUTO_MODEL
 from molgiae.data.blocks import BLOCK_ROWS, Result
 from molgiae.data.conformer import Rejected
 from molgiae.data.given import Taken, names_of
+from molgiae.data.hdf5.decoded import DECODED_COLUMNS, DECODED_RMSD, RECONSTRUCTED_RMSD, decoded_rmsd_in
 from molgiae.data.hdf5.embeddings import Embeddings
 from molgiae.data.hdf5.opening import open as open_stored
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
@@ -23,6 +24,7 @@ from molgiae.data.inputs import is_stored
 from molgiae.data.spool import Spool
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.model.checkpoint import load
+from molgiae.model.domain import within_range
 from molgiae.model.embedder import Embedder
 from molgiae.model.shipped import check_one_model, model_of
 from molgiae.output.files import ModelInUse
@@ -110,6 +112,7 @@ class OneModel:
                 device=self._options.device,
                 batch_size=self._options.batch_size,
                 parts=[part.name for part in self.model.parts],
+                check=False,
             )
             self.model = ModelInUse.of(self._embedder)
         yield from map(self._embedder.embed, blocks)
@@ -136,7 +139,7 @@ def _with_domain(result: Result) -> Result:
 
 
 def joined(
-    names: list[str], parts: str | Iterable[str] | None, *, atoms: bool = True
+    names: list[str], parts: str | Iterable[str] | None, *, atoms: bool = True, check: bool = True
 ) -> tuple[ModelInUse, Iterator[Result]] | None:
     """Return the model of HDF5 files and what they hold of it; None unless all of them hold embeddings.
 
@@ -144,10 +147,11 @@ def joined(
         names: of the files.
         parts: of the embedding that are wanted; None for all.
         atoms: whether all columns are wanted, or the embeddings and names alone.
+        check: whether whole embeddings keep what the decoder said of them, as of `molgiae.model.decoded`.
 
     Raises:
         CheckpointError: if files are of unlike models.
-        ConfigError: if embeddings have unlike parts, or not those that are wanted.
+        ConfigError: if embeddings have unlike parts, or not those that are wanted, or some were checked and others not.
     """
     if not all(is_stored(name) for name in names):
         return None
@@ -168,9 +172,41 @@ def joined(
                     f"{name}: its embeddings have the parts {', '.join(here)}, those of {names[0]} "
                     f"{', '.join(sizes[0])}; name those that both have with --parts"
                 )
-        model = replace(_model_in(files[0]), parts=parts_of(sizes[0]))
-    found = _rows_of(names, columns, EMBEDDING_COLUMNS if atoms else DOMAIN, atoms=atoms)
+        check = check and of_files == [file.parts for file in files] and _are_checked(files)
+        model = replace(_model_in(files[0]), parts=parts_of(sizes[0]), checks=check)
+    wanted = (
+        *(EMBEDDING_COLUMNS if atoms else DOMAIN),
+        *((*DECODED_COLUMNS, RECONSTRUCTED_RMSD) if check else ()),
+    )
+    found = map(_checked if check else _unchecked, _rows_of(names, columns, wanted, atoms=atoms))
     return model, found if atoms else map(_with_domain, found)
+
+
+def _are_checked(files: Sequence[Embeddings]) -> bool:
+    """Return whether the decoder was asked of all files; an error where it was of some."""
+    asked = {decoded_rmsd_in(file.columns) is not None: file.path for file in files}
+    if len(asked) > 1:
+        raise ConfigError(
+            f"{asked[False]}: has no {' and '.join(DECODED_COLUMNS)}, as {asked[True]} has; embed it again with "
+            "--model, or leave these out of all with --no-check"
+        )
+    return True in asked
+
+
+def _checked(result: Result) -> Result:
+    """Return a result with the RMSD under the name that it has beside embeddings."""
+    columns = dict(result.columns)
+    columns[DECODED_RMSD] = columns.pop(decoded_rmsd_in(columns) or DECODED_RMSD).astype(np.float32)
+    return Result(result.block, columns)
+
+
+def _unchecked(result: Result) -> Result:
+    """Return a result whose conformers are in the domain if they are within its ranges."""
+    if not set(DOMAIN) <= set(result):
+        return result
+    reasons = within_range(result["domain_reason"])
+    flags = np.where(reasons == result["domain_reason"], result["in_domain"], 1).astype(np.uint8)
+    return Result(result.block, result.columns | dict(zip(DOMAIN, (flags, reasons), strict=True)))
 
 
 def _model_in(file: Embeddings) -> ModelInUse:

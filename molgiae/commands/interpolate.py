@@ -100,7 +100,7 @@ def interpolate(
     started = time.monotonic()
     options = (options or Options()).for_a_run(**changes)
     first, second = _first(a, options), _first(b, options)
-    embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size)
+    embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size, check=False)
     writer = None
     if options.output is not None:
         path = output_path([], options, "", ("structures",), pipes=True)

@@ -58,8 +58,10 @@ class Summary(OutcomeWithTable):
         written: conformers in the output; read = written + rejected.
         model: name of the model; empty if none was used.
         model_sha256: sha256 of its file.
-        out_of_domain: conformers written although outside of what the model was trained on.
+        out_of_domain: conformers written although outside of what the model was trained on, or not decoded.
         domain_reasons: how many of these for what reason, named by the rule of `model.domain` and the first case.
+        not_decoded: conformers that do not come back from their embeddings, see `molgiae.model.decoded`, whatever their
+            reason; None where that was not checked.
         metrics: figures of the command, angstrom.
     """
 
@@ -68,7 +70,13 @@ class Summary(OutcomeWithTable):
     model_sha256: str = ""
     out_of_domain: int = 0
     domain_reasons: dict[str, int] = field(default_factory=dict)
+    not_decoded: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+
+    def count_not_decoded(self, more: int | None) -> None:
+        """Add conformers that do not come back; None where that was not checked."""
+        if more is not None:
+            self.not_decoded = (self.not_decoded or 0) + more
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON, silent of models and their domains where no model took part."""
@@ -76,7 +84,7 @@ class Summary(OutcomeWithTable):
         return plain if self.model else {key: value for key, value in plain.items() if key not in _OF_MODEL}
 
 
-_OF_MODEL = {"model", "model_sha256", "out_of_domain", "domain_reasons"}
+_OF_MODEL = {"model", "model_sha256", "out_of_domain", "domain_reasons", "not_decoded"}
 
 
 class Reasons:

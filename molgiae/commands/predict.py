@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
+from molgiae.commands.clustered import enumerated
 from molgiae.commands.outcomes import Summary
 from molgiae.commands.run import Options, molecule_names, output_path, read, run, sink_for
 from molgiae.config import TEMPERATURE
-from molgiae.data.blocks import Result
+from molgiae.data.blocks import Columns, Result, rows_left
 from molgiae.data.conformer import Conformer, ConformerBlock
+from molgiae.data.hdf5.decoded import DECODED_COLUMNS, DECODED_FORMULA, decoded_rmsd_in
+from molgiae.data.hdf5.opening import open as open_stored
 from molgiae.data.hdf5.schema import Column, prediction_columns
-from molgiae.data.inputs import listed
+from molgiae.data.inputs import is_stored, listed
 from molgiae.data.readers import Inputs
 from molgiae.data.text import shown
 from molgiae.data.writers import StructureWriter
@@ -56,6 +60,9 @@ def predict(
     and XYZ keep their records and properties and get ``molgiae_SYMBOL``, ``molgiae_SYMBOL_std``,
     ``molgiae_SYMBOL_unit``, ``molgiae_in_domain`` and, where that is 0, ``molgiae_domain_reason``, so that measured and
     predicted values stand side by side.
+
+    A network of properties has no decoder; its own measure is the calibrated uncertainty. What files of embeddings say
+    of theirs, ``decoded_rmsd`` and ``decoded_formula``, stands beside the predictions of their conformers.
 
     Args:
         model: directory or file that `molgiae finetune` wrote, or a model in use.
@@ -102,11 +109,14 @@ def predict(
     ]
     energies = Energies.choose(predictor.targets, energy, energy_unit) if average == "boltzmann" else None
     energies = LEARNED if average == "attention" else energies
+    # parts of a directory are made of pieces of files
+    decoded = _decoded_in(names) if average == "none" and options.share is None else {}
     blocks = read(names, options, output, keep_text=average != "none" or bool(predictor.baseline))
     if average != "none":
         blocks = _of_molecules(blocks, None if energies is LEARNED else energies)
 
-    def compute(block: ConformerBlock) -> Result:
+    def compute(numbered: tuple[int, ConformerBlock]) -> Result:
+        first, block = numbered
         found = predictor.predict(block)
         numbers = np.stack([found.value, found.std, found.wide], axis=2) * np.array(factor)[:, None]
         # a block may have lost all its conformers
@@ -116,6 +126,9 @@ def predict(
             "in_domain": (found.domain_reason == "").astype(np.uint8),
             "domain_reason": found.domain_reason,
         }
+        if decoded:
+            rows = first + rows_left(found.block, block)
+            columns |= {name: values[rows] for name, values in decoded.items()}
         if energies is LEARNED:
             columns["energy"] = -BOLTZMANN * temperature * found.score
         elif energies is not None:
@@ -124,7 +137,7 @@ def predict(
 
     in_use = ModelInUse(predictor.checkpoint.name, predictor.checkpoint.sha256, workers=workers)
     if average == "none":
-        sink = _sink(output, targets, in_use, options)
+        sink = _sink(output, targets, in_use, options, tuple(decoded))
     else:
         about = {
             "model": in_use.name,
@@ -135,7 +148,18 @@ def predict(
         if energies is not None:
             about |= {"energy": energies.name, "temperature": f"{temperature:g} K"}
         sink = MoleculeSink(output, targets, energies, temperature, about, overwrite=options.overwrite)
-    return run(blocks, compute, sink, options, "predict", in_use)
+    return run(enumerated(blocks), compute, sink, options, "predict", in_use)
+
+
+def _decoded_in(names: Sequence[str]) -> Columns:
+    """Return what files say of the decoder, for all of their conformers; nothing unless all of them do."""
+    found: list[tuple[NDArray[np.float32], NDArray[np.uint8]]] = []
+    for name in names if all(map(is_stored, names)) else ():
+        with open_stored(name) as file:
+            if (rmsd := decoded_rmsd_in(file.columns)) is None:
+                return {}
+            found.append((file.column(rmsd).astype(np.float32), file.column(DECODED_FORMULA)))
+    return dict(zip(DECODED_COLUMNS, map(np.concatenate, zip(*found, strict=True)), strict=False))
 
 
 def _check(
@@ -207,8 +231,10 @@ def _of_molecules(blocks: Iterable[ConformerBlock], energies: Energies | None) -
         yield named.reject({m: reason for m, reason in faults.items() if reason})
 
 
-def _sink(output: Path, targets: Sequence[Target], in_use: ModelInUse, options: Options) -> Sink:
-    """Return where predictions of conformers go, by the name of the output."""
+def _sink(
+    output: Path, targets: Sequence[Target], in_use: ModelInUse, options: Options, decoded: tuple[str, ...]
+) -> Sink:
+    """Return where predictions of conformers go, by the name of the output, with columns of the decoder."""
     columns = _columns(targets)
 
     def texts(result: Result, m: int) -> list[tuple[Target, str, str, str]]:
@@ -223,7 +249,11 @@ def _sink(output: Path, targets: Sequence[Target], in_use: ModelInUse, options: 
         row["title"] = block.title[m]
         for target, *numbers in texts(result, m):
             row |= dict(zip(_headings(target), numbers, strict=True))
-        return row | {"in_domain": int(result["in_domain"][m]), "domain_reason": result["domain_reason"][m]}
+        row |= {"in_domain": int(result["in_domain"][m]), "domain_reason": result["domain_reason"][m]}
+        return row | said(result, m)
+
+    def said(result: Result, m: int) -> dict[str, str]:
+        return {name: f"{result[name][m]:.4g}" for name in decoded}
 
     def record(writer: StructureWriter, result: Result, m: int) -> None:
         """Write the record as it was read, and the prediction."""
@@ -235,9 +265,10 @@ def _sink(output: Path, targets: Sequence[Target], in_use: ModelInUse, options: 
         found["molgiae_in_domain"] = str(int(result["in_domain"][m]))
         if result["domain_reason"][m]:
             found["molgiae_domain_reason"] = result["domain_reason"][m]
+        found |= {f"molgiae_{name}": value for name, value in said(result, m).items()}
         writer.annotate(result.block[m], found)
 
-    own = ("in_domain", "domain_reason")
+    own = ("in_domain", "domain_reason", *decoded)
     headings = [heading for target in targets for heading in _headings(target)]
     table = (("source", "record", "title", *headings, *own), cells)
     return sink_for(output, options, own, record, table=table, predictions=columns, model=in_use)

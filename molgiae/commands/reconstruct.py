@@ -11,6 +11,7 @@ from molgiae.commands.run import Options, begun, finished, output_or_memory, rea
 from molgiae.data.blocks import Result
 from molgiae.data.conformer import ConformerBlock
 from molgiae.data.given import Given
+from molgiae.data.hdf5.decoded import DECODED_FORMULA
 from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
 from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter
@@ -20,7 +21,14 @@ from molgiae.output.files import ModelInUse
 if TYPE_CHECKING:
     from molgiae.data.given import Objects
 
-RECONSTRUCTION_COLUMNS = (*EMBEDDING_COLUMNS, "reconstructed_position", "reconstructed_atomic_number", "rmsd")
+RECONSTRUCTION_COLUMNS = (
+    *EMBEDDING_COLUMNS,
+    "reconstructed_position",
+    "reconstructed_atomic_number",
+    "rmsd",
+    DECODED_FORMULA,
+)
+"""Its ``rmsd`` is what embed calls ``decoded_rmsd``: motions and orders change none."""
 
 
 @overload

@@ -16,6 +16,7 @@ from molgiae.config import AUTO_MODEL, BATCH_SIZE
 from molgiae.data.blocks import BLOCK_ROWS, Result, concatenate, rebatch
 from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.data.given import Given, Taken, blocks_of, names_of, taken_in
+from molgiae.data.hdf5.decoded import not_decoded
 from molgiae.data.hdf5.schema import Column
 from molgiae.data.inputs import is_hdf5, read_inputs
 from molgiae.data.parquet import is_parquet
@@ -131,6 +132,7 @@ def run(
             reasons.add(rejected.reason for rejected in result.block.rejected)
             if model is not None:
                 outside.add(filter(None, result["domain_reason"].tolist()))
+                summary.count_not_decoded(not_decoded(result.columns))
             bar.update(len(result) + len(result.block.rejected))
     summary.rejected, summary.reasons = reasons.total, reasons.most_common()
     summary.out_of_domain, summary.domain_reasons = outside.total, outside.most_common()

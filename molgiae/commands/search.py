@@ -19,6 +19,7 @@ from molgiae.commands.outcomes import Outcome, Reasons
 from molgiae.commands.run import Options, read, stop_at_rejected
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer
+from molgiae.data.hdf5.decoded import DECODED_FORMULA, decoded_rmsd_in
 from molgiae.data.hdf5.embeddings import Embeddings
 from molgiae.data.hdf5.opening import open as open_stored
 from molgiae.data.inputs import listed
@@ -67,6 +68,13 @@ class Hit:
         "angstrom", "symmetry-corrected RMSD of all atoms, where hit and query can be superposed"
     )
     proven: bool | None = column("1", "1: no matching of the atoms has a lesser RMSD")
+    in_domain: bool | None = column("1", "1: the file says that the hit is in the domain of the model")
+    decoded_rmsd: float | None = column(
+        "angstrom", "RMSD of what the decoder gives back of the hit, as the file says"
+    )
+    decoded_formula: bool | None = column(
+        "1", "1: the decoder gives back all elements of the hit, as the file says"
+    )
 
 
 FIELDS = fields_of(Hit)
@@ -221,7 +229,7 @@ def _run(
         found = nearest(stored, embeddings, most, measure, bar.update, molecules)
     with options.bar("compare", len(conformers)) as bar:
         for ranked in _ranked(stored, conformers, found, wanted, molecules):
-            hits = [_hit(candidate, rank, wanted.match) for rank, candidate in enumerate(ranked, 1)]
+            hits = [_hit(candidate, rank, wanted.match, stored) for rank, candidate in enumerate(ranked, 1)]
             result.hits += hits
             if writer is not None:
                 _write_poses(writer, ranked, hits)
@@ -235,6 +243,7 @@ def _model_of(file: Embeddings, model: str | None, options: Options) -> Embedder
         device=options.device,
         batch_size=options.batch_size,
         parts=[part.name for part in file.parts],
+        check=False,
     )
     if embedder.parts != file.parts:
         raise ConfigError(
@@ -302,7 +311,16 @@ def _best(ranked: list[Candidate], molecules: Molecules | None) -> list[Candidat
     return list(first.values())
 
 
-def _hit(candidate: Candidate, rank: int, match: Match) -> Hit:
+def _hit(candidate: Candidate, rank: int, match: Match, stored: Embeddings) -> Hit:
+    def said(name: str | None) -> Any:
+        """What the file says of the hit, None where it says nothing."""
+        row = candidate.row
+        return stored.column(name, row, row + 1).tolist()[0] if name in stored.columns else None
+
+    def flag(name: str) -> bool | None:
+        value = said(name)
+        return None if value is None else bool(value)
+
     query, hit, laid = candidate.query, candidate.conformer, candidate.overlay
     is_superposed = candidate.rotation is not None
     return Hit(
@@ -315,6 +333,9 @@ def _hit(candidate: Candidate, rank: int, match: Match) -> Hit:
         relation="molecule" if match == "bonds" and is_superposed else candidate.relation,
         rmsd=_known(candidate.rmsd),
         proven=candidate.proven if is_superposed else None,
+        in_domain=flag("in_domain"),
+        decoded_rmsd=said(decoded_rmsd_in(stored.columns)),
+        decoded_formula=flag(DECODED_FORMULA),
     )
 
 

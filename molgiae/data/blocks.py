@@ -65,6 +65,16 @@ def rebatch(blocks: Iterable[ConformerBlock], size: int) -> Iterator[ConformerBl
         yield joined
 
 
+def rows_left(left: ConformerBlock, given: ConformerBlock) -> NDArray[np.int64]:
+    """Return which conformers of a block are left in another, in the same order; copies count as one another."""
+    if len(left) == len(given):
+        return np.arange(len(given))
+    names = ((c.source, c.record, c.atomic_number.tobytes(), c.position.tobytes()) for c in given)
+    numbered = enumerate(names)
+    wanted = ((c.source, c.record, c.atomic_number.tobytes(), c.position.tobytes()) for c in left)
+    return np.array([next(m for m, name in numbered if name == one) for one in wanted], np.int64)
+
+
 Columns = dict[str, NDArray[Any]]
 """Name in the HDF5 schema to values: rows per conformer or per atom of a block."""
 

@@ -150,7 +150,7 @@ def random_weights(embedder: Embedder, seed: int) -> Embedder:
         torch.manual_seed(seed)
         model = build(embedder.model.config).eval().requires_grad_(False)
     checkpoint = Checkpoint(RANDOM_WEIGHTS, model, embedder.checkpoint.domain)
-    return Embedder(checkpoint, device=embedder.device, batch_size=embedder.batch_size)
+    return Embedder(checkpoint, device=embedder.device, batch_size=embedder.batch_size, check=False)
 
 
 def typical_distance(values: Floats, seed: int) -> float:

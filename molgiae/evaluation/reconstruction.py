@@ -50,7 +50,7 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
     result = embedder.embed(block, reconstruct=True)
     right = result["reconstructed_atomic_number"] == block.atomic_number
     types_right = np.add.reduceat(right, block.offset[:-1], dtype=np.int64)
-    formula_right = all_slots_right(embedder, result)
+    formula_right = result["decoded_formula"] == 1
     predicted = Reconstruction(result["rmsd"], types_right, formula_right, block.n_atoms)
     rmsd = np.fromiter(track(solved_rmsd(result)), dtype=np.float64, count=len(block))
     solved = Reconstruction(rmsd, types_right, formula_right, block.n_atoms)
@@ -159,21 +159,6 @@ def solved_rmsd(result: Result) -> Iterator[float]:
     for given, predicted in zip(result.block, decoded, strict=True):
         z = given.atomic_number.astype(np.int64)
         yield superpose(z, given.position, z, predicted.position, [still])[1]
-
-
-@torch.no_grad()
-def all_slots_right(embedder: Embedder, result: Result) -> NDArray[np.bool_]:
-    """Return (M,) whether the embedding alone gives the formula: every slot right, the empty ones too."""
-    block, order = result.block, _canonical_order(result)
-    canonical = with_atoms(block, block.position[order], block.atomic_number[order])
-    embeddings = torch.from_numpy(result["embedding"]).split(embedder.batch_size)
-    right = []
-    rows = canonical.atomic_number, canonical.position, canonical.offset
-    for x, part in zip(batches(*rows, embedder.batch_size), embeddings, strict=True):
-        decoded = embedder.model.decode(part.to(embedder.device)).z.cpu()
-        expected = torch.nn.functional.pad(x.z, (0, decoded.shape[1] - x.z.shape[1]))
-        right.append((decoded == expected).all(dim=1).numpy())
-    return np.concatenate(right)
 
 
 def canonical_reconstruction(result: Result) -> Figures:

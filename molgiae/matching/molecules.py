@@ -6,7 +6,7 @@ Conformers of one bond graph get an order of their atoms in which their bonds ag
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,7 +59,12 @@ def difference(conformer: Conformer, reference: Conformer, ignored: Collection[D
 
 def hill(conformer: Conformer) -> str:
     """Return the molecular formula in Hill order: carbon, hydrogen, the others by the alphabet."""
-    count = Counter(SYMBOLS[z] for z in conformer.atomic_number.tolist())
+    return hill_of(conformer.atomic_number.tolist())
+
+
+def hill_of(elements: Iterable[int]) -> str:
+    """Return the formula in Hill order of atomic numbers."""
+    count = Counter(SYMBOLS[z] for z in elements)
     first = [s for s in ("C", "H") if "C" in count and s in count]
     rest = sorted(set(count) - set(first))
     return "".join(s + (str(count[s]) if count[s] > 1 else "") for s in [*first, *rest])

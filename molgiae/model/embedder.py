@@ -15,10 +15,12 @@ from molgiae.data.blocks import Result
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.elements import SYMBOLS
 from molgiae.data.given import Given, conformers_of
+from molgiae.data.hdf5.decoded import DECODED_RMSD, RECONSTRUCTED_RMSD
 from molgiae.data.hdf5.schema import allocated
 from molgiae.errors import ConfigError
 from molgiae.model.checkpoint import Checkpoint, load
 from molgiae.model.cloud import as_numpy, pack
+from molgiae.model.decoded import Decoded
 from molgiae.model.device_memory import DeviceMemory
 from molgiae.model.domain import accepted, domain_reasons
 from molgiae.model.shipped import ShippedModel, catalogue
@@ -39,10 +41,13 @@ class Embedder:
             memory, and results by round-off alone: matrix products of other sizes add up in another order (embeddings
             1.3e-6, positions 1e-15 angstrom from size 1 to 256).
         parts: names of the parts of the embedding that are wanted, also as a text with commas; None for all.
+        check: whether conformers are decoded again and count as in the domain only if they come back, see
+            `molgiae.model.decoded`; never where parts are left out, as nothing can be decoded from the others.
 
     Attributes:
         checkpoint: the model with its origin.
         parts: of the embeddings that come out, and their columns there.
+        checks: whether `embed` decodes them, too.
 
     Examples:
         >>> embedder = molgiae.Embedder("auto", parts="shape")
@@ -63,6 +68,7 @@ class Embedder:
         device: str = "auto",
         batch_size: int = BATCH_SIZE,
         parts: str | Iterable[str] | None = None,
+        check: bool = True,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch size {batch_size}: must be at least 1")
@@ -75,6 +81,7 @@ class Embedder:
         wanted = every if parts is None else chosen_parts(every, parts, f"model {self.checkpoint.name}")
         self.parts = parts_of({part.name: part.size for part in wanted})
         self._columns = np.concatenate([np.arange(part.start, part.stop) for part in wanted])
+        self.checks = check and self.is_whole
 
     @property
     def dimension(self) -> int:
@@ -106,7 +113,7 @@ class Embedder:
 
         Args:
             conformers: files, RDKit molecules with all of theirs, ASE atoms, conformers, one or several; or a block.
-            reconstruct: whether to add the columns of the reconstruction and its RMSD.
+            reconstruct: whether to add the columns of the reconstruction and its RMSD, which is `decoded_rmsd`, too.
         """
         block = conformers_of(conformers)
         config = self.model.config
@@ -120,10 +127,11 @@ class Embedder:
         forms = FormColumns(block)
         names = ["embedding"]
         if reconstruct:
-            names += ["reconstructed_position", "reconstructed_atomic_number", "rmsd"]
+            names += ["reconstructed_position", "reconstructed_atomic_number"]
         columns = allocated(names, len(block), len(block.atomic_number), self.dimension) | forms.columns
         # others are not computed, unless they are needed to decode
         wanted = {} if self.is_whole or reconstruct else {"parts": [part.name for part in self.parts]}
+        check = Decoded(len(block)) if self.checks or reconstruct else None
 
         def fill(chosen: NDArray[np.int64]) -> None:
             part, rows = block.take(chosen), forms.rows(chosen)
@@ -140,15 +148,20 @@ class Embedder:
             )
             embedding = as_numpy(encoding.embedding)
             columns["embedding"][chosen] = embedding if wanted else embedding[:, self._columns]
+            if check is None:
+                return
+            decoded = self.model.decode(encoding.embedding)
+            check.fill(chosen, decoded, encoding.canonical)
             if reconstruct:
-                predicted = self.model.place(self.model.decode(encoding.embedding), g, x)
+                predicted = self.model.place(decoded, g, x)
                 columns["reconstructed_position"][rows] = as_numpy(predicted.pos)[mask]
                 columns["reconstructed_atomic_number"][rows] = as_numpy(predicted.z)[mask]
-                square = (predicted.pos - x.pos).square().sum(dim=(1, 2)) / x.mask.sum(dim=1)
-                columns["rmsd"][chosen] = as_numpy(square.sqrt())
 
         self.memory.each(block.n_atoms, self.batch_size, fill)
         reasons = domain_reasons(self.checkpoint.domain, block)
+        if check is not None:
+            check.add_to(reasons, block)
+            columns |= check.columns(RECONSTRUCTED_RMSD if reconstruct else DECODED_RMSD)
         columns |= {"in_domain": (reasons == "").astype(np.uint8), "domain_reason": reasons}
         return Result(block, columns, self.parts)
 

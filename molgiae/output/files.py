@@ -41,18 +41,20 @@ class ModelInUse:
         sha256: digest of its file.
         parts: those of the embedding, and their columns.
         workers: blocks worth computing at a time.
+        checks: whether conformers are decoded again, see `molgiae.model.decoded`.
     """
 
     name: str
     sha256: str
     parts: tuple[Part, ...] = ()
     workers: int = 1
+    checks: bool = False
 
     @classmethod
     def of(cls, embedder: Embedder) -> Self:
         """Describe a model of embeddings."""
         origin = embedder.checkpoint
-        return cls(origin.name, origin.sha256, embedder.parts, embedder.workers)
+        return cls(origin.name, origin.sha256, embedder.parts, embedder.workers, embedder.checks)
 
 
 class Sink(ABC):

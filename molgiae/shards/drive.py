@@ -292,6 +292,7 @@ def _add(summary: ShardedSummary, part: Plain) -> None:
             mine[reason] = mine.get(reason, 0) + count
     summary.merged += part.get("merged", 0)
     summary.out_of_domain += part.get("out_of_domain", 0)
+    summary.count_not_decoded(part.get("not_decoded"))
     summary.model = part.get("model", "")
 
 

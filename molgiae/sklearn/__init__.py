@@ -115,7 +115,9 @@ class ConformerEmbedder(TransformerMixin, BaseEstimator):
         return np.array(self._names, dtype=object)
 
     def _open(self) -> Embedder:
-        return Embedder(self.model_, device=self.device, batch_size=self.batch_size, parts=self.parts)
+        return Embedder(
+            self.model_, device=self.device, batch_size=self.batch_size, parts=self.parts, check=False
+        )
 
     def _read(self, X: Given) -> tuple[ConformerBlock, int]:
         """Return the conformers of all items, whose numbers from 1 are their `record`, and the number of items."""

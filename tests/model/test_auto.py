@@ -134,11 +134,13 @@ class TestCommands:
             assert joined.columns == whole.columns and joined.parts == whole.parts
             for name in set(whole.columns) - {
                 "embedding",
+                "decoded_rmsd",
                 "source",
                 "record",
             }:  # last bits; files and their records
                 np.testing.assert_array_equal(joined.column(name), whole.column(name), err_msg=name)
-            np.testing.assert_allclose(joined.column("embedding"), whole.column("embedding"), atol=1e-6)
+            for name in ("embedding", "decoded_rmsd"):
+                np.testing.assert_allclose(joined.column(name), whole.column(name), atol=1e-6)
             shape = joined.column("embedding")[:, joined.part("shape").columns]
         np.testing.assert_array_equal(np.load("shape.npz")["arr_0"], shape)
 

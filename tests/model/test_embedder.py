@@ -185,7 +185,8 @@ def test_conformers_without_meaning_are_refused(embedder, method):
     ],
 )
 def test_conformers_outside_of_the_training_data_are_flagged(embedder, strange, inside):
-    result = embedder.embed([METHANE, strange, BENZENE])
+    """By the ranges alone: the model is untrained and gives nothing back."""
+    result = Embedder(embedder.checkpoint, device="cpu", check=False).embed([METHANE, strange, BENZENE])
     assert len(result) == 3
     assert result["in_domain"].tolist() == [True, inside, True]
 

@@ -29,7 +29,15 @@ OPEN_FILES = 16
 SHOWN = 5
 """Missing parts that a note names."""
 COUNTED = ("conformers", "rejected", "atoms", "bytes")
-TALLIED = ("rejected_reasons", "atomic_numbers", "pose_defined", "order_defined", "point_group", "in_domain")
+TALLIED = (
+    "rejected_reasons",
+    "atomic_numbers",
+    "pose_defined",
+    "order_defined",
+    "point_group",
+    "in_domain",
+    "decoded",
+)
 """What of the summary is summed over the parts, as numbers and as numbers by value."""
 AGREE = ("model", "model_sha256")
 """Attributes that are the same in all parts."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from molgiae.data.blocks import BLOCK_ROWS
 from molgiae.data.conformer import PER_ATOM, AtomData, ConformerBlock, Rejected, kind_of
 from molgiae.data.hdf5.checks import SCAN_ROWS, DamagedError, Stored, layout_of, opened, reading
+from molgiae.data.hdf5.decoded import DECODED_FORMULA, comes_back, decoded_rmsd_in
 from molgiae.data.hdf5.embeddings import Embeddings
 from molgiae.data.hdf5.schema import INPUT_COLUMNS, LEAST_ROWS, OTHER_PROPERTIES, REJECTED_COLUMNS, Column
 from molgiae.errors import MolgiaeError
@@ -213,7 +214,19 @@ class EmbeddingFile(Embeddings):
             "atoms_largest": int(sizes.max(initial=0)),
             "atomic_numbers": self._tally("atomic_number") if self.has_atoms else {},
             **{name: self._tally(name) for name in tallied if name in self.columns},
+            **self._decoded(),
         }
+
+    def _decoded(self) -> dict[str, dict[str, int]]:
+        """Return how many conformers come back from their embeddings, if the file says so."""
+        if (name := decoded_rmsd_in(self.columns)) is None:
+            return {}
+        counts: Counter[str] = Counter()
+        for start in range(0, len(self), SCAN_ROWS):
+            rows = start, start + SCAN_ROWS
+            back = comes_back(self.column(name, *rows), self.column(DECODED_FORMULA, *rows))
+            counts.update({"0": int((~back).sum()), "1": int(back.sum())})
+        return {"decoded": {value: count for value, count in counts.items() if count}}
 
     def _tally(self, name: str) -> dict[str, int]:
         """Return how often each value occurs."""

@@ -210,10 +210,15 @@ COLUMNS = (
     Column("stability", "f8", "M", "angstrom", "embedding",
            "about the noise on the coordinates that makes the canonical pose or order jump", finite=False),
     Column("in_domain", "u1", "M", "1", "embedding",
-           "1: elements, size, charge and bonds are within what the model was trained on; 0: they are not",
-           values=(0, 1)),
+           "1: elements, size, charge and bonds are within what the model was trained on, and the conformer comes back "
+           "from its embedding where decoded_formula is there; 0: it is not so", values=(0, 1)),
     Column("domain_reason", STRING, "M", "text", "embedding",
            "why in_domain is 0: the rule, and what was found; empty where it is 1"),
+    Column("decoded_rmsd", "f4", "M", "angstrom", "command",
+           "RMSD over all atoms of the canonical form and what the decoder gives back from the embedding alone; files "
+           "of reconstruct have it as rmsd"),
+    Column("decoded_formula", "u1", "M", "1", "command",
+           "1: the decoder gives back the element of every atom and no atom more; 0: it does not", values=(0, 1)),
     Column("reconstructed_position", "f8", "N 3", "angstrom", "command",
            "coordinates as predicted from the embedding, in the order and pose of the input"),
     Column("reconstructed_atomic_number", "u1", "N", "1", "command",
