@@ -108,7 +108,7 @@ def test_command_prints_a_table_and_tells_the_truth(stored, query, model_path):
     assert result.exit_code == 3
     lines = result.stdout.splitlines()
     assert len(lines) == 7 and lines[0].split() == [
-        "query", "rank", "row", "record", "title", "distance", "relation", "rmsd",
+        "query", "rank", "row", "record", "title", "distance", "relation", "rmsd", "in_domain",
     ]  # fmt: skip
     assert "0.0000" in lines[1] and "searched 40 conformers for 2 of 3 queries" in result.stderr
     assert "1 rejected:" in result.stderr
@@ -267,7 +267,7 @@ def test_command_by_overlay(stored, query, tmp_path):
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 3, result.output
     head = result.stdout.splitlines()[0].split()
-    assert head[5:] == ["estimate", "combination", "shape", "color", "relation", "rmsd"]
+    assert head[5:] == ["estimate", "combination", "shape", "color", "relation", "rmsd", "in_domain"]
     result = CliRunner().invoke(app, [*words, "-o", str(output), "--json"])
     found = json.loads(result.stdout)
     assert found["by"] == "overlay" and found["hits"][0]["shape_tanimoto"] > 0.999
