@@ -58,6 +58,9 @@ def pretrain(
     start_from: str | None = Option(
         None, help="Model whose smooth parts are taken as they are; only detail and decoder are trained."
     ),
+    again: list[str] = Option(
+        [], help="Part of that model that is trained on, shape or overlay; repeatable."
+    ),
     teach: str | None = Option(
         None,
         help="Model whose network that finetune starts from is trained on, by inputs that are npz files of molgiae "
@@ -103,6 +106,7 @@ def pretrain(
     molgiae pretrain conformers.sdf more.xyz.gz -o mine --dim 128
     molgiae pretrain qm9.npz -o qm9 --steps 40000 --resume
     molgiae pretrain mine.sdf --start-from drug -o mine --dim 384
+    molgiae pretrain mine.sdf --start-from drug --again shape -o mine --dim 384 --shape-steps 2000
     molgiae pretrain labels.npz more.npz --teach drug -o taught --property-steps 5000
     molgiae pretrain zinc.sdf --labels labels.npz --overlays overlays.npz --overlay-dim 48 --dim 384
     """
@@ -129,6 +133,7 @@ def pretrain(
         labels=labels,
         overlays=overlays,
         start_from=start_from,
+        again=again,
     )
     finish(context, metrics, _described(metrics, Path(output)), int(metrics["rejected"]))
 

@@ -47,6 +47,7 @@ def pretrain(
     labels: Sequence[str | os.PathLike[str]] = (),
     overlays: Sequence[str | os.PathLike[str]] = (),
     start_from: str | os.PathLike[str] | None = None,
+    again: Sequence[str] = (),
 ) -> Metrics:
     """Pretrain on files and write checkpoint, metrics and plot to a directory.
 
@@ -63,6 +64,7 @@ def pretrain(
         labels: npz files of cheap labels, see `molgiae.training.labels`.
         overlays: npz files of overlays, see `molgiae.training.overlays`.
         start_from: name or path of a model whose smooth parts are taken as they are.
+        again: of its overlay and shape parts those that are trained on.
 
     Returns:
         metrics of the last validation, see `molgiae.training.train`; "rejected", how many records could not be
@@ -91,10 +93,11 @@ def pretrain(
         labels=read_labels([Path(path) for path in labels]) if labels else None,
         overlays=read_overlays([Path(path) for path in overlays]) if overlays else None,
         sha256=data.sha256 | {path.name: sha256_of(path) for path in further if path.is_file()},
-        learned={option: [Path(path).name for path in paths] for option, paths in learned.items() if paths},
+        learned={option: [Path(path).name for path in paths] for option, paths in learned.items() if paths}
+        | ({"again": list(again)} if again else {}),
     )
     origin = None if start_from is None else load(os.fspath(start_from))
-    metrics = train(data, model, config, run, resume, origin)
+    metrics = train(data, model, config, run, resume, origin, again)
     if data.rejected and ranks.is_first():
         write_rejected(run.directory / "rejected.csv", data.rejected)
     _draw(run.directory)

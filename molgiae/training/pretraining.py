@@ -6,7 +6,7 @@ all of that frozen and all canonical forms made once, the autoencoder. Others ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from shutil import rmtree
@@ -63,6 +63,10 @@ SMOOTH = (
 """Fields of `ModelConfig` that smooth parts depend on."""
 
 
+AGAIN = {"overlay": overlay_stage, "shape": shape_stage}
+"""Smooth parts that no other part hangs on, by name, and what trains them."""
+
+
 def train(
     data: Data,
     model_config: ModelConfig,
@@ -70,6 +74,7 @@ def train(
     run: Run,
     resume: bool,
     start_from: Checkpoint[ConformerAutoencoder] | None = None,
+    again: Sequence[str] = (),
 ) -> Metrics:
     """Train an autoencoder and keep the weights that are best on validation in ``model.safetensors``.
 
@@ -80,12 +85,13 @@ def train(
         run: where and how.
         resume: continue from ``last.pt`` if it is there.
         start_from: a model whose smooth parts are taken as they are, so that detail and decoder alone are trained.
+        again: of `AGAIN`, the smooth parts of that model that are trained on.
 
     Returns:
         validation metrics of the last evaluation, with "step" and "complete" (1.0 if all steps are done).
 
     Raises:
-        ConfigError: if there are no conformers.
+        ConfigError: if there are no conformers, or what is to be trained again is no such part.
         CheckpointError: if the run to resume was made with other settings.
     """
     for block, name in ((data.train, "training"), (data.validation, "validation")):
@@ -98,7 +104,7 @@ def train(
     model = build(fitted(model_config, data)).to(run.device)
     if start_from is not None:
         take_smooth_parts(model, start_from.model)
-    trainer = pretrainer(model, data, config, run, "" if start_from is None else start_from.sha256)
+    trainer = pretrainer(model, data, config, run, "" if start_from is None else start_from.sha256, again)
     if resume:
         trainer.resume()
     return trainer.fit()
@@ -142,16 +148,28 @@ def take_smooth_parts(model: ConformerAutoencoder, origin: ConformerAutoencoder)
 
 
 def pretrainer(
-    model: ConformerAutoencoder, data: Data, config: TrainConfig, run: Run, start_from: str = ""
+    model: ConformerAutoencoder,
+    data: Data,
+    config: TrainConfig,
+    run: Run,
+    start_from: str = "",
+    again: Sequence[str] = (),
 ) -> Trainer:
     """Return the run that trains a model, which is on its device; the run may be resumed with more steps.
 
-    With the sha256 of a model whose smooth parts it has, `start_from`, only its last stage is run.
+    With the sha256 of a model whose smooth parts it has, `start_from`, only its last stage is run, and before it
+    those of the parts to train `again`.
 
     Raises:
         ConfigError: if one of its stages has nothing to learn from.
     """
-    stages = stages_of(model)[-1:] if start_from else stages_of(model)
+    stages = stages_of(model)
+    if start_from:
+        stages = [*(AGAIN[part] for part in AGAIN if part in again), stages[-1]]
+    if unknown := set(again) - set(AGAIN if start_from else ()):
+        raise ConfigError(
+            f"{', '.join(sorted(unknown))} cannot be trained again; {', '.join(AGAIN)} of a model to start from can"
+        )
     if overlay_stage in stages and data.overlays is None:
         raise ConfigError(
             "the overlay part learns from overlays: give --overlays, or --overlay-dim 0 and --color-dim 0"
@@ -162,7 +180,7 @@ def pretrainer(
         "config": model.config.to_dict(),
         "data": [data.count, len(data.validation), *sorted(data.sha256.values())],
         "start_from": start_from,
-    }
+    } | ({"again": sorted(again)} if again else {})
     return Trainer(model, [partial(make, task) for make in stages], config, run, identity)
 
 

@@ -205,6 +205,21 @@ def test_only_detail_and_decoder_are_trained(origin, tmp_path):
     assert {name.split(".")[0 if name.startswith("decoder") else 1] for name in found} == {"decoder", "slots"}
 
 
+def test_smooth_parts_can_be_trained_on(origin, tmp_path):
+    start = checkpoint.load(str(origin))
+    train(DATA, LARGER, CONFIG, Run(tmp_path / "run"), False, start, ["shape"])
+    found = checkpoint.load(str(tmp_path / "run")).model.state_dict()
+    before = {name: value for name, value in start.model.state_dict().items() if name in found}
+    new = {name for name in before if not torch.equal(found[name], before[name])} - {"decoder.scale"}
+    smooth = {name for name in new if not name.startswith(("decoder.", "encoder.slots."))}
+    assert smooth and all(name.startswith(("encoder.shape.", "encoder.atoms.turn.")) for name in smooth)
+    for again, origin_ in ((["atoms"], start), (["shape"], None)):
+        with pytest.raises(
+            ConfigError, match="cannot be trained again; overlay, shape of a model to start from"
+        ):
+            train(DATA, LARGER, CONFIG, Run(tmp_path / "none"), False, origin_, again)
+
+
 def test_a_start_is_resumed_with_the_same_model_alone(origin, tmp_path):
     start = checkpoint.load(str(origin))
     train(DATA, LARGER, CONFIG, Run(tmp_path / "whole"), False, start)
