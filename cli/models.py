@@ -39,7 +39,7 @@ def models(as_json: Json = False) -> None:
 
 
 def _table(models: list[dict[str, Any]]) -> str:
-    rows = [[*HEAD, "measured on", *FIGURES.values()]]
+    rows = [[*HEAD, "measured on", "conformers", *FIGURES.values()]]
     for model in models:
         first, *others = model["measured"] or [{"data": model["card"], "figures": {}}]
         rows.append([*_described(model), *_measured(first)])
@@ -71,4 +71,8 @@ def _described(model: dict[str, Any]) -> list[str]:
 
 
 def _measured(table: dict[str, Any]) -> list[str]:
-    return [table["data"], *(table["figures"].get(key, "") for key in FIGURES)]
+    return [
+        table["data"],
+        str(table.get("conformers", "")),
+        *(table["figures"].get(key, "") for key in FIGURES),
+    ]

@@ -84,7 +84,7 @@ def finish_run(context: Context, summary: Summary, done: str) -> None:
 
 
 def _is_of_decoding(reason: str) -> bool:
-    from molgiae.model.domain import DECODING, rule_of
+    from molgiae.model.decoded import DECODING, rule_of
 
     return rule_of(reason) == DECODING
 

@@ -24,7 +24,7 @@ from molgiae.data.inputs import is_stored
 from molgiae.data.spool import Spool
 from molgiae.errors import ConfigError, ConformerError
 from molgiae.model.checkpoint import load
-from molgiae.model.domain import within_range
+from molgiae.model.decoded import within_range
 from molgiae.model.embedder import Embedder
 from molgiae.model.shipped import check_one_model, model_of
 from molgiae.output.files import ModelInUse

@@ -6,26 +6,35 @@ import contextlib
 import os
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, astuple, dataclass, field, replace
-from math import isnan
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molgiae.commands.hits import Candidate, by_overlay, by_rmsd, candidates_for, lay, superpose
+from molgiae.commands.hits import (
+    FIELDS,
+    Candidate,
+    Hit,
+    by_overlay,
+    by_rmsd,
+    candidates_for,
+    hit_of,
+    lay,
+    said_of,
+    superpose,
+)
 from molgiae.commands.nearest import By, Molecules, Nearest, measure_of, nearest
 from molgiae.commands.outcomes import Outcome, Reasons
 from molgiae.commands.run import Options, read, stop_at_rejected
 from molgiae.config import Distinction
 from molgiae.data.conformer import Conformer
-from molgiae.data.hdf5.decoded import DECODED_FORMULA, decoded_rmsd_in
 from molgiae.data.hdf5.embeddings import Embeddings
 from molgiae.data.hdf5.opening import open as open_stored
 from molgiae.data.inputs import listed
 from molgiae.data.overlay import Shape
 from molgiae.data.readers import Inputs
-from molgiae.data.tables import check_table, column, fields_of, write_table
+from molgiae.data.tables import check_table, write_table
 from molgiae.data.toolkits import with_table
 from molgiae.data.writers import StructureWriter, structure_suffix
 from molgiae.errors import ConfigError
@@ -40,44 +49,6 @@ OF_EACH = 3
 """Conformers of a molecule that are compared exactly where its best hit alone is wanted."""
 BATCH = 32
 """Queries whose candidates are held in memory together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One row of the result, a column of the table for each field; None where there is no RMSD."""
-
-    query_source: str = column("text", "file of the query")
-    query_record: int = column("1", "number of the query in its source, from 1")
-    query_title: str = column("text", "title of the query")
-    rank: int = column("1", "1 for the nearest")
-    row: int = column("1", "conformer of the embedding file, from 0")
-    source: str = column("text", "file the hit was read from")
-    record: int = column("1", "number of the hit in its source, from 1")
-    title: str = column("text", "title of the hit")
-    distance: float = column("1", "Euclidean distance of the parts of the embeddings that were compared")
-    estimate: float | None = column(
-        "1", "by overlay: Tanimoto of overlay and color parts, estimate of the combination"
-    )
-    combination: float | None = column(
-        "1", "by overlay: mean of shape and color Tanimoto; of shape alone without color"
-    )
-    shape_tanimoto: float | None = column("1", "by overlay: overlap of Gaussian densities of heavy atoms")
-    color_tanimoto: float | None = column("1", "by overlay: of points of pharmacophores, at the same pose")
-    relation: str = column("text", "of hit and query: same molecule, same formula, or other")
-    rmsd: float | None = column(
-        "angstrom", "symmetry-corrected RMSD of all atoms, where hit and query can be superposed"
-    )
-    proven: bool | None = column("1", "1: no matching of the atoms has a lesser RMSD")
-    in_domain: bool | None = column("1", "1: the file says that the hit is in the domain of the model")
-    decoded_rmsd: float | None = column(
-        "angstrom", "RMSD of what the decoder gives back of the hit, as the file says"
-    )
-    decoded_formula: bool | None = column(
-        "1", "1: the decoder gives back all elements of the hit, as the file says"
-    )
-
-
-FIELDS = fields_of(Hit)
 
 
 @dataclass
@@ -190,7 +161,7 @@ def search(
         if as_structures:
             with hits:
                 for hit in result.hits:
-                    hits.write(with_table(stored.conformer(hit.row)), properties=_said(hit))
+                    hits.write(with_table(stored.conformer(hit.row)), properties=said_of(hit))
     result.rejected, result.reasons = reasons.total, reasons.most_common()
     result.read = result.queries + result.rejected
     without = [] if stored.has_atoms else [f"{file}: holds no atoms; hits are ranked by embeddings alone"]
@@ -229,7 +200,7 @@ def _run(
         found = nearest(stored, embeddings, most, measure, bar.update, molecules)
     with options.bar("compare", len(conformers)) as bar:
         for ranked in _ranked(stored, conformers, found, wanted, molecules):
-            hits = [_hit(candidate, rank, wanted.match, stored) for rank, candidate in enumerate(ranked, 1)]
+            hits = [hit_of(candidate, rank, wanted.match, stored) for rank, candidate in enumerate(ranked, 1)]
             result.hits += hits
             if writer is not None:
                 _write_poses(writer, ranked, hits)
@@ -311,38 +282,6 @@ def _best(ranked: list[Candidate], molecules: Molecules | None) -> list[Candidat
     return list(first.values())
 
 
-def _hit(candidate: Candidate, rank: int, match: Match, stored: Embeddings) -> Hit:
-    def said(name: str | None) -> Any:
-        """What the file says of the hit, None where it says nothing."""
-        row = candidate.row
-        return stored.column(name, row, row + 1).tolist()[0] if name in stored.columns else None
-
-    def flag(name: str) -> bool | None:
-        value = said(name)
-        return None if value is None else bool(value)
-
-    query, hit, laid = candidate.query, candidate.conformer, candidate.overlay
-    is_superposed = candidate.rotation is not None
-    return Hit(
-        *(query.source, query.record, query.title, rank, candidate.row, hit.source, hit.record, hit.title),
-        distance=candidate.distance,
-        estimate=_known(candidate.tanimoto),
-        combination=None if laid is None else _known(laid.combination),
-        shape_tanimoto=None if laid is None else _known(laid.shape_tanimoto),
-        color_tanimoto=None if laid is None else _known(laid.color_tanimoto),
-        relation="molecule" if match == "bonds" and is_superposed else candidate.relation,
-        rmsd=_known(candidate.rmsd),
-        proven=candidate.proven if is_superposed else None,
-        in_domain=flag("in_domain"),
-        decoded_rmsd=said(decoded_rmsd_in(stored.columns)),
-        decoded_formula=flag(DECODED_FORMULA),
-    )
-
-
-def _known(value: float) -> float | None:
-    return None if isnan(value) else value
-
-
 def _write_poses(writer: StructureWriter, candidates: list[Candidate], hits: list[Hit]) -> None:
     """Write a query as it was read, of rank 0, and its hits superposed on it."""
     for candidate, hit in zip(candidates, hits, strict=True):
@@ -350,10 +289,5 @@ def _write_poses(writer: StructureWriter, candidates: list[Candidate], hits: lis
             writer.write(with_table(candidate.query), properties={"rank": "0"})
         position, rotation = candidate.position
         writer.write(
-            with_table(candidate.conformer), position=position, rotation=rotation, properties=_said(hit)
+            with_table(candidate.conformer), position=position, rotation=rotation, properties=said_of(hit)
         )
-
-
-def _said(hit: Hit) -> dict[str, str]:
-    """Return what a record of a hit says of it, beside its title."""
-    return {name: str(value) for name, value in asdict(hit).items() if value is not None and name != "title"}

@@ -18,7 +18,10 @@ from molgiae.data.hdf5.decoded import DECODED_FORMULA, comes_back
 from molgiae.data.hdf5.schema import SCHEMA
 from molgiae.matching.molecules import hill, hill_of
 from molgiae.model.cloud import Cloud, as_numpy
-from molgiae.model.domain import DECODING
+from molgiae.model.domain import rule_of
+
+DECODING = "decoding"
+"""First word of a reason, as the names of the rules of `molgiae.model.domain`, which come before."""
 
 
 class Decoded:
@@ -75,3 +78,8 @@ class Decoded:
         return f"formula {was} came back as {became or 'nothing'}" + (
             ", its elements in other places" if was == became else ""
         )
+
+
+def within_range(reasons: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return reasons (M,) but for those of `DECODING`, which are empty: what they are where nothing is decoded."""
+    return np.array(["" if rule_of(reason) == DECODING else reason for reason in reasons], object)

@@ -29,9 +29,6 @@ TRIMMED = 1e-4
 CONFORMERS_AT_A_TIME = 4096
 """Conformers whose bonds are held at once."""
 
-DECODING = "decoding"
-"""First word of reasons of `molgiae.model.decoded`, which come after those of all rules here."""
-
 ADD_HYDROGENS = "add them in 3D first, with obabel -h or RDKit's AddHs(mol, addCoords=True)"
 
 Mask = NDArray[np.bool_]
@@ -317,11 +314,6 @@ def domain_reasons(domain: Domain, block: ConformerBlock) -> NDArray[np.object_]
 def rule_of(reason: str) -> str:
     """Return the name of the rule that a reason from `domain_reasons` is about."""
     return reason.partition(":")[0]
-
-
-def within_range(reasons: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Return reasons (M,) but for those of `DECODING`, which are empty: what they are where nothing is decoded."""
-    return np.array(["" if rule_of(reason) == DECODING else reason for reason in reasons], object)
 
 
 def in_domain(
