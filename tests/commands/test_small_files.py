@@ -53,7 +53,8 @@ def parts(xyz, full, model_path) -> Path:
         about = {key: file.attributes[key] for key in ("model", "model_sha256")}
         for k, rows in enumerate((slice(0, 10), slice(10, 10), slice(10, 24)), 1):
             result = file[rows]
-            with Hdf5Writer(folder / part_name(k, 3), parts=file.parts, **about) as writer:
+            about |= {"parts": file.parts, "columns": tuple(result.columns)}
+            with Hdf5Writer(folder / part_name(k, 3), **about) as writer:
                 writer.append(result.block, result.columns)
     return folder
 
