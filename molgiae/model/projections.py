@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from molgiae.data.blocks import Result
@@ -190,6 +189,8 @@ def _turning(y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _matching(reference: Tensor, z: Tensor) -> Tensor:
     """Return (n,) int64 which point of z belongs to each of the reference."""
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 (slow to import, and seldom needed)
+
     cost = -(reference @ z.mT).detach().cpu().numpy()
     return torch.from_numpy(linear_sum_assignment(cost)[1].astype(np.int64)).to(z.device)
 

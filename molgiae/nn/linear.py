@@ -6,6 +6,8 @@ other library that PyTorch brings, does not; it has no gradients of its own, so 
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,15 @@ WORK = 1_000_000
 
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether this build of PyTorch has it."""
+
+CAPACITY = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+KEPT = 128
+"""Where oneDNN and what calls it read how many products they keep ready, each for one shape and some 0.3 MB, and what
+is enough for a few batches. By themselves they keep a thousand, which batches of ever new sizes fill up.
+"""
+
+for _name in CAPACITY:  # read at the first product
+    os.environ.setdefault(_name, str(KEPT))
 
 
 class Linear(nn.Linear):

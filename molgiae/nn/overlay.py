@@ -19,7 +19,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from molgiae.nn.linear import Linear
@@ -149,11 +148,11 @@ def coupling(first: int, second: int, third: int) -> Tensor:
     It is the only one, up to a factor, that rotations leave as it is (Wigner's 3j symbols, of real harmonics), and it
     is found as just that. Its first large entry is positive.
     """
-    points = np.random.default_rng(0).standard_normal((64, 3))
+    points = torch.from_numpy(np.random.default_rng(0).standard_normal((64, 3)))
     square = 1e-9 * np.eye((2 * first + 1) * (2 * second + 1) * (2 * third + 1))
-    for vector in ((0.3, -1.1, 0.7), (-0.9, 0.4, 1.3)):
-        turned = Rotation.from_rotvec(vector).apply(points)
-        before, after = (_harmonics(torch.from_numpy(p)) for p in (points, turned))
+    for x, y, z in ((0.3, -1.1, 0.7), (-0.9, 0.4, 1.3)):
+        turn = torch.linalg.matrix_exp(points.new_tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]]))
+        before, after = (_harmonics(p) for p in (points, points @ turn.mT))
         one, two, three = (
             np.linalg.lstsq(np.stack(before[rank], axis=1), np.stack(after[rank], axis=1), rcond=None)[0].T
             for rank in (first, second, third)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import platform
+
 import pytest
 import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from molgiae.nn.linear import WORK, Linear
+from molgiae.nn.linear import CAPACITY, KEPT, WORK, Linear
 
 ROWS = WORK // (24 * 40) + 1
 """Enough for the other library."""
@@ -32,3 +36,30 @@ def test_what_it_has_no_form_for_takes_the_other_way():
         assert Linear(40, 24).double()(torch.zeros(ROWS, 40, dtype=torch.float64)).dtype == torch.float64
         with torch.autocast("cpu", torch.bfloat16):
             assert Linear(40, 24)(torch.zeros(ROWS, 40)).dtype == torch.bfloat16
+
+
+class Heap(ctypes.Structure):
+    """What glibc tells of its heap, in bytes; see mallinfo2(3)."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t) for name in ("a", "b", "c", "d", "e", "f", "g", "used", "free", "top")
+    ]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc")
+def test_memory_does_not_grow_with_ever_new_shapes():
+    """Each shape has a product of its own, of which some hundred kilobytes are kept."""
+    assert {os.environ[name] for name in CAPACITY} == {str(KEPT)}
+    heap = ctypes.CDLL(None).mallinfo2
+    heap.restype = Heap
+    layer = Linear(64, 64)
+
+    def growth(first: int, last: int) -> int:
+        before = heap().used
+        with torch.no_grad():
+            for rows in range(first, last):
+                layer(torch.ones(rows, 64))
+        return heap().used - before
+
+    assert growth(300, 301 + KEPT) > 1e7
+    assert growth(301 + KEPT, 351 + KEPT) < 1e6
