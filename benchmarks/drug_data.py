@@ -21,14 +21,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-from displaced_copies import records_of, write_displaced
 from known_molecules import INORGANIC, IONS, RADICALS, ZWITTERIONS, halides
 from large_molecules import amides, amino_acids, cyclic_peptides, macrocycles, peptides
 from made_molecules import (
@@ -44,10 +43,11 @@ from made_molecules import (
 )
 from rdkit import Chem, RDLogger
 from rdkit.Chem.MolStandardize import rdMolStandardize
+from sdf_records import is_sound, records_of, write_displaced
 
 from molgiae.commands.conformers import generate_conformers
 from molgiae.config import MAX_ATOMS, ForceField
-from molgiae.data.elements import COVALENT_RADIUS, SYMBOLS
+from molgiae.data.elements import SYMBOLS
 
 ELEMENTS = frozenset((1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 35, 53))
 FORCE_FIELDS: tuple[ForceField, ...] = "mmff94s", "uff", "none"
@@ -56,11 +56,6 @@ NEXT_MAY_DO = "--force-field", "converged"
 VALIDATION = 3
 """Percent of the molecules."""
 LARGE_ATOMS = 128
-BOND_RATIOS, NO_BOND_RATIO = (0.72, 1.26), 1.0
-"""Lengths of bonds over the sum of covalent radii (N2 has 0.77, F2 1.24), and least distance of other atoms.
-
-Conformers beyond are left out: some force fields fail for some hypervalent atoms and some ions.
-"""
 MISSES = 2000
 """Molecules in a row that are known already, after which there are no more."""
 PIECES_OF = 3000
@@ -181,8 +176,19 @@ def new_molecules(made: Iterator[str], number: int, known: set[str], left_out: S
 
 
 def is_validation(smiles: str) -> bool:
-    """Return whether a molecule is for validation: as all its ions and stereoisomers are."""
-    return int(hashlib.sha256((plain(smiles) or smiles).encode()).hexdigest(), 16) % 100 < VALIDATION
+    """Return whether a molecule is for validation: as all its ions and stereoisomers are.
+
+    Molecules of `known_molecules.py` are not: perchlorate stands for no others, so that it would be missing.
+    """
+    parent = plain(smiles) or smiles
+    drawn = int(hashlib.sha256(parent.encode()).hexdigest(), 16) % 100 < VALIDATION
+    return drawn and parent not in named()
+
+
+@cache
+def named() -> frozenset[str | None]:
+    """Return the plain form of the molecules that are listed by name."""
+    return frozenset(plain(text) for text in (INORGANIC + IONS + ZWITTERIONS + RADICALS).split())
 
 
 def make_conformers(listed: Path, kind: Class, seed: int) -> list[Path]:
@@ -227,18 +233,6 @@ def _write(path: Path, text: str) -> bool:
         return True
     path.write_text(text)
     return False
-
-
-def is_sound(record: str) -> bool:
-    """Return whether the bonds of a record have lengths of bonds, and other atoms stand farther apart."""
-    molecule = Chem.MolFromMolBlock(record, sanitize=False, removeHs=False)
-    position = molecule.GetConformer().GetPositions()
-    radius = np.array([COVALENT_RADIUS[atom.GetAtomicNum()] for atom in molecule.GetAtoms()])
-    ratio = np.linalg.norm(position[:, None] - position, axis=2) / (radius[:, None] + radius)
-    bonded = Chem.GetAdjacencyMatrix(molecule).astype(bool)
-    others = ratio[~bonded & ~np.eye(len(radius), dtype=bool)]
-    inside = (ratio[bonded] > BOND_RATIOS[0]) & (ratio[bonded] < BOND_RATIOS[1])
-    return bool(inside.all() and (others > NO_BOND_RATIO).all())
 
 
 def split(made: Sequence[Path], smiles: dict[str, str], training: Path, validation: Path) -> int:

@@ -48,7 +48,12 @@ NO_METALS = frozenset((1, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 53))
 UNITS = {"bohr": 0.529177, "nanometers": 10.0, "picometers": 0.01}
 """Angstrom per unit of coordinates that are met in files meant to hold angstrom."""
 
-_TETRAHEDRAL, _NO_METAL = (np.isin(np.arange(256), list(zs)) for zs in (TETRAHEDRAL, NO_METALS))
+MONOVALENT = frozenset((1, 9, 17, 35, 53))
+"""Hydrogen and halogens: the next atoms of their own kind, as in C2I6, are as near as in a long bond."""
+
+_TETRAHEDRAL, _NO_METAL, _MONOVALENT = (
+    np.isin(np.arange(256), list(zs)) for zs in (TETRAHEDRAL, NO_METALS, MONOVALENT)
+)
 
 
 @lru_cache(maxsize=64)
@@ -179,7 +184,14 @@ class Bonding:
         z = self.elements.T
         odd = np.flatnonzero(~((low[*z] <= self.length) & (self.length <= high[*z])))
         long = odd[self.length[odd] > high[*z[:, odd]]]
-        return np.setdiff1d(odd, long[self.longest_sides(long)])
+        return np.setdiff1d(odd, long[self.longest_sides(long) | self._contacts(long)])
+
+    def _contacts(self, bonds: Ints) -> Mask:
+        """Return which of some bonds (J,) are between two atoms of `MONOVALENT` that both have a shorter one."""
+        nearest = np.full(len(self.owner), np.inf)
+        np.minimum.at(nearest, self.pair.ravel(), np.repeat(self._ratio, 2))
+        shorter = nearest[self.pair[bonds]] < self._ratio[bonds, None]
+        return np.asarray((shorter & _MONOVALENT[self.elements[bonds]]).all(axis=1))
 
     @cached_property
     def pieces(self) -> Ints:

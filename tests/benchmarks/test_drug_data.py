@@ -17,9 +17,9 @@ if not BENCHMARKS.is_dir():
     pytest.skip("the benchmarks are not there", allow_module_level=True)
 sys.path.insert(0, str(BENCHMARKS))
 
-import displaced_copies  # noqa: E402 - scripts, not a package
-import drug_data  # noqa: E402
+import drug_data  # noqa: E402 - scripts, not a package
 import known_molecules  # noqa: E402
+import sdf_records  # noqa: E402
 from large_molecules import (  # noqa: E402
     AMIDES,
     SIZES,
@@ -192,6 +192,7 @@ def test_ions_and_stereoisomers_are_on_one_side():
     rows = [("CC(=O)O", "CC(=O)[O-]"), ("C[C@H](F)Cl", "C[C@@H](F)Cl"), ("NCC(=O)O", "[NH3+]CC(=O)[O-]")]
     for row in rows:
         assert len({drug_data.is_validation(text) for text in row}) == 1
+    assert not any(map(drug_data.is_validation, known_molecules.IONS.split()))
     many = ["C" * n + "O" + "C" * m for n in range(1, 20) for m in range(1, 20)]
     assert 0.01 < np.mean([drug_data.is_validation(text) for text in many]) < 0.06
 
@@ -213,10 +214,10 @@ def bonds_of(record: str) -> tuple[Chem.Mol, np.ndarray]:
 
 
 @pytest.mark.parametrize("smiles", ["CCO", "c1ccccc1C(=O)[O-]", "[Cl-]", "C[B-](F)(F)F"])
-def test_displaced_copies_are_the_same_molecule_with_other_bonds(smiles):
+def test_sdf_records_are_the_same_molecule_with_other_bonds(smiles):
     record, draw = record_of(smiles), rng()
     for _ in range(6):
-        other = displaced_copies.displaced(record, draw)
+        other = sdf_records.displaced(record, draw)
         (before, old), (after, new) = bonds_of(record), bonds_of(other)
         assert Chem.MolToSmiles(before) == Chem.MolToSmiles(after)
         assert other.partition("\n")[0] == smiles
@@ -238,11 +239,11 @@ $$$$
 def test_only_bonds_of_the_length_of_bonds_are_sound(smiles):
     record = record_of(smiles)
     molecule = Chem.MolFromMolBlock(record, removeHs=False)
-    assert drug_data.is_sound(record)
+    assert sdf_records.is_sound(record)
     position = molecule.GetConformer().GetPositions()
     for factor in (0.6, 1.7):
         molecule.GetConformer().SetPositions(position * factor)
-        assert not drug_data.is_sound(Chem.MolToMolBlock(molecule))
+        assert not sdf_records.is_sound(Chem.MolToMolBlock(molecule))
 
 
 def test_records_are_split_by_the_titles_of_molecules(tmp_path):
@@ -252,7 +253,7 @@ def test_records_are_split_by_the_titles_of_molecules(tmp_path):
     made.write_text("".join(f"{title}\n{one}" * 2 + f"{title}\n{near}" for title in smiles))
     parts = [tmp_path / "training.sdf", tmp_path / "validation.sdf"]
     assert drug_data.split([made], smiles, *parts) == len(smiles)
-    titles = [[record.partition("\n")[0] for record in displaced_copies.records_of(path)] for path in parts]
+    titles = [[record.partition("\n")[0] for record in sdf_records.records_of(path)] for path in parts]
     assert not set(titles[0]) & set(titles[1])
     assert sorted(titles[0] + titles[1]) == sorted(list(smiles) * 2)
     assert set(titles[1]) == {title for title, text in smiles.items() if drug_data.is_validation(text)}

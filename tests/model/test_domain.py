@@ -240,6 +240,19 @@ class TestBonds:
         block = ConformerBlock.of([conformer([6, 53, 53, 53], shape) for shape in shapes])
         assert (block.count(Bonding(block).bare_carbons) > 0).tolist() == [False, True]
 
+    def test_contacts_of_halogens_are_no_bonds_and_stretched_bonds_are(self):
+        """Neighbours in 1,2-diiodo compounds, cis."""
+        carbons = np.array([[0.67, 0, 0], [-0.67, 0, 0]])
+        iodines = np.array([[1.72, 1.83, 0], [-1.72, 1.83, 0]])
+        hydrogens = np.array([[1.24, -0.93, 0], [-1.24, -0.93, 0]])
+        cis = conformer([6, 6, 53, 53, 1, 1], np.concatenate([carbons, iodines, hydrogens]))
+        (pair,) = [row for row in Bonding(ConformerBlock.of([cis])).elements.tolist() if row == [53, 53]]
+        assert pair
+        domain = replace(DOMAINS["drug"], n_heavy=(1, 128), n_atoms=(1, 128), shares=((53, 1.0),))
+        assert reasons(domain, cis) == [""]
+        assert rule_of(reasons(domain, conformer([53, 53], [[0, 0, 0], [0, 0, 3.4]]))[0]) == "bond length"
+        assert rule_of(reasons(domain, scaled(cis, 1.1))[0]) == "bond length"
+
     def test_flat_methane_is_not_covered_whatever_its_pose(self):
         flat = conformer(
             [6, 1, 1, 1, 1], 1.09 * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]]) @ np.eye(2, 3)

@@ -1,4 +1,4 @@
-"""Stretched and displaced copies of conformers in SDF, of which `drug_data.py` makes a class of training data."""
+"""Records of SDF that `drug_data.py` makes: whether they are sound, and stretched and displaced copies of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdMolTransforms
 
+from molgiae.data.elements import COVALENT_RADIUS
+
+BOND_RATIOS, NO_BOND_RATIO = (0.72, 1.26), 1.0
+"""Lengths of bonds over the sum of covalent radii (N2 has 0.77, F2 1.24), and least distance of other atoms.
+
+Conformers beyond are left out: some force fields fail for some hypervalent atoms and some ions.
+"""
 COPIES = 4, 500, 0.2
 """Displaced copies of a conformer at most, and how many of a class are wanted: so many, or this share of it."""
 STRETCH, DISPLACEMENT = 0.05, (0.02, 0.05)
@@ -21,6 +28,18 @@ def records_of(path: Path) -> Iterator[str]:
     for record in path.read_text().split("$$$$\n"):
         if record.strip():
             yield record + "$$$$\n"
+
+
+def is_sound(record: str) -> bool:
+    """Return whether the bonds of a record have lengths of bonds, and other atoms stand farther apart."""
+    molecule = Chem.MolFromMolBlock(record, sanitize=False, removeHs=False)
+    position = molecule.GetConformer().GetPositions()
+    radius = np.array([COVALENT_RADIUS[atom.GetAtomicNum()] for atom in molecule.GetAtoms()])
+    ratio = np.linalg.norm(position[:, None] - position, axis=2) / (radius[:, None] + radius)
+    bonded = Chem.GetAdjacencyMatrix(molecule).astype(bool)
+    others = ratio[~bonded & ~np.eye(len(radius), dtype=bool)]
+    inside = (ratio[bonded] > BOND_RATIOS[0]) & (ratio[bonded] < BOND_RATIOS[1])
+    return bool(inside.all() and (others > NO_BOND_RATIO).all())
 
 
 def displaced(record: str, rng: np.random.Generator) -> str:
