@@ -16,6 +16,7 @@ from molgiae.commands.outcomes import Summary
 from molgiae.commands.run import Options, sink_for
 from molgiae.data.blocks import Columns, Result
 from molgiae.data.conformer import Rejected
+from molgiae.data.hdf5.decoded import DECODED_COLUMNS
 from molgiae.data.spool import rows_of_blocks
 from molgiae.data.tables import column, fields_of
 from molgiae.data.writers import StructureWriter
@@ -184,7 +185,9 @@ def results_of(found: Read, number: Ints, medoids: Ints, *, rejected: bool = Tru
 
 def sink_of(path: Path, clusters: dict[int, Cluster], options: Options, model: ModelInUse | None) -> Sink:
     """Return where conformers go, by the name of the output."""
-    domain = () if model is None else ("in_domain", "domain_reason")
+    domain = (
+        () if model is None else ("in_domain", "domain_reason", *(DECODED_COLUMNS if model.checks else ()))
+    )
 
     def cells(result: Result, m: int) -> dict[str, object]:
         block = result.block

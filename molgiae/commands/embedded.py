@@ -32,6 +32,8 @@ from molgiae.parts import PARTS, Part, chosen_parts, parts_of
 from molgiae.properties.averaging import Energies
 
 DOMAIN = ("in_domain", "domain_reason")
+SAID = (*DOMAIN, *DECODED_COLUMNS)
+"""What is said of the domain of each conformer; the last ones where the decoder was asked."""
 
 
 class OneModel:
@@ -65,12 +67,16 @@ class OneModel:
             if not stored:
                 return
             self.model = _model_in(stored[0])
+            if all(decoded_rmsd_in(file.columns) for file in stored):
+                self.model = replace(self.model, checks=True)
             if options.model != AUTO_MODEL or len(here) < len(names) or len(stored) < len(here):
                 # others are embedded with it, or the user says which it is
                 self._options = replace(options, model=model_of(stored[0], options.model))
 
     def results(self, taken: Taken, *, keep_text: bool = False) -> Iterator[Result]:
         """Yield blocks with the columns ``embedding``, ``in_domain`` and ``domain_reason``.
+
+        Files of which all were checked bring `DECODED_COLUMNS`, too.
 
         Args:
             taken: files, of those named at the start, or conformers.
@@ -98,7 +104,10 @@ class OneModel:
                 columns.append(
                     np.concatenate([np.r_[file.part(part.name).columns] for part in self.model.parts])
                 )
-        yield from map(_with_domain, _rows_of(names, columns, DOMAIN, atoms=self._atoms))
+        found = _rows_of(
+            names, columns, (*SAID, RECONSTRUCTED_RMSD) if self.model.checks else DOMAIN, atoms=self._atoms
+        )
+        yield from map(_with_domain, map(_checked, found) if self.model.checks else found)
 
     def _embedded(self, taken: Taken, *, keep_text: bool) -> Iterator[Result]:
         blocks = read(taken, self._options, None, keep_text=keep_text)
@@ -243,7 +252,7 @@ class Pool:
         parts: of the embedding.
         names: of the molecule of each, see `molgiae.commands.run.molecule_names`.
         rejected: records that were rejected.
-        spool: blocks, with the columns ``in_domain`` and ``domain_reason``.
+        spool: blocks, with those of `SAID` that there are.
     """
 
     file: IO[bytes]
@@ -298,7 +307,7 @@ class Pool:
                 self.rejected += left.rejected
                 self.names += molecule_names(block)
                 embeddings.append(result["embedding"][kept])
-                self.spool.add(Result(block, {key: result[key][kept] for key in DOMAIN}))
+                self.spool.add(Result(block, {key: result[key][kept] for key in SAID if key in result}))
                 bar.update(len(block) + len(left.rejected))
         self.parts = model.model.parts
         if embeddings:

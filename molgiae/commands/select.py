@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgiae.commands.annotated import annotate
-from molgiae.commands.embedded import DOMAIN, OneModel, Pool
+from molgiae.commands.embedded import SAID, OneModel, Pool
 from molgiae.commands.nearest import By
 from molgiae.commands.outcomes import Summary
 from molgiae.commands.picking import OUT, Distances, maxmin, nearest_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PICKS = 100
 COLUMNS = ("picked", "picked_distance")
-HEADINGS = ("picked", "source", "record", "title", "distance", *DOMAIN)
+HEADINGS = ("picked", "source", "record", "title", "distance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +151,9 @@ def select(
     result = Result(replace(picked.block, rejected=rejected), {**columns, **picked.columns})
     if output is None:
         return replace(result, columns={"row": rows, **result.columns})
-    sink = sink_for(
-        output, options, (*COLUMNS, *DOMAIN), _record, table=(HEADINGS, _cells), model=model.model
-    )
+    said = tuple(key for key in SAID if key in result)
+    table = ((*HEADINGS, *said), _cells)
+    sink = sink_for(output, options, (*COLUMNS, *said), _record, table=table, model=model.model)
     summary = run(
         [result], lambda all_picked: all_picked, sink, options, "write", replace(model.model, workers=1)
     )
@@ -204,7 +204,7 @@ def _distance(pick: Pick) -> str:
 def _cells(result: Result, m: int) -> dict[str, object]:
     pick = _pick(result, m)
     row = {"picked": pick.picked, "source": pick.source, "record": pick.record, "title": pick.title}
-    return row | {"distance": _distance(pick), **{key: result[key][m] for key in DOMAIN}}
+    return row | {"distance": _distance(pick), **{key: result[key][m] for key in SAID if key in result}}
 
 
 def _record(writer: StructureWriter, result: Result, m: int) -> None:

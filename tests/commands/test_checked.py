@@ -41,9 +41,9 @@ def files(tmp_path_factory) -> Path:
         for title, c in zip("abcd", (WATER, STRANGE, METHANE, BENZENE), strict=True):
             writer.write(conformer(c.atomic_number.tolist(), c.position, title))
     given = directory / "all.xyz"
-    molgiae.embed(given, output=directory / "with.h5", model="qm9-64")
-    molgiae.embed(given, output=directory / "without.h5", model="qm9-64", check=False)
-    molgiae.reconstruct(given, output=directory / "reconstructed.h5", model="qm9-64")
+    molgiae.embed(given, output=directory / "with.h5", model="qm9")
+    molgiae.embed(given, output=directory / "without.h5", model="qm9", check=False)
+    molgiae.reconstruct(given, output=directory / "reconstructed.h5", model="qm9")
     return directory
 
 
@@ -65,18 +65,16 @@ def test_without_the_check_the_file_is_the_former_one(files):
 
 
 def test_the_summary_and_info_count_what_does_not_come_back(files):
-    summary = molgiae.reconstruct(files / "all.xyz", output=files / "again.h5", model="qm9-64")
+    summary = molgiae.reconstruct(files / "all.xyz", output=files / "again.h5", model="qm9")
     stored = columns_of(files / "with.h5")
     lost = int(((stored["decoded_formula"] == 0) | (stored["decoded_rmsd"] > 0.1)).sum())
     assert 1 <= lost == summary.not_decoded == summary.to_dict()["not_decoded"]
     for name in ("with.h5", "reconstructed.h5"):
         shown = CliRunner().invoke(app, ["info", str(files / name), "--json"])
         assert json.loads(shown.stdout)["decoded"] == {"0": lost, "1": 4 - lost}
-    said = CliRunner().invoke(
-        app, ["embed", str(files / "all.xyz"), "-o", str(files / "c.h5"), "-m", "qm9-64"]
-    )
+    said = CliRunner().invoke(app, ["embed", str(files / "all.xyz"), "-o", str(files / "c.h5"), "-m", "qm9"])
     assert f"{lost} do not come back from their embeddings" in said.stderr
-    unchecked = molgiae.embed(files / "all.xyz", output=files / "d.h5", model="qm9-64", check=False)
+    unchecked = molgiae.embed(files / "all.xyz", output=files / "d.h5", model="qm9", check=False)
     assert unchecked.not_decoded is None
 
 
@@ -109,16 +107,18 @@ def test_reasons_of_the_decoder_go_with_the_check(files):
     path.write_bytes((files / "with.h5").read_bytes())
     with h5py.File(path, "r+") as file:
         file["in_domain"][2], file["domain_reason"][2] = 0, "decoding: 0.35 A off"
-    for how in ({"check": False}, {"parts": "detail", "check": False}):
+    former = columns_of(files / "without.h5")
+    for how in ({"check": False}, {"parts": "features"}):
         molgiae.embed(path, output=files / "clean.h5", overwrite=True, **how)
-        assert_same(columns_of(files / "clean.h5"), columns_of(files / "without.h5"))
+        clean = columns_of(files / "clean.h5")
+        assert_same(clean, former | {"embedding": former["embedding"][:, : clean["embedding"].shape[1]]})
 
 
 def test_the_columns_can_be_kept_alone(files):
     molgiae.embed(
         files / "all.xyz",
         output=files / "small.h5",
-        model="qm9-64",
+        model="qm9",
         columns="title,decoded_rmsd,decoded_formula",
     )
     assert_same(
@@ -135,6 +135,27 @@ def test_hits_say_what_the_file_says(files):
         assert hit.decoded_formula == bool(stored["decoded_formula"][hit.row])
     for hit in search(files / "all.xyz", files / "without.h5", k=4).hits:
         assert hit.in_domain is not None and hit.decoded_rmsd is hit.decoded_formula is None
+
+
+@pytest.mark.parametrize("name", ["with", "reconstructed"])
+def test_what_is_picked_keeps_what_the_file_says(name, files, tmp_path):
+    stored = columns_of(files / "with.h5")
+    for command, output in ((molgiae.select, "p.h5"), (molgiae.cluster, "c.h5")):
+        how = {"k": 3} if command is molgiae.select else {}
+        command(files / f"{name}.h5", output=tmp_path / output, by="features", **how)
+        found = columns_of(tmp_path / output)
+        rows = found["record"] - 1
+        for column in DECODED_COLUMNS:
+            assert_array_equal(found[column], stored[column][rows])
+    molgiae.select(files / f"{name}.h5", output=tmp_path / "p.csv", k=3, by="features")
+    assert (
+        (tmp_path / "p.csv")
+        .read_text()
+        .splitlines()[0]
+        .endswith("domain_reason,decoded_rmsd,decoded_formula")
+    )
+    molgiae.select(files / "without.h5", output=tmp_path / "q.h5", k=3, by="features")
+    assert not set(DECODED_COLUMNS) & set(columns_of(tmp_path / "q.h5"))
 
 
 @pytest.mark.parametrize("name", ["with", "reconstructed"])
