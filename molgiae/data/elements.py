@@ -1,7 +1,9 @@
-"""Element symbols as files write them, and covalent radii."""
+"""Element symbols as files write them, formulas, and covalent radii."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -68,3 +70,11 @@ def most_common_isotope(number: int) -> int:
     from rdkit.Chem import GetPeriodicTable  # noqa: PLC0415 (few files need it)
 
     return int(GetPeriodicTable().GetMostCommonIsotope(number))
+
+
+def hill_of(elements: Iterable[int]) -> str:
+    """Return the molecular formula of atomic numbers in Hill order: carbon, hydrogen, the others by the alphabet."""
+    count = Counter(SYMBOLS[z] for z in elements)
+    first = [s for s in ("C", "H") if "C" in count and s in count]
+    rest = sorted(set(count) - set(first))
+    return "".join(s + (str(count[s]) if count[s] > 1 else "") for s in [*first, *rest])

@@ -5,8 +5,8 @@ Conformers of one bond graph get an order of their atoms in which their bonds ag
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from molgiae.config import Distinction
 from molgiae.data.bonds import known_bonds
 from molgiae.data.conformer import NATURAL, Conformer
-from molgiae.data.elements import SYMBOLS
+from molgiae.data.elements import hill_of
 from molgiae.matching.graphs import Graph, canonical_order, graph_of, isomorphism, refine, reordered
 
 Ints = NDArray[np.int64]
@@ -58,16 +58,8 @@ def difference(conformer: Conformer, reference: Conformer, ignored: Collection[D
 
 
 def hill(conformer: Conformer) -> str:
-    """Return the molecular formula in Hill order: carbon, hydrogen, the others by the alphabet."""
+    """Return the molecular formula in Hill order."""
     return hill_of(conformer.atomic_number.tolist())
-
-
-def hill_of(elements: Iterable[int]) -> str:
-    """Return the formula in Hill order of atomic numbers."""
-    count = Counter(SYMBOLS[z] for z in elements)
-    first = [s for s in ("C", "H") if "C" in count and s in count]
-    rest = sorted(set(count) - set(first))
-    return "".join(s + (str(count[s]) if count[s] > 1 else "") for s in [*first, *rest])
 
 
 @dataclass(frozen=True, slots=True)

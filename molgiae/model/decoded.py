@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from molgiae.data.conformer import ConformerBlock
+from molgiae.data.elements import hill_of
 from molgiae.data.hdf5.decoded import DECODED_FORMULA, comes_back
 from molgiae.data.hdf5.schema import SCHEMA
-from molgiae.matching.molecules import hill, hill_of
 from molgiae.model.cloud import Cloud, as_numpy
 from molgiae.model.domain import rule_of
 
@@ -74,7 +74,7 @@ class Decoded:
         if m not in self._elements:
             return f"{self.rmsd[m]:.2f} A off"
         found = self._elements[m]
-        was, became = hill(block[m]), hill_of(found[found > 0].tolist())
+        was, became = hill_of(block[m].atomic_number.tolist()), hill_of(found[found > 0].tolist())
         return f"formula {was} came back as {became or 'nothing'}" + (
             ", its elements in other places" if was == became else ""
         )
