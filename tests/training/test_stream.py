@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from molgiae.commands import pretrain as command
+from molgiae.commands.merge import merge
 from molgiae.commands.pretrain import pretrain
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.hdf5 import opening
@@ -119,3 +121,22 @@ def test_a_streamed_run_is_resumed_to_the_step(parts: Path, tmp_path: Path):
         found = pretrain([parts], tmp_path / "pieces", model, config, stop_after=0.0, resume=True)
     assert_equal_states(state_of(tmp_path / "pieces"), state_of(tmp_path / "whole"))
     assert found["rmsd_mean"] == whole["rmsd_mean"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_directory_teaches_what_the_merged_file_does(parts: Path, tmp_path: Path, monkeypatch, streamed):
+    if not streamed:
+        monkeypatch.setattr(command, "HELD_ATOMS", 10**6)
+    monkeypatch.setattr(stream, "CHUNK", 15)  # which the parts are multiples of: chunks end with files
+    merge(parts, tmp_path / "merged.h5")
+    config = replace(CONFIG, steps=2, batch_size=40, property_steps=1, atom_steps=1, shape_steps=1)
+    found = [
+        pretrain([source], tmp_path / f"from-{source.name}", PLAIN, config)
+        for source in (parts, tmp_path / "merged.h5")
+    ]
+    one, other = (
+        load_file(tmp_path / f"from-{name}" / "model.safetensors") for name in ("parts", "merged.h5")
+    )
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    assert found[0]["rmsd_mean"] == found[1]["rmsd_mean"]
