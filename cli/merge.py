@@ -25,7 +25,8 @@ def merge(
 ) -> None:
     """Copy the parts of a dataset into one HDF5 file, with the sources and numbers of records of the input.
 
-    Commands of molgiae take the directory as it is; one file is for programs that read single ones.
+    Commands of molgiae take the directory as it is; one file is for programs that read single ones. There is no virtual
+    file: HDF5 has them from 1.10 on, and files of molgiae are for 1.8.
 
     \b
     molgiae merge parts/ -o all.h5
