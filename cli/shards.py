@@ -34,7 +34,7 @@ ShardSize = Annotated[
 Scheduler = Annotated[
     str | None,
     Option(
-        help="Who makes the parts: local processes, as many as --threads; or a Dask scheduler by its address or file.",
+        help="Who makes the parts: processes, by --threads or one a GPU; or a Dask scheduler by its address or file.",
         show_default="local",
     ),
 ]
@@ -71,6 +71,8 @@ def finish_shards(
     if not is_directory(output := given["output"]) and (output is None or os.path.splitext(output)[1]):
         raise BadParameter("name a directory for the parts, as in -o results/", param_hint="--output")
     names = {name: given[name] for name in (*SHARDING, "overwrite") if given.get(name) is not None}
+    if given.get("threads"):
+        names["jobs"] = given["threads"]
     arguments = {name: given[name] for name in how if given[name] is not None} | others
     with resumable(""):
         summary = in_shards(command, inputs, output, **names, **arguments, progress=not given["quiet"])

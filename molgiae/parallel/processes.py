@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import chain
@@ -47,13 +47,22 @@ class Workers:
         module: run as ``python -m``; it calls `serve`.
         setup: first line for each process.
         time_limit: seconds for an answer; None for no limit.
+        environments: of each process, what its environment says beside that of this one; none for nothing.
     """
 
-    def __init__(self, size: int, module: str, setup: Plain, time_limit: float | None) -> None:
+    def __init__(
+        self,
+        size: int,
+        module: str,
+        setup: Plain,
+        time_limit: float | None,
+        environments: Sequence[Mapping[str, str]] = (),
+    ) -> None:
         self._module, self._setup, self._time_limit = module, setup, time_limit
-        self._free: queue.SimpleQueue[subprocess.Popen[str] | None] = queue.SimpleQueue()
-        for _ in range(size):
-            self._free.put(None)
+        self._free: queue.SimpleQueue[tuple[Mapping[str, str], subprocess.Popen[str] | None]]
+        self._free = queue.SimpleQueue()
+        for environment in environments or [{}] * size:
+            self._free.put((environment, None))
         self._running: set[subprocess.Popen[str]] = set()
         self._closed = False
 
@@ -73,9 +82,9 @@ class Workers:
             NoAnswerError: there was none, with the reason.
             MolgiaeError: the process does not start.
         """
-        process = self._free.get()
+        environment, process = self._free.get()
         try:
-            process = process or self._started()
+            process = process or self._started(environment)
             asked = time.monotonic()
             with _killed_after(self._time_limit, process):
                 reply = _exchange(process, question)
@@ -85,12 +94,12 @@ class Workers:
             lost, process = process, None
             status = self._end(lost)
         finally:
-            self._free.put(process)
+            self._free.put((environment, process))
         if is_late:
             raise NoAnswerError(f"took longer than {self._time_limit:g} s; try a longer --time-limit")
         raise NoAnswerError(f"the process that worked on it died (status {status})")
 
-    def _started(self) -> subprocess.Popen[str]:
+    def _started(self, environment: Mapping[str, str]) -> subprocess.Popen[str]:
         if self._closed:
             raise NoAnswerError("the run was stopped")
         process = subprocess.Popen(
@@ -99,7 +108,7 @@ class Workers:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
             | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
         )
         self._running.add(process)

@@ -24,7 +24,7 @@ from molgiae.errors import ConfigError, MolgiaeError
 from molgiae.model.shipped import default_model
 from molgiae.parallel.progress import SECONDS, progress_bar
 from molgiae.parallel.threads import cores
-from molgiae.shards.engines import LOCAL, engine_of
+from molgiae.shards.engines import LOCAL, engine_of, gpus_for
 from molgiae.shards.fatal import LostPartError, made
 from molgiae.shards.jobs import job_from
 from molgiae.shards.manifest import MANIFEST, command_in, write_manifest
@@ -90,7 +90,7 @@ def in_shards(
         shard_size: see `shards`; 100 000 by default, and 1 000 molecules that conformers are made of.
         scheduler: "local" for processes of this machine; the address of a Dask scheduler, as in "tcp://host:8786", or
             the file that it wrote, which ends in .json.
-        jobs: processes of this machine; None for as many as there are cores to use.
+        jobs: processes of this machine; None for as many as there are GPUs, or else cores to use.
         overwrite: make all parts anew, or the one of `shard`, and remove those of another number of shards.
         progress: show a bar on stderr.
         **how: further arguments of the command, such as model, parts and on_error.
@@ -127,7 +127,7 @@ def in_shards(
             f"{replaced} parts were made from other inputs, options or versions, and are made anew"
         )
     if missing:
-        _make(job, missing, scheduler, jobs or cores(), summary, progress=progress)
+        _make(job, missing, scheduler, jobs, summary, progress=progress)
     _count(job, numbers, set(missing), summary)
     job.finish()
     if not wanted:
@@ -225,7 +225,13 @@ def _folders(directory: Path) -> Iterator[None]:
 
 
 def _make(
-    job: Job, numbers: Sequence[int], scheduler: str, jobs: int, summary: ShardedSummary, *, progress: bool
+    job: Job,
+    numbers: Sequence[int],
+    scheduler: str,
+    jobs: int | None,
+    summary: ShardedSummary,
+    *,
+    progress: bool,
 ) -> None:
     """Make parts, as many at a time as the engine has workers; of what they need first what is missing."""
     if (first := job.first) is not None:
@@ -234,15 +240,18 @@ def _make(
         found = ShardedSummary("")
         _make(first, left, scheduler, jobs, found, progress=progress)
         summary.fatal, summary.notes = found.fatal, found.notes
+    gpus = gpus_for(job, scheduler)
+    wanted = min(jobs or len(gpus) or cores(), len(numbers))
     total = estimated_records(job.plan) * len(numbers) // job.shards
     for k in numbers:
         job.progress(k).unlink(missing_ok=True)  # left by a run that was killed
     with (
         _folders(Path(job.directory)),
-        engine_of(job, scheduler, max(min(jobs, len(numbers)), 1)) as engine,
+        engine_of(job, scheduler, max(wanted, 1), gpus) as engine,
         ThreadPoolExecutor(engine.workers, "molgiae") as pool,
         progress_bar(desc=job.command, unit=" conformers", total=total, show=progress) as bar,
     ):
+        summary.notes += filter(None, [engine.word])
         waiting = {pool.submit(made, job, engine, k): k for k in numbers}
         done, lost = 0, list[LostPartError]()
         try:

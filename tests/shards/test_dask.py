@@ -11,7 +11,7 @@ import time
 import pytest
 
 from molgiae.errors import ConfigError
-from molgiae.shards import drive
+from molgiae.shards import drive, engines
 from molgiae.shards.drive import in_shards
 from tests.data.molfiles import molecule, sdf_record
 from tests.shards.test_drive import Inline, files
@@ -19,10 +19,10 @@ from tests.shards.test_drive import Inline, files
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask itself
 
 
-def a_cluster(**how):
+def a_cluster(threads=1, **how):
     distributed = pytest.importorskip("distributed")
     return distributed.LocalCluster(
-        threads_per_worker=1, dashboard_address=None, silence_logs="CRITICAL", **how
+        threads_per_worker=threads, dashboard_address=None, silence_logs="CRITICAL", **how
     )
 
 
@@ -37,6 +37,38 @@ def test_workers_of_dask_make_the_same_bytes(tmp_path, sdf, monkeypatch):
     monkeypatch.setattr(drive, "engine_of", Inline)
     in_shards("canonicalize", sdf, tmp_path / "right", shards=3)
     assert files(tmp_path / "out") == files(tmp_path / "right")
+
+
+def test_a_worker_looks_less_often_at_itself_while_it_answers(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    both, seen = threading.Barrier(2), []
+
+    def pauses(worker):
+        return {name: worker.periodic_callbacks[name].callback_time for name in engines.PAUSES}
+
+    def answer(job, question):
+        both.wait(30)
+        seen.append(pauses(distributed.get_worker()))
+        both.wait(30)
+        if question:
+            raise ValueError
+        return {}
+
+    monkeypatch.setattr(engines, "answer", answer)
+    with (
+        a_cluster(n_workers=1, processes=False, threads=2) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        worker = next(iter(cluster.workers.values()))
+        usual = pauses(worker)
+        asked = [
+            client.submit(engines.answer_undisturbed, "", question, pure=False)
+            for question in ({}, {"part": 1})
+        ]
+        assert [type(one.exception()) for one in asked] == [type(None), ValueError]
+        assert pauses(worker) == usual
+    assert len(seen) == 2
+    assert all(one[name] == engines.PAUSES[name] > usual[name] for one in seen for name in usual)
 
 
 @pytest.fixture
