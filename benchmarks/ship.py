@@ -1,7 +1,7 @@
 """Put a trained model into pretrained/: its weights, and a model card with what was measured of them.
 
-    python benchmarks/ship.py run/model.safetensors qm9 qm9.npz --conformers conformers.sdf --precision single
-    python benchmarks/ship.py run/model.safetensors drug test.npz --also ensembles.sdf qm9.npz --precision mixed
+    python benchmarks/ship.py run/model.safetensors qm9 qm9.npz --conformers conformers.sdf
+    python benchmarks/ship.py run/model.safetensors drug test.npz --also ensembles.sdf qm9.npz
 
 The conformers, several of each title, are made by `molgiae conformers` from lists of SMILES, see `qm9_smiles.py` and
 `drug_data.py`.
@@ -17,12 +17,14 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 
 from molgiae.commands.evaluate import evaluate
 from molgiae.config import Domain, ModelConfig, TrainConfig
 from molgiae.data.elements import SYMBOLS
 from molgiae.evaluation.plots import plots
 from molgiae.model import checkpoint
+from molgiae.model.shipped import SHOWN_DIGITS
 
 HERE = Path(__file__).resolve().parent.parent / "pretrained"
 OPTIONS = {"embedding_dim": "--dim", "learning_rate": "--lr"}
@@ -39,11 +41,16 @@ PRECISIONS = {
     ),
     "mixed": (
         torch.float16,
-        (".net.linear.", "encoder.labels.", *POOLED),
-        "half (network of atoms, features and the linear maps beside the networks of detail and decoder in single)",
+        ("encoder.labels.", *POOLED),
+        "half (network of atoms and features in single)",
     ),
 }
 """Type of most weights, parts of the names of those in single precision, and how the card says so."""
+PREFIX = "encoder.properties."
+EXACT = tuple(PREFIX + buffer for buffer in ("composition", "scale", "center"))
+"""What else would be rounded, whatever the precision: energies of atoms of thousands of eV."""
+MODELS: dict[str, tuple[str, str | None]] = {"drug": ("mixed", None), "qm9": ("single", "drug")}
+"""Shipped models with smooth parts, in the order in which they are written: how, and what weights are shared with."""
 ELSEWHERE = ("reconstruction", "conformers")
 """What is measured on further files."""
 
@@ -60,20 +67,21 @@ def main() -> None:
     parser.add_argument(
         "--also", nargs="*", default=[], help="further files, for reconstruction and distances in ensembles"
     )
-    parser.add_argument(
-        "--precision", choices=PRECISIONS, default="half", help="of the weights; mixed: linear maps single"
-    )
-    parser.add_argument("--shares", help="shipped model that keeps the weights which both have")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of the weights", default=None)
     parser.add_argument("--plots", help="directory for figures")
     parser.add_argument("--notes", type=Path, help="markdown to stand at the end of the card")
     options = parser.parse_args()
 
     trained = checkpoint.load(str(options.run))
-    dtype, single, precision = PRECISIONS[options.precision]
+    sharing = {
+        name: (checkpoint.load(name), stored(name)) for name in MODELS if MODELS[name][1] == options.name
+    }
     weights = HERE / f"{options.name}.safetensors"
-    shares = HERE / f"{options.shares}.safetensors" if options.shares else None
-    checkpoint.save(weights, trained.model, trained.domain, trained.provenance, dtype, single, shares)
-    weights.chmod(0o644)
+    precision = PRECISIONS[write(options.name, trained, options.precision)][2]
+    for name, (old, arrays) in sharing.items():
+        write(name, old)
+        assert all(torch.equal(value, arrays[key]) for key, value in stored(name).items()), name
+        print(f"{name}: {renamed(name, old.sha256)}, which has the same weights in another file")
     report = evaluate(options.data, str(weights), conformers=options.conformers, progress=True)
     if options.plots:
         plots(report, options.plots)
@@ -86,6 +94,35 @@ def main() -> None:
         model_card(options.name, trained, precision, "\n\n".join(each.table() for each in reports), notes)
     )
     print(card.read_text())
+
+
+def write(name: str, model: checkpoint.Checkpoint, precision: str | None = None) -> str:
+    """Write the weights of a shipped model, as `MODELS` says if it has it; return the name of the precision."""
+    known, shared = MODELS.get(name, ("half", None))
+    precision = precision or known
+    dtype, single, _ = PRECISIONS[precision]
+    path, shares = HERE / f"{name}.safetensors", None if shared is None else HERE / f"{shared}.safetensors"
+    checkpoint.save(path, model.model, model.domain, model.provenance, dtype, (*single, *EXACT), shares)
+    path.chmod(0o644)
+    return precision
+
+
+def stored(name: str) -> dict[str, torch.Tensor]:
+    """Return the weights of a shipped model as they are stored, wherever."""
+    shared = MODELS[name][1]
+    found = {}
+    for each in (shared, name) if shared else (name,):
+        with safe_open(HERE / f"{each}.safetensors", framework="pt") as file:
+            found |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return {key: found[key] for key in checkpoint.load(name).model.state_dict()}
+
+
+def renamed(name: str, before: str) -> str:
+    """Put the digest of the file of today into card and figures of a shipped model; return both digests."""
+    now = checkpoint.load(name).sha256
+    for text in (HERE / f"{name}.md", HERE / f"{name}.json"):
+        text.write_text(text.read_text().replace(before[:SHOWN_DIGITS], now[:SHOWN_DIGITS]))
+    return f"{before[:SHOWN_DIGITS]} -> {now[:SHOWN_DIGITS]}"
 
 
 def model_card(name: str, trained: checkpoint.Checkpoint, precision: str, table: str, notes: str) -> str:

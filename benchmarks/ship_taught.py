@@ -11,20 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from ship import HERE, PRECISIONS
+from ship import MODELS, PREFIX, renamed, stored, write
 
 from molgiae.model import checkpoint
-
-MODELS = {"drug": ("mixed", None), "qm9": ("single", "drug")}
-"""Shipped models with such a network, in the order in which they are written; how, and what weights are shared with."""
-PREFIX = "encoder.properties."
-EXACT = ("composition", "scale", "center")
-"""What else would be rounded: energies of atoms of thousands of eV."""
 
 
 def main() -> None:
@@ -38,35 +32,17 @@ def main() -> None:
     weights: Any = taught.model.encoder
     # all of them first: one is not read beside another than it was written with
     before = {name: (checkpoint.load(name), stored(name)) for name in MODELS}
-    for name, (precision, shared) in MODELS.items():
-        path = HERE / f"{name}.safetensors"
+    for name in MODELS:
         old, arrays = before[name]
         encoder: Any = old.model.encoder
         encoder.properties.load_state_dict(weights.properties.state_dict())
-        dtype, single, _ = PRECISIONS[precision]
         provenance = old.provenance | {"properties": taught.provenance["properties"]}
-        shares = None if shared is None else HERE / f"{shared}.safetensors"
-        single = *single, *(PREFIX + buffer for buffer in EXACT)
-        checkpoint.save(path, old.model, old.domain, provenance, dtype, single, shares)
-        path.chmod(0o644)
+        write(name, replace(old, provenance=provenance))
         after = stored(name)
         changed = [key for key, value in arrays.items() if not torch.equal(value, after[key])]
         assert arrays.keys() == after.keys() and all(key.startswith(PREFIX) for key in changed), changed
-        again = checkpoint.load(str(path)).sha256
-        for text in (HERE / f"{name}.md", HERE / f"{name}.json"):
-            text.write_text(text.read_text().replace(old.sha256[:12], again[:12]))
-        print(f"{name}: {old.sha256[:12]} -> {again[:12]}, {len(changed)} of {len(after)} arrays are new")
+        print(f"{name}: {renamed(name, old.sha256)}, {len(changed)} of {len(after)} arrays are new")
     print(json.dumps(taught.provenance["properties"], indent=1))
-
-
-def stored(name: str) -> dict[str, torch.Tensor]:
-    """Return the weights of a shipped model as they are stored, wherever."""
-    shared = MODELS[name][1]
-    found = {}
-    for each in (shared, name) if shared else (name,):
-        with safe_open(HERE / f"{each}.safetensors", framework="pt") as file:
-            found |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    return {key: found[key] for key in checkpoint.load(name).model.state_dict()}
 
 
 if __name__ == "__main__":
