@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -38,6 +39,8 @@ from molgiae.shards.engines import LOCAL
 
 SAMPLING = 0.5
 """Seconds between looks at the memory of processes."""
+SELDOM = {"distributed.admin.tick.interval": "1s", "distributed.admin.system-monitor.interval": "10s"}
+"""Settings of the guide for a scheduler of Dask that shares the cores of its workers."""
 
 
 def write_input(data: str, path: Path, conformers: int) -> None:
@@ -80,6 +83,16 @@ def watched(done: Callable[[float], None]) -> Iterator[None]:
     done(max(largest))
 
 
+def processor_seconds() -> float:
+    """Return the time that this process, those that it waited for and those that it started have computed."""
+    done = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    total = sum(used.ru_utime + used.ru_stime for used in done)
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            total += sum(process.cpu_times()[:2])
+    return total
+
+
 def digest(directory: Path) -> str:
     """Return the digest of all parts."""
     found = hashlib.sha256()
@@ -94,6 +107,7 @@ def measured(
     """Run once, from nothing, and keep the figures."""
     shutil.rmtree(out, ignore_errors=True)
     memory: list[float] = []
+    before = processor_seconds()
     with watched(memory.append):
         summary = in_shards("embed", source, out, model=args.model, parts=args.parts, **how)  # type: ignore[arg-type]
     results.add(
@@ -101,6 +115,7 @@ def measured(
         conformers=summary.written,
         shards=summary.shards,
         seconds=summary.seconds,
+        processor_seconds=processor_seconds() - before,
         per_second=summary.written / summary.seconds,
         memory_mb=memory[0],
         digest=digest(out),
@@ -168,7 +183,9 @@ def main() -> None:
     parser.add_argument("--parts", default="features,overlay,color,shape")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--every", type=float, default=10.0, help="seconds between kills, about")
-    parser.add_argument("--rows", nargs="+", default=["one", "two", "dask", "killed", "search"])
+    parser.add_argument(
+        "--rows", nargs="+", default=["one", "two", "dask", "dask_seldom", "killed", "search"]
+    )
     args = parser.parse_args()
     args.output.mkdir(exist_ok=True)
     results = Results(args.output / "results.json")
@@ -181,11 +198,14 @@ def main() -> None:
             searched(results, source, out)
         elif row == "killed":
             killed(results, source, out, args)
-        elif row == "dask":
+        elif row in ("dask", "dask_seldom"):
             distributed = __import__("distributed")
-            with distributed.LocalCluster(
-                n_workers=2, threads_per_worker=1, dashboard_address=None
-            ) as cluster:
+            with (
+                __import__("dask").config.set(SELDOM if row == "dask_seldom" else {}),
+                distributed.LocalCluster(
+                    n_workers=2, threads_per_worker=1, dashboard_address=None
+                ) as cluster,
+            ):
                 where = cluster.scheduler_address
                 measured(results, row, source, out, args, shards=args.shards, scheduler=where)
         else:
