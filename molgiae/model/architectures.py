@@ -14,9 +14,11 @@ from molgiae.data.elements import COVALENT_RADIUS
 from molgiae.errors import ConfigError
 from molgiae.model.autoencoder import ConformerAutoencoder, Equivariant
 from molgiae.model.cloud import Cloud
+from molgiae.model.learned import LearnedAutoencoder, LearnedEncoder
 from molgiae.nn.atoms import AtomNetwork
 from molgiae.nn.features import VECTORS, FeaturesEncoder
 from molgiae.nn.labels import LabelHeads
+from molgiae.nn.learned import LearnedNetwork
 from molgiae.nn.nested import NestedDecoder, NestedEncoder
 from molgiae.nn.overlay import OverlayEncoder
 from molgiae.nn.shape import ShapeEncoder
@@ -207,9 +209,18 @@ def _appendix_d(config: ModelConfig) -> ConformerAutoencoder:
     return ConformerAutoencoder(config, encoder, MessageDecoder(len(config.elements), *sizes))
 
 
+def _learned(config: ModelConfig) -> ConformerAutoencoder:
+    sizes = (config.elements, config.max_atoms, config.width, config.layers, config.embedding_dim)
+    decoder = SlotDecoder(*sizes[:2], 2 * config.width, config.layers, [config.embedding_dim], [1.0])
+    return LearnedAutoencoder(
+        config, LearnedEncoder(LearnedNetwork(*sizes, torch.from_numpy(COVALENT_RADIUS))), decoder
+    )
+
+
 ARCHITECTURES: dict[str, Callable[[ModelConfig], ConformerAutoencoder]] = {
     "slots": _slots,
     "nested": _nested,
+    "learned": _learned,
     "appendix-d": _appendix_d,
 }
 """Name to builder. To add one: a network in `molgiae.nn` and a row here; the symmetry tests pick it up."""

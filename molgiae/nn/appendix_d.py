@@ -27,10 +27,8 @@ from torch import Tensor, nn
 from molgiae.config import MAX_ATOMIC_NUMBER
 from molgiae.nn.equivariant import Graph, Trunk, complete_graph
 from molgiae.nn.slots import SlotPrediction
+from molgiae.nn.vectors import pooled_directions
 from molgiae.tensors import AtomicNumbers, Embedding, Mask, Positions
-
-MIN_DIRECTION = 1e-3
-"""Vectors of atoms shorter than this, in angstrom, do not count as directions."""
 
 SCORE_SCALE = 2.0
 """Scale of the scores: those of untrained networks then differ by about one, ten times the usual temperature."""
@@ -86,20 +84,6 @@ class MessageEncoder(nn.Module):
         """Return the embedding, (B, D), of pooled scalars (B, F / 2) and numbers of atoms (B,), up to S."""
         with torch.autocast(pooled.device.type, enabled=False):
             return self.embedding(pooled) + self.count(count)
-
-
-def pooled_directions(of_atoms: Tensor) -> Tensor:
-    """Return the mean over the atoms of each vector, in a length that says how well it defines a direction.
-
-    Only directions matter to xi, so the length is free, and a length that a network could scale at will would
-    say nothing. It is made 1 angstrom times |sum_i v_i| / sqrt(sum_i |v_i|^2): about 1 angstrom if the atoms'
-    vectors point at random, up to sqrt(n) if they agree, 0 if they cancel as those of a symmetric conformer do. The
-    atoms' directions turn by about s / 1 angstrom under noise s on the positions, hence this vector by about
-    s / length, which is what `molgiae.canonical` expects. Vectors of atoms are (B, n, 2, 3), 0 where padded, and become
-    (B, 2, 3), all in angstrom.
-    """
-    square = of_atoms.square().sum(dim=(1, 3)) + MIN_DIRECTION**2
-    return of_atoms.sum(dim=1) / square.sqrt()[..., None]
 
 
 class MessageDecoder(nn.Module):

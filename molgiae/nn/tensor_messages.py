@@ -63,7 +63,7 @@ class EquivariantNetwork(nn.Module):
     def forward(self, z: AtomicNumbers, pos: Positions) -> tuple[Tensor, Tensor]:
         """Return features, and vectors that turn with the conformer; both 0 where padded."""
         there = (z > 0)[..., None].to(pos.dtype)
-        bonds = bonding(z, pos, self.radius)
+        bonds = bonding(z, pos, self.radius) if self.rounds else pos
         s = self.element(z)
         for layer in self.rounds:
             s = layer(s, bonds)
