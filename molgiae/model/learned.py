@@ -56,7 +56,7 @@ class LearnedAutoencoder(ConformerAutoencoder):
         y, _ = self.encoder.equivariant(x)
         action = self.xi(self.complete(x, y)[0])
         canonical = self.undo(action, x).to(dtype=torch.float32)
-        soft = soft_sort(y.scores, tau * SCORE_SCALE / 10)
+        soft = soft_sort(y.scores.float(), tau * SCORE_SCALE / 10)
         still = (action.motion.inverse().act(x.pos) * x.mask[..., None]).float()
         sorted_softly = ((soft - soft.detach()) @ still.detach()) * canonical.mask[..., None]
         target = Cloud(canonical.z, canonical.pos + sorted_softly)

@@ -179,7 +179,7 @@ def test_conformers_of_too_many_atoms_are_refused(architecture):
 
 
 def test_unknown_architectures_and_impossible_widths_are_refused():
-    with pytest.raises(ConfigError, match="known are slots, nested, appendix-d"):
+    with pytest.raises(ConfigError, match="known are slots, nested, learned, appendix-d"):
         build(ModelConfig(architecture="none"))
     with pytest.raises(ConfigError, match="multiple of 4"):
         build(ModelConfig(architecture="appendix-d", width=18))
