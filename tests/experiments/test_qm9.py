@@ -15,12 +15,14 @@ from tests.conformers import random_conformer
 
 TINY = replace(
     qm9.FAST,
-    dims=(8, 4),
+    dims=(256, 4),
     width=8,
     train_molecules=10,
     test_molecules=6,
     steps=3,
     batch_size=4,
+    learned_steps=2,
+    learned_batch=4,
     invariance_conformers=3,
 )
 
@@ -47,11 +49,13 @@ def test_run(data, tmp_path):
     figures = findings.figures
     json.dumps(figures)
     assert figures["train"] == 10
-    assert [(row["dim"], row["test"]) for row in figures["table"]] == [(8, 6), (4, 6)]
+    names = ["256 numbers", "4 numbers", qm9.LEARNED]
+    assert [(row["name"], row["test"]) for row in figures["table"]] == [(name, 6) for name in names]
     for row in figures["table"]:
         assert row["rmsd_mean"] > 0
         assert row["embedding_change_max"] < 1e-5
         assert row["principal_components"]["rmsd_mean"] > 0
-        assert Embedder(str(tmp_path / f"dim-{row['dim']}" / "model.safetensors")).dimension == row["dim"]
-    assert findings.bars[0].value == figures["table"][0]["rmsd_mean"]
+        folder = tmp_path / row["name"].replace(" ", "-")
+        assert Embedder(str(folder / "model.safetensors")).dimension == row["dim"]
+    assert [bar.value for bar in findings.bars[::2]] == [figures["table"][k]["rmsd_mean"] for k in (0, 2)]
     assert (tmp_path / findings.pictures[0]).read_bytes().startswith(b"\x89PNG")
