@@ -24,7 +24,7 @@ def pretrain(
     output: str = Option("run", "--output", "-o", help="Directory of the run."),
     architecture: str = Option(
         MODEL.architecture,
-        help="slots; nested, whose detail part is exact; learned, without bonds; or appendix-d, the network of the paper.",
+        help="slots; nested, with an exact detail part; learned, without bonds; or appendix-d, as in the paper.",
     ),
     embedding_dim: int = Option(MODEL.embedding_dim, "--dim", min=1, help="Dimensions of the embedding."),
     features_dim: int = Option(
