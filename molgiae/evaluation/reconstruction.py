@@ -99,7 +99,8 @@ def _sizes(k: int) -> str:
 def kinds(titles: Sequence[str]) -> NDArray[np.str_]:
     """Return (M,) what titles say beside a number at their end, as in ``peptide 12``; all the same without kinds."""
     found = np.array([NUMBERED.sub("", title) for title in titles])
-    return found if len(np.unique(found)) <= MOST_KINDS else np.full(len(found), "")
+    most = min(MOST_KINDS, len(titles) // 2)
+    return found if len(np.unique(found)) <= most else np.full(len(found), "")
 
 
 def by_length(embedder: Embedder, block: ConformerBlock) -> dict[str, Figures]:
