@@ -17,7 +17,7 @@ from molgiae.nn.linear import Linear
 from molgiae.nn.slots import LinearPlusResidual
 from molgiae.nn.tensor_messages import MIXED, EquivariantNetwork
 from molgiae.nn.vectors import cross, pooled_directions
-from molgiae.tensors import AtomicNumbers, Embedding, Positions
+from molgiae.tensors import AtomicNumbers, Embedding, Mask, Positions
 
 SCORE_SCALE = 20.0
 """Scale of the scores: two of a conformer then hardly ever fall within `molgiae.canonical.completion.SAME_SCORE`."""
@@ -74,8 +74,11 @@ class LearnedNetwork(nn.Module):
             * (B, 3) translation in angstrom, in the same frame as the positions;
             * (B, n) scores, +inf where padded.
         """
-        mask = z > 0
         s, v = self.atoms(z, pos)
+        return self.mu(s, v, pos, z > 0)
+
+    def mu(self, s: Tensor, v: Tensor, pos: Positions, mask: Mask) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `forward` does, from features (B, n, F) and vectors (B, n, 3, MIXED) of the atoms (B, n)."""
         vectors = pooled_directions(self.weight(s)[..., None] * self.rotation(v).mT * mask[..., None, None])
         shift = (self.shift(v)[..., 0] * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
         local = pos @ _axes(vectors).mT / LENGTH
