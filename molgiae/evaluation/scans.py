@@ -54,7 +54,7 @@ def stretch(conformer: Conformer, rng: np.random.Generator) -> Floats | None:
 
 def torsion(conformer: Conformer, rng: np.random.Generator) -> Floats | None:
     """Turn one side of a bond, drawn at random, by `ANGLES`: of one in no ring that has atoms off its axis on both."""
-    turning = _rotatable(conformer)
+    turning = rotatable(conformer)
     if not turning:
         return None
     (first, second), side = turning[int(rng.integers(len(turning)))]
@@ -138,7 +138,7 @@ def turned_methyls(block: ConformerBlock, seed: int) -> ConformerBlock | None:
     return concatenate(found) if found else None
 
 
-def _rotatable(conformer: Conformer) -> list[tuple[tuple[int, int], NDArray[np.bool_]]]:
+def rotatable(conformer: Conformer) -> list[tuple[tuple[int, int], NDArray[np.bool_]]]:
     """Return each rotatable bond, in the direction of the side (n,) that is turned, the smaller one."""
     bonds, size, found = known_bonds(conformer), len(conformer), []
     degree = np.bincount(bonds.ravel(), minlength=size)
