@@ -9,7 +9,9 @@ their principal components. Smaller embeddings, beside principal components of a
 elements, tell more.
 
 In these rows the group action is that of the bond graph. The row "learned" is the claim of the paper itself: vectors,
-translation and scores of a network without bonds, trained together with eta and delta by reconstruction alone.
+translation and scores of a network without bonds, trained together with eta and delta by reconstruction alone. With it
+come the fine-tuning of its encoder (`molgiae.experiments.qm9_enthalpy`) and scans along which bonds break
+(`molgiae.experiments.qm9_scans`).
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from molgiae.config import ModelConfig, TrainConfig
 from molgiae.evaluation.descriptors import sample
 from molgiae.evaluation.report import Report
 from molgiae.evaluation.sections import Settings
-from molgiae.experiments import Bar, Findings, Setting, both, sized
+from molgiae.experiments import Bar, Findings, Setting, both, qm9_enthalpy, qm9_scans, sized
 from molgiae.plots import axes
 from molgiae.training import Data, Run, train
 
@@ -58,6 +60,8 @@ class Config:
     learned_batch: int = sized(256, fast=16)
     learned_distortion: float = 0.05
     invariance_conformers: int = sized(500, fast=50)  # compared with copies of them, moved and reordered
+    enthalpy: qm9_enthalpy.Config = sized(qm9_enthalpy.CONFIG, fast=qm9_enthalpy.FAST)  # noqa: RUF009
+    scans: qm9_scans.Config = sized(qm9_scans.CONFIG, fast=qm9_scans.FAST)  # noqa: RUF009
 
 
 CONFIG, FAST = both(Config)
@@ -88,10 +92,10 @@ def learned(config: Config) -> tuple[ModelConfig, TrainConfig]:
 def learn(name: str, how: tuple[ModelConfig, TrainConfig], data: Data, setting: Setting) -> Path:
     """Pretrain, or go on with it if it was cut off; return the checkpoint, which is kept beside the report."""
     model, recipe = how
-    folder, every = setting.folder / name, max(recipe.steps // VALIDATIONS, 1)
-    run = Run(folder, device=setting.device, evaluate_every=every, progress=setting.progress)
+    checkpoint, every = checkpoint_of(name, setting), max(recipe.steps // VALIDATIONS, 1)
+    run = Run(checkpoint.parent, device=setting.device, evaluate_every=every, progress=setting.progress)
     train(data, model, replace(recipe, seed=setting.seed), run, resume=True)
-    return folder / "model.safetensors"
+    return checkpoint
 
 
 def measure(checkpoint: Path, config: Config, setting: Setting) -> Report:
@@ -137,7 +141,7 @@ def run(config: Config, setting: Setting) -> Findings:
         kinds[LEARNED] = learned(config), data
     rows, series = [], {}
     for name, (how, taken) in kinds.items():
-        report = measure(learn(name.replace(" ", "-"), how, taken, setting), config, setting)
+        report = measure(learn(name, how, taken, setting), config, setting)
         rows.append(row(name, how[0].embedding_dim, report))
         series[name] = report.figure("reconstruction/series/rmsd")
     bars = tuple(
@@ -167,4 +171,23 @@ def run(config: Config, setting: Setting) -> Findings:
         for name, found in series.items():
             drawn.plot(np.sort(found), 100 * np.arange(1, len(found) + 1) / len(found), label=name)
         drawn.axvline(PAPER_RMSD, color="grey", linestyle="--", label="mean of the paper, 256 numbers")
-    return Findings(figures, bars, (path.name,))
+    found = Findings(figures, bars, (path.name,))
+    return joined(found, config, setting) if config.learned_steps else found
+
+
+def joined(found: Findings, config: Config, setting: Setting) -> Findings:
+    """Add what the learned group action is used for."""
+    checkpoint = checkpoint_of(LEARNED, setting)
+    figures, bars, pictures = dict(found.figures), found.bars, found.pictures
+    for name, more in (
+        ("enthalpy", qm9_enthalpy.study(checkpoint, config.enthalpy, setting)),
+        ("scans", qm9_scans.study(checkpoint, config.scans, setting)),
+    ):
+        figures[name] = more.figures
+        bars, pictures = bars + more.bars, pictures + more.pictures
+    return Findings(figures, bars, pictures)
+
+
+def checkpoint_of(name: str, setting: Setting) -> Path:
+    """Return where the autoencoder of a row of the table is kept, beside the report."""
+    return setting.folder / name.replace(" ", "-") / "model.safetensors"
