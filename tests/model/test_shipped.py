@@ -82,7 +82,7 @@ def test_the_command_lists_them(shipped):
         and "2 to 14" in rows[0]
     )
     assert digest[:12] in rows[0] and "a.npz" in rows[0] and "0.0123" in rows[0]
-    assert rows[1].split()[:2] == ["b.npz", "0.4567"]
+    assert rows[1].split()[:3] == ["b.npz", "10", "0.4567"]
     assert "no two.json" in rows[2]
     head, *rows = parts.splitlines()
     assert head.split() == ["model", "part", "columns", "unit", "meaning"]

@@ -35,20 +35,16 @@ def drugs(tmp_path_factory) -> ConformerBlock:
     return block
 
 
-def test_drugs_get_the_drug_model_and_all_but_fosfomycin_lie_in_its_domain(drugs):
-    """Phosphorus was in larger molecules of the training data only; one of eight heavy atoms is more than it saw."""
-    embedder = Embedder("auto", device="cpu", check=False)
+def test_drugs_get_the_drug_model_and_lie_in_its_domain(drugs):
+    embedder = Embedder("auto", device="cpu")
     assert embedder.checkpoint.name == "drug"
-    reason = embedder.embed(drugs)["domain_reason"]
-    assert [title for title, why in zip(drugs.title, reason, strict=True) if why] == ["fosfomycin"]
+    assert not any(embedder.embed(drugs)["domain_reason"])
 
 
 def test_the_drug_model_remembers_drugs(drugs):
     result = Embedder("drug", device="cpu").embed(drugs, reconstruct=True)
-    assert np.median(result["rmsd"]) < 0.05
-    assert result["rmsd"][drugs.n_atoms < 60].max() < 0.3
-    right = result["reconstructed_atomic_number"] == result.block.atomic_number
-    assert right.mean() > 0.98
+    assert result["rmsd"].max() < 1e-4
+    assert (result["reconstructed_atomic_number"] == result.block.atomic_number).all()
 
 
 def test_pose_order_and_handedness_of_a_drug(drugs):
