@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from molgiae.data.blocks import concatenate
 from molgiae.data.conformer import ConformerBlock, Rejected
-from molgiae.data.hdf5.checks import Head, head_of, last_offsets, one_column, opened, parts_in_file, reading
+from molgiae.data.hdf5.attributes import parts_in_file
+from molgiae.data.hdf5.checks import Head, head_of, last_offsets, one_column
+from molgiae.data.hdf5.damage import opened, reading
 from molgiae.data.hdf5.embeddings import Embeddings
 from molgiae.data.hdf5.numbering import Numbering
 from molgiae.data.hdf5.reader import EmbeddingFile

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from molgiae.data.blocks import BLOCK_ROWS
 from molgiae.data.conformer import PER_ATOM, AtomData, ConformerBlock, Rejected, kind_of
-from molgiae.data.hdf5.checks import SCAN_ROWS, DamagedError, Stored, layout_of, opened, reading
+from molgiae.data.hdf5.checks import SCAN_ROWS, layout_of
+from molgiae.data.hdf5.damage import DamagedError, opened, reading
 from molgiae.data.hdf5.decoded import DECODED_FORMULA, comes_back, decoded_rmsd_in
 from molgiae.data.hdf5.embeddings import Embeddings
 from molgiae.data.hdf5.schema import INPUT_COLUMNS, LEAST_ROWS, OTHER_PROPERTIES, REJECTED_COLUMNS, Column
+from molgiae.data.hdf5.stored import Stored
 from molgiae.errors import MolgiaeError
 
 NUMPY_TYPES = {"R": np.float64, "I": np.int64, "L": np.bool_, "S": np.str_}
