@@ -77,8 +77,7 @@ def test_without_the_limit_it_does():
     code = "from tests.nn.test_linear import growth; growth(300, 500); print(growth(500, 550))"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | dict.fromkeys(CAPACITY, "1024"),
+        env=os.environ | dict.fromkeys(CAPACITY, "1024") | {"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         check=True,
