@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,17 +10,8 @@ import numpy as np
 from molgiae.data.blocks import Result
 from molgiae.data.parquet import ColumnsWriter
 from molgiae.output.files import ModelInUse, SinkWithTable, TableSink
-from molgiae.output.npz import ROW_FIELDS
+from molgiae.output.npz import row_kinds, row_of
 from molgiae.parts import column_names
-
-KINDS = dict(zip(ROW_FIELDS, ("string", "int64", "string", "uint8", "string"), strict=True))
-
-
-def _of_row(result: Result, m: int) -> Iterator[Any]:
-    """Yield the cells of `ROW_FIELDS`."""
-    block = result.block
-    yield from (block.source[m], int(block.record[m]), block.title[m])
-    yield from (int(result["in_domain"][m]), result["domain_reason"][m])
 
 
 class EmbeddingTable(TableSink):
@@ -34,13 +24,13 @@ class EmbeddingTable(TableSink):
     """
 
     def __init__(self, path: Path, model: ModelInUse, *, overwrite: bool) -> None:
-        names = column_names(model.parts)
+        fields, names = tuple(row_kinds(model)), column_names(model.parts)
 
         def row(result: Result, m: int) -> dict[str, object]:
             numbers = (f"{value:.9g}" for value in result["embedding"][m].tolist())
-            return dict(zip((*ROW_FIELDS, *names), (*_of_row(result, m), *numbers), strict=True))
+            return dict(zip((*fields, *names), (*row_of(result, m, fields), *numbers), strict=True))
 
-        super().__init__(path, (*ROW_FIELDS, *names), row, overwrite=overwrite)
+        super().__init__(path, (*fields, *names), row, overwrite=overwrite)
 
 
 class EmbeddingParquet(SinkWithTable):
@@ -54,8 +44,8 @@ class EmbeddingParquet(SinkWithTable):
 
     def __init__(self, path: Path, model: ModelInUse, *, overwrite: bool) -> None:
         super().__init__(path, overwrite=overwrite)
-        self._names = column_names(model.parts)
-        kinds = KINDS | dict.fromkeys(self._names, "float32")
+        self._fields, self._names = row_kinds(model), column_names(model.parts)
+        kinds = self._fields | dict.fromkeys(self._names, "float32")
         about = {"model": model.name, "model_sha256": model.sha256}
         self._writer = ColumnsWriter(path, kinds, about, overwrite=overwrite)
 
@@ -70,8 +60,8 @@ class EmbeddingParquet(SinkWithTable):
 
     def write(self, result: Result) -> None:
         """Append the conformers of a result, and its rejected records."""
-        rows = [list(_of_row(result, m)) for m in range(len(result))]
-        columns = dict(zip(ROW_FIELDS, zip(*rows, strict=True), strict=True)) if rows else {}
+        rows = [row_of(result, m, self._fields) for m in range(len(result))]
+        columns = dict(zip(self._fields, zip(*rows, strict=True), strict=True)) if rows else {}
         if columns:
             self._writer.append(
                 {**columns, **dict(zip(self._names, np.asarray(result["embedding"]).T, strict=True))}

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -21,6 +22,7 @@ import numpy as np
 
 from molgiae import __version__
 from molgiae.data.csv_cells import CsvWriter
+from molgiae.data.hdf5.decoded import DECODED_COLUMNS, DECODED_FORMULA, DECODED_RMSD
 from molgiae.data.hdf5.schema import part_attributes
 from molgiae.data.npz import write_arrays
 from molgiae.data.partial import PartialFile
@@ -31,12 +33,35 @@ if TYPE_CHECKING:
 
 SUFFIX = ".npz"
 ROWS_ENDING = ".rows.csv"
-ROW_FIELDS = ("source", "record", "title", "in_domain", "domain_reason")
+ROW_KINDS = {
+    "source": "string",
+    "record": "int64",
+    "title": "string",
+    "in_domain": "uint8",
+    "domain_reason": "string",
+    DECODED_RMSD: "float32",
+    DECODED_FORMULA: "uint8",
+}
+"""What tables of embeddings say of each conformer; the last two where embeddings were decoded again."""
 
 
 def is_npz(path: str | os.PathLike[str]) -> bool:
     """Return whether the name says npz."""
     return Path(path).suffix.lower() == SUFFIX
+
+
+def row_kinds(model: ModelInUse) -> dict[str, str]:
+    """Return the fields of `ROW_KINDS` that a table has, and their types."""
+    return {name: kind for name, kind in ROW_KINDS.items() if model.checks or name not in DECODED_COLUMNS}
+
+
+def row_of(result: Result, m: int, fields: Iterable[str]) -> list[Any]:
+    """Return the cells of some of these fields."""
+    block = result.block
+    own: dict[str, Any] = {"source": block.source, "record": block.record, "title": block.title}
+    cells = (own[name][m] if name in own else result[name][m] for name in fields)
+    plain = (cell.item() if isinstance(cell, np.generic) else cell for cell in cells)
+    return [round(cell, 6) if isinstance(cell, float) else cell for cell in plain]
 
 
 class NpzSink(SinkWithTable):
@@ -45,9 +70,9 @@ class NpzSink(SinkWithTable):
     The npz holds ``arr_0`` (M, D) float32, the names, columns, units and meanings of its parts as the attributes of
     HDF5 have them (`molgiae.data.hdf5.schema.part_attributes`), and as texts model, model_sha256, command and
     molgiae_version. The table
-    ``NAME.npz.rows.csv`` has the same M rows: source, record, title, in_domain, domain_reason and the properties of
-    the record; it can serve chemprop as its data table. With `drop_rejected`
-    rejected records are listed in ``NAME.npz.rejected.csv``.
+    ``NAME.npz.rows.csv`` has the same M rows: source, record, title, in_domain, domain_reason, what the
+    decoder gives back (`ROW_KINDS`) and the properties of the record; it can serve chemprop as its data table. With
+    `drop_rejected` rejected records are listed in ``NAME.npz.rejected.csv``.
 
     Args:
         path: name that ends in ``.npz``.
@@ -65,6 +90,7 @@ class NpzSink(SinkWithTable):
         self._partial_rows = PartialFile(self.rows_table, overwrite=overwrite)
         super().__init__(path, overwrite=overwrite)
         self._dimension, self._drop = sum(part.size for part in model.parts), drop_rejected
+        self._fields = tuple(row_kinds(model))
         self._about = part_attributes(model.parts) | {
             "model": model.name,
             "model_sha256": model.sha256,
@@ -105,8 +131,7 @@ class NpzSink(SinkWithTable):
         with self._partial.reporting():
             self._matrix.write(np.ascontiguousarray(result["embedding"], dtype="<f4").tobytes())
             for m in range(len(result)):
-                domain = int(result["in_domain"][m]), result["domain_reason"][m]
-                own = [block.source[m], int(block.record[m]), block.title[m], *domain]
+                own = row_of(result, m, self._fields)
                 properties = dict(block.properties[m])
                 self._keys.update(dict.fromkeys(properties))
                 self._rows.write(json.dumps([own, properties]).encode() + b"\n")
@@ -131,11 +156,11 @@ class NpzSink(SinkWithTable):
         self._partial.publish()
 
     def _write_rows(self) -> None:
-        columns = {key: f"{key} (property)" if key in ROW_FIELDS else key for key in self._keys}
+        columns = {key: f"{key} (property)" if key in self._fields else key for key in self._keys}
         self._rows.seek(0)
         with open(self._partial_rows.temporary, "w", newline="", encoding="utf-8", errors="replace") as file:
             writer = CsvWriter(file)
-            writer.row([*ROW_FIELDS, *columns.values()])
+            writer.row([*self._fields, *columns.values()])
             for line in self._rows:
                 own, properties = json.loads(line)
                 writer.row([*own, *(properties.get(key, "") for key in columns)])

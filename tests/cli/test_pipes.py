@@ -11,6 +11,7 @@ import pytest
 
 import molgiae
 from molgiae.data.hdf5.reader import EmbeddingFile
+from molgiae.output.npz import ROW_KINDS
 from molgiae.parts import column_names
 from tests.cli.invoke import molgiae_
 
@@ -39,8 +40,8 @@ def test_tables_hold_the_embeddings(sdf, model_path, stored, output):
         text = done.stdout if output == "-" else read_text(output)
         rows = list(csv.DictReader(io.StringIO(text), delimiter="\t" if ".tsv" in output else ","))
         table = {name: [row[name] for row in rows] for name in rows[0]}
-    assert list(table)[:5] == ["source", "record", "title", "in_domain", "domain_reason"]
-    assert list(table)[5:] == names and table["title"] == titles
+    assert list(table) == [*ROW_KINDS, *names] and table["title"] == titles
+    assert [float(rmsd) >= 0 for rmsd in table["decoded_rmsd"]] == [True] * len(titles)
     found = np.array([table[name] for name in names], np.float32).T
     assert np.abs(found - wanted).max() < TOLERANCE
     assert output == "-" or done.stdout == ""
