@@ -226,7 +226,7 @@ def summary(what: str, steps: list[Floats]) -> dict[str, Any]:
 
 def draw(path: Path, steps: Mapping[tuple[str, str], list[Floats]]) -> str:
     """Draw for each kind of path, in panels of embeddings and of coordinates, how many paths have no larger step."""
-    figure = blank(9, 6.5)
+    figure = blank(9, 7.5)
     panels = figure.subplots(2, len(PATHS), squeeze=False)
     for column, kind in zip(panels.T, PATHS, strict=True):
         for (of, name), values in steps.items():
@@ -238,5 +238,5 @@ def draw(path: Path, steps: Mapping[tuple[str, str], list[Floats]]) -> str:
             panel.set(title=kind, xscale="log", xlabel=f"largest step ({unit})", ylabel="paths below (%)")
             panel.grid(alpha=0.3)
             if panel.lines:
-                panel.legend(fontsize=7)
+                panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
     return saved(figure, path).name
