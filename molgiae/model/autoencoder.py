@@ -202,13 +202,26 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, SE3xSn]
         return int(getattr(self.decoder, "least", self.config.embedding_dim))
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What its networks compute in."""
+        return next((weights.dtype for weights in self.parameters()), torch.float32)
+
+    @property
     def nested(self) -> bool:
         """Whether prefixes of an embedding decode."""
         return self.least < self.config.embedding_dim
 
     def decode(self, embedding: Embedding) -> Cloud:
-        """Return delta of embeddings (B, `least` to D): decoded canonical forms; z is 0 where a slot is empty."""
-        prediction: SlotPrediction = self.decoder(embedding)
+        """Return delta of embeddings (B, `least` to D): decoded canonical forms; z is 0 where a slot is empty.
+
+        Raises:
+            ShapeError: if they have other numbers than these.
+        """
+        most = self.config.embedding_dim
+        if embedding.ndim != 2 or not self.least <= embedding.shape[1] <= most:
+            asked = f"{self.least} to {most}" if self.nested else f"{most}"
+            raise ShapeError(f"embeddings of shape {tuple(embedding.shape)}: expected (B, {asked} numbers)")
+        prediction: SlotPrediction = self.decoder(embedding.to(self.dtype))
         return Cloud(self.element[prediction.logits.argmax(dim=-1)], prediction.pos)
 
     def reconstruct(self, x: Cloud) -> Cloud:

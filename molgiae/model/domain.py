@@ -29,7 +29,9 @@ TRIMMED = 1e-4
 CONFORMERS_AT_A_TIME = 4096
 """Conformers whose bonds are held at once."""
 
-ADD_HYDROGENS = "add them in 3D first, with obabel -h or RDKit's AddHs(mol, addCoords=True)"
+ADD_HYDROGENS = "if they were left out, add them in 3D, with obabel -h or RDKit's AddHs(mol, addCoords=True)"
+OUT_OF_REACH = 2.0
+"""Distance over the sum of covalent radii from which on two atoms are two pieces, and no bond that is too long."""
 
 Mask = NDArray[np.bool_]
 
@@ -159,6 +161,17 @@ class Judged:
         return np.isin(np.arange(len(self.block)), self.bonding.owner[atoms])
 
     @cached_property
+    def apart(self) -> Mask:
+        """(M,) conformers whose bonds are right, and whose `lone` atoms are `OUT_OF_REACH`: pieces."""
+        owner, z = self.bonding.owner, self.block.atomic_number
+        distance, neighbour = nearest(self.block.position, self.block.offset, 1)
+        reach = OUT_OF_REACH * (_RADIUS[z] + _RADIUS[z[neighbour[:, 0]]])
+        stretched = self.lone[distance[self.lone, 0] < reach[self.lone]]
+        bad = np.append(self.bonding.pair[self.odd_bonds, 0], stretched)
+        conformers = np.arange(len(self.block))
+        return np.isin(conformers, owner[self.lone]) & ~np.isin(conformers, owner[bad])
+
+    @cached_property
     def units(self) -> dict[int, str]:
         """Conformers that would be molecules if their coordinates were in another unit, and that unit."""
         odd = np.flatnonzero(self.odd_lengths)
@@ -274,7 +287,7 @@ UNITS = Rule(
 """A better reason than any other; conformers that break it have odd bond lengths."""
 
 GEOMETRY = (
-    Rule("bond length", lambda x: x.odd_lengths, _length_detail),
+    Rule("bond length", lambda x: x.odd_lengths & ~x.apart, _length_detail),
     Rule(
         "fragments",
         lambda x: x.bonding.pieces > x.domain.fragments,

@@ -27,7 +27,7 @@ from molgiae.parallel.threads import cores
 from molgiae.shards.engines import LOCAL, engine_of, gpus_for
 from molgiae.shards.fatal import LostPartError, made
 from molgiae.shards.jobs import job_from
-from molgiae.shards.manifest import MANIFEST, command_in, write_manifest
+from molgiae.shards.manifest import MANIFEST, told_in, write_manifest
 from molgiae.shards.part import COMMANDS, PROBES, PROGRESS, Job, one_of
 from molgiae.shards.plan import Plan, estimated_records
 
@@ -197,13 +197,17 @@ def _prepared(job: Job, *, overwrite: bool, keep: bool = False) -> Path:
         path: int(name[2]) for path in sorted(directory.iterdir()) if (name := OF_PARTS.fullmatch(path.name))
     }
     other = [path for path, shards in there.items() if shards != job.shards]
-    command = command_in(directory) or job.command
-    if not overwrite and (other or (there and command != job.command)):
-        what = (
-            f"of {there[other[0]]}, and {job.shards}"
-            if other
-            else f"of {command}, and those of {job.command}"
-        )
+    told = told_in(directory)
+    command, inputs = told.get("command") or job.command, told.get("inputs") or job.inputs
+    ours, theirs = (sorted(Path(str(name)).name for name in names) for names in (job.inputs, inputs))
+    what = ""
+    if other:
+        what = f"of {there[other[0]]}, and {job.shards}"
+    elif command != job.command:
+        what = f"of {command}, and those of {job.command}"
+    elif ours != theirs:
+        what = f"of {', '.join(theirs):.60}, and those of {', '.join(ours):.60}"
+    if not overwrite and there and what:
         remedy = "name another directory, or allow --overwrite, which removes them"
         raise ConfigError(f"{directory}: holds parts {what} are wanted; {remedy}")
     anew = overwrite and not keep

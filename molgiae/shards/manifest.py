@@ -15,12 +15,13 @@ from molgiae.shards.part import Job, Plain
 MANIFEST = "manifest.json"
 
 
-def command_in(directory: Path) -> str:
-    """Return the command that the parts in a directory are of; empty where nothing says so."""
+def told_in(directory: Path) -> Plain:
+    """Return what the manifest of a directory says its parts are of; nothing where there is none."""
     try:
-        return str(json.loads((directory / MANIFEST).read_text(encoding="utf-8")).get("command", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
+        told = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def write_manifest(job: Job, directory: Path, summary: Summary | None) -> None:

@@ -216,3 +216,13 @@ def test_torch_geometric_is_imported_only_with_the_network_that_needs_it():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+def test_only_embeddings_of_its_size_are_decoded():
+    nested, slots = build(config("nested")), build(config("slots"))
+    for model, sizes in ((nested, (22, 34)), (slots, (16, 16))):
+        for size in sizes:
+            assert len(model.decode(torch.zeros(2, size, dtype=torch.float64)).z) == 2
+        for shape in ((2, sizes[0] - 1), (2, sizes[1] + 1), (sizes[0],)):
+            with pytest.raises(ShapeError, match="numbers"):
+                model.decode(torch.zeros(shape))

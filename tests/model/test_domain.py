@@ -287,3 +287,18 @@ def test_compositions_far_from_training_are_not_covered(z, position, covered):
     for domain, seen in ((of_the_table, covered), (DOMAINS["drug"], True)):
         [reason] = reasons(domain, conformer(z, position))
         assert rule_of(reason) == ("" if seen else "composition")
+
+
+@pytest.mark.parametrize(
+    ("z", "distance", "rule"),
+    [
+        ([17, 17], 30.0, "fragments"),
+        ([1, 1], 5.0, "fragments"),
+        ([17, 17], 3.0, "bond length"),
+        ([17, 17], 2.0, ""),
+    ],
+)
+def test_far_atoms_are_pieces_and_near_ones_bonds_that_are_too_long(z, distance, rule):
+    pair = conformer(z, [[0, 0, 0], [0, 0, distance]])
+    assert rule_of(reasons(DOMAINS["drug"], pair)[0]) == rule
+    assert in_domain(DOMAINS["drug"], ConformerBlock.of([pair]))[0] == (not rule)

@@ -422,3 +422,19 @@ def test_a_part_that_is_lost_for_no_record_does_not_keep_the_others_from_being_m
     with pytest.raises(MolgiaeError, match=r"no record could be found.*4 parts are made"):
         canonicalize(sdf, tmp_path / "out")
     assert sorted(files(tmp_path / "out")) == [part_name(k, 5) for k in (1, 2, 4, 5)]
+
+
+@pytest.mark.usefixtures("inline")
+def test_parts_of_other_files_do_not_mix(sdf, tmp_path):
+    out, other = tmp_path / "out", tmp_path / "other.sdf"
+    canonicalize(sdf, out)
+    other.write_text(sdf.read_text())
+    (out / part_name(2, 5)).unlink()
+    before = files(out)
+    for how in ({"shards": 5}, {"shard": "2/5"}):
+        with pytest.raises(
+            ConfigError, match=rf"holds parts of {sdf.name}, and those of other.sdf are wanted"
+        ):
+            in_shards("canonicalize", str(other), out, **how)
+    assert files(out) == before
+    assert in_shards("canonicalize", str(other), out, shards=5, overwrite=True).made == 5
