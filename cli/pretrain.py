@@ -24,7 +24,7 @@ def pretrain(
     output: str = Option("run", "--output", "-o", help="Directory of the run."),
     architecture: str = Option(
         MODEL.architecture,
-        help="slots; nested, with an exact detail part; learned, without bonds; or appendix-d, as in the paper.",
+        help="slots, nested, learned or appendix-d; docs/pages/guides/pretrain.md says what they are.",
     ),
     embedding_dim: int = Option(MODEL.embedding_dim, "--dim", min=1, help="Dimensions of the embedding."),
     features_dim: int = Option(
@@ -59,7 +59,7 @@ def pretrain(
         None, help="Model whose smooth parts are taken as they are; only detail and decoder are trained."
     ),
     again: list[str] = Option(
-        [], help="Part of that model that is trained on, shape or overlay; repeatable."
+        [], help="Part of the model of --start-from that is trained further: shape or overlay; repeatable."
     ),
     teach: str | None = Option(
         None,
@@ -105,8 +105,9 @@ def pretrain(
     molgiae pretrain qm9.npz conformers.sdf -o qm9 --steps 40000
     molgiae pretrain conformers.sdf more.xyz.gz -o mine --dim 128
     molgiae pretrain qm9.npz -o qm9 --steps 40000 --resume
-    molgiae pretrain mine.sdf --start-from drug -o mine --dim 384
-    molgiae pretrain mine.sdf --start-from drug --again shape -o mine --dim 384 --shape-steps 2000
+    molgiae pretrain mine.sdf --start-from drug -o mine --architecture nested --dim 812 --max-atoms 128
+    molgiae pretrain mine.sdf --start-from drug -o mine --dim 640
+    molgiae pretrain mine.sdf --start-from drug --again shape -o mine --dim 640 --shape-steps 2000
     molgiae pretrain labels.npz more.npz --teach drug -o taught --property-steps 5000
     molgiae pretrain zinc.sdf --labels labels.npz --overlays overlays.npz --overlay-dim 48 --dim 384
     """
