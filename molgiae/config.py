@@ -12,7 +12,7 @@ from molgiae.plain import Plain
 FOUND_FINISHED = "the same run had finished it before; nothing was done"
 """Said where a run is to be resumed that has ended."""
 AUTO_MODEL = "auto"
-"""Stands in place of the name of a model for the smallest shipped one whose domain covers the conformers."""
+"""Stands in place of the name of a model for the shipped one of the widest domain."""
 
 CANONICAL = ("slots", "nested")
 """Architectures that read canonical forms; their embeddings have smooth parts beside detail."""
