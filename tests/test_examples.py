@@ -86,7 +86,7 @@ def test_the_page_of_python_runs(known, folder, tmp_path, monkeypatch):
     names: dict[str, object] = {"mols": [known["mol"]] * 10, "y": np.arange(10.0)}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
-    assert len(blocks) == 3 and len(names["unique"]) == 2
+    assert len(blocks) == 4 and len(names["unique"]) == 2
 
 
 def test_a_wrong_example_is_found(known):

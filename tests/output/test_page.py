@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -179,6 +179,8 @@ def heights(svg: str) -> list[float]:
 @given(
     st.lists(st.floats(-1e6, 1e6) | st.integers(-20, 20).map(float) | st.just(float("nan")), max_size=60),
 )
+@example([0.0, 5e-324])
+@example([1e6, np.nextafter(1e6, 2e6)])
 def test_bars_count_every_number(values):
     svg, known = charts.histogram("x", np.array(values)), [v for v in values if not math.isnan(v)]
     counts = [

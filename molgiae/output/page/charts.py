@@ -33,6 +33,10 @@ def histogram(title: str, values: Floats) -> Html:
     shown = np.log10(known) if logarithmic else known
     whole = not logarithmic and bool((known == np.round(known)).all()) and np.ptp(known) < BINS
     edges = np.arange(known.min(), known.max() + 2) - 0.5 if whole else BINS
+    if not whole and np.ptp(shown) <= BINS * np.spacing(
+        np.abs(shown).max()
+    ):  # no room for edges between them
+        edges = np.array([shown.min() - 0.5, shown.max() + 0.5])
     counts, edges = np.histogram(shown, edges)
     bounds = 10**edges if logarithmic else edges
     middles = (edges[:-1] + 0.5).round() if whole else None
