@@ -16,6 +16,8 @@ AMIDES = 70, 128
 """Atoms of amides, hydrogens included."""
 SIZES = 30, 128
 """Atoms of peptides and macrocycles."""
+MOST_LINKS = 45
+"""Of a chain or ring."""
 TRIES = 1000
 """In a row without a molecule, after which there are no more."""
 
@@ -85,19 +87,25 @@ def _grown(
     text_of: Callable[[list[str]], str], charged: bool, rng: np.random.Generator, fewest: int = 1
 ) -> Iterator[str]:
     """Yield a peptide of about a size that is drawn evenly."""
-    wanted, chain = rng.integers(*SIZES, endpoint=True), []
     letters = list(RESIDUES)
-    best = None
-    while True:
+
+    def residue() -> str:
         letter = letters[rng.integers(len(letters))]
-        residue = (CHARGED if charged else RESIDUES).get(letter, RESIDUES[letter])
-        if rng.random() < 0.1:
-            residue = residue.replace("[C@@H](", "[C@H](", 1)
-        chain.append(residue)
-        if len(chain) < fewest:
-            continue
+        found = (CHARGED if charged else RESIDUES).get(letter, RESIDUES[letter])
+        return found.replace("[C@@H](", "[C@H](", 1) if rng.random() < 0.1 else found
+
+    yield from longest(residue, text_of, rng.integers(*SIZES, endpoint=True), fewest)
+
+
+def longest(
+    link: Callable[[], str], text_of: Callable[[list[str]], str], wanted: int, fewest: int
+) -> Iterator[str]:
+    """Yield the SMILES of the shortest chain of links of at least a size, or of the longest that is not too large."""
+    chain, best = [link() for _ in range(fewest - 1)], None
+    while len(chain) < MOST_LINKS:
+        chain.append(link())
         molecule = Chem.MolFromSmiles(text_of(chain))
-        if size_of(molecule) > SIZES[1]:
+        if molecule is None or size_of(molecule) > SIZES[1]:
             break
         best = molecule
         if size_of(molecule) >= wanted:
@@ -113,17 +121,7 @@ def macrocycles(rng: np.random.Generator) -> Iterator[str]:
         pool = [UNITS[rng.integers(len(UNITS))]] if rng.random() < 0.3 else rng.choice(LINKS, 4).tolist()
         if rng.random() < 0.5:
             pool += ["C"] * 3
-        ring, best = [str(rng.choice(pool)) for _ in range(3)], None
-        while len(ring) < 45:
-            ring.append(str(rng.choice(pool)))
-            molecule = Chem.MolFromSmiles("C%50" + "".join(ring) + "C%50")
-            if molecule is None or size_of(molecule) > SIZES[1]:
-                break
-            best = molecule
-            if size_of(molecule) >= wanted:
-                break
-        if best is not None and size_of(best) >= SIZES[0]:
-            yield Chem.MolToSmiles(best)
+        yield from longest(partial(rng.choice, pool), lambda ring: f"C%50{''.join(ring)}C%50", wanted, 4)
 
 
 def amides(molecules: Sequence[Chem.Mol], rng: np.random.Generator) -> Iterator[str]:

@@ -21,7 +21,7 @@ from molgiae.data.inputs import listed
 from molgiae.data.readers import Inputs
 from molgiae.errors import ConfigError
 from molgiae.model import checkpoint
-from molgiae.model.domain import measure_domain
+from molgiae.model.covered import measure_domain
 from molgiae.model.embedder import Embedder, choose_device
 from molgiae.model.header import sha256_of
 from molgiae.output.files import write_rejected

@@ -17,9 +17,9 @@ from molgiae.data.elements import SYMBOLS
 from molgiae.evaluation.descriptors import with_atoms
 from molgiae.evaluation.report import Figures, Track
 from molgiae.matching import superpose
-from molgiae.model.cloud import batches
+from molgiae.model.cloud import batches, squared_deviation
 from molgiae.model.embedder import Embedder
-from molgiae.training.metrics import Reconstruction, reconstructions
+from molgiae.training.metrics import Reconstruction
 
 WORST = 10
 """Reconstructions that the report shows atom by atom."""
@@ -60,7 +60,7 @@ def reconstruction(embedder: Embedder, block: ConformerBlock, *, track: Track = 
         "by_atoms": by_row(predicted, solved, block.n_atoms // SIZES_IN_A_ROW, _sizes),
         "by_charge": by_row(predicted, solved, block.charge, "{:+d}".format),
         "by_kind": by_row(predicted, solved, kinds(block.title), str),
-        "by_length": by_length(embedder, block),
+        "by_length": by_length(embedder, result),
         "by_element": by_element(result, predicted),
         "worst": [
             _described(result, m)
@@ -103,14 +103,29 @@ def kinds(titles: Sequence[str]) -> NDArray[np.str_]:
     return found if len(np.unique(found)) <= most else np.full(len(found), "")
 
 
-def by_length(embedder: Embedder, block: ConformerBlock) -> dict[str, Figures]:
+@torch.no_grad()
+def by_length(embedder: Embedder, result: Result) -> dict[str, Figures]:
     """Return, for so many first numbers of an embedding, what they give back; none if a model needs all of them."""
-    model = embedder.model
+    model, block = embedder.model, result.block
     if not model.nested:
         return {}
-    lengths = [*range(model.least, model.config.embedding_dim, LENGTHS_APART), model.config.embedding_dim]
-    found = reconstructions(model, block, lengths)
-    return {str(length): each.summary() for length, each in zip(lengths, found, strict=True)}
+    z = block.atomic_number[_canonical_order(result)]
+    forms = list(batches(z, result["canonical_position"], block.offset, embedder.batch_size))
+    parts = torch.from_numpy(result["embedding"]).split(embedder.batch_size)
+    figures: dict[str, Figures] = {}
+    for length in [
+        *range(model.least, model.config.embedding_dim, LENGTHS_APART),
+        model.config.embedding_dim,
+    ]:
+        rows = []
+        for x, part in zip(forms, parts, strict=True):
+            found = model.decode(part[:, :length].to(embedder.device)).to("cpu")
+            right = found.z == torch.nn.functional.pad(x.z, (0, found.z.shape[1] - x.z.shape[1]))
+            rmsd = squared_deviation(found.pos, x).sqrt().double()
+            rows.append((rmsd, (right & (found.z > 0)).sum(dim=1), right.all(dim=1)))
+        columns = [torch.cat(column).numpy() for column in zip(*rows, strict=True)]
+        figures[str(length)] = Reconstruction(columns[0], columns[1], columns[2], block.n_atoms).summary()
+    return figures
 
 
 def by_element(result: Result, predicted: Reconstruction) -> dict[str, Figures]:

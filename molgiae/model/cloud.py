@@ -80,6 +80,13 @@ def _sent(tensor: torch.Tensor, device: torch.device | str | None) -> torch.Tens
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
+def squared_deviation(pos: torch.Tensor, target: Cloud) -> torch.Tensor:
+    """Return (B,) mean squared distance of atoms, square angstrom; pos (B, S, 3) with atom k in slot k."""
+    mask = target.mask
+    square = (pos[:, : mask.shape[1]].float() - target.pos).square().sum(dim=-1) * mask
+    return square.sum(dim=1) / mask.sum(dim=1)
+
+
 def pack(
     atomic_number: NDArray[np.uint8],
     position: NDArray[np.float64],

@@ -17,7 +17,7 @@ from molgiae.data.conformer import ConformerBlock
 from molgiae.data.elements import hill_of
 from molgiae.data.hdf5.decoded import DECODED_FORMULA, comes_back
 from molgiae.data.hdf5.schema import SCHEMA
-from molgiae.model.cloud import Cloud, as_numpy
+from molgiae.model.cloud import Cloud, as_numpy, squared_deviation
 from molgiae.model.domain import rule_of
 
 DECODING = "decoding"
@@ -47,10 +47,8 @@ class Decoded:
             decoded: of B embeddings, S slots each.
             canonical: what these were made of, padded to n atoms.
         """
-        n = canonical.z.shape[1]
-        off = (decoded.pos[:, :n] - canonical.pos).square().sum(dim=2) * canonical.mask
-        self.rmsd[chosen] = as_numpy((off.sum(dim=1) / canonical.mask.sum(dim=1)).sqrt())
-        expected = torch.nn.functional.pad(canonical.z, (0, decoded.z.shape[1] - n))
+        self.rmsd[chosen] = as_numpy(squared_deviation(decoded.pos, canonical).sqrt())
+        expected = torch.nn.functional.pad(canonical.z, (0, decoded.z.shape[1] - canonical.z.shape[1]))
         right = as_numpy((decoded.z == expected).all(dim=1))
         self.formula[chosen] = right
         wrong = np.flatnonzero(~right)

@@ -9,6 +9,7 @@ first: 3 n numbers give n atoms back exactly, fewer give them without the shorte
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ def lossless(elements: int, slots: int) -> int:
     return elements + 3 * slots
 
 
+@lru_cache(maxsize=4)
 def cosines(slots: int) -> Tensor:
     """Return (S + 1, S, S) float32, the orthonormal cosine transform of n points for each n, 0 beyond.
 

@@ -205,12 +205,14 @@ def _prepared(job: Job, *, overwrite: bool, keep: bool = False) -> Path:
         what = f"of {there[other[0]]}, and {job.shards}"
     elif command != job.command:
         what = f"of {command}, and those of {job.command}"
+        other = list(there)
     elif ours != theirs:
         what = f"of {', '.join(theirs):.60}, and those of {', '.join(ours):.60}"
+        other = list(there)
     if not overwrite and there and what:
         remedy = "name another directory, or allow --overwrite, which removes them"
         raise ConfigError(f"{directory}: holds parts {what} are wanted; {remedy}")
-    anew = overwrite and not keep
+    anew = overwrite and (bool(what) or not keep)
     for path in [*there, directory / MANIFEST] if anew else other:
         path.unlink(missing_ok=True)
     return directory

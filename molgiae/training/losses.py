@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from molgiae.model.cloud import Cloud
+from molgiae.model.cloud import Cloud, squared_deviation
 from molgiae.nn.slots import SlotPrediction
 from molgiae.parallel import ranks
 from molgiae.tensors import AtomicNumbers, Positions, Vectors
@@ -45,13 +45,6 @@ def reconstruction_loss(
     entropy = torch.nn.functional.cross_entropy(prediction.logits.flatten(0, 1).float(), kind.flatten())
     # a floor below the noise of the data keeps the root differentiable at a perfect reconstruction
     return (squared_deviation(prediction.pos, target) + 1e-7).sqrt().mean() + type_weight * entropy
-
-
-def squared_deviation(pos: Tensor, target: Cloud) -> Tensor:
-    """Return (B,) mean squared distance of atoms, square angstrom; pos (B, S, 3) with atom k in slot k."""
-    mask = target.mask
-    square = (pos[:, : mask.shape[1]].float() - target.pos).square().sum(dim=-1) * mask
-    return square.sum(dim=1) / mask.sum(dim=1)
 
 
 def conditioning_loss(vectors: Vectors) -> Tensor:

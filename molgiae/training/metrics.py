@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from molgiae.data.conformer import ConformerBlock
 from molgiae.model.autoencoder import ConformerAutoencoder
-from molgiae.model.cloud import batches
+from molgiae.model.cloud import batches, squared_deviation
 from molgiae.training.batches import EVALUATE_BATCH, by_size
-from molgiae.training.losses import squared_deviation
 
 RMSD_LIMITS = (0.05, 0.1, 0.25)
 PERCENTILES = (50, 95, 99, 100)
@@ -52,26 +49,18 @@ class Reconstruction:
         }
 
 
+@torch.no_grad()
 def reconstruct(model: ConformerAutoencoder, block: ConformerBlock) -> Reconstruction:
     """Reconstruct all conformers of a block as predicted, with hard permutations, and compare; smallest first."""
-    return reconstructions(model, block, [model.config.embedding_dim])[0]
-
-
-@torch.no_grad()
-def reconstructions(
-    model: ConformerAutoencoder, block: ConformerBlock, lengths: Sequence[int]
-) -> list[Reconstruction]:
-    """Return the same of the first numbers of embeddings alone, for each length from `model.least` on."""
-    found: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in lengths]
+    rmsd, types, formula = [], [], []
     block = by_size(block)
     for x in batches(block.atomic_number, block.position, block.offset, EVALUATE_BATCH):
         encoding = model.encode(x)
-        canonical = model.undo(encoding.action, x)
-        for rows, length in zip(found, lengths, strict=True):
-            decoded = model.decode(encoding.embedding[:, :length])
-            z = torch.nn.functional.pad(canonical.z, (0, decoded.z.shape[1] - canonical.z.shape[1]))
-            right = decoded.z == z
-            rmsd = squared_deviation(decoded.pos, canonical).sqrt().double()
-            rows.append((rmsd, (right & (z > 0)).sum(dim=1), right.all(dim=1)))
-    columns = [[torch.cat(column).numpy() for column in zip(*rows, strict=True)] for rows in found]
-    return [Reconstruction(rmsd, types, formula, block.n_atoms) for rmsd, types, formula in columns]
+        canonical, decoded = model.undo(encoding.action, x), model.decode(encoding.embedding)
+        z = torch.nn.functional.pad(canonical.z, (0, decoded.z.shape[1] - canonical.z.shape[1]))
+        rmsd.append(squared_deviation(decoded.pos, canonical).sqrt())
+        types.append(((decoded.z == z) & (z > 0)).sum(dim=1))
+        formula.append((decoded.z == z).all(dim=1))
+    return Reconstruction(
+        torch.cat(rmsd).double().numpy(), torch.cat(types).numpy(), torch.cat(formula).numpy(), block.n_atoms
+    )

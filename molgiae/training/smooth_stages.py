@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molgiae.model.cloud import Cloud, batches
+from molgiae.model.cloud import Cloud, batches, squared_deviation
 from molgiae.nn.labels import Taught
 from molgiae.parallel import ranks
 from molgiae.training.batches import distort, mean_over_pieces, trimmed, whole
 from molgiae.training.components import fit_features
 from molgiae.training.labels import Labels, label_loss, standardize
 from molgiae.training.loop import Stage
-from molgiae.training.losses import denoising_loss, shape_loss, squared_deviation
+from molgiae.training.losses import denoising_loss, shape_loss
 from molgiae.training.overlays import overlay_loss
 from molgiae.training.pairs import conformer_pairs
 from molgiae.training.task import Task

@@ -17,7 +17,7 @@ from molgiae.data.conformer import ConformerBlock, Rejected
 from molgiae.model import checkpoint
 from molgiae.model.autoencoder import ConformerAutoencoder
 from molgiae.model.cloud import Cloud
-from molgiae.model.domain import measure_domain
+from molgiae.model.covered import measure_domain
 from molgiae.training.batches import drawn, noise_of, whole
 from molgiae.training.labels import Labels
 from molgiae.training.loop import Metrics, Run, Stage

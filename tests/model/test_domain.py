@@ -14,7 +14,8 @@ from molgiae.config import Domain
 from molgiae.data.bond_geometry import LENGTH_TOLERANCE, Bonding
 from molgiae.data.conformer import Conformer, ConformerBlock
 from molgiae.data.training_ranges import BOND_LENGTHS
-from molgiae.model.domain import domain_reasons, in_domain, measure_domain, radii, rule_of
+from molgiae.model.covered import measure_domain
+from molgiae.model.domain import domain_reasons, in_domain, radii, rule_of
 from molgiae.model.shipped import catalogue
 from tests.conformers import conformer, moved, random_conformer
 

@@ -437,4 +437,6 @@ def test_parts_of_other_files_do_not_mix(sdf, tmp_path):
         ):
             in_shards("canonicalize", str(other), out, **how)
     assert files(out) == before
-    assert in_shards("canonicalize", str(other), out, shards=5, overwrite=True).made == 5
+    assert in_shards("canonicalize", str(other), out, shard="2/5", overwrite=True).made == 1
+    assert set(files(out)) >= {part_name(2, 5)} and part_name(1, 5) not in files(out)
+    assert in_shards("canonicalize", str(other), out, shards=5).made == 4

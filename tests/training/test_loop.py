@@ -26,7 +26,7 @@ from molgiae.model import checkpoint
 from molgiae.model.architectures import ARCHITECTURES, build
 from molgiae.model.checkpoint import Checkpoint
 from molgiae.model.cloud import Cloud, pack
-from molgiae.model.domain import measure_domain
+from molgiae.model.covered import measure_domain
 from molgiae.model.embedder import Embedder
 from molgiae.model.header import sha256_of
 from molgiae.training import Data, Run, Trainer, fitted, pretrainer, reconstruct, train
