@@ -45,6 +45,8 @@ _ROWS = (
     Experiment(
         "projections", "Invariant projections of molecules", "arXiv 2401.12588", "SO(3)", "QM9 as npz"
     ),
+    Experiment("graphs", "Molecular graphs and projections", "arXiv 2401.12588", "S_n", "QM9 as npz"),
+    Experiment("augmented", "Ordinary latents of rotated MNIST", "arXiv 2401.12588", "SO(2)", "MNIST as npz"),
 )
 
 EXPERIMENTS = {row.name: row for row in _ROWS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,4 +48,16 @@ def reconstructions(
         row[0].set_ylabel(title)
     for panel, name in zip(panels[0], names, strict=False):
         panel.set_title(name, fontsize=6)
+    return saved(figure, path).name
+
+
+def bars_of(path: Path, rows: Sequence[Mapping[str, Any]], panels: Mapping[str, str]) -> str:
+    """Draw a panel for each key of the rows, with its title, and in it a bar for the embedding of each row."""
+    figure = blank(2.5 * len(panels), 0.35 * len(rows) + 1)
+    drawn = figure.subplots(1, len(panels), sharey=True)
+    for panel, (key, title) in zip(drawn, panels.items(), strict=True):
+        values = [row[key] or 0.0 for row in rows]
+        panel.barh([row["embedding"] for row in rows], values)
+        panel.set(title=title, xlim=(min(0, *values), 1))
+    drawn[0].invert_yaxis()
     return saved(figure, path).name

@@ -29,17 +29,14 @@ from molgiae.evaluation.distance_fidelity import (
 )
 from molgiae.experiments import Bar, Findings, Setting, both, sized
 from molgiae.experiments.autoencoders import different_pairs, distances, relative_change
+from molgiae.experiments.pictures import bars_of
+from molgiae.experiments.probes import linear_probe, neighbour_probe
 from molgiae.groups import SO3
 from molgiae.model.embedder import Embedder
 from molgiae.model.projections import PROJECTIONS, ProjectingEmbedder, orbit_distance, project
-from molgiae.plots import blank, saved
 
 TARGETS = ("mu", "alpha", "gap", "r2")
 """Dipole moment, polarisability, gap between frontier orbitals, spatial extent."""
-
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Of the linear map, for each molecule, with features and targets of unit variance; the best on the last fifth of the
-known ones is taken."""
 
 MIN_CHIRAL_DISTANCE = 0.1
 """Distance, angstrom, from which a latent and its mirror image count as different."""
@@ -90,40 +87,6 @@ def read(path: Path, number: int, seed: int) -> tuple[ConformerBlock, NDArray[np
     rows = np.flatnonzero(tested & np.isfinite(properties).all(axis=1))
     rows = np.sort(np.random.default_rng(seed).permutation(rows)[:number])
     return block.take(rows), properties[rows]
-
-
-def standardized(values: Tensor, known: int) -> Tensor:
-    """Scale columns to mean 0 and variance 1 over the first `known` rows; constant ones are 0."""
-    first = values[:known]
-    spread = first.std(dim=0)
-    scaled = (values - first.mean(dim=0)) / spread.clamp_min(1e-12)
-    return torch.where(spread > 1e-9, scaled, 0.0)
-
-
-def explained(predicted: Tensor, truth: Tensor) -> float:
-    """Return the mean over the targets of the share of variance explained, R squared."""
-    left = (predicted - truth).square().sum(dim=0) / (truth - truth.mean(dim=0)).square().sum(dim=0)
-    return float((1 - left).mean())
-
-
-def linear_probe(features: Tensor, targets: Tensor, known: int) -> float:
-    """Return R squared of ridge regression on standardized features."""
-    x, y = standardized(features, known), standardized(targets, known)
-
-    def r_squared(penalty: float, first: int, last: int) -> float:
-        gram = x[:first].mT @ x[:first] + penalty * first * torch.eye(x.shape[1], dtype=x.dtype)
-        weights = torch.linalg.solve(gram, x[:first].mT @ y[:first])
-        return explained(x[first:last] @ weights, y[first:last])
-
-    penalty = max(PENALTIES, key=lambda each: r_squared(each, 4 * known // 5, known))
-    return r_squared(penalty, known, len(x))
-
-
-def neighbour_probe(features: Tensor, targets: Tensor, known: int, neighbours: int) -> float:
-    """Return R squared of the mean over the nearest neighbours."""
-    y = standardized(targets, known)
-    nearest = torch.cdist(features[known:], features[:known]).topk(neighbours, largest=False).indices
-    return explained(y[nearest].mean(dim=1), y[known:])
 
 
 def run(config: Config, setting: Setting) -> Findings:
@@ -180,7 +143,7 @@ def run(config: Config, setting: Setting) -> Findings:
         "chiral": chiral.double().mean().item(),
         "rows": rows,
     }
-    return Findings(figures, bars(rows), (draw(setting.folder / "projections.png", rows),))
+    return Findings(figures, bars(rows), (bars_of(setting.folder / "projections.png", rows, PANELS),))
 
 
 def bars(rows: list[dict[str, Any]]) -> tuple[Bar, ...]:
@@ -192,15 +155,3 @@ def bars(rows: list[dict[str, Any]]) -> tuple[Bar, ...]:
         Bar("relative change of a projection when molecules are turned, worst", change, 1e-6, at_least=False),
         Bar("mirror images told apart, worst of the complete projections", told_apart, 1.0),
     )
-
-
-def draw(path: Path, rows: list[dict[str, Any]]) -> str:
-    """Draw a panel for each of `PANELS`, with a bar for each embedding."""
-    figure = blank(10, 0.35 * len(rows) + 1)
-    panels = figure.subplots(1, len(PANELS), sharey=True)
-    for panel, (key, title) in zip(panels, PANELS.items(), strict=True):
-        values = [row[key] or 0.0 for row in rows]
-        panel.barh([row["embedding"] for row in rows], values)
-        panel.set(title=title, xlim=(min(0, *values), 1))
-    panels[0].invert_yaxis()
-    return saved(figure, path).name

@@ -139,9 +139,7 @@ def project(name: str, z: Tensor, group: LatentGroup) -> Tensor:
 def aligned(reference: Tensor, z: Tensor, group: LatentGroup) -> Tensor:
     """Return the g z (B, V, d) that is nearest to a reference, (V, d) or (B, V, d) for one each."""
     if issubclass(group, Permutation):
-        return torch.stack(
-            [row[_matching(of_row, row)] for of_row, row in zip(reference.expand_as(z), z, strict=True)]
-        )
+        return z.gather(1, _matching(reference.to(z.dtype) @ z.mT)[..., None].expand_as(z))
     y = _covariance(reference, z)
     if issubclass(group, SO2):
         return SO2.from_equivariant(torch.stack(_turning(y), dim=-1)).act(z)
@@ -160,9 +158,8 @@ def overlap(reference: Tensor, z: Tensor, group: LatentGroup) -> Tensor:
         first, second = torch.broadcast_tensors(reference, z)
         if z.shape[-1] == 1:  # the rearrangement inequality
             return (first.sort(dim=-2).values * second.sort(dim=-2).values).sum(dim=(-2, -1))
-        rows = zip(first.flatten(0, -3), second.flatten(0, -3), strict=True)
-        found = [(w * row[_matching(w, row)]).sum() for w, row in rows]
-        return torch.stack(found).view(first.shape[:-2])
+        products = first @ second.mT
+        return products.gather(-1, _matching(products)[..., None]).sum(dim=(-2, -1))
     y = _covariance(reference, z)
     if issubclass(group, SO2):
         return torch.hypot(*_turning(y))
@@ -187,12 +184,13 @@ def _turning(y: Tensor) -> tuple[Tensor, Tensor]:
     return y[..., 0, 0] + y[..., 1, 1], y[..., 1, 0] - y[..., 0, 1]
 
 
-def _matching(reference: Tensor, z: Tensor) -> Tensor:
-    """Return (n,) int64 which point of z belongs to each of the reference."""
+def _matching(products: Tensor) -> Tensor:
+    """Return (..., n) int64 which point of z belongs to each of a reference, by their products (..., n, n)."""
     from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 (slow to import, and seldom needed)
 
-    cost = -(reference @ z.mT).detach().cpu().numpy()
-    return torch.from_numpy(linear_sum_assignment(cost)[1].astype(np.int64)).to(z.device)
+    rows = products.detach().cpu().flatten(0, -3).numpy()
+    found = np.array([linear_sum_assignment(row, maximize=True)[1] for row in rows], np.int64)
+    return torch.from_numpy(found).view(products.shape[:-1]).to(products.device)
 
 
 def sorting(z: Tensor, group: LatentGroup) -> Tensor:
@@ -202,6 +200,38 @@ def sorting(z: Tensor, group: LatentGroup) -> Tensor:
     same point.
     """
     return z.sort(dim=1).values.flatten(1)
+
+
+def moments(z: Tensor, group: LatentGroup) -> Tensor:
+    """Return mean and products of features, summed over the points, (B, F + F (F + 1) / 2).
+
+    Incomplete: so few numbers leave open which points they are of.
+    """
+    i, j = torch.triu_indices(z.shape[2], z.shape[2])
+    return torch.cat([z.mean(dim=1), (z.mT @ z)[:, i, j] / z.shape[1]], dim=1)
+
+
+def lexicographic(z: Tensor, group: LatentGroup) -> Tensor:
+    """Return the points in the order of their first feature, equal ones of the next, and so on, (B, n F).
+
+    Complete, for every z; jumps where points exchange their places.
+    """
+    for feature in reversed(range(z.shape[2])):
+        order = z[..., feature].argsort(dim=1, stable=True)
+        z = z.gather(1, order[..., None].expand_as(z))
+    return z.flatten(1)
+
+
+def sorted_products(z: Tensor, group: LatentGroup) -> Tensor:
+    """Return <w, sort(z a)> of random a (F) and w (n), (B, 2 n F + 1): points sorted along a direction, and weighted.
+
+    Complete, for every z, with probability 1 over a and w (Dym and Gortler 2022, arXiv 2205.02956); Lipschitz.
+    """
+    n, features = z.shape[1:]
+    number = TEMPLATES_PER_NUMBER * n * features + 1
+    a, w = _random(features, number).to(z), _random(n, number).to(z)
+    a, w = a / a.norm(dim=0), w / w.norm(dim=0)
+    return ((z @ a).sort(dim=1).values * w).sum(dim=1)
 
 
 def norms(z: Tensor, group: LatentGroup) -> Tensor:
@@ -272,6 +302,9 @@ PROJECTIONS = {
     row.name: row
     for row in (
         Projection("sorting", (Permutation,), "complete for one feature a point", "", sorting),
+        Projection("moments", (Permutation,), "incomplete: of second order alone", "", moments),
+        Projection("lexicographic", (Permutation,), "complete", "", lexicographic),
+        Projection("sorted-products", (Permutation,), "complete", "", sorted_products),
         Projection("norms", ROTATIONS, "incomplete: lengths alone", "angstrom", norms),
         Projection("angles", ROTATIONS, "incomplete: angles to the first vector alone", "radian", angles),
         Projection(

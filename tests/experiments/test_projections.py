@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from molgiae.data.conformer import ConformerBlock
 from molgiae.errors import MolgiaeError
@@ -56,19 +55,3 @@ def test_run(data, tmp_path):
 def test_with_too_few_molecules(data, tmp_path):
     with pytest.raises(MolgiaeError, match="60 test molecules with properties, more than 60 are needed"):
         projections.run(replace(TINY, known=60), Setting(tmp_path, data=data))
-
-
-class TestProbes:
-    def test_linear(self):
-        x = torch.randn(300, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        y = x @ torch.arange(8.0, dtype=torch.float64).view(4, 2)
-        assert projections.linear_probe(x, y, 200) > 0.999
-        assert projections.linear_probe(x[:, :1], y, 200) < 0.5
-        assert projections.linear_probe(torch.zeros(300, 3, dtype=torch.float64), y, 200) == pytest.approx(
-            0, abs=0.1
-        )
-
-    def test_neighbours(self):
-        x = torch.rand(400, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        assert projections.neighbour_probe(x, x**2, 300, 5) > 0.99
-        assert projections.neighbour_probe(x.roll(7, dims=0), x**2, 300, 5) < 0.2

@@ -14,6 +14,7 @@ from molgiae.model.projections import PROJECTIONS, aligned, orbit_distance, proj
 
 CASES = [(name, group) for name, row in PROJECTIONS.items() for group in row.groups]
 SHAPES = {SO2: (5, 2), SO3: (5, 3), Permutation: (5, 2)}
+POINTS_COMPLETE = ("lexicographic", "sorted-products", "max-filter", "voronoi")
 ROTATION_COMPLETE = [("gram", SO2), ("gram", SO3), ("max-filter", SO2), ("max-filter", SO3), ("voronoi", SO3)]
 
 
@@ -129,20 +130,43 @@ class TestSeparation:
         other = torch.stack([z[..., 0], z[..., 1].roll(1, dims=1)], dim=-1)
         assert gap("sorting", z, other, Permutation).max() == 0
         assert orbit_distance(z, other, Permutation).median() > 0.5
-        for name in ("max-filter", "voronoi"):
+        for name in POINTS_COMPLETE:
+            assert gap(name, z, other, Permutation).min() > 1e-3
             assert gap(name, z, other, Permutation).median() > 0.1
 
-    @pytest.mark.parametrize("group", SHAPES)
-    def test_max_filters_are_lipschitz(self, group):
+    def test_moments_forget_a_rotation_among_points(self):
+        """One that keeps their sum."""
+        z = latents(Permutation)
+        basis = torch.linalg.qr(torch.cat([torch.ones(5, 1), torch.eye(5)[:, :4]], dim=1).double()).Q
+        turn = torch.eye(5, dtype=torch.float64)
+        turn[1:3, 1:3] = turn.new_tensor([[0.6, -0.8], [0.8, 0.6]])
+        other = basis @ turn @ basis.mT @ z
+        assert gap("moments", z, other, Permutation).max() < 1e-12
+        assert orbit_distance(z, other, Permutation).median() > 0.5
+        for name in POINTS_COMPLETE:
+            assert gap(name, z, other, Permutation).min() > 1e-3
+
+    def test_equal_first_features_are_ordered_by_the_next(self):
+        z = latents(Permutation)
+        z[..., 0] = z[..., 0].sign()
+        assert gap("lexicographic", z, moved(z, Permutation), Permutation).max() == 0
+
+    @pytest.mark.parametrize(
+        ("name", "group"),
+        [*(("max-filter", group) for group in SHAPES), ("sorted-products", Permutation)],
+    )
+    def test_overlaps_are_lipschitz(self, name, group):
         """Each by 1, since templates have unit length."""
         first, second = latents(group), latents(group, seed=3)
-        change = (project("max-filter", first, group) - project("max-filter", second, group)).abs()
+        change = (project(name, first, group) - project(name, second, group)).abs()
         assert (change.amax(dim=1) <= orbit_distance(first, second, group) + 1e-9).all()
 
-    @pytest.mark.parametrize("group", SHAPES)
-    def test_no_cross_section_brings_orbits_nearer(self, group):
+    @pytest.mark.parametrize(
+        ("name", "group"), [*(("voronoi", group) for group in SHAPES), ("lexicographic", Permutation)]
+    )
+    def test_no_cross_section_brings_orbits_nearer(self, name, group):
         first, second = latents(group), latents(group, seed=3)
-        assert (gap("voronoi", first, second, group) >= orbit_distance(first, second, group) - 1e-9).all()
+        assert (gap(name, first, second, group) >= orbit_distance(first, second, group) - 1e-9).all()
 
 
 def test_the_same_whatever_was_drawn_before():
@@ -161,7 +185,7 @@ def test_one_vector_and_zero(name):
 
 
 def test_mistakes():
-    with pytest.raises(ConfigError, match="there are sorting, norms"):
+    with pytest.raises(ConfigError, match="there are sorting, moments"):
         project("nothing", latents(SO3), SO3)
     with pytest.raises(ConfigError, match="not for SO3; use one of norms, angles"):
         project("sorting", latents(SO3), SO3)
