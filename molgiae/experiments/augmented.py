@@ -35,7 +35,7 @@ class Config:
     """Sizes of the study; training and networks are those of `mnist`."""
 
     mnist: mnist.Config = sized(  # noqa: RUF009
-        replace(mnist.CONFIG, steps=1600, test_digits=3000), fast=replace(mnist.FAST, test_digits=800)
+        replace(mnist.CONFIG, steps=1200, test_digits=3000), fast=replace(mnist.FAST, test_digits=800)
     )
     rotations: int = sized(36, fast=12)  # of a digit, its orbit
     templates: int = 64  # of the overlaps
