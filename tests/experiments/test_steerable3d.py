@@ -1,14 +1,14 @@
-"""Steerable networks of grids: harmonics, couplings, kernels and encoders under rotations."""
+"""Steerable networks of functions in a ball: couplings, layers and encoders under rotations."""
 
 from __future__ import annotations
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
+from molgiae.experiments.ball import Ball, Wigner, harmonics
 from molgiae.experiments.steerable3d import (
     Layer,
     Mix,
@@ -16,71 +16,28 @@ from molgiae.experiments.steerable3d import (
     Spread,
     SteerableEncoder,
     coupling,
-    harmonics,
     squares,
-    wigner,
 )
-from molgiae.experiments.voxels import quarter_turns, turned, voxel_orders
 from molgiae.groups import SO3
+from tests.experiments.test_ball import random_rotation, sphere
 
 HIGHEST = 3
 ORDERS = range(HIGHEST + 1)
 TRIPLES = [(a, b, c) for a in ORDERS for b in ORDERS for c in ORDERS if abs(a - b) <= c <= a + b]
 CHANNELS = 3
-SIZE = 13
-
-
-def random_rotation(seed: int) -> torch.Tensor:
-    return SO3.random(generator=torch.Generator().manual_seed(seed)).matrix
-
-
-def sphere() -> tuple[torch.Tensor, torch.Tensor]:
-    """Points and weights that integrate polynomials up to degree 15 over the sphere."""
-    height, weight = np.polynomial.legendre.leggauss(8)
-    angle = 2 * np.pi * np.arange(16) / 16
-    ring = np.sqrt(1 - height**2)[:, None]
-    points = np.stack(
-        [ring * np.cos(angle), ring * np.sin(angle), np.broadcast_to(height[:, None], (8, 16))], axis=-1
-    )
-    return torch.from_numpy(points.reshape(-1, 3)), torch.from_numpy(np.repeat(weight / 32, 16))
 
 
 def turn_of(rotation: torch.Tensor) -> torch.Tensor:
     """How the components of a channel turn."""
-    return torch.block_diag(*(wigner(order, rotation) for order in ORDERS))
-
-
-class TestHarmonics:
-    def test_they_are_orthonormal(self):
-        points, weight = sphere()
-        assert weight.sum() == pytest.approx(1)
-        y = torch.cat([harmonics(order, points) for order in ORDERS], dim=-1)
-        assert_close(y.mT @ (weight[:, None] * y), torch.eye(y.shape[1], dtype=torch.float64))
-
-    def test_they_turn_by_wigner_matrices(self):
-        points, _ = sphere()
-        rotation = random_rotation(3)
-        for order in ORDERS:
-            d = wigner(order, rotation)
-            assert_close(harmonics(order, points @ rotation.mT), harmonics(order, points) @ d.mT)
-            assert_close(d @ d.mT, torch.eye(len(d), dtype=torch.float64))
-
-    def test_wigner_matrices_multiply_as_rotations_do(self):
-        g, h = random_rotation(1), random_rotation(2)
-        for order in ORDERS:
-            assert_close(wigner(order, g @ h), wigner(order, g) @ wigner(order, h))
-
-    def test_order_one_are_vectors(self):
-        rotation = random_rotation(4)
-        yzx = rotation[[1, 2, 0]][:, [1, 2, 0]]
-        assert_close(wigner(1, rotation), yzx)
+    return torch.block_diag(*Wigner(HIGHEST)(rotation))
 
 
 class TestCouplings:
     @pytest.mark.parametrize("orders", TRIPLES)
     def test_no_rotation_changes_them(self, orders):
         c = coupling(*orders)
-        moved = torch.einsum("abc,ia,jb,kc->ijk", c, *(wigner(order, random_rotation(5)) for order in orders))
+        matrices = Wigner(HIGHEST)(random_rotation(5))
+        moved = torch.einsum("abc,ia,jb,kc->ijk", c, *(matrices[order] for order in orders))
         assert_close(moved, c)
         assert c.square().sum() == pytest.approx(2 * orders[2] + 1)
 
@@ -102,7 +59,7 @@ class TestCouplings:
         bases = []
         for order in orders:
             y = o3.spherical_harmonics(order, points, normalize=True, normalization="component")
-            bases.append(harmonics(order, points).mT @ (weight[:, None] * y))
+            bases.append(harmonics(order, points)[:, order**2 :].mT @ (weight[:, None] * y))
             assert_close(bases[-1] @ bases[-1].mT, torch.eye(2 * order + 1, dtype=torch.float64))
         ours = coupling(*orders) / (2 * orders[2] + 1) ** 0.5
         expected = torch.einsum("abc,ia,jb,kc->ijk", theirs, *bases)
@@ -148,47 +105,41 @@ class TestEncoder:
     @pytest.fixture
     def encoder(self):
         torch.manual_seed(0)
-        return SteerableEncoder(SIZE, HIGHEST, 6, 4, 2, 8, 16).double().eval()
+        return SteerableEncoder(Ball(6.0, 9.0), HIGHEST, 4, 2, 8, 16).eval()
 
     @pytest.fixture
-    def grid(self):
-        return torch.rand(
-            1, SIZE, SIZE, SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
-        )
+    def x(self, encoder):
+        return torch.randn(1, encoder.ball.numbers, generator=torch.Generator().manual_seed(1))
 
     @staticmethod
-    def faults(encoder: SteerableEncoder, grid: torch.Tensor) -> tuple[float, float]:
-        """Largest departures of vectors and embeddings under the 24 rotations of a cube."""
-        turns = quarter_turns()
-        y, shared = encoder.equivariant(
-            torch.cat([grid, turned(grid.expand(24, -1, -1, -1), voxel_orders(turns))])
-        )
-        z = encoder.invariant(shared, grid)
-        expected = turns.act_equivariant(y[:1].expand(24, -1, -1))
-        return (y[1:] - expected).abs().max().item(), (z[1:] - z[:1]).abs().max().item()
+    def faults(encoder: SteerableEncoder, x: torch.Tensor) -> tuple[float, float]:
+        """Largest departures of vectors and invariants under random rotations."""
+        g = SO3.random(20, generator=torch.Generator().manual_seed(2))
+        y, shared = encoder.equivariant(torch.cat([x, encoder.ball.turned(g, x.expand(20, -1))]))
+        invariants = torch.cat(shared, dim=1)
+        expected = g.act_equivariant(y[:1].expand(20, -1, -1).double()).float()
+        return (y[1:] - expected).abs().max().item(), (invariants[1:] - invariants[:1]).abs().max().item()
 
-    def test_exact_under_all_rotations_of_a_cube(self, encoder, grid):
-        assert max(self.faults(encoder, grid)) < 1e-5
+    def test_exact_under_any_rotation(self, encoder, x):
+        assert max(self.faults(encoder, x)) < 1e-3
 
-    def test_other_kernels_are_found_out(self, encoder, grid):
-        encoder.kernels += 0.01 * torch.randn_like(encoder.kernels)
-        assert min(self.faults(encoder, grid)) > 1e-3
+    def test_other_networks_are_found_out(self, encoder, x):
+        encoder.layers[0].product.couplings += 0.1 * torch.randn_like(encoder.layers[0].product.couplings)
+        assert min(self.faults(encoder, x)) > 0.01
 
-    def test_close_under_any_rotation_of_something_smooth(self, encoder):
-        """Sampled anew after the rotation, not interpolated."""
-        place = torch.arange(SIZE, dtype=torch.float64) - SIZE // 2
-        point = torch.cartesian_prod(place, place, place)
-        middle = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 1.5
+    def test_mirror_images_differ(self, encoder, x):
+        """Components of odd order change their signs in the middle of an inversion."""
+        parts = encoder.ball.parts(x)
+        mirrored = torch.cat([(-1) ** k * part.flatten(1) for k, part in enumerate(parts)], dim=1)
+        _, (one, _) = encoder.equivariant(x)
+        _, (other, _) = encoder.equivariant(mirrored)
+        assert (one - other).norm() > 1e-2 * one.norm()
 
-        def blobs(at: torch.Tensor) -> torch.Tensor:
-            return torch.exp(-torch.cdist(point, at).square() / 4).sum(dim=1).view(1, SIZE, SIZE, SIZE)
-
-        rotation = random_rotation(6)
-        y, shared = encoder.equivariant(torch.cat([blobs(middle), blobs(middle @ rotation.mT)]))
-        assert_close(y[1], y[0] @ rotation.mT, atol=0.03 * y.abs().max().item(), rtol=0)
-        assert (shared[1] - shared[0]).norm() < 0.02 * shared[0].norm()
-
-    def test_mirror_images_differ(self, encoder, grid):
-        _, shared = encoder.equivariant(torch.cat([grid, grid.flip(1)]))
-        z = encoder.invariant(shared, grid)
-        assert (z[0] - z[1]).norm() > 1e-3 * z[0].norm()
+    def test_canonical_forms_of_what_has_an_axis_do_not_count(self, encoder, x):
+        """All vectors of it lie on the axis."""
+        lathed = torch.zeros_like(x)
+        for before, after in zip(encoder.ball.parts(x), encoder.ball.parts(lathed), strict=True):
+            after[..., after.shape[-1] // 2] = before[..., after.shape[-1] // 2]
+        _, (_, trust) = encoder.equivariant(torch.cat([x, lathed]))
+        assert trust[1] < 1e-6
+        assert trust[0] > 1e-2

@@ -1,0 +1,166 @@
+"""Functions in a ball as coefficients that rotations turn exactly: spherical harmonics times radial functions.
+
+The functions are the smoothest there are, eigenfunctions of the Laplacian that vanish on the surface, up to one wave
+number; so every part of the ball is resolved alike. They are orthonormal: squared differences of functions
+are those of their coefficients. A rotation turns the 2 l + 1 coefficients of order l among themselves by Wigner's D;
+only the step from voxels to coefficients feels the grid.
+
+Components are those of real spherical harmonics by m = -l ... l: those of order 1 are y, z, x. e3nn has harmonics and
+couplings too: where it is installed a test compares them, but a few short functions are no reason to require it.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from math import factorial, pi, prod
+
+import numpy as np
+import torch
+from scipy.linalg import eigh_tridiagonal
+from torch import Tensor, nn
+
+from molgiae.groups import SO3
+
+MESH = 800
+"""Intervals of the radius in which radial functions are found; between its points they are straight."""
+
+STEP = 1e-4
+"""Angle of the differences that generators of rotations are found by, radians."""
+
+
+def spans(highest: int) -> list[slice]:
+    """Return where the components of each order are."""
+    return [slice(order**2, (order + 1) ** 2) for order in range(highest + 1)]
+
+
+def harmonics(highest: int, direction: Tensor) -> Tensor:
+    """Return real spherical harmonics up to order L, mean square 1 over the sphere, by recursion of Legendre functions.
+
+    Unit vectors (..., 3) to (..., (L + 1)^2).
+    """
+    x, y, z = direction.unbind(dim=-1)
+    cosine, sine = torch.ones_like(x), torch.zeros_like(x)
+    found: dict[tuple[int, int], Tensor] = {}
+    for m in range(highest + 1):
+        before, legendre = torch.zeros_like(z), torch.full_like(z, prod(range(1, 2 * m, 2)))
+        for k in range(m, highest + 1):
+            if k > m:
+                before, legendre = legendre, ((2 * k - 1) * z * legendre - (k + m - 1) * before) / (k - m)
+            scale = ((2 * k + 1) * (2 - (m == 0)) * factorial(k - m) / factorial(k + m)) ** 0.5
+            found[k, m], found[k, -m] = scale * legendre * cosine, scale * legendre * (sine if m else cosine)
+        cosine, sine = x * cosine - y * sine, x * sine + y * cosine
+    return torch.stack([found[k, m] for k in range(highest + 1) for m in range(-k, k + 1)], dim=-1)
+
+
+class Wigner(nn.Module):
+    """Matrices D, as harmonics(R u) = D harmonics(u), of all orders up to L; no weights."""
+
+    def __init__(self, highest: int) -> None:
+        super().__init__()
+        self.highest = highest
+        # in a spiral over half of the sphere; harmonics of the other half are the same but for signs
+        number = 4 * highest + 12
+        height = (torch.arange(number, dtype=torch.float64) + 0.5) / number
+        angle, ring = pi * (3 - 5**0.5) * number * height, (1 - height**2).sqrt()
+        self.register_buffer(
+            "directions", torch.stack([ring * angle.cos(), ring * angle.sin(), height], dim=1)
+        )
+        seen = harmonics(highest, self.directions)
+        for order, span in enumerate(spans(highest)):
+            self.register_buffer(f"inverse_{order}", torch.linalg.pinv(seen[:, span]))
+
+    directions: Tensor
+
+    def forward(self, rotation: Tensor) -> list[Tensor]:
+        """Map R (..., 3, 3) to orthogonal D (..., 2 l + 1, 2 l + 1) of each order."""
+        seen = harmonics(self.highest, self.directions @ rotation.mT)
+        return [
+            (self.get_buffer(f"inverse_{order}") @ seen[..., span]).mT
+            for order, span in enumerate(spans(self.highest))
+        ]
+
+
+def radial(order: int, limit: float) -> tuple[Tensor, Tensor]:
+    """Return radial functions of order l in the unit ball with wave numbers up to the limit, (MESH + 1, k), and these.
+
+    Both float64; the integral of the square of each times r^2 is 1. r f(r) is found from its differential equation.
+    """
+    step = 1 / MESH
+    r = np.arange(1, MESH) * step
+    diagonal, beside = 2 / step**2 + order * (order + 1) / r**2, np.full(MESH - 2, -1 / step**2)
+    square, waves = eigh_tridiagonal(diagonal, beside, select="v", select_range=(0, limit**2))
+    inner = waves * step**-0.5 / r[:, None]
+    middle = inner[:1] if order == 0 else np.zeros_like(inner[:1])
+    found = np.concatenate([middle, inner, np.zeros_like(middle)])
+    return torch.from_numpy(found), torch.from_numpy(np.sqrt(square))
+
+
+class Ball(nn.Module):
+    """A ball of a radius, in voxels, and its functions with wave numbers up to a limit over the radius; no weights.
+
+    Coefficients are (B, N) side by side: order by order, radial function by radial function, component by component.
+    """
+
+    def __init__(self, radius: float, limit: float) -> None:
+        super().__init__()
+        self.radius = radius
+        self.radials: list[Tensor] = []
+        for order in count():
+            functions, _ = radial(order, limit)
+            if not functions.shape[1]:
+                break
+            self.radials.append(functions)
+        self.highest = len(self.radials) - 1
+        self.shapes = [(functions.shape[1], 2 * order + 1) for order, functions in enumerate(self.radials)]
+        self.numbers = sum(prod(shape) for shape in self.shapes)
+        wigner = Wigner(self.highest)
+        for order, generators in enumerate(self._generators(wigner)):
+            self.register_buffer(f"generators_{order}", generators.float(), persistent=False)
+        self.wigner = wigner.float()
+
+    @staticmethod
+    def _generators(wigner: Wigner) -> list[Tensor]:
+        """Return how D of each order grows with the angle about x, y and z, (3, 2 l + 1, 2 l + 1)."""
+        cross = torch.linalg.cross(torch.eye(3).double()[:, None], torch.eye(3).double()[None]).mT
+        ahead, behind = (wigner(torch.matrix_exp(sign * STEP * cross)) for sign in (1, -1))
+        return [(a - b) / (2 * STEP) for a, b in zip(ahead, behind, strict=True)]
+
+    def kernels(self, size: int) -> Tensor:
+        """Return the functions at voxels, (size^3, N); voxel (i, j, k) is at i, j, k, the ball in the middle."""
+        place = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+        offset = torch.cartesian_prod(place, place, place)
+        distance = torch.linalg.vector_norm(offset, dim=1)
+        angular = harmonics(self.highest, offset / distance.clamp(min=0.5)[:, None]) / (4 * pi) ** 0.5
+        # in the middle there is no direction
+        angular[distance == 0, 1:] = 0
+        mesh = (distance / self.radius * MESH).clamp(max=MESH)
+        before = mesh.floor().long().clamp(max=MESH - 1)
+        share = (mesh - before)[:, None]
+        parts = []
+        for functions, span in zip(self.radials, spans(self.highest), strict=True):
+            values = torch.lerp(functions[before], functions[before + 1], share) / self.radius**1.5
+            parts.append((values[:, :, None] * angular[:, None, span]).flatten(1).float())
+        return torch.cat(parts, dim=1)
+
+    def parts(self, coefficients: Tensor) -> list[Tensor]:
+        """Return the coefficients (B, N) of each order, (B, its radial functions, 2 l + 1)."""
+        split = coefficients.split([prod(shape) for shape in self.shapes], dim=1)
+        return [part.unflatten(1, shape) for part, shape in zip(split, self.shapes, strict=True)]
+
+    def turned(self, action: SO3, coefficients: Tensor) -> Tensor:
+        """Return the coefficients (B, N) of the functions turned, at p what was at R^-1 p.
+
+        Gradients with respect to the rotation are those of generators, a third of the work of those of D.
+        """
+        matrix = action.matrix.to(coefficients.dtype)
+        fixed = matrix.detach()
+        whole = [part @ d.mT for part, d in zip(self.parts(coefficients), self.wigner(fixed), strict=True)]
+        if matrix.requires_grad:
+            # the identity as to its value
+            little = matrix @ fixed.mT
+            skew = (little - little.mT) / 2
+            angles = torch.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], dim=1)
+            for order, part in enumerate(whole):
+                growth = torch.einsum("brm,cnm->bcrn", part, self.get_buffer(f"generators_{order}"))
+                whole[order] = part + torch.einsum("bcrn,bc->brn", growth, angles)
+        return torch.cat([part.flatten(1) for part in whole], dim=1)

@@ -1,0 +1,95 @@
+"""Grids of voxels: shapes of ModelNet10 as 30^3 of them, how rotations turn these, and their coefficients in a ball."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import torch
+from torch import Tensor, nn
+
+from molgiae.experiments.ball import Ball
+from molgiae.groups import SO3
+
+SIZE, MARGIN = 30, 5
+"""Voxels along an edge of the grid, and added on every side before shapes are turned by interpolation."""
+
+REACH, RADIUS = 20.0, 21.5
+"""Of shapes, and of the ball, in voxels from the middle."""
+
+BATCH = 256
+
+
+def eighths(grid: Tensor) -> Tensor:
+    """Count the full voxels of each cube of eight, (M, SIZE, SIZE, SIZE) to (M, (SIZE / 2)^3) uint8."""
+    half = SIZE // 2
+    return grid.view(-1, half, 2, half, 2, half, 2).sum(dim=(2, 4, 6), dtype=torch.uint8).flatten(1)
+
+
+def quarter_turns() -> SO3:
+    """Return the 24 rotations of a cube."""
+    signed = [
+        torch.diag(torch.tensor(signs))[list(order)]
+        for order in permutations(range(3))
+        for signs in product((1.0, -1.0), repeat=3)
+    ]
+    return SO3(torch.stack([matrix for matrix in signed if torch.det(matrix) > 0]).double())
+
+
+def voxel_orders(turns: SO3, size: int = SIZE) -> Tensor:
+    """Return where each voxel of a turned grid comes from, (24, size^3) int64."""
+    place = torch.arange(size) - (size - 1) / 2
+    point = torch.cartesian_prod(place, place, place).double()
+    x, y, z = (turns.inverse().act(point) + (size - 1) / 2).round().long().unbind(dim=-1)
+    return (x * size + y) * size + z
+
+
+def turned(grid: Tensor, orders: Tensor) -> Tensor:
+    """Turn shapes (B, n, n, n), each by its own row of `orders` (B, n^3)."""
+    return grid.flatten(1).gather(1, orders).view_as(grid)
+
+
+def rotated(action: SO3, grid: Tensor) -> Tensor:
+    """Turn shapes (B, n, n, n): the value at p is that of x at R^-1 p, linearly interpolated, 0 outside."""
+    n = grid.shape[-1]
+    matrix = action.matrix.to(grid.dtype)
+    place = torch.linspace(-1, 1, n, dtype=grid.dtype)
+    point = torch.cartesian_prod(place, place, place)
+    # the first coordinate that grid_sample takes is that of the last axis
+    source = (point @ matrix).flip(-1).view(len(grid), n, n, n, 3)
+    return nn.functional.grid_sample(grid[:, None], source, align_corners=True)[:, 0]
+
+
+def random_turns(number: int, quarters: bool, generator: torch.Generator) -> SO3:
+    """Draw rotations, any or those of a cube."""
+    if not quarters:
+        return SO3.random(number, generator=generator)
+    return SO3(quarter_turns().matrix[torch.randint(24, (number,), generator=generator)])
+
+
+class Projection:
+    """From voxels to coefficients and back; coefficients are of the order of one."""
+
+    def __init__(self, ball: Ball, grid: Tensor) -> None:
+        self.ball, self.unit = ball, 1.0
+        self.kernels = {SIZE: ball.kernels(SIZE)}
+        self.unit = self(grid).square().mean().sqrt().item()
+
+    def __call__(self, grid: Tensor) -> Tensor:
+        """Map (M, n, n, n) to (M, N)."""
+        size = grid.shape[-1]
+        if size not in self.kernels:
+            self.kernels[size] = self.ball.kernels(size)
+        parts = [part.flatten(1).float() @ self.kernels[size] for part in grid.split(BATCH)]
+        return torch.cat(parts) / self.unit
+
+    def rotated(self, action: SO3, grid: Tensor) -> Tensor:
+        """Return the coefficients (M, N) of voxels (M, SIZE, SIZE, SIZE) that are turned by interpolation."""
+        parts = [
+            self(rotated(SO3(matrix), nn.functional.pad(part.float(), (MARGIN,) * 6)))
+            for matrix, part in zip(action.matrix.split(BATCH), grid.split(BATCH), strict=True)
+        ]
+        return torch.cat(parts)
+
+    def grid(self, coefficients: Tensor) -> Tensor:
+        """Map (M, N) to (M, SIZE, SIZE, SIZE)."""
+        return (coefficients.cpu() * self.unit @ self.kernels[SIZE].mT).unflatten(1, (SIZE,) * 3)
