@@ -248,6 +248,8 @@ def run(config: Config, setting: Setting) -> Findings:
     figures["invariant, 24 rotations"] = {"accuracy": embedded(invariant, True)[0][0]}
     for quarters, name in ((False, "coefficients"), (True, "coefficients, 24 rotations")):
         figures[f"{name} themselves"] = {"accuracy": classified(known[quarters], asked_of[quarters])[0]}
+    # as if all group actions were known
+    figures["coefficients, not turned, themselves"] = {"accuracy": classified(learned, asked)[0]}
     pair = different_pairs(len(test), config.pairs, generator)
     typical = distances(embeddings["invariant"], pair).median().item()
     some = test.x[:: max(len(test) // SOME, 1)]
