@@ -106,9 +106,9 @@ def halfway(
 ) -> dict[str, float]:
     """Decode latents of two rotations of digits (M, n, n) and the point between: relative distance over all rotations.
 
-    Latents are (M, rotations, D), of which the first and the one a quarter further are taken.
+    Latents are (M, rotations, D), of which the first and the one a third of a turn further are taken.
     """
-    first, second = z[:, 0], z[:, z.shape[1] // 4]
+    first, second = z[:, 0], z[:, z.shape[1] // 3]
     found = {}
     for name, point in {"decoded_error": first, "halfway_error": (first + second) / 2}.items():
         output = disc.picture(model.decode(point.to(device)))
