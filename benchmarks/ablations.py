@@ -3,11 +3,10 @@
     python benchmarks/ablations.py qm9.npz conformers.sdf --test test_conformers.sdf -o ablations
     python benchmarks/ablations.py qm9.npz conformers.sdf --only "64 numbers" "32 numbers" --steps 3000 -o more
 
-Every row is a pretraining run of so many steps of 512 conformers (those of Appendix D, a hundred times slower, of
-`--joint-steps` of 64), evaluated on the validation molecules of the npz file as predicted, with hard permutations, and
-if given on conformers of a force field that were not trained on. Where slots are assigned to atoms exactly, that is
-part of the prediction. Seconds are wall time; canonical forms are made once and count for the first row that needs
-them. Rows are kept in OUTPUT/results.json; what is there is not run again.
+Every row is a pretraining run of so many steps of 512 conformers, evaluated on the validation molecules of the npz file
+as predicted, with hard permutations, and if given on conformers of a force field that were not trained on. Seconds are
+wall time; canonical forms are made once and count for the first row that needs them. Rows are kept in
+OUTPUT/results.json; what is there is not run again. The network of Appendix D has a script of its own, `appendix_d.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matchings  # noqa: F401 (brings its architectures)
 import torch
 
 from molgiae.commands.pretrain import pretrain
@@ -37,9 +35,6 @@ BASE = ModelConfig(
     embedding_dim=64, features_dim=0, shape_dim=0, atom_width=0, property_width=0, width=320, layers=2
 )
 RECIPE = TrainConfig(learning_rate=4e-3, distortion=0.02, type_weight=3.0, mirror=False)
-APPENDIX_D = ModelConfig(architecture="appendix-d", embedding_dim=64, width=64, layers=3)
-SLOWLY = replace(RECIPE, learning_rate=1e-3, batch_size=64, warmup_steps=50)
-
 make_forms = pretraining.canonical_forms
 
 CASES: dict[str, tuple[ModelConfig, TrainConfig, bool]] = {
@@ -57,19 +52,6 @@ CASES: dict[str, tuple[ModelConfig, TrainConfig, bool]] = {
     "learning rate 0.001, not 0.004": (BASE, replace(RECIPE, learning_rate=1e-3), True),
     "half the width": (replace(BASE, width=160), RECIPE, True),
     "16 of the numbers are a shape part": (replace(BASE, shape_dim=16, atom_width=64), RECIPE, True),
-    "network of Appendix D, SoftSort": (APPENDIX_D, SLOWLY, True),
-    **{
-        f"network of Appendix D, {about}": (
-            replace(APPENDIX_D, architecture=f"appendix-d, {how}"),
-            SLOWLY,
-            True,
-        )
-        for how, about in {
-            "sinkhorn": "Sinkhorn",
-            "assignment": "exact assignment",
-            "fixed": "order of the bond graph",
-        }.items()
-    },
 }
 
 
@@ -94,7 +76,6 @@ def main() -> None:
     parser.add_argument("conformers", help="further training conformers, SDF")
     parser.add_argument("--test", help="conformers that were not trained on, SDF")
     parser.add_argument("--steps", type=int, default=1500, help="of the autoencoder")
-    parser.add_argument("--joint-steps", type=int, default=400, help="of networks that are trained whole")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--output", "-o", type=Path, default=Path("ablations"))
     options = parser.parse_args()
@@ -114,11 +95,8 @@ def main() -> None:
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """One run and its figures."""
     model, recipe, more = CASES[name]
-    whole = model.architecture != "slots"
-    steps = options.steps if not whole else options.joint_steps
-    config = replace(
-        recipe, steps=steps, property_steps=1, atom_steps=options.steps, shape_steps=options.steps
-    )
+    steps = options.steps
+    config = replace(recipe, steps=steps, property_steps=1, atom_steps=steps, shape_steps=steps)
     folder = options.output / "runs" / "".join(c if c.isalnum() else "-" for c in name)
     inputs = [options.data, *([options.conformers] if more else [])]
     metrics = pretrain(

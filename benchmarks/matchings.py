@@ -1,9 +1,8 @@
-"""Ways to match decoded slots with atoms, for the network of Appendix D; what `ablations.py` compares with SoftSort."""
+"""Ways to match decoded slots with atoms, for the network of Appendix D; `appendix_d.py` compares them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -80,7 +79,7 @@ class Matched(ConformerAutoencoder):
             found = complete(as_numpy(x.z)[mask], as_numpy(x.pos)[mask], offset, vectors=axes)
             place[x.mask.cpu()] = torch.from_numpy(found.place).double()
             return Permutation.from_equivariant(place.to(x.z.device))
-        prediction, kind = self.slots(embedding, x), torch.searchsorted(self.element, x.z)
+        prediction, kind = self.slots(embedding, x), torch.searchsorted(self.element, x.z.contiguous())
         n = x.z.shape[1]
         entropy = -prediction.logits[:, :n].log_softmax(dim=-1).gather(2, kind[:, None].expand(-1, n, -1))
         cost = torch.cdist(prediction.pos[:, :n].float(), x.pos.float()).square() + entropy
@@ -105,7 +104,3 @@ def sinkhorn(scores: Scores, tau: float) -> Tensor:
     for _ in range(ROUNDS):
         logits = logits.log_softmax(dim=2).log_softmax(dim=1)
     return logits.exp()
-
-
-for name in ("sinkhorn", "assignment", "fixed"):
-    ARCHITECTURES[f"appendix-d, {name}"] = partial(Matched, how=name)

@@ -59,6 +59,8 @@ class Config:
     learned_steps: int = sized(4000, fast=30)  # 0 leaves that row out
     learned_batch: int = sized(256, fast=16)
     learned_distortion: float = 0.05
+    learned_type_weight: float = 3.0
+    learned_learning_rate: float = 2e-3
     invariance_conformers: int = sized(500, fast=50)  # compared with copies of them, moved and reordered
     enthalpy: qm9_enthalpy.Config = sized(qm9_enthalpy.CONFIG, fast=qm9_enthalpy.FAST)  # noqa: RUF009
     scans: qm9_scans.Config = sized(qm9_scans.CONFIG, fast=qm9_scans.FAST)  # noqa: RUF009
@@ -81,9 +83,10 @@ def learned(config: Config) -> tuple[ModelConfig, TrainConfig]:
     model = ModelConfig("learned", embedding_dim=PAPER_DIM, width=config.learned_width)
     recipe = TrainConfig(
         batch_size=config.learned_batch,
-        learning_rate=config.learning_rate,
+        learning_rate=config.learned_learning_rate,
         steps=config.learned_steps,
         distortion=config.learned_distortion,
+        type_weight=config.learned_type_weight,
         ema=0.998,
     )
     return model, recipe

@@ -254,10 +254,11 @@ class ConformerAutoencoder(GroupInvariantAutoencoder[Cloud, Equivariant, SE3xSn]
         """
         y, shared = self.encoder.equivariant(x)
         action = self.xi(self.complete(x, y)[0])
+        canonical = self.undo(action, x).to(dtype=torch.float32)
+        embedding = self.encoder.invariant(shared, canonical)
         if not getattr(self.decoder, "learns_order", False):
-            canonical = self.undo(action, x).to(dtype=torch.float32)
-            return self.decoder(self.encoder.invariant(shared, canonical)), canonical, y.vectors
+            return self.decoder(embedding), canonical, y.vectors
         target = Cloud(x.z, (action.motion.inverse().act(x.pos) * x.mask[..., None]).float())
         soft = soft_sort(y.scores, tau).mT
         assignment = (action.permutation.matrix.to(soft.dtype) + soft - soft.detach()) * x.mask[..., None]
-        return self.decoder(self.encoder.invariant(shared, target), assignment), target, y.vectors
+        return self.decoder(embedding, assignment), target, y.vectors

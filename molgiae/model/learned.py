@@ -26,7 +26,7 @@ class LearnedEncoder(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """What the networks compute in."""
-        return self.network.rank.dtype
+        return self.network.slots.dtype
 
     def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
         """Return mu, and nothing that eta could share."""
@@ -40,7 +40,7 @@ class LearnedEncoder(nn.Module):
 
     def invariant(self, shared: None, canonical: Cloud) -> Embedding:
         """Return eta."""
-        return self.network.embed(canonical.z, canonical.pos.to(self.dtype))
+        return self.network.slots(canonical.z, canonical.pos.to(self.dtype))
 
 
 class LearnedAutoencoder(ConformerAutoencoder):
@@ -53,11 +53,11 @@ class LearnedAutoencoder(ConformerAutoencoder):
             x: B conformers.
             tau: temperature of SoftSort, in units of a tenth of `SCORE_SCALE`.
         """
-        y, _ = self.encoder.equivariant(x)
+        y, shared = self.encoder.equivariant(x)
         action = self.xi(self.complete(x, y)[0])
         canonical = self.undo(action, x).to(dtype=torch.float32)
         soft = soft_sort(y.scores.float(), tau * SCORE_SCALE / 10)
         still = (action.motion.inverse().act(x.pos) * x.mask[..., None]).float()
         sorted_softly = ((soft - soft.detach()) @ still.detach()) * canonical.mask[..., None]
         target = Cloud(canonical.z, canonical.pos + sorted_softly)
-        return self.decoder(self.encoder.invariant(None, target)), target, y.vectors
+        return self.decoder(self.encoder.invariant(shared, target)), target, y.vectors

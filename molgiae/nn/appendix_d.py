@@ -129,11 +129,15 @@ class MessageDecoder(nn.Module):
         logits = torch.cat([-taken[..., None], kind], dim=-1)
         return SlotPrediction(logits=logits, pos=nn.functional.pad(pos, beyond))
 
+    def starts(self, embedding: Embedding) -> Tensor:
+        """Return the start positions, (S, 3) angstrom, the same for every embedding (B, D)."""
+        return self.start
+
     def decode(self, embedding: Embedding, assignment: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits of elements (B, n, E) and positions (B, n, 3), 0 where padded; arguments as of `forward`."""
         mask = assignment.detach().sum(dim=-1) > 0
         slots = assignment.shape[-1]
-        start = assignment @ self.start[:slots]
+        start = assignment @ self.starts(embedding)[..., :slots, :]
         middle = start.sum(dim=1, keepdim=True) / mask.sum(dim=1)[:, None, None]
         start = (start - middle) * mask[..., None]
         graph = complete_graph(mask, start)
