@@ -23,7 +23,8 @@ from molgiae.evaluation.embedding_map import tsne
 from molgiae.experiments import Bar, Findings, Setting, both, mnist, pictures, sized
 from molgiae.experiments.autoencoders import different_pairs
 from molgiae.experiments.labelled import Labelled
-from molgiae.experiments.mnist import KINDS, OURS, PIXELS, DiscAutoencoder
+from molgiae.experiments.mnist import KINDS, PIXELS, UPRIGHT, DiscAutoencoder
+from molgiae.experiments.rotated_pictures import distance_of_digits, random_angles, rotated
 from molgiae.experiments.steerable2d import DiscHarmonics
 
 ORDINARY = "classical, shown rotated digits"
@@ -73,9 +74,7 @@ def orbits(
 ) -> Tensor:
     """Return latents (M, rotations, D) of digits (M, n, n), turned by their angles (M,) and then in equal steps."""
     steps = (2 * math.pi * k / rotations for k in range(rotations))
-    turned = (
-        mnist.measured(model, disc, mnist.rotated(picture, angle + step), 1, device)[0] for step in steps
-    )
+    turned = (mnist.measured(model, disc, rotated(picture, angle + step), 1, device)[0] for step in steps)
     return torch.stack(list(turned), dim=1)
 
 
@@ -112,7 +111,7 @@ def halfway(
     found = {}
     for name, point in {"decoded_error": first, "halfway_error": (first + second) / 2}.items():
         output = disc.picture(model.decode(point.to(device)))
-        error = mnist.distance_of_digits(disc, picture.to(device), output)
+        error = distance_of_digits(disc, picture.to(device), output)
         found[name] = (error.cpu() / picture.flatten(1).norm(dim=1)).mean().item()
     return found
 
@@ -122,12 +121,12 @@ def run(config: Config, setting: Setting) -> Findings:
     generator = torch.Generator().manual_seed(setting.seed)
     sizes = config.mnist
     digits, test = mnist.read(setting, sizes, generator)
-    angle = mnist.random_angles(len(test), generator)
+    angle = random_angles(len(test), generator)
     templates = torch.randn(config.templates, sizes.embedding_dim, generator=generator)
     disc = DiscHarmonics(PIXELS, sizes.rings, sizes.orders).to(setting.device)
     rows: list[dict[str, Any]] = []
     spreads, points = {}, {}
-    for kind in (ORDINARY, OURS):
+    for kind in (ORDINARY, UPRIGHT):
         torch.manual_seed(setting.seed)
         model = mnist.build(KINDS[kind].encoder, sizes).to(setting.device)
         mnist.train(model, disc, kind, digits, sizes, setting)
@@ -149,7 +148,7 @@ def run(config: Config, setting: Setting) -> Findings:
 def bars(rows: list[dict[str, Any]], spreads: dict[str, dict[str, float]]) -> tuple[Bar, ...]:
     """Ask for the claims of the paper: latents of rotations spread, and projections of them serve better."""
     accurate = {row["embedding"]: row["accuracy"] for row in rows if row["model"] == ORDINARY}
-    wider = spreads[ORDINARY]["spread"] / spreads[OURS]["spread"]
+    wider = spreads[ORDINARY]["spread"] / spreads[UPRIGHT]["spread"]
     return (
         Bar("spread of the rotations of a digit, ordinary over invariant", wider, 1.0),
         *(

@@ -41,10 +41,10 @@ from molgiae.experiments.autoencoders import (
     distances,
     fit,
     parameters,
-    relative_change,
 )
 from molgiae.experiments.deep_sets import bottleneck
 from molgiae.experiments.labelled import Labelled, Labels, accuracies
+from molgiae.experiments.rotated_pictures import distance_of_digits, random_angles, rotated, symmetry
 from molgiae.experiments.steerable2d import (
     DiscHarmonics,
     SteerableDecoder,
@@ -80,6 +80,8 @@ class Kind:
     paper_accuracy: float | None = None  # of the classifier there; None for the embedding of vectors itself
 
 
+OURS, UPRIGHT = "invariant, synchronized", "invariant, upright"
+
 KINDS = {
     "classical": Kind("classical"),
     "classical, shown rotated digits": Kind(
@@ -88,10 +90,9 @@ KINDS = {
     "quotient": Kind("classical", rotated=True, quotient=True, paper_loss=0.0227, paper_accuracy=0.82),
     "equivariant": Kind("equivariant", paper_loss=0.0189),
     "invariant": Kind("invariant", paper_loss=0.0162, paper_accuracy=PAPER_ACCURACY),
-    "invariant, synchronized": Kind("invariant", synchronized=True),
-    "invariant, upright": Kind("invariant", upright=True),
+    OURS: Kind("invariant", synchronized=True),
+    UPRIGHT: Kind("invariant", upright=True),
 }
-OURS = "invariant, synchronized"
 SAME = {9: 6}
 """Digits that are others when rotated by 180 degrees."""
 
@@ -153,21 +154,6 @@ def read(setting: Setting, config: Config, generator: torch.Generator) -> tuple[
     if len(test) <= config.known:
         raise MolgiaeError(f"{setting.data}: {len(test)} test digits, more than {config.known} are needed")
     return digits, test
-
-
-def random_angles(number: int, generator: torch.Generator) -> Tensor:
-    """Draw angles (number,), radians."""
-    return 2 * math.pi * torch.rand(number, generator=generator)
-
-
-def rotated(picture: Tensor, angle: Tensor) -> Tensor:
-    """Rotate pictures (B, n, n) by angles (B,), radians, counter-clockwise; bicubic, black from outside."""
-    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    # rows point down
-    back = torch.stack([torch.stack([cos, -sin, zero], dim=1), torch.stack([sin, cos, zero], dim=1)], dim=1)
-    grid = nn.functional.affine_grid(back, [len(picture), 1, *picture.shape[1:]], align_corners=False)
-    found = nn.functional.grid_sample(picture[:, None], grid, mode="bicubic", align_corners=False)
-    return found[:, 0].clamp(0, 1)
 
 
 def build(encoder: str, config: Config) -> DiscAutoencoder:
@@ -255,37 +241,6 @@ def accuracy(embedded: Labelled, config: Config, seed: int) -> dict[str, float]:
         "accuracy": float(np.mean(found)),
         "accuracy_sd": float(np.std(found)),
         "accuracy_6_or_9": float(np.mean(of_merged)),
-    }
-
-
-def distance_of_digits(disc: DiscHarmonics, first: Tensor, second: Tensor) -> Tensor:
-    """Return min over rotations g of |x - g x'|, (B,), of pictures (B, n, n), by steps of one degree."""
-    products, other = disc.products(first), disc(second)
-    nearest = disc.picture(turned(other, best_turn(products, other, 360)))
-    return (first - nearest).flatten(1).norm(dim=1)
-
-
-@torch.no_grad()
-def symmetry(
-    model: DiscAutoencoder, disc: DiscHarmonics, picture: Tensor, angle: Tensor, device: str
-) -> dict[str, float]:
-    """Measure how embedding and group action follow rotations by a quarter, which the grid stands, and by any angle."""
-    before = model.encode(disc(picture.to(device)))
-
-    def compared(moved: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
-        after = model.encode(disc(moved.to(device)))
-        expected = SO2.from_angle(by.to(device)) @ before.action
-        change = relative_change(after.embedding, before.embedding)
-        return change, torch.rad2deg(after.action.distance(expected))
-
-    quarter = compared(torch.rot90(picture, 1, (1, 2)), torch.full_like(angle, math.pi / 2))
-    any_angle = compared(rotated(picture, angle), angle)
-    return {
-        "embedding_change_quarter_max": quarter[0].max().item(),
-        "action_error_quarter_max_degrees": quarter[1].max().item(),
-        "embedding_change_any_median": any_angle[0].median().item(),
-        "action_error_any_median_degrees": any_angle[1].median().item(),
-        "action_error_any_p90_degrees": any_angle[1].quantile(0.9).item(),
     }
 
 

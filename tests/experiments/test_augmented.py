@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from molgiae.experiments import Setting, augmented
-from molgiae.experiments.augmented import ORDINARY, OURS, PROJECTIONS, RAW
+from molgiae.experiments.augmented import ORDINARY, PROJECTIONS, RAW, UPRIGHT
 from tests.experiments import test_mnist
 from tests.experiments.test_mnist import data  # noqa: F401
 
@@ -44,10 +44,10 @@ def test_run(data, tmp_path):  # noqa: F811
     rows = findings.figures["table"]
     names = [RAW, *PROJECTIONS]
     assert [(row["model"], row["embedding"]) for row in rows] == [
-        (m, n) for m in (ORDINARY, OURS) for n in names
+        (m, n) for m in (ORDINARY, UPRIGHT) for n in names
     ]
     spread = findings.figures["spread"]
-    assert spread[OURS]["spread"] < spread[ORDINARY]["spread"]
+    assert spread[UPRIGHT]["spread"] < spread[ORDINARY]["spread"]
     assert len(findings.bars) == 1 + len(PROJECTIONS)
     assert (tmp_path / findings.pictures[0]).read_bytes().startswith(b"\x89PNG")
     json.dumps(findings.figures)

@@ -14,6 +14,7 @@ from molgiae.errors import MolgiaeError
 from molgiae.experiments import Setting, mnist
 from molgiae.experiments.labelled import Labelled
 from molgiae.experiments.mnist import KINDS, OURS, PROJECTED, reconstructed
+from molgiae.experiments.rotated_pictures import distance_of_digits, rotated
 from molgiae.experiments.steerable2d import DiscHarmonics, turned
 from molgiae.groups import SO2
 
@@ -100,14 +101,14 @@ class TestData:
 
     def test_rotations_are_counter_clockwise(self):
         x = torch.from_numpy(drawn(3)[0]).float() / 255
-        quarter = mnist.rotated(x, torch.full((3,), math.pi / 2))
+        quarter = rotated(x, torch.full((3,), math.pi / 2))
         torch.testing.assert_close(quarter, torch.rot90(x, 1, (1, 2)), atol=1e-4, rtol=0)
 
 
 class TestModels:
     @pytest.fixture
     def pictures(self):
-        return mnist.rotated(torch.from_numpy(drawn(10)[0]).float() / 255, torch.linspace(0, 1, 10))
+        return rotated(torch.from_numpy(drawn(10)[0]).float() / 255, torch.linspace(0, 1, 10))
 
     def after_a_quarter(self, kind, pictures, disc):
         model, turned = model_of(kind), torch.rot90(pictures, 1, (1, 2))
@@ -167,9 +168,9 @@ class TestModels:
         assert cosine["invariant, upright"] > max(0.8, cosine["invariant"] + 0.1)
 
     def test_distance_over_rotations(self, pictures, disc):
-        turned = mnist.rotated(pictures, torch.full((10,), 2.0))
-        same = mnist.distance_of_digits(disc, pictures, turned)
-        other = mnist.distance_of_digits(disc, pictures, turned.roll(1, dims=0))
+        turned = rotated(pictures, torch.full((10,), 2.0))
+        same = distance_of_digits(disc, pictures, turned)
+        other = distance_of_digits(disc, pictures, turned.roll(1, dims=0))
         assert same.mean() < 0.7 * other.mean()
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from molgiae.experiments import mnist
+from molgiae.experiments.rotated_pictures import rotated
 from molgiae.experiments.steerable2d import DiscHarmonics
 from molgiae.experiments.synchronization import ROTATIONS, disagreement, matches
 from tests.experiments.test_mnist import drawn
@@ -21,7 +21,7 @@ def copies():
     disc = DiscHarmonics(28, 8, 8)
     picture = torch.from_numpy(drawn(9)[0][::4]).float() / 255
     angle = (STEPS * (2 * math.pi / ROTATIONS)).repeat(len(picture))
-    return disc, mnist.rotated(picture.repeat_interleave(len(STEPS), dim=0), angle), angle
+    return disc, rotated(picture.repeat_interleave(len(STEPS), dim=0), angle), angle
 
 
 def test_rotated_copies_are_nearest_by_their_rotation(copies):
