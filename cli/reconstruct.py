@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typer import Context
+from typing import Annotated
+
+from typer import Context, Option
 
 from molgiae.config import AUTO_MODEL, BATCH_SIZE
 
@@ -24,7 +26,7 @@ from .options import (
 from .printing import finish_run
 from .shards import Scheduler, Shard, Shards, ShardSize, finish_shards, wants_parts
 
-SHARED = ("model", "device", "batch_size", "format", "on_error")
+SHARED = ("model", "device", "batch_size", "refine", "format", "on_error")
 """Options that hold for parts, too."""
 
 
@@ -35,6 +37,14 @@ def reconstruct(
     model: Model = AUTO_MODEL,
     device: Device = "auto",
     batch_size: BatchSize = BATCH_SIZE,
+    refine: Annotated[
+        bool,
+        Option(
+            "--refine",
+            help="Search near what is decoded for positions that have the embedding, with bonds and angles as in QM9; "
+            "for models of architecture slots.",
+        ),
+    ] = False,
     format: Format = None,
     shards: Shards = None,
     shard: Shard = None,
@@ -52,10 +62,11 @@ def reconstruct(
     \b
     molgiae reconstruct conformers.sdf -o reconstructed.sdf
     molgiae reconstruct conformers.sdf -o reconstructed.h5
+    molgiae reconstruct conformers.sdf --model qm9-64 --refine -o refined.sdf
     """
     if wants_parts(context.params):
         finish_shards(context, "reconstruct", inputs, "reconstructed", SHARED)
         return
     from molgiae.commands.reconstruct import reconstruct as run
 
-    finish_run(context, run(inputs, run_options(context)), "reconstructed")
+    finish_run(context, run(inputs, run_options(context), refine=refine), "reconstructed")

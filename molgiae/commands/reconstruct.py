@@ -16,6 +16,7 @@ from molgiae.data.hdf5.schema import EMBEDDING_COLUMNS
 from molgiae.data.readers import Inputs
 from molgiae.data.writers import StructureWriter
 from molgiae.model.embedder import Embedder
+from molgiae.model.refined import check_refines
 from molgiae.output.files import ModelInUse
 
 if TYPE_CHECKING:
@@ -39,10 +40,16 @@ def reconstruct(
 ) -> Result: ...
 @overload
 def reconstruct(inputs: Objects, options: Options | None = None, **how: Any) -> Summary: ...
-def reconstruct(inputs: Given, options: Options | None = None, **changes: Any) -> Summary | Result:
+def reconstruct(
+    inputs: Given, options: Options | None = None, *, refine: bool = False, **changes: Any
+) -> Summary | Result:
     """Write what the model remembers of every conformer, in the pose and order of the input.
 
-    Arguments are those of `embed`: files come to a file, objects as a result.
+    Arguments are those of `embed`: files come to a file, objects as a result. With `refine` what is decoded is
+    where a search begins for positions that have the embedding, see `molgiae.model.refined`.
+
+    Raises:
+        ConfigError: if the model cannot be refined.
 
     Examples:
         >>> bool((molgiae.reconstruct(mol, model="qm9")["rmsd"] < 0.01).all())
@@ -51,6 +58,8 @@ def reconstruct(inputs: Given, options: Options | None = None, **changes: Any) -
     taken, options = begun(inputs, options, changes)
     output = output_or_memory(taken, options, "_reconstructed.h5", pipes=True)
     embedder = Embedder(options.model, device=options.device, batch_size=options.batch_size)
+    if refine:
+        check_refines(embedder.model)
     blocks = read(taken, options, output)
     model = ModelInUse.of(embedder)
     sink = sink_for(output, options, RECONSTRUCTION_COLUMNS, _record, model=model)
@@ -58,7 +67,7 @@ def reconstruct(inputs: Given, options: Options | None = None, **changes: Any) -
     mistaken: list[bool] = []
 
     def compute(block: ConformerBlock) -> Result:
-        result = embedder.embed(block, reconstruct=True)
+        result = embedder.embed(block, reconstruct=True, refine=refine)
         errors.extend(result["rmsd"].tolist())
         wrong = result["reconstructed_atomic_number"] != result.block.atomic_number
         mistaken.extend((result.block.count(wrong) > 0).tolist())

@@ -23,6 +23,7 @@ from molgiae.model.cloud import as_numpy, pack
 from molgiae.model.decoded import Decoded
 from molgiae.model.device_memory import DeviceMemory
 from molgiae.model.domain import accepted, domain_reasons
+from molgiae.model.refined import check_refines, refined
 from molgiae.model.shipped import ShippedModel, catalogue
 from molgiae.parallel.memory import keep_memory
 from molgiae.parallel.threads import cores
@@ -106,7 +107,7 @@ class Embedder:
         """Blocks worth computing at a time: as many as there are threads; one on a GPU."""
         return cores() if self.device == "cpu" else 1
 
-    def embed(self, conformers: Given, *, reconstruct: bool = False) -> Result:
+    def embed(self, conformers: Given, *, reconstruct: bool = False, refine: bool = False) -> Result:
         """Return embedding, group action and canonical form of each conformer, and if asked its reconstruction.
 
         Conformers with elements the model does not know or with too many atoms are rejected by name.
@@ -114,16 +115,22 @@ class Embedder:
         Args:
             conformers: files, RDKit molecules with all of theirs, ASE atoms, conformers, one or several; or a block.
             reconstruct: whether to add the columns of the reconstruction and its RMSD, which is `decoded_rmsd`, too.
+            refine: whether that is refined, see `molgiae.model.refined`.
+
+        Raises:
+            ConfigError: if the model cannot be refined.
         """
+        if refine:
+            check_refines(self.model)
         block = conformers_of(conformers)
         config = self.model.config
         beyond = np.flatnonzero(~accepted(config, block)).tolist()
         shipped = catalogue() if beyond else []
         block = block.reject({m: _limit(block[m], config, shipped) for m in beyond})
-        return self._run(block, reconstruct=reconstruct)
+        return self._run(block, reconstruct=reconstruct, refine=refine)
 
     @torch.no_grad()
-    def _run(self, block: ConformerBlock, *, reconstruct: bool) -> Result:
+    def _run(self, block: ConformerBlock, *, reconstruct: bool, refine: bool) -> Result:
         forms = FormColumns(block)
         names = ["embedding"]
         if reconstruct:
@@ -151,6 +158,8 @@ class Embedder:
             if check is None:
                 return
             decoded = self.model.decode(encoding.embedding)
+            if refine:
+                decoded = refined(self.model, decoded, encoding.embedding)
             check.fill(chosen, decoded, encoding.canonical)
             if reconstruct:
                 predicted = self.model.place(decoded, g, x)

@@ -37,6 +37,7 @@ def test_run(qm9_file, tmp_path):
         assert row["principal_components"]["rmsd_mean"] > 0
         folder = tmp_path / row["name"].replace(" ", "-")
         assert Embedder(str(folder / "model.safetensors")).dimension == row["dim"]
+        assert ("refined_rmsd_mean" in row) == (row["dim"] < 256)
     assert [bar.value for bar in findings.bars[:4:2]] == [figures["table"][k]["rmsd_mean"] for k in (0, 2)]
     assert set(figures) > {"enthalpy", "scans"}
     assert findings.pictures == ("rmsd.png", "enthalpy.png", "scans.png")
