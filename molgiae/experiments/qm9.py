@@ -6,8 +6,8 @@ no network for properties.
 
 With the 256 numbers of the paper the task is nearly empty: slots of 29 atoms are 261 numbers, and training starts at
 their principal components. Smaller embeddings, beside principal components of as many numbers that are given the
-elements, tell more. Those of `COMPACT` numbers and fewer learn from all molecules as they are, for longer; and what less
-than the paper's numbers decode to is refined, too (`molgiae.model.refined`).
+elements, tell more. Those of `COMPACT` numbers and fewer learn from all molecules as they are, for longer; and what
+less than the paper's numbers decode to is refined, too (`molgiae.model.refined`).
 
 In these rows the group action is that of the bond graph. The row "learned" is the claim of the paper itself: vectors,
 translation and scores of a network without bonds, trained together with eta and delta by reconstruction alone. With it
