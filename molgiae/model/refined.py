@@ -23,17 +23,21 @@ from molgiae.nn.slots import SlotEncoder
 from molgiae.nn.vectors import others
 from molgiae.tensors import Embedding, Positions
 
-ATTEMPTS, SHAKEN = 6, 0.15
+ATTEMPTS, SHAKEN = 40, 0.15
 """Most searches for a conformer; all but the first begin at positions displaced by this deviation, angstrom."""
-SOUND = 2.0
-"""`strangeness` up to which a search has found what was meant: most conformers of QM9 have less."""
+SOUND, LIMIT = 2.0, 5.0
+"""`strangeness` up to which a search has found what was meant, as most conformers of QM9 have less, and beyond which it
+has found nothing; in between it has if another search ends there, too. Conformers with no more coordinates than
+the embedding has numbers need not look like others."""
+SAME = 0.01
+"""Difference of `strangeness` up to which two searches have ended at the same conformer."""
 ROUNDS = 12
 """Most steps of a search; most conformers take half as many."""
 STRIDE, SETTLED = 0.3, 1e-4
 """Angstrom: no atom moves farther in a step, and conformers whose atoms all move less are done."""
 PRECISION = 1e-3
 """Deviation of an embedding, and of a centroid in angstrom, that counts as much as bonds and angles do by a spread."""
-FREE = 0.3
+FREE = 1.0
 """Deviation of an atom from where it was decoded, angstrom, that counts as much: nothing else may hold it."""
 STRANGE = 0.3
 """Deviation of a distance, angstrom, beyond which its pair counts less and less, as decoded bonds may be none."""
@@ -72,18 +76,21 @@ def refined(model: ConformerAutoencoder, decoded: Cloud, embedding: Embedding) -
     last = model.config.parts[-1]
     z, start, code = decoded.z, decoded.pos, embedding[:, last.start : last.stop].to(encoder.dtype)
     best, least = start.clone(), strangeness(encoder, z, start, code)
+    done, settled = least <= SOUND, 3 * (z > 0).sum(dim=1) <= code.shape[1]
     for attempt in range(ATTEMPTS):
-        left = (~(least <= SOUND)).nonzero()[:, 0]
+        left = (~done).nonzero()[:, 0]
         if not len(left):
             break
         # the same for every conformer, so that none depends on the others of its batch
         noise = torch.randn(start.shape[1:], generator=torch.Generator().manual_seed(attempt)).to(start)
-        shaken = start[left] + (SHAKEN * noise if attempt else 0)
-        found = _search(encoder, z[left], shaken, code[left])
+        origin = best if attempt % 2 else start
+        found = _search(encoder, z[left], origin[left] + (SHAKEN * noise if attempt else 0), code[left])
         strange = strangeness(encoder, z[left], found, code[left])
+        again = ((strange - least[left]).abs() < SAME) & ((strange < LIMIT) | settled[left])
         better = strange < least[left]  # false where it is not a number
         best[left[better]], least[left[better]] = found[better], strange[better]
-    return Cloud(z, best)
+        done[left] = (least[left] <= SOUND) | again
+    return Cloud(z, torch.where(((least < LIMIT) | settled)[:, None, None], best, start))
 
 
 def strangeness(encoder: SlotEncoder, z: Tensor, pos: Positions, code: Tensor) -> Tensor:

@@ -85,8 +85,9 @@ def test_strangeness_tells_right_from_wrong(model, truth):
     ).all()
 
 
-def test_nonsense_stays_as_decoded(model, truth):
+def test_nonsense_stays_as_decoded(model, truth, monkeypatch):
     """Embeddings that no conformer has are not worth a search; nothing ends in numbers that are none."""
+    monkeypatch.setattr("molgiae.model.refined.ATTEMPTS", 2)
     found = refined(model, truth, torch.full((3, 24), torch.nan))
     assert_close(found.pos, truth.pos)
 
