@@ -90,6 +90,7 @@ def refined(model: ConformerAutoencoder, decoded: Cloud, embedding: Embedding) -
         better = strange < least[left]  # false where it is not a number
         best[left[better]], least[left[better]] = found[better], strange[better]
         done[left] = (least[left] <= SOUND) | again
+    settled &= _missing(encoder, z, best, code).norm(dim=1) < MISSED  # not with a wrong element
     return Cloud(z, torch.where(((least < LIMIT) | settled)[:, None, None], best, start))
 
 

@@ -70,6 +70,12 @@ def test_another_embedding_leads_elsewhere(model, truth):
     assert off(found, truth)[0] > 5 * off(found, other)[0]
 
 
+def test_a_wrong_element_is_not_made_to_fit(model, truth):
+    wrong = Cloud(truth.z.clone(), shaken(truth, 0.05).pos)
+    wrong.z[2, 0] = 6  # as if water had come back with carbon
+    assert_close(refined(model, wrong, embedded(model, truth)).pos[2], wrong.pos[2])
+
+
 def test_each_by_itself(model, truth):
     wrong, code = shaken(truth, 0.1), embedded(model, truth)
     together = refined(model, wrong, code).pos
