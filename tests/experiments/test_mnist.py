@@ -174,6 +174,7 @@ class TestModels:
         assert same.mean() < 0.7 * other.mean()
 
 
+@pytest.mark.slow
 def test_run(data, tmp_path):
     findings = mnist.run(TINY, Setting(tmp_path, data=data))
     rows = findings.figures["table"]

@@ -38,6 +38,7 @@ def data(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_run(data, tmp_path):
     findings = projections.run(TINY, Setting(tmp_path, data=data))
     assert findings.figures["molecules"] == 60

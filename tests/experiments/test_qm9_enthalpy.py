@@ -87,7 +87,7 @@ def test_fits_are_kept_and_started_as_they_say(checkpoint, qm9_file, tmp_path, m
     fitted = qm9_enthalpy.fitted
 
     def watched(network, *rest):
-        started.append(network.model.encoder.network.query.detach().clone())
+        started.append(network.model.encoder.network.slots.net.linear.weight.detach().clone())
         return fitted(network, *rest)
 
     monkeypatch.setattr(qm9_enthalpy, "fitted", watched)
@@ -98,7 +98,7 @@ def test_fits_are_kept_and_started_as_they_say(checkpoint, qm9_file, tmp_path, m
         ("pretrained", 8, 3),
         ("scratch", 8, 3),
     ]
-    origin = qm9_enthalpy.load(str(checkpoint)).model.encoder.network.query
+    origin = qm9_enthalpy.load(str(checkpoint)).model.encoder.network.slots.net.linear.weight
     assert [torch.equal(query, origin) for query in started] == [True, False]
     again = qm9_enthalpy.study(checkpoint, TINY, setting)
     assert again.figures == findings.figures and len(started) == 2

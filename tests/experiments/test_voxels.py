@@ -159,6 +159,7 @@ class TestNeighbours:
         assert knn_accuracy(known, twos, 3) == 1
 
 
+@pytest.mark.slow
 def test_run(data, tmp_path):
     findings = voxels.run(TINY, Setting(tmp_path, data=data))
     figures = findings.figures
