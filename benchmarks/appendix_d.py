@@ -14,8 +14,7 @@ each row one part of the network makes room for another:
   least cost, as part of the prediction; or the order is that of the bond graph.
 
 Mu, the network of the vectors, the translation and the scores, is that of Appendix D in all rows. Seconds are wall
-time.
-Rows are kept in OUTPUT/results.json, runs are resumed, and curves are drawn to OUTPUT/curves.png.
+time. Rows are kept in OUTPUT/results.json, runs are resumed, and curves are drawn to OUTPUT/curves.png.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     folder = options.output / "runs" / f"{name} {options.steps}".replace(" ", "-")
     config = ModelConfig(ROWS[name], embedding_dim=DIM, width=WIDTH, layers=LAYERS)
     every = max(options.steps // EVALUATIONS, 1)
-    recipe = TrainConfig(**(vars(RECIPE) | {"steps": options.steps}))
+    recipe = replace(RECIPE, steps=options.steps)
     pretrain([options.data], folder, config, recipe, evaluate_every=every, resume=True)
     with (folder / "metrics.csv").open(newline="") as file:
         curve = list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-r"""What `molgiae reconstruct --refine` takes off the error of a decoder.
+"""What `molgiae reconstruct --refine` takes off the error of a decoder.
 
     python benchmarks/refining.py qm9.npz --model qm9-64
     python benchmarks/refining.py confs.sdf --model run/model.safetensors
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from results import markdown
 
 from molgiae.data.blocks import concatenate
 from molgiae.data.inputs import read_inputs
@@ -26,10 +27,12 @@ SIZES = ((1, 15), (16, 18), (19, 21), (22, 23), (24, 1000))
 BLOCK = 500
 
 
-def row(name: str, rmsd: NDArray[np.float64]) -> str:
+HEADING = ("RMSD as predicted (A)", "mean", "median", "95 %", "99 %", "worst")
+
+
+def cells(name: str, rmsd: NDArray[np.float64]) -> list[str]:
     """Return a line of the table."""
-    figures = [rmsd.mean(), *np.percentile(rmsd, (50, 95, 99, 100))]
-    return f"| {name} | " + " | ".join(f"{figure:.5f}" for figure in figures) + " |"
+    return [name, *(f"{figure:.5f}" for figure in (rmsd.mean(), *np.percentile(rmsd, (50, 95, 99, 100))))]
 
 
 def main() -> None:
@@ -49,6 +52,7 @@ def main() -> None:
     embedder = Embedder(options.model, device="cpu")
     found: dict[bool, list[NDArray[np.float64]]] = {False: [], True: []}
     seconds, atoms = dict.fromkeys(found, 0.0), []
+    embedder.embed(whole.take(np.arange(1)), reconstruct=True)  # compiles what is compiled
     for start in range(0, len(whole), BLOCK * options.every):
         block = whole.take(np.arange(start, min(start + BLOCK * options.every, len(whole)), options.every))
         for refine, errors in found.items():
@@ -61,15 +65,15 @@ def main() -> None:
     print(
         f"{embedder.checkpoint.name} on {path.name}: {len(number)} conformers, up to {ATTEMPTS} searches each\n"
     )
-    print(
-        "| RMSD as predicted (A) | mean | median | 95 % | 99 % | worst |\n| --- | ---: | ---: | ---: | ---: | ---: |"
-    )
+    rows = []
     for refine, name in ((False, "decoded"), (True, "refined")):
         rmsd = np.concatenate(found[refine])
-        print(row(name, rmsd))
+        rows.append(cells(name, rmsd))
         for low, high in SIZES:
-            if ((number >= low) & (number <= high)).any():
-                print(row(f"{name}, {low}-{high} atoms", rmsd[(number >= low) & (number <= high)]))
+            among = (number >= low) & (number <= high)
+            if among.any():
+                rows.append(cells(f"{name}, {low}-{high} atoms", rmsd[among]))
+    print(markdown(HEADING, rows))
     more = (seconds[True] - seconds[False]) / len(number)
     before, after = (np.concatenate(found[refine]) for refine in (False, True))
     worse = (after > before + 1e-3).mean()
