@@ -11,9 +11,10 @@ Training on upright digits alone tells a classical autoencoder nothing about oth
 are therefore shown rotated digits; the classical one is trained both ways.
 
 Reconstruction leaves open which of the rotations of a digit is the canonical one, and a digit of another hand may get
-another. Two rows have one more term of the loss, in which no label takes part. "Synchronized" asks the group actions of
-digits that come near one another when rotated to differ by that rotation (`synchronization`); it is shown rotated
-digits. "Upright" takes training digits, which are upright, as the canonical ones: a hint that no other row has.
+another. Two rows have one more term of the loss, in which no label takes part: it draws the group action of training
+digits to poses chosen before. "Synchronized" finds them from training digits that were rotated at random, by the
+rotations that lay those which come near one another onto one another (`synchronization`); it is shown rotated digits.
+"Upright" takes training digits as they are, which is upright: a hint that no other row has.
 
 Shrunk against the paper: dense layers on 588 coefficients in place of seven steerable convolutions and six ordinary
 ones, minutes on one core in place of six hours on a V100.
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 
 from molgiae.errors import MolgiaeError
 from molgiae.evaluation.embedding_map import tsne
-from molgiae.experiments import Bar, Findings, Setting, both, labelled, pictures, sized
+from molgiae.experiments import Bar, Findings, Setting, both, labelled, pictures, rotated_pictures, sized
 from molgiae.experiments.autoencoders import (
     ActingAutoencoder,
     SeparateEncoder,
@@ -44,7 +45,7 @@ from molgiae.experiments.autoencoders import (
 )
 from molgiae.experiments.deep_sets import bottleneck
 from molgiae.experiments.labelled import Labelled, Labels, accuracies
-from molgiae.experiments.rotated_pictures import distance_of_digits, random_angles, rotated, symmetry
+from molgiae.experiments.rotated_pictures import distance_of_digits, random_angles, rotated
 from molgiae.experiments.steerable2d import (
     DiscHarmonics,
     SteerableDecoder,
@@ -52,7 +53,6 @@ from molgiae.experiments.steerable2d import (
     best_turn,
     turned,
 )
-from molgiae.experiments.synchronization import disagreement, matches
 from molgiae.groups import SO2
 from molgiae.model.autoencoder import Encoding
 from molgiae.model.projections import PROJECTIONS, orbit_distance, project
@@ -74,7 +74,7 @@ class Kind:
     encoder: str  # "classical", "invariant" or "equivariant"
     rotated: bool = False  # whether it is shown rotated digits in training
     quotient: bool = False  # whether its error is the least over rotations of the output
-    synchronized: bool = False  # whether group actions are to agree with rotations between digits
+    synchronized: bool = False  # whether group actions are drawn to poses that rotated digits share
     upright: bool = False  # whether the group action of training digits is drawn to the identity
     paper_loss: float | None = None  # reconstruction loss in the table of Appendix E.1
     paper_accuracy: float | None = None  # of the classifier there; None for the embedding of vectors itself
@@ -122,9 +122,10 @@ class Config:
     batch_size: int = sized(256, fast=128)  # digits in a step
     steps: int = sized(4000, fast=80)
     learning_rate: float = 2e-3  # its peak
-    upright: float = 0.01  # weight of 1 - cos of the angle of the group action beside the reconstruction loss
-    synchronized: float = 0.02  # weight of the disagreement of group actions
-    matched: int = 4  # digits that each is compared with, for that
+    upright: float = 0.01  # weight of 1 - cos of the angle between group action and identity, beside the loss
+    synchronized: float = 0.5  # of that between group action and the pose that digits share
+    landmarks: int = sized(10000, fast=1000)  # digits that all are compared with, for that
+    matched: int = 5  # of them that are nearest
     rotations: int = 36  # of the quotient
     known: int = sized(1000, fast=500)  # embeddings that the classifier is shown
     neighbours: int = 5  # that vote
@@ -200,18 +201,21 @@ def train(
     """Train on batches of the digits, rotated or not; the same digits in the same order for every kind."""
     generator = torch.Generator().manual_seed(setting.seed)
     about = KINDS[kind]
+    pose, weight = torch.zeros(len(digits)), config.upright * about.upright
+    if about.synchronized:
+        how = (config.landmarks, config.matched, setting.seed, setting.progress)
+        pose = rotated_pictures.canonical_angles(digits.x.to(setting.device), *how)
+        weight = config.synchronized
 
     def loss() -> Tensor:
-        x = digits.x[torch.randint(len(digits), (config.batch_size,), generator=generator)]
-        angle = random_angles(config.batch_size, generator)
-        x = (rotated(x, angle) if about.rotated else x).to(setting.device)
+        chosen = torch.randint(len(digits), (config.batch_size,), generator=generator)
+        angle = random_angles(config.batch_size, generator) * about.rotated
+        x = (rotated(digits.x[chosen], angle) if about.rotated else digits.x[chosen]).to(setting.device)
         encoding, output = reconstructed(model, disc, x, config.rotations if about.quotient else 1)
         error = (output - x).square().mean()
-        if about.upright:
-            error = error + config.upright * (1 - encoding.action.angle.cos()).mean()
-        if about.synchronized:
-            found = disagreement(encoding.action.angle, *matches(disc, x, config.matched))
-            error = error + config.synchronized * found
+        if weight:
+            off = encoding.action.angle - (pose[chosen] + angle).to(setting.device)
+            error = error + weight * (1 - off.cos()).mean()
         return error
 
     fit(model, loss, config.steps, config.learning_rate, name=kind, progress=setting.progress)
@@ -291,7 +295,7 @@ def run(config: Config, setting: Setting) -> Findings:
         row |= {"reconstruction_loss": error, "reconstruction_loss_upright": upright}
         row |= accuracy(Labelled(embeddings[kind], label), config, setting.seed)
         rows.append(row | {"paper_loss": about.paper_loss, "paper_accuracy": about.paper_accuracy})
-    symmetric = symmetry(models[OURS], disc, test.x[:1000], angle[:1000], setting.device)
+    symmetric = rotated_pictures.symmetry(models[OURS], disc, test.x[:1000], angle[:1000], setting.device)
     drawn = examples(models[OURS], disc, test, setting)
     disc.cpu()
     pair = different_pairs(len(test), config.pairs, generator)

@@ -1,4 +1,4 @@
-"""Pictures that rotate: random rotations, distances over all of them, and how an autoencoder follows them."""
+"""Pictures that rotate: random rotations, distances over all of them, shared poses, and how an autoencoder follows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,21 @@ from torch import Tensor, nn
 
 from molgiae.experiments.autoencoders import ActingAutoencoder, relative_change
 from molgiae.experiments.steerable2d import DiscHarmonics, best_turn, turned
+from molgiae.experiments.synchronization import settled, synchronize
 from molgiae.groups import SO2
+from molgiae.parallel.progress import progress_bar
+
+ROTATIONS = 36
+"""That are tried between two pictures, a multiple of 10 degrees each."""
+
+ORDERS = 8
+"""Of the harmonics by which pictures of half as many pixels along an edge are compared."""
+
+BLOCK = 16
+"""Pictures that are compared with all others at once."""
+
+MIN_WEIGHT = 1e-6
+"""Of a match, and least distance to which others are compared: copies are at none."""
 
 
 def random_angles(number: int, generator: torch.Generator) -> Tensor:
@@ -32,6 +46,60 @@ def distance_of_digits(disc: DiscHarmonics, first: Tensor, second: Tensor) -> Te
     products, other = disc.products(first), disc(second)
     nearest = disc.picture(turned(other, best_turn(products, other, 360)))
     return (first - nearest).flatten(1).norm(dim=1)
+
+
+@torch.no_grad()
+def matches(
+    picture: Tensor, known: int, number: int, progress: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return for each picture (N, n, n) so many of the first `known` that come nearest when rotated, and how.
+
+    Returns:
+        * (N, number) int64, which they are, the nearest first and never the picture itself;
+        * (N, number) radians: rotated by so much they are nearest;
+        * (N, number) square distances then, without unit.
+    """
+    small = nn.functional.avg_pool2d(picture, 2)
+    disc = DiscHarmonics(small.shape[-1], small.shape[-1] // 2, ORDERS).to(picture.device)
+    products, other = disc.products(small), disc(small)
+    square = (products * other).sum(dim=(1, 2, 3))
+    resolved = disc.synthesis.any(dim=1)
+    flat = other[:known].flatten(1)[:, resolved]
+    place = torch.arange(len(picture), device=picture.device)
+    angle = torch.arange(ROTATIONS, device=picture.device) * (2 * math.pi / ROTATIONS)
+    # made before: small ones that stay, among large ones that go, would keep the memory of all of these
+    nearest = torch.empty(len(picture), number, dtype=torch.int64, device=picture.device)
+    turn, near = (torch.empty_like(nearest, dtype=picture.dtype) for _ in range(2))
+    for own in progress_bar(place.split(BLOCK), desc="matches", show=progress, leave=False):
+        back = turned(products[own].repeat_interleave(ROTATIONS, dim=0), -angle.repeat(len(own)))
+        overlap = back.flatten(1)[:, resolved] @ flat.mT
+        best, which = overlap.unflatten(0, (-1, ROTATIONS)).max(dim=1)
+        distance = (square[own, None] + square[:known] - 2 * best).clamp(min=0)
+        distance[own[:, None] == place[:known]] = math.inf
+        near[own], nearest[own] = distance.topk(number, largest=False)
+        turn[own] = angle[which.gather(1, nearest[own])]
+    return nearest, turn, near
+
+
+def canonical_angles(picture: Tensor, known: int, number: int, seed: int, progress: bool = False) -> Tensor:
+    """Return how far pictures (N, n, n) are rotated from a pose that those which come near one another share.
+
+    They are rotated at random before, so that nothing is learned from how they lie. Edges of `synchronize` are the
+    `matches`, trusted by their distance over that of the last match at both ends (Zelnik-Manor and Perona, Self-tuning
+    spectral clustering, NeurIPS 2004).
+
+    Returns:
+        (N,) float32, radians, on the CPU.
+    """
+    by = random_angles(len(picture), torch.Generator().manual_seed(seed))
+    found = matches(rotated(picture, by.to(picture.device)), known, number, progress)
+    nearest, turn, square = (part.cpu() for part in found)
+    edge = torch.stack([torch.arange(len(nearest)).repeat_interleave(number), nearest.flatten()])
+    last = square[:, -1].sqrt().clamp(min=MIN_WEIGHT)
+    weight = torch.exp(-square.flatten() / last[edge].prod(dim=0)).clamp(min=MIN_WEIGHT)
+    relative = SO2.from_angle(turn.flatten()).matrix
+    begun = synchronize(len(nearest), edge, relative, weight)
+    return SO2(settled(begun, edge, relative, weight)).angle.float() - by
 
 
 @torch.no_grad()

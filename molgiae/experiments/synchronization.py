@@ -1,13 +1,11 @@
-"""Rotations of pictures that agree with those which lay them onto one another: angular synchronization.
+"""Rotations of things that agree with those which lay them onto one another: angular synchronization.
 
 Of two pictures of one thing the group actions should differ by the rotation between them (Singer, Appl. Comput. Harmon.
-Anal. 30, 20, 2011). Only pictures that come near one another when rotated say so; which class they are of is not asked,
+Anal. 30, 20, 2011). Only things that come near one another when rotated say so; which class they are of is not asked,
 nor which way is up.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import torch
@@ -17,43 +15,16 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
-from molgiae.experiments.steerable2d import DiscHarmonics
-
-ROTATIONS = 36
-"""That are tried between two pictures, a multiple of 10 degrees each."""
-
 DENSE = 500
 """Rows of a matrix up to which all its eigenvectors are found at once."""
 
 LANCZOS = 15
 """Vectors that Lanczos's method holds for each eigenvector that is asked for."""
 
+TOLERANCE = (1.0, 0.25)
+"""Angles of disagreement, radians, at which a pair counts by half, in the first sweep and the last."""
+
 Floats = NDArray[np.float64]
-
-
-@torch.no_grad()
-def matches(disc: DiscHarmonics, picture: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """Return for each picture (B, n, n) so many others that come nearest when rotated, and the rotations.
-
-    Returns:
-        * (B, number) int64, which they are;
-        * (B, number) radians: rotated by so much they are nearest.
-    """
-    (p, q), (a, b) = disc.products(picture).unbind(dim=-1), disc(picture).unbind(dim=-1)
-    even = torch.einsum("imr,jmr->ijm", p, a) + torch.einsum("imr,jmr->ijm", q, b)
-    odd = torch.einsum("imr,jmr->ijm", q, a) - torch.einsum("imr,jmr->ijm", p, b)
-    angle = torch.arange(ROTATIONS, dtype=even.dtype, device=even.device) * (2 * math.pi / ROTATIONS)
-    phase = torch.arange(even.shape[2], dtype=even.dtype, device=even.device)[:, None] * angle
-    overlap, turn = (even @ phase.cos() + odd @ phase.sin()).max(dim=2)
-    # square distances, less what is the same for all others
-    distance = even.diagonal().sum(dim=0) - 2 * overlap
-    nearest = distance.fill_diagonal_(torch.inf).topk(number, largest=False).indices
-    return nearest, angle[turn.gather(1, nearest)]
-
-
-def disagreement(angle: Tensor, nearest: Tensor, turn: Tensor) -> Tensor:
-    """Return the mean of 1 - cos of how far rotations (B,), radians, are from agreeing with `matches`."""
-    return (1 - (angle[:, None] - angle[nearest] - turn).cos()).mean()
 
 
 def synchronize(number: int, edge: Tensor, relative: Tensor, weight: Tensor) -> Tensor:
@@ -95,6 +66,35 @@ def synchronize(number: int, edge: Tensor, relative: Tensor, weight: Tensor) -> 
         rows = (d * own[:, None] + np.arange(d)).ravel()
         found[own] = _nearest_rotations(_leading(matrix[rows][:, rows], d).reshape(-1, d, d))
     return torch.from_numpy(found)
+
+
+def settled(rotations: Tensor, edge: Tensor, relative: Tensor, weight: Tensor, sweeps: int = 100) -> Tensor:
+    """Return rotations that agree better with pairs which are not far off, and let go of those which are.
+
+    From `synchronize`, in sweeps: every R_i becomes the nearest rotation to the sum of what its pairs say, weighted
+    by w / (1 + (angle / tolerance)^2), where the angle is by how much a pair disagrees and the tolerance becomes
+    smaller from sweep to sweep.
+
+    Args:
+        rotations: (N, d, d) float64, where to begin.
+        edge: (2, E) int64, as for `synchronize`, as is what follows.
+        relative: (E, d, d).
+        weight: (E,).
+        sweeps: how many.
+
+    Returns:
+        (N, d, d) float64.
+    """
+    (i, j), q = edge, relative.double()
+    for tolerance in np.geomspace(*TOLERANCE, sweeps):
+        ahead = q @ rotations[j]
+        # 2 sin(angle / 2), times sqrt(2)
+        off = torch.linalg.matrix_norm(ahead - rotations[i]) / 2**0.5
+        trust = (weight.double() / (1 + (off / tolerance) ** 2))[:, None, None]
+        total = torch.zeros_like(rotations)
+        total.index_add_(0, i, trust * ahead).index_add_(0, j, trust * (q.mT @ rotations[i]))
+        rotations = torch.from_numpy(_nearest_rotations(total.numpy()))
+    return rotations
 
 
 def _leading(matrix: sparse.csr_array, number: int) -> Floats:

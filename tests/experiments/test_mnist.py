@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from molgiae.errors import MolgiaeError
-from molgiae.experiments import Setting, mnist
+from molgiae.experiments import Setting, mnist, rotated_pictures
 from molgiae.experiments.labelled import Labelled
 from molgiae.experiments.mnist import KINDS, OURS, PROJECTED, reconstructed
 from molgiae.experiments.rotated_pictures import distance_of_digits, rotated
@@ -166,6 +166,14 @@ class TestModels:
             mnist.train(model, disc, kind, digits, config, Setting(tmp_path))
             cosine[kind] = model.group_function(disc(digits.x)).angle.cos().mean().item()
         assert cosine["invariant, upright"] > max(0.8, cosine["invariant"] + 0.1)
+
+    def test_group_actions_are_drawn_to_poses(self, data, disc, tmp_path, monkeypatch):
+        """Poses that are all two radians: shown rotated digits, the autoencoder learns them for upright ones."""
+        monkeypatch.setattr(rotated_pictures, "canonical_angles", lambda *_: torch.full((100,), 2.0))
+        digits, model = read(data)[0], model_of(OURS)
+        config = replace(TINY, steps=40, synchronized=1.0)
+        mnist.train(model, disc, OURS, digits, config, Setting(tmp_path))
+        assert (model.group_function(disc(digits.x)).angle - 2).cos().mean() > 0.5
 
     def test_distance_over_rotations(self, pictures, disc):
         turned = rotated(pictures, torch.full((10,), 2.0))
