@@ -154,13 +154,20 @@ class Ball(nn.Module):
         """
         matrix = action.matrix.to(coefficients.dtype)
         fixed = matrix.detach()
-        whole = [part @ d.mT for part, d in zip(self.parts(coefficients), self.wigner(fixed), strict=True)]
+        parts = zip(self.parts(coefficients), self.wigner(fixed), strict=True)
+        whole = torch.cat([(part @ d.mT).flatten(1) for part, d in parts], dim=1)
         if matrix.requires_grad:
             # the identity as to its value
             little = matrix @ fixed.mT
             skew = (little - little.mT) / 2
             angles = torch.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], dim=1)
-            for order, part in enumerate(whole):
-                growth = torch.einsum("brm,cnm->bcrn", part, self.get_buffer(f"generators_{order}"))
-                whole[order] = part + torch.einsum("bcrn,bc->brn", growth, angles)
-        return torch.cat([part.flatten(1) for part in whole], dim=1)
+            whole = whole + torch.einsum("bcn,bc->bn", self.growth(whole), angles)
+        return whole
+
+    def growth(self, coefficients: Tensor) -> Tensor:
+        """Return how coefficients (B, N) grow with the angle of a rotation about x, y and z, (B, 3, N)."""
+        growths = [
+            torch.einsum("brm,cnm->bcrn", part, self.get_buffer(f"generators_{order}")).flatten(2)
+            for order, part in enumerate(self.parts(coefficients))
+        ]
+        return torch.cat(growths, dim=2)
