@@ -9,6 +9,7 @@ embedding and the weights of the model alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ from molgiae.model.local_lengths import typical
 from molgiae.nn.slots import SlotEncoder
 from molgiae.nn.vectors import others
 from molgiae.tensors import Embedding, Positions
+
+Starts = Callable[[Tensor, int], Positions]
 
 ATTEMPTS, SHAKEN = 40, 0.15
 """Most searches for a conformer; all but the first begin at positions displaced by this deviation, angstrom."""
@@ -60,13 +63,17 @@ def check_refines(model: ConformerAutoencoder) -> None:
 
 
 @torch.no_grad()
-def refined(model: ConformerAutoencoder, decoded: Cloud, embedding: Embedding) -> Cloud:
+def refined(
+    model: ConformerAutoencoder, decoded: Cloud, embedding: Embedding, starts: Starts | None = None
+) -> Cloud:
     """Return decoded canonical forms with refined positions.
 
     Args:
         model: of architecture "slots".
         decoded: of B embeddings, as `ConformerAutoencoder.decode` gives them.
         embedding: (B, D), what they were decoded from.
+        starts: positions (b, S, 3) at which searches but the first begin, of the conformers (b,) that are left, and the
+            number of the search; by default near what was decoded or found best.
 
     Raises:
         ConfigError: if the model cannot be refined.
@@ -81,10 +88,13 @@ def refined(model: ConformerAutoencoder, decoded: Cloud, embedding: Embedding) -
         left = (~done).nonzero()[:, 0]
         if not len(left):
             break
-        # the same for every conformer, so that none depends on the others of its batch
-        noise = torch.randn(start.shape[1:], generator=torch.Generator().manual_seed(attempt)).to(start)
-        origin = best if attempt % 2 else start
-        found = _search(encoder, z[left], origin[left] + (SHAKEN * noise if attempt else 0), code[left])
+        if attempt and starts is not None:
+            origin = starts(left, attempt)
+        else:
+            # the same for every conformer, so that none depends on the others of its batch
+            noise = torch.randn(start.shape[1:], generator=torch.Generator().manual_seed(attempt)).to(start)
+            origin = (best if attempt % 2 else start)[left] + (SHAKEN * noise if attempt else 0)
+        found = _search(encoder, z[left], origin, code[left])
         strange = strangeness(encoder, z[left], found, code[left])
         again = ((strange - least[left]).abs() < SAME) & ((strange < LIMIT) | settled[left])
         better = strange < least[left]  # false where it is not a number
@@ -129,14 +139,30 @@ def _missing(encoder: SlotEncoder, z: Tensor, pos: Positions, code: Tensor) -> T
     return (code - encoder(z, pos.to(encoder.dtype))).double() / encoder.scale
 
 
-def _step(encoder: SlotEncoder, z: Tensor, pos: Positions, first: Positions, code: Tensor) -> Tensor:
-    """Return displacements (b, S, 3) of a Gauss-Newton step, angstrom."""
-    there = (z > 0)[..., None].double()
+def toward(encoder: SlotEncoder, z: Tensor, pos: Positions, code: Tensor, tolerance: float) -> Positions:
+    """Return positions (b, n, 3) moved as little as brings them nearer to embedding as asked.
+
+    Squared displacements in angstrom are weighed by the tolerance against squared deviations of the embedding.
+    """
+    slope = _slope(encoder, z, pos).flatten(2)
+    matrix = slope @ slope.mT + tolerance * torch.eye(code.shape[1], dtype=slope.dtype, device=slope.device)
+    lacking = _missing(encoder, z, pos, code).to(slope)
+    return pos + (slope.mT @ torch.linalg.solve(matrix, lacking[..., None])).view_as(pos).to(pos)
+
+
+def _slope(encoder: SlotEncoder, z: Tensor, pos: Positions) -> Tensor:
+    """Return (b, D, n, 3) derivatives of the embedding, in units of the network, 0 where padded."""
 
     def embedded(z: Tensor, pos: Positions) -> Tensor:
         return encoder(z[None], pos[None])[0] / encoder.scale
 
-    slope = vmap(jacrev(embedded, argnums=1))(z, pos.to(encoder.dtype)).double() * there[:, None]
+    return vmap(jacrev(embedded, argnums=1))(z, pos.to(encoder.dtype)) * (z > 0)[:, None, :, None]
+
+
+def _step(encoder: SlotEncoder, z: Tensor, pos: Positions, first: Positions, code: Tensor) -> Tensor:
+    """Return displacements (b, S, 3) of a Gauss-Newton step, angstrom."""
+    there = (z > 0)[..., None].double()
+    slope = _slope(encoder, z, pos).double()
     share = there / there.sum(dim=1, keepdim=True).clamp_min(1)  # the centroid is at the origin
     middle = torch.eye(3, dtype=pos.dtype, device=pos.device)[:, None] * share[:, None]
     rows = torch.cat([slope, middle], dim=1).flatten(2)

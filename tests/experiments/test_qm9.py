@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from molgiae.experiments import Setting, qm9, qm9_enthalpy, qm9_scans
+from molgiae.experiments import Setting, qm9, qm9_compact, qm9_enthalpy, qm9_scans
 from molgiae.model.embedder import Embedder
 
 TINY = replace(
     qm9.FAST,
     dims=(256, 4),
     width=8,
+    compact_width=8,
+    compact_steps=3,
+    compact=replace(qm9_compact.FAST, steps=2, batch_size=4),
     train_molecules=10,
     test_molecules=6,
     steps=3,
@@ -24,7 +27,8 @@ TINY = replace(
 )
 
 
-def test_run(qm9_file, tmp_path):
+def test_run(qm9_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("molgiae.model.refined.ATTEMPTS", 2)
     findings = qm9.run(TINY, Setting(tmp_path, data=qm9_file))
     figures = findings.figures
     json.dumps(figures)
@@ -37,7 +41,7 @@ def test_run(qm9_file, tmp_path):
         assert row["principal_components"]["rmsd_mean"] > 0
         folder = tmp_path / row["name"].replace(" ", "-")
         assert Embedder(str(folder / "model.safetensors")).dimension == row["dim"]
-        assert ("refined_rmsd_mean" in row) == (row["dim"] < 256)
+        assert ("refined_rmsd_mean" in row) == ("searched_rmsd_mean" in row) == (row["dim"] < 256)
     assert [bar.value for bar in findings.bars[:4:2]] == [figures["table"][k]["rmsd_mean"] for k in (0, 2)]
     assert set(figures) > {"enthalpy", "scans"}
     assert findings.pictures == ("rmsd.png", "enthalpy.png", "scans.png")
