@@ -133,6 +133,7 @@ def several_of_each() -> ConformerBlock:
     return ConformerBlock.of(conformers)
 
 
+@pytest.mark.slow
 def test_distances_of_shape_parts_become_rmsds(tmp_path):
     """On conformers it has seen; that the network can learn it at all is what is shown here."""
     data = replace(DATA, train=several_of_each())
@@ -195,7 +196,14 @@ def test_the_running_mean_follows_short_runs(tmp_path):
 # Resuming
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+STAGES = ("slots", "nested")
+"""Those that go through all stages, which takes seconds; `test_stages` has a shorter run of theirs."""
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [pytest.param(name, marks=pytest.mark.slow) if name in STAGES else name for name in ARCHITECTURES],
+)
 def test_a_run_in_sessions_of_one_step_ends_with_the_same_bits(architecture, tmp_path):
     whole_run, parts = tmp_path / "whole", tmp_path / "parts"
     expected = train(
