@@ -123,7 +123,7 @@ class Config:
     steps: int = sized(4000, fast=80)
     learning_rate: float = 2e-3  # its peak
     upright: float = 0.01  # weight of 1 - cos of the angle between group action and identity, beside the loss
-    synchronized: float = 0.5  # of that between group action and the pose that digits share
+    synchronized: float = 6.0  # of that between group action and the pose that digits share
     landmarks: int = sized(10000, fast=1000)  # digits that all are compared with, for that
     matched: int = 5  # of them that are nearest
     rotations: int = 36  # of the quotient
