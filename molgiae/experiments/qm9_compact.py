@@ -67,7 +67,8 @@ def denoiser(checkpoint: Path, data: Data, recipe: TrainConfig, config: Config, 
         config: sizes.
         setting: where and how.
     """
-    model = Embedder(str(checkpoint), device="cpu").model
+    embedder = Embedder(str(checkpoint), device="cpu")
+    model = embedder.model
     task = Task(model, data, recipe, Run(checkpoint.parent, progress=setting.progress))
     torch.manual_seed(setting.seed)
     sizes = model.config.elements, model.config.max_atoms, model.config.embedding_dim
@@ -81,7 +82,11 @@ def denoiser(checkpoint: Path, data: Data, recipe: TrainConfig, config: Config, 
         ema=0.998,
         seed=setting.seed,
     )
-    identity = {"training": settings.to_dict(), "sizes": [config.width, config.layers]}
+    identity = {
+        "training": settings.to_dict(),
+        "sizes": [config.width, config.layers],
+        "autoencoder": embedder.checkpoint.sha256,
+    }
     trainer = Trainer(network, [partial(_stage, network, task, settings, run)], settings, run, identity)
     trainer.resume()
     trainer.fit()

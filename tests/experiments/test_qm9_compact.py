@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from molgiae.commands.pretrain import pretrain, read_data
 from molgiae.config import TrainConfig
+from molgiae.errors import CheckpointError
 from molgiae.experiments import Setting, qm9_compact
 from molgiae.model.architectures import build
 from molgiae.model.autoencoder import ConformerAutoencoder
@@ -104,3 +105,7 @@ def test_training_and_errors(qm9_file, tmp_path: Path, monkeypatch):
     for a, b in zip(network.parameters(), again.parameters(), strict=True):
         assert_close(a, b)
     assert qm9_compact.errors(checkpoint, network, data.validation).shape == (len(data.validation),)
+    pretrain([qm9_file], tmp_path / "other", replace(MODEL, embedding_dim=6, width=8), RECIPE)
+    checkpoint.write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match="other data or settings"):
+        qm9_compact.denoiser(checkpoint, data, RECIPE, CONFIG, setting)
