@@ -8,12 +8,12 @@ rotations, of which one is found by chance: pairs that disagree count little in 
 from __future__ import annotations
 
 from copy import deepcopy
-from math import pi
+from math import cos, pi
 
 import torch
 from torch import Tensor
 
-from molgiae.experiments.ball import Ball, Wigner
+from molgiae.experiments.ball import Ball
 from molgiae.experiments.grids import quarter_turns
 from molgiae.experiments.synchronization import settled, synchronize
 from molgiae.groups import SO3
@@ -30,17 +30,20 @@ COARSE = 2400
 FINE, FARTHEST = 3, 0.25
 """Steps along an axis of a grid of finer ones about the best of them, and the largest angle, radians."""
 
-PAIRS = 1024
-"""That are compared at once."""
+PAIRS, SHAPES = 1024, 128
+"""That are compared, and rotated, at once."""
 
-VOTERS = 10
-"""Training shapes that say how another one is rotated."""
+WAYS, BESIDE = 4, 0.7
+"""In which a shape is laid onto another, and the angle, radians, that is between them at least."""
 
-YIELDING = 0.2
-"""By how much farther, of the squared typical distance, a voter counts less by a factor of e."""
+SPREAD = 0.4
+"""Twice the variance of the kernel about each training shape, over the squared typical distance."""
 
-STEPS, DAMPING = 3, 1e-3
-"""Of Gauss and Newton at the end, and of their matrix, about axes of which rotations change little."""
+MODES, APART = (12, 4), 0.3
+"""Rotations from which modes of the density are looked for, and how many of them to the end; the angle between them."""
+
+STEPS, DAMPING = 10, 1e-3
+"""Of Gauss and Newton, for each of these, and of their matrix, about axes of which rotations change little."""
 
 
 def spread_rotations(number: int) -> Tensor:
@@ -75,10 +78,10 @@ class Overlaps:
         self.wigner = ball.wigner(rotations.float())[1 : highest + 1]
         self.table = torch.cat([matrix.flatten(1) for matrix in self.wigner], dim=1).mT.contiguous()
 
-    def best(self, first: list[Tensor], second: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the largest overlap with the second ones rotated, (B,), and which rotation it takes, (B,)."""
+    def all(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
+        """Return the overlaps with the second ones rotated by each of the rotations, (B, K)."""
         products = [(a.mT @ b).flatten(1) for a, b in zip(first, second, strict=True)]
-        return (torch.cat(products, dim=1) @ self.table).max(dim=1)
+        return torch.cat(products, dim=1) @ self.table
 
     def rotated(self, parts: list[Tensor], chosen: Tensor) -> list[Tensor]:
         """Return the coefficients of each order rotated, each shape by its own of the rotations."""
@@ -99,46 +102,42 @@ class Comparison:
     """
 
     def __init__(self, ball: Ball, shapes: Tensor) -> None:
-        self.ball, self.shapes = ball, shapes
-        self.wigner = Wigner(min(ORDERS, ball.highest)).float()
+        self.ball, self.low, self.shapes = ball, ball.up_to(ORDERS), shapes
         self.signatures = signatures(ball, shapes)
-        cube = quarter_turns().matrix[:, None] @ spread_rotations(COARSE // 24)
-        self.coarse, self.fine = (
-            Overlaps(ball, turns, ORDERS) for turns in (cube.flatten(0, 1), fine_rotations())
-        )
+        cube = (quarter_turns().matrix[:, None] @ spread_rotations(COARSE // 24)).flatten(0, 1)
+        self.coarse, self.fine = (Overlaps(ball, turns, ORDERS) for turns in (cube, fine_rotations()))
+        self.beside = cube.flatten(1) @ cube.flatten(1).mT > 1 + 2 * cos(BESIDE)
 
     def alike(self, x: Tensor) -> Tensor:
         """Return the places of the shapes most like x (B, N) in what rotations leave alone, (B, K) int64."""
         number = min(CANDIDATES, len(self.shapes))
         return torch.cdist(signatures(self.ball, x), self.signatures).topk(number, largest=False).indices
 
-    def laid(self, x: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Return rotations Q (P, 3, 3) float64 as x (P, N) is nearest to shapes rotated by Q, and `distances` (P,)."""
+    def laid(self, x: Tensor, place: Tensor, ways: int = 1) -> tuple[Tensor, Tensor]:
+        """Lay x (P, N) onto shapes rotated by Q.
+
+        Returns:
+            * (P, K, 3, 3) float64, Q as they are nearest in each of several ways;
+            * (P, K), `distances` then.
+        """
         parts = [(a, b) for a, b in zip(x.split(PAIRS), place.split(PAIRS), strict=True)]
-        turns, found = zip(*(self._laid(a, self.shapes[b]) for a, b in parts), strict=True)
+        turns, found = zip(*(self._laid(a, self.shapes[b], ways) for a, b in parts), strict=True)
         return torch.cat(turns), torch.cat(found)
 
-    def squares(self, x: Tensor, turn: Tensor, others: Tensor) -> Tensor:
-        """Return squared distances (B, K, J) of x (B, N), rotated by inverses of (B, K, 3, 3), to others (B, J, N)."""
-        first = self.ball.parts(x)[: ORDERS + 1]
-        second = [
-            part.unflatten(0, others.shape[:2])
-            for part in self.ball.parts(others.flatten(0, 1))[: ORDERS + 1]
-        ]
-        lying = [a[:, None] @ d for a, d in zip(first, self.wigner(turn.to(x.dtype)), strict=True)]
-        a, b = (torch.cat([part.flatten(-2) for part in parts], dim=-1) for parts in (lying, second))
-        return torch.cdist(a, b).square() / (a.norm(dim=2)[:, :, None] * b.norm(dim=2)[:, None])
-
-    def _laid(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        first, second = (self.ball.parts(each)[: ORDERS + 1] for each in (x, y))
-        chosen = self.coarse.best(first[1:], second[1:])[1]
-        overlap, closer = self.fine.best(first[1:], self.coarse.rotated(second[1:], chosen))
-        overlap = overlap + (first[0] * second[0]).sum(dim=(1, 2))
-        a, b = (
-            torch.cat([part.flatten(1) for part in parts], dim=1).square().sum(1) for parts in (first, second)
-        )
-        square = (a + b - 2 * overlap).clamp(min=0) / (a * b).sqrt()
-        return self.fine.rotations[closer] @ self.coarse.rotations[chosen], square.sqrt()
+    def _laid(self, x: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
+        a, b = (each[:, : self.low.numbers] for each in (x, y))
+        first, second = self.low.parts(a), self.low.parts(b)
+        overlaps = self.coarse.all(first[1:], second[1:])
+        turns, found = [], []
+        for _ in range(ways):
+            chosen = overlaps.argmax(dim=1)
+            overlaps = overlaps.masked_fill(self.beside[chosen], -torch.inf)
+            best, closer = self.fine.all(first[1:], self.coarse.rotated(second[1:], chosen)).max(dim=1)
+            turns.append(self.fine.rotations[closer] @ self.coarse.rotations[chosen])
+            found.append(best + (first[0] * second[0]).sum(dim=(1, 2)))
+        overlap = torch.stack(found, dim=1)
+        a, b = (each.square().sum(dim=1, keepdim=True) for each in (a, b))
+        return torch.stack(turns, dim=1), ((a + b - 2 * overlap).clamp(min=0) / (a * b).sqrt()).sqrt()
 
 
 @torch.no_grad()
@@ -153,7 +152,7 @@ def neighbours(ball: Ball, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     number, comparison = len(x), Comparison(ball, x)
     # all are most like themselves
     pair = _pairs(comparison.alike(x))
-    turn, distance = comparison.laid(x[pair[0]], pair[1])
+    turn, distance = (found[:, 0] for found in comparison.laid(x[pair[0]], pair[1]))
     apart = torch.full((number, number), torch.inf)
     apart[pair[0], pair[1]] = apart[pair[1], pair[0]] = distance
     kept = _pairs(apart.topk(min(NEAREST, number - 1), largest=False).indices)
@@ -186,11 +185,11 @@ def agreed(ball: Ball, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Aligner:
-    """Mu, which is not trained: a shape is rotated as those training shapes that it comes nearest to, which agree.
+    """Mu, which is not trained: a shape is rotated as it is likeliest to lie, as do the training shapes that are alike.
 
-    The nearest ones may say different things, where their symmetries are not those of the shape. What is taken is what
-    makes the shape lie near most of them, and then the rotation that lays it onto their mean: a shape with a symmetry
-    comes to lie the same, whichever of its rotations it is.
+    Of these, which agree, there is a density, a kernel about each. Its highest mode over all rotations is taken: modes
+    are climbed to, from all ways of laying the shape onto one of them, before they are compared. So a shape that was
+    rotated before comes to lie the same, and one with a symmetry too, whichever of its rotations it is.
 
     Args:
         ball: whose coefficients they are.
@@ -199,39 +198,68 @@ class Aligner:
 
     def __init__(self, ball: Ball, x: Tensor) -> None:
         # a ball of its own, which stays on the CPU
-        self.ball = deepcopy(ball).cpu()
-        rotations, self.typical = agreed(self.ball, x.cpu())
-        self.forms = self.ball.turned(SO3(rotations.mT), x.cpu())
-        self.comparison = Comparison(self.ball, self.forms)
+        ball = deepcopy(ball).cpu()
+        rotations, self.typical = agreed(ball, x.cpu())
+        self.forms = ball.turned(SO3(rotations.mT), x.cpu())
+        self.comparison = Comparison(ball, self.forms)
+        self.low = self.comparison.low
 
     @torch.no_grad()
     def __call__(self, given: Tensor) -> Tensor:
         """Map (B, N) to mu, the first two axes as they are rotated, (B, 2, 3) float64."""
-        x, known = given.cpu(), self.forms
-        near = self.comparison.alike(x)
-        turn, distance = self.comparison.laid(x.repeat_interleave(near.shape[1], dim=0), near.flatten())
-        turn, distance = turn.unflatten(0, near.shape), distance.view_as(near)
-        distance, kept = distance.topk(min(VOTERS, near.shape[1]), largest=False)
-        row = torch.arange(len(x))[:, None]
-        turn, voter = turn[row, kept], known[near[row, kept]]
-        # how much farther each voter is as the others want the shape to lie
-        square = self.comparison.squares(x, turn, voter)
-        farther = (square - square.diagonal(dim1=1, dim2=2)[:, None]).clamp(min=0)
-        share = weights(distance, self.typical)[:, None] * (-farther / (YIELDING * self.typical**2)).exp()
-        best = share.sum(dim=2).argmax(dim=1)
-        share, turn = share[row[:, 0], best], turn[row[:, 0], best]
-        mean = (share[:, None] @ voter)[:, 0] / share.sum(dim=1, keepdim=True)
-        return self.refined(turn, mean, x).mT[:, :2].to(given.device)
+        parts = [self.modes(part)[0][:, 0] for part in given.cpu().split(SHAPES)]
+        return torch.cat(parts).mT[:, :2].to(given.device)
 
-    def refined(self, turn: Tensor, form: Tensor, x: Tensor) -> Tensor:
-        """Return rotations (B, 3, 3) near those given by which forms (B, N) come nearest to x (B, N)."""
-        for _ in range(STEPS):
-            moved = self.ball.turned(SO3(turn), form)
-            growth = self.ball.growth(moved)
-            square = growth @ growth.mT
-            damping = DAMPING * square.diagonal(dim1=1, dim2=2).mean(dim=1)
-            damped = square + damping[:, None, None] * torch.eye(3)
-            angles = torch.linalg.solve(damped, growth @ (x - moved)[:, :, None])[..., 0].double()
-            shorter = FARTHEST / angles.norm(dim=1, keepdim=True).clamp(min=FARTHEST)
-            turn = torch.matrix_exp(_cross(angles * shorter)) @ turn
-        return turn
+    def modes(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return rotations by which shapes (B, N) are likely, (B, K, 3, 3) float64, and logarithms how much, (B, K).
+
+        The likeliest comes first.
+        """
+        near = self.comparison.alike(x)
+        turn, _ = self.comparison.laid(x.repeat_interleave(near.shape[1], dim=0), near.flatten(), WAYS)
+        turn, known = turn.view(len(x), -1, 3, 3), self.forms[near, : self.low.numbers]
+        x = x[:, : self.low.numbers]
+        density = self.density(turn, x, known)[1]
+        turn = _distinct(turn, density, MODES[0])
+        row = torch.arange(len(x))[:, None]
+        for number in MODES:
+            density, order = self.density(turn, x, known)[1].sort(dim=1, descending=True)
+            turn = turn[row, order[:, :number]]
+            for _ in range(STEPS):
+                turn = self.climbed(turn, x, known)
+        density, order = self.density(turn, x, known)[1].sort(dim=1, descending=True)
+        return turn[row, order], density
+
+    def density(self, turn: Tensor, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return shares of known forms (B, J, n) in it, (B, K, J), its logarithm (B, K), and where it is, (B, K, n).
+
+        That is at shapes (B, n) rotated by inverses of (B, K, 3, 3).
+        """
+        x = x[:, None].expand(-1, turn.shape[1], -1)
+        lying = self.low.turned(SO3(turn.flatten(0, 1).mT), x.flatten(0, 1)).view_as(x)
+        square = torch.cdist(lying, known).square()
+        square = square / (x.norm(dim=2)[:, :, None] * known.norm(dim=2)[:, None])
+        logarithm = -square / (SPREAD * self.typical**2)
+        return logarithm.softmax(dim=2), logarithm.logsumexp(dim=2), lying
+
+    def climbed(self, turn: Tensor, x: Tensor, known: Tensor) -> Tensor:
+        """Return rotations (B, K, 3, 3) one step higher: by them shapes come nearer to the mean of forms by shares."""
+        share, _, lying = self.density(turn, x, known)
+        wanted = (share @ known - lying).flatten(0, 1)
+        growth = self.low.growth(lying.flatten(0, 1))
+        square = growth @ growth.mT
+        damping = DAMPING * square.diagonal(dim1=1, dim2=2).mean(dim=1)
+        damped = square + damping[:, None, None] * torch.eye(3)
+        angles = torch.linalg.solve(damped, growth @ wanted[:, :, None])[..., 0].double()
+        shorter = FARTHEST / angles.norm(dim=1, keepdim=True).clamp(min=FARTHEST)
+        return turn @ torch.matrix_exp(-_cross(angles * shorter)).view_as(turn)
+
+
+def _distinct(turn: Tensor, density: Tensor, number: int) -> Tensor:
+    """Return the likeliest rotations (B, number, 3, 3) of (B, K, 3, 3) that are apart from one another."""
+    row, picked = torch.arange(len(turn)), []
+    for _ in range(number):
+        picked.append(turn[row, density.argmax(dim=1)])
+        trace = torch.einsum("bkij,bij->bk", turn, picked[-1])
+        density = density.masked_fill(trace > 1 + 2 * cos(APART), -torch.inf)
+    return torch.stack(picked, dim=1)

@@ -11,6 +11,7 @@ couplings too: where it is installed a test compares them, but a few short funct
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import count
 from math import factorial, pi, prod
 
@@ -124,6 +125,15 @@ class Ball(nn.Module):
         cross = torch.linalg.cross(torch.eye(3).double()[:, None], torch.eye(3).double()[None]).mT
         ahead, behind = (wigner(torch.matrix_exp(sign * STEP * cross)) for sign in (1, -1))
         return [(a - b) / (2 * STEP) for a, b in zip(ahead, behind, strict=True)]
+
+    def up_to(self, highest: int) -> Ball:
+        """Return the same with orders up to L alone, whose coefficients come first."""
+        low = deepcopy(self)
+        low.highest = min(highest, self.highest)
+        low.radials, low.shapes = self.radials[: highest + 1], self.shapes[: highest + 1]
+        low.numbers = sum(prod(shape) for shape in low.shapes)
+        low.wigner = Wigner(low.highest).to(self.wigner.directions)
+        return low
 
     def kernels(self, size: int) -> Tensor:
         """Return the functions at voxels, (size^3, N); voxel (i, j, k) is at i, j, k, the ball in the middle."""

@@ -63,10 +63,18 @@ def test_signatures_are_invariant(ball, shapes):
 def test_a_turned_shape_is_laid_onto_itself(ball, shapes):
     x, _, g = shapes
     comparison = Comparison(ball, x)
-    turn, distance = comparison.laid(ball.turned(g, x), torch.arange(len(x)))
+    turn, distance = (found[:, 0] for found in comparison.laid(ball.turned(g, x), torch.arange(len(x))))
     assert SO3(turn).distance(SO3(g.matrix.double())).max() < 0.3
     assert distance.max() < 0.3
     assert comparison.laid(-x, torch.arange(len(x)))[1].min() > 0.4
+
+
+def test_ways_of_laying_are_apart(ball, shapes):
+    x = shapes[0]
+    turn, distance = Comparison(ball, x).laid(x, torch.arange(len(x)).roll(1), ways=3)
+    assert (distance[:, 1:] >= distance[:, :1] - 0.1).all()
+    for k in range(2):
+        assert SO3(turn[:, k]).distance(SO3(turn[:, 2])).min() > 0.19
 
 
 def test_neighbours_are_of_a_kind(ball, shapes):
@@ -96,8 +104,18 @@ class TestAligner:
         new = shapes[0][::COPIES] + 0.1 * torch.randn(KINDS, ball.numbers, generator=generator)
         g = SO3.random(6 * KINDS, generator=generator)
         forms = self.forms(aligner, ball, ball.turned(g, new.repeat(6, 1))).view(6, KINDS, -1)
-        assert (forms - forms[:1]).norm(dim=2).max() < 0.03 * new.norm(dim=1).min()
+        assert (forms - forms[:1]).norm(dim=2).max() < 1e-4 * new.norm(dim=1).min()
         assert (forms[0] - aligner.forms[::COPIES]).norm(dim=1).max() < 0.3 * new.norm(dim=1).min()
+
+    def test_any_rotation_of_a_shape_like_none(self, aligner, ball):
+        """Which rotation is best is hardly better than others; that is the same whichever way it is turned before."""
+        generator = torch.Generator().manual_seed(4)
+        new = torch.randn(20, ball.numbers, generator=generator)
+        g = SO3.random(100, generator=generator)
+        forms = self.forms(aligner, ball, ball.turned(g, new.repeat(5, 1))).view(5, 20, -1)
+        change = (forms - forms[:1]).norm(dim=2)[1:].flatten() / new.norm(dim=1).mean()
+        assert change.median() < 1e-4
+        assert (change < 0.01).float().mean() >= 0.95
 
     def test_rotations_of_a_cube_by_round_off_and_symmetry(self, aligner, ball):
         """A brick is the same after half turns, so which of its rotations is taken is for round-off to say."""

@@ -169,6 +169,8 @@ def test_run(data, tmp_path):
         assert figures[kind]["variance_unexplained"] > 0
     assert figures["symmetry"]["quarter_turns_max"] < 0.01
     assert figures["symmetry"]["any_rotation_median"] < 0.5
+    assert figures["symmetry"]["any_rotation_of_coefficients_median"] < 1e-3
+    assert figures["symmetry"]["any_rotation_of_coefficients_90_percent"] < 0.01
     assert findings.bars[0].value == pytest.approx(
         figures["invariant"]["accuracy"] - figures["classical"]["accuracy"]
     )
