@@ -7,7 +7,7 @@ the same dense layers in the encoder and the same training, by a nearest-neighbo
 embeddings. One ordinary autoencoder has to bear any rotation, as the invariant one does, another only the 24 of a cube,
 as grids do without interpolation: an easier task.
 
-The rotation of the invariant autoencoder is that of the training shapes which come nearest, and these agree by
+The rotation of the invariant autoencoder is the likeliest one under a density of training shapes, which agree by
 synchronization (`alignment`): neither classes nor how the file aligns them is asked. Another one learns a frame of two
 vectors of a steerable network by reconstruction, as in the paper.
 
