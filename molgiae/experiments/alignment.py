@@ -39,11 +39,11 @@ WAYS, BESIDE = 4, 0.7
 SPREAD = 0.4
 """Twice the variance of the kernel about each training shape, over the squared typical distance."""
 
-MODES, APART = (12, 4), 0.3
-"""Rotations from which modes of the density are looked for, and how many of them to the end; the angle between them."""
+STAGES, APART = ((12, 10), (4, 10), (1, 30)), 0.3
+"""Rotations that climb to modes of the density, the likeliest at each stage, and their steps; angle between them."""
 
-STEPS, DAMPING = 10, 1e-3
-"""Of Gauss and Newton, for each of these, and of their matrix, about axes of which rotations change little."""
+DAMPING = 1e-3
+"""Of the matrix of Gauss and Newton, about axes of which rotations change little."""
 
 
 def spread_rotations(number: int) -> Tensor:
@@ -207,28 +207,23 @@ class Aligner:
     @torch.no_grad()
     def __call__(self, given: Tensor) -> Tensor:
         """Map (B, N) to mu, the first two axes as they are rotated, (B, 2, 3) float64."""
-        parts = [self.modes(part)[0][:, 0] for part in given.cpu().split(SHAPES)]
+        parts = [self.likeliest(part) for part in given.cpu().split(SHAPES)]
         return torch.cat(parts).mT[:, :2].to(given.device)
 
-    def modes(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return rotations by which shapes (B, N) are likely, (B, K, 3, 3) float64, and logarithms how much, (B, K).
-
-        The likeliest comes first.
-        """
+    def likeliest(self, x: Tensor) -> Tensor:
+        """Return the rotations (B, 3, 3) float64 by which shapes (B, N) are likeliest."""
         near = self.comparison.alike(x)
         turn, _ = self.comparison.laid(x.repeat_interleave(near.shape[1], dim=0), near.flatten(), WAYS)
         turn, known = turn.view(len(x), -1, 3, 3), self.forms[near, : self.low.numbers]
         x = x[:, : self.low.numbers]
         density = self.density(turn, x, known)[1]
-        turn = _distinct(turn, density, MODES[0])
+        turn = _distinct(turn, density, STAGES[0][0])
         row = torch.arange(len(x))[:, None]
-        for number in MODES:
-            density, order = self.density(turn, x, known)[1].sort(dim=1, descending=True)
-            turn = turn[row, order[:, :number]]
-            for _ in range(STEPS):
+        for number, steps in STAGES:
+            turn = turn[row, self.density(turn, x, known)[1].topk(number).indices]
+            for _ in range(steps):
                 turn = self.climbed(turn, x, known)
-        density, order = self.density(turn, x, known)[1].sort(dim=1, descending=True)
-        return turn[row, order], density
+        return turn[:, 0]
 
     def density(self, turn: Tensor, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return shares of known forms (B, J, n) in it, (B, K, J), its logarithm (B, K), and where it is, (B, K, n).
