@@ -31,7 +31,7 @@ from molgiae.tensors import Embedding, Positions
 from molgiae.training.batches import EVALUATE_BATCH, distort, drawn, trimmed, whole
 from molgiae.training.loop import Run, Stage, Trainer
 from molgiae.training.pretraining import canonical_forms
-from molgiae.training.task import Data, Task, on_cpu
+from molgiae.training.task import Data, Task
 
 CENTRE, WIDTH = -0.6, 1.0
 """Of the logarithm of the noise in training, over `SPREAD`: mean and standard deviation."""
@@ -143,14 +143,13 @@ def sample(
 
 
 @torch.no_grad()
-def errors(
-    checkpoint: Path, network: Denoiser, block: ConformerBlock, batch: int = EVALUATE_BATCH
-) -> NDArray[np.float64]:
+def errors(checkpoint: Path, network: Denoiser, block: ConformerBlock) -> NDArray[np.float64]:
     """Return the RMSD as predicted, angstrom, of conformers that are searched for from samples."""
-    model = on_cpu(Embedder(str(checkpoint), device="cpu").model)
+    model = Embedder(str(checkpoint), device="cpu").model
     found = []
-    for start in range(0, len(block), batch):
-        x = whole(block.take(np.arange(start, min(start + batch, len(block)))), model.config.max_atoms)
+    for start in range(0, len(block), EVALUATE_BATCH):
+        part = np.arange(start, min(start + EVALUATE_BATCH, len(block)))
+        x = whole(block.take(part), model.config.max_atoms)
         form = model.canonical(x).to(dtype=torch.float32)
         code = model.encoder.slots(form.z, form.pos)
         found.append(squared_deviation(searched(model, network, code).pos, form).sqrt())

@@ -20,7 +20,7 @@ from molgiae.model.cloud import Cloud
 from molgiae.nn.denoiser import SPREAD
 from tests.model.test_embedder import BENZENE, METHANE, WATER
 from tests.model.test_refined import CONFIG as MODEL
-from tests.model.test_refined import cloud, embedded, off
+from tests.model.test_refined import cloud, embedded, off, shaken
 
 CONFIG = replace(qm9_compact.FAST, steps=4, batch_size=4)
 RECIPE = TrainConfig(steps=2, batch_size=4, warmup_steps=1)
@@ -51,8 +51,7 @@ def truth() -> Cloud:
 
 
 def far(x: Cloud) -> Cloud:
-    noise = torch.randn(x.pos.shape, generator=torch.Generator().manual_seed(3))
-    return Cloud(x.z, x.pos + noise * x.mask[..., None])
+    return shaken(x, 1.0)
 
 
 def test_samples_are_what_the_network_says(model, truth):
