@@ -73,6 +73,11 @@ SDF_CASES = {
     "unreadable charge": (sdf_record(ATOMS, block=["M  CHG  1   x   1"]), "charges"),
     "V3000 count": (v3000_record(ATOMS).replace(f"COUNTS {len(ATOMS)}", "COUNTS 99"), "COUNTS"),
     "V3000 NaN": (v3000_record([("C", float("nan"), 0.0, 0.0), *ATOMS]), "finite"),
+    "bond to itself": (sdf_record(ATOMS, bonds=[(1, 2), (2, 2)]), "bond of atom 2 to itself"),
+    "V3000 bond to itself": (
+        v3000_record(ATOMS).replace("M  V30 1 1 1 2", "M  V30 1 1 2 2"),
+        "bond of atom 2 to itself",
+    ),
     "V3000 bond": (v3000_record(ATOMS).replace("M  V30 1 1 1 2", "M  V30 1 1 1 77"), "bond to atom 77"),
     "V3000 truncated": ("\n".join(v3000_record(ATOMS).split("\n")[:9]) + "\n$$$$\n", "COUNTS"),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from molgiae.data.conformer import ConformerBlock
@@ -96,6 +96,7 @@ soup = st.text("0123456789.- +eDC\t", min_size=1, max_size=10)
 
 @settings(deadline=None, max_examples=200)
 @given(atoms=atoms_lists, column=st.integers(0, 38), patch=soup, line=st.integers(0, 10))
+@example(atoms=[("C", 0.0, 0.0, float(k)) for k in range(3)], column=5, patch="2", line=5)  # a bond to itself
 def test_fast_and_careful_v2000_agree(atoms: Atoms, column: int, patch: str, line: int) -> None:
     rows = sdf_record(atoms, "t").split("\n")
     at = 3 + line % (len(rows) - 4)

@@ -113,14 +113,14 @@ def _integers(field: Bytes) -> tuple[Index, Mask]:
 
 
 def _bonds(lines: Lines, line: Index, n_atoms: Index) -> tuple[Bonds, Mask]:
-    """Return (K, 2) atoms of bond lines, from 0, and which lines are well formed and name atoms that exist."""
+    """Return (K, 2) atoms of bond lines, from 0, and which lines are well formed and name two atoms that exist."""
     rows, ok = lines.columns(line, BOND_WIDTH)
     ends = []
     for k in (0, 3):
         atom, well_formed = _integers(rows[:, k : k + 3])
         ok &= well_formed & (atom >= 1) & (atom <= n_atoms)
         ends.append(atom - 1)
-    return np.stack(ends, axis=1), ok
+    return np.stack(ends, axis=1), ok & (ends[0] != ends[1])
 
 
 def _property_blocks(lines: Lines, first: Index, after: Index, last: Index) -> tuple[Index, Mask, Mask]:

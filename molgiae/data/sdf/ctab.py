@@ -223,6 +223,12 @@ def _bond_v2000(line: str, n_atoms: int) -> tuple[int, int]:
     for atom in (first, second):
         if not 1 <= atom <= n_atoms:
             raise ConformerError(f"bond to atom {atom}, the record has {n_atoms} atoms")
+    return _two_atoms(first, second)
+
+
+def _two_atoms(first: int, second: int) -> tuple[int, int]:
+    if first == second:
+        raise ConformerError(f"bond of atom {first} to itself")
     return first, second
 
 
@@ -292,7 +298,7 @@ def _bond_v3000(line: str, place: Mapping[str, int]) -> tuple[int, int]:
     for label in words[2:4]:
         if label not in place:
             raise ConformerError(f"bond to atom {label[:20]}, which is not among the atoms")
-    return place[words[2]], place[words[3]]
+    return _two_atoms(place[words[2]], place[words[3]])
 
 
 # Lines of the two formats, as the writer needs them, too
