@@ -18,7 +18,7 @@ from molgiae.experiments.grids import quarter_turns
 from molgiae.experiments.synchronization import settled, synchronize
 from molgiae.groups import SO3
 
-CANDIDATES, NEAREST = 30, 20
+CANDIDATES, NEAREST = 100, 20
 """Shapes that are compared with each, alike in what rotations leave alone, and how many of them are kept."""
 
 ORDERS = 6
@@ -36,11 +36,12 @@ PAIRS, SHAPES = 1024, 128
 WAYS, BESIDE = 4, 0.7
 """In which a shape is laid onto another, and the angle, radians, that is between them at least."""
 
-SPREAD = 0.4
+SPREAD = 0.3
 """Twice the variance of the kernel about each training shape, over the squared typical distance."""
 
-STAGES, APART = ((12, 10), (4, 10), (1, 30)), 0.3
-"""Rotations that climb to modes of the density, the likeliest at each stage, and their steps; angle between them."""
+STAGES, APART = ((24, 10), (8, 60)), 0.3
+"""Rotations that climb to modes of the density, the likeliest, and steps of each, in float32 and then in float64; angle
+between them at first."""
 
 DAMPING = 1e-3
 """Of the matrix of Gauss and Newton, about axes of which rotations change little."""
@@ -202,52 +203,85 @@ class Aligner:
         rotations, self.typical = agreed(ball, x.cpu())
         self.forms = ball.turned(SO3(rotations.mT), x.cpu())
         self.comparison = Comparison(ball, self.forms)
-        self.low = self.comparison.low
+        self.exact = self.comparison.low.exact()
+        self.found: dict[bytes, Tensor] = {}
 
     @torch.no_grad()
     def __call__(self, given: Tensor) -> Tensor:
-        """Map (B, N) to mu, the first two axes as they are rotated, (B, 2, 3) float64."""
-        parts = [self.likeliest(part) for part in given.cpu().split(SHAPES)]
-        return torch.cat(parts).mT[:, :2].to(given.device)
+        """Map (B, N) to mu, the first two axes as they are rotated, (B, 2, 3) float64; what was found is remembered."""
+        shapes = given.cpu()
+        keys = [shape.numpy().tobytes() for shape in shapes]
+        new = {key: shape for key, shape in zip(keys, shapes, strict=True) if key not in self.found}
+        if new:
+            parts = torch.stack(list(new.values())).split(SHAPES)
+            rotations = torch.cat([self.likeliest(part) for part in parts])
+            self.found.update(zip(new, rotations.mT[:, :2], strict=True))
+        return torch.stack([self.found[key] for key in keys]).to(given.device)
 
     def likeliest(self, x: Tensor) -> Tensor:
         """Return the rotations (B, 3, 3) float64 by which shapes (B, N) are likeliest."""
-        near = self.comparison.alike(x)
+        near, low = self.comparison.alike(x), self.comparison.low
         turn, _ = self.comparison.laid(x.repeat_interleave(near.shape[1], dim=0), near.flatten(), WAYS)
-        turn, known = turn.view(len(x), -1, 3, 3), self.forms[near, : self.low.numbers]
-        x = x[:, : self.low.numbers]
-        density = self.density(turn, x, known)[1]
-        turn = _distinct(turn, density, STAGES[0][0])
-        row = torch.arange(len(x))[:, None]
-        for number, steps in STAGES:
-            turn = turn[row, self.density(turn, x, known)[1].topk(number).indices]
-            for _ in range(steps):
-                turn = self.climbed(turn, x, known)
-        return turn[:, 0]
+        x, known = x[:, : low.numbers], self.forms[near, : low.numbers]
+        (some, few), (steps, more) = zip(*STAGES, strict=True)
+        density = Density(low, x, known, self.typical)
+        turn = turn.unflatten(0, near.shape).flatten(1, 2)
+        turn = density.climbed(_distinct(turn, density(turn)[1], some), steps)
+        # which of two modes that are nearly as high is higher must not be for round-off to say
+        density = Density(self.exact, x.double(), known.double(), self.typical)
+        turn = density.climbed(density.likeliest(turn, few), more)
+        return density.likeliest(turn, 1)[:, 0]
 
-    def density(self, turn: Tensor, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return shares of known forms (B, J, n) in it, (B, K, J), its logarithm (B, K), and where it is, (B, K, n).
 
-        That is at shapes (B, n) rotated by inverses of (B, K, 3, 3).
+class Density:
+    """Of rotations of shapes (B, n): a kernel about each of the known forms (B, J, n), in their dtype.
+
+    Args:
+        ball: whose coefficients they are, in the same dtype.
+        x: the shapes.
+        known: forms they are compared with.
+        typical: distance, relative to lengths, as that of `agreed`.
+    """
+
+    def __init__(self, ball: Ball, x: Tensor, known: Tensor, typical: Tensor) -> None:
+        self.ball, self.x, self.known = ball, x, known
+        self.width = SPREAD * typical**2 * x.norm(dim=1)[:, None] * known.norm(dim=2)
+
+    def __call__(self, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Look at the shapes rotated by inverses of (B, K, 3, 3).
+
+        Returns:
+            * (B, K, J), shares of the known forms in the density;
+            * (B, K), its logarithm, but for a constant;
+            * (B, K, n), the shapes as they lie then.
         """
-        x = x[:, None].expand(-1, turn.shape[1], -1)
-        lying = self.low.turned(SO3(turn.flatten(0, 1).mT), x.flatten(0, 1)).view_as(x)
-        square = torch.cdist(lying, known).square()
-        square = square / (x.norm(dim=2)[:, :, None] * known.norm(dim=2)[:, None])
-        logarithm = -square / (SPREAD * self.typical**2)
+        x = self.x[:, None].expand(-1, turn.shape[1], -1)
+        lying = self.ball.turned(SO3(turn.flatten(0, 1).mT), x.flatten(0, 1)).view_as(x)
+        logarithm = -torch.cdist(lying, self.known).square() / self.width[:, None]
         return logarithm.softmax(dim=2), logarithm.logsumexp(dim=2), lying
 
-    def climbed(self, turn: Tensor, x: Tensor, known: Tensor) -> Tensor:
-        """Return rotations (B, K, 3, 3) one step higher: by them shapes come nearer to the mean of forms by shares."""
-        share, _, lying = self.density(turn, x, known)
-        wanted = (share @ known - lying).flatten(0, 1)
-        growth = self.low.growth(lying.flatten(0, 1))
-        square = growth @ growth.mT
-        damping = DAMPING * square.diagonal(dim1=1, dim2=2).mean(dim=1)
-        damped = square + damping[:, None, None] * torch.eye(3)
-        angles = torch.linalg.solve(damped, growth @ wanted[:, :, None])[..., 0].double()
-        shorter = FARTHEST / angles.norm(dim=1, keepdim=True).clamp(min=FARTHEST)
-        return turn @ torch.matrix_exp(-_cross(angles * shorter)).view_as(turn)
+    def likeliest(self, turn: Tensor, number: int) -> Tensor:
+        """Return the likeliest rotations, (B, number, 3, 3) of (B, K, 3, 3), the highest first."""
+        return _rows(turn, self(turn)[1].topk(number).indices)
+
+    def climbed(self, turn: Tensor, steps: int) -> Tensor:
+        """Return rotations (B, K, 3, 3) higher up: at each step shapes come nearer to the mean of forms by shares."""
+        for _ in range(steps):
+            share, _, lying = self(turn)
+            wanted = (share @ self.known - lying).flatten(0, 1)
+            growth = self.ball.growth(lying.flatten(0, 1))
+            square = growth @ growth.mT
+            damping = DAMPING * square.diagonal(dim1=1, dim2=2).mean(dim=1)
+            damped = square + damping[:, None, None] * torch.eye(3)
+            angles = torch.linalg.solve(damped, growth @ wanted[:, :, None])[..., 0].double()
+            shorter = FARTHEST / angles.norm(dim=1, keepdim=True).clamp(min=FARTHEST)
+            turn = turn @ torch.matrix_exp(-_cross(angles * shorter)).view_as(turn)
+        return turn
+
+
+def _rows(turn: Tensor, chosen: Tensor) -> Tensor:
+    """Return the chosen (B, n) of rotations, (B, n, 3, 3) of (B, K, 3, 3)."""
+    return turn[torch.arange(len(turn))[:, None], chosen]
 
 
 def _distinct(turn: Tensor, density: Tensor, number: int) -> Tensor:

@@ -54,7 +54,11 @@ def harmonics(highest: int, direction: Tensor) -> Tensor:
 
 
 class Wigner(nn.Module):
-    """Matrices D, as harmonics(R u) = D harmonics(u), of all orders up to L; no weights."""
+    """Matrices D, as harmonics(R u) = D harmonics(u), of all orders up to L; no weights.
+
+    R = Z(a) Y(b) Z(c) is made of rotations about z, whose matrices have two diagonals, and of Q, which takes z to y:
+    D(R) = D(Z(a)) D(Q) D(Z(b)) D(Q)^T D(Z(c)).
+    """
 
     def __init__(self, highest: int) -> None:
         super().__init__()
@@ -63,22 +67,34 @@ class Wigner(nn.Module):
         number = 4 * highest + 12
         height = (torch.arange(number, dtype=torch.float64) + 0.5) / number
         angle, ring = pi * (3 - 5**0.5) * number * height, (1 - height**2).sqrt()
-        self.register_buffer(
-            "directions", torch.stack([ring * angle.cos(), ring * angle.sin(), height], dim=1)
-        )
-        seen = harmonics(highest, self.directions)
+        direction = torch.stack([ring * angle.cos(), ring * angle.sin(), height], dim=1)
+        # Q takes (x, y, z) to (x, z, -y)
+        x, y, z = direction.unbind(dim=1)
+        seen, moved = harmonics(highest, direction), harmonics(highest, torch.stack([x, z, -y], dim=1))
         for order, span in enumerate(spans(highest)):
-            self.register_buffer(f"inverse_{order}", torch.linalg.pinv(seen[:, span]))
-
-    directions: Tensor
+            self.register_buffer(f"tilt_{order}", (torch.linalg.pinv(seen[:, span]) @ moved[:, span]).mT)
 
     def forward(self, rotation: Tensor) -> list[Tensor]:
         """Map R (..., 3, 3) to orthogonal D (..., 2 l + 1, 2 l + 1) of each order."""
-        seen = harmonics(self.highest, self.directions @ rotation.mT)
-        return [
-            (self.get_buffer(f"inverse_{order}") @ seen[..., span]).mT
-            for order, span in enumerate(spans(self.highest))
-        ]
+        first = torch.atan2(rotation[..., 1, 2], rotation[..., 0, 2])
+        sine, cosine = first.sin(), first.cos()
+        # what is left when Z(a) is undone: in its row of y only Z(c) is seen, in its column of z only Y(b)
+        middle = torch.atan2(cosine * rotation[..., 0, 2] + sine * rotation[..., 1, 2], rotation[..., 2, 2])
+        row = cosine[..., None] * rotation[..., 1, :] - sine[..., None] * rotation[..., 0, :]
+        last = torch.atan2(row[..., 0], row[..., 1])
+        found = []
+        for order in range(self.highest + 1):
+            m = torch.arange(-order, order + 1, device=rotation.device)
+            tilt: Tensor = self.get_buffer(f"tilt_{order}")
+            tilted = tilt @ _about_z(m, middle, tilt.mT)
+            found.append(_about_z(m, -last, _about_z(m, first, tilted).mT).mT)
+        return found
+
+
+def _about_z(m: Tensor, angle: Tensor, matrix: Tensor) -> Tensor:
+    """Return D of rotations about z by angles (...) times matrices (..., 2 l + 1, K)."""
+    turn = (m * angle[..., None])[..., None]
+    return turn.cos() * matrix - turn.sin() * matrix.flip(-2)
 
 
 def radial(order: int, limit: float) -> tuple[Tensor, Tensor]:
@@ -132,8 +148,14 @@ class Ball(nn.Module):
         low.highest = min(highest, self.highest)
         low.radials, low.shapes = self.radials[: highest + 1], self.shapes[: highest + 1]
         low.numbers = sum(prod(shape) for shape in low.shapes)
-        low.wigner = Wigner(low.highest).to(self.wigner.directions)
+        low.wigner = Wigner(low.highest).to(self.wigner.get_buffer("tilt_0"))
         return low
+
+    def exact(self) -> Ball:
+        """Return the same, which rotates in float64."""
+        exact = deepcopy(self).double()
+        exact.wigner = Wigner(self.highest)
+        return exact
 
     def kernels(self, size: int) -> Tensor:
         """Return the functions at voxels, (size^3, N); voxel (i, j, k) is at i, j, k, the ball in the middle."""

@@ -16,6 +16,9 @@ SIZE, MARGIN = 30, 5
 REACH, RADIUS = 20.0, 21.5
 """Of shapes, and of the ball, in voxels from the middle."""
 
+POWER = 0.3
+"""To which lengths of coefficients are raised: else large shapes are far from all others and small ones near to all."""
+
 BATCH = 256
 
 
@@ -67,7 +70,7 @@ def random_turns(number: int, quarters: bool, generator: torch.Generator) -> SO3
 
 
 class Projection:
-    """From voxels to coefficients and back; coefficients are of the order of one."""
+    """From voxels to coefficients, of the order of one, whose lengths are raised to `POWER`, and back."""
 
     def __init__(self, ball: Ball, grid: Tensor) -> None:
         self.ball, self.unit = ball, 1.0
@@ -80,7 +83,7 @@ class Projection:
         if size not in self.kernels:
             self.kernels[size] = self.ball.kernels(size)
         parts = [part.flatten(1).float() @ self.kernels[size] for part in grid.split(BATCH)]
-        return torch.cat(parts) / self.unit
+        return _stretched(torch.cat(parts), POWER) / self.unit
 
     def rotated(self, action: SO3, grid: Tensor) -> Tensor:
         """Return the coefficients (M, N) of voxels (M, SIZE, SIZE, SIZE) that are turned by interpolation."""
@@ -90,6 +93,15 @@ class Projection:
         ]
         return torch.cat(parts)
 
+    def plain(self, coefficients: Tensor) -> Tensor:
+        """Return coefficients (M, N) as those of voxels of zero and one, on the CPU."""
+        return _stretched(coefficients.cpu() * self.unit, 1 / POWER)
+
     def grid(self, coefficients: Tensor) -> Tensor:
         """Map (M, N) to (M, SIZE, SIZE, SIZE)."""
-        return (coefficients.cpu() * self.unit @ self.kernels[SIZE].mT).unflatten(1, (SIZE,) * 3)
+        return (self.plain(coefficients) @ self.kernels[SIZE].mT).unflatten(1, (SIZE,) * 3)
+
+
+def _stretched(vector: Tensor, power: float) -> Tensor:
+    """Return vectors (M, N) whose lengths are raised to a power."""
+    return vector * vector.norm(dim=1, keepdim=True).clamp(min=1e-12) ** (power - 1)

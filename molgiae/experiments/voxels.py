@@ -241,7 +241,7 @@ def run(config: Config, setting: Setting) -> Findings:
         "train": len(shapes),
         "test": len(test),
         "coefficients": ball.numbers,
-        "squares_in_coefficients": (project.unit**2 * asked.square().sum() / test.x.sum()).item(),
+        "squares_in_coefficients": (project.plain(asked).square().sum() / test.x.sum()).item(),
     }
     embeddings: dict[str, Tensor] = {}
     # of turned shapes, so that nothing is taken from how the data file aligns them
