@@ -87,10 +87,11 @@ class Regressor(nn.Module):
         pos = x.centered().pos.to(self.model.encoder.dtype)
         s, v = network.atoms(x.z, pos)
         vectors, shift, scores = network.mu(s, v, pos, x.mask)
+        averages = network.averages(s, x.mask)
         with torch.no_grad():
             mu = Equivariant(vectors, x.centroid + shift, scores)
             canonical = self.model.undo(self.model.xi(self.model.complete(x, mu)[0]), x)
-        eta = self.model.encoder.invariant(None, canonical)
+        eta = self.model.encoder.invariant(averages, canonical) / self.model.decoder.scale
         added = (nn.functional.silu(self.atom(s)) * x.mask[..., None]).sum(dim=1)
         pooled = [added / TYPICAL, added / x.mask.sum(dim=1, keepdim=True), self.even(eta)]
         found: Tensor = self.head(torch.cat(pooled, dim=-1))[:, 0]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
@@ -28,7 +27,6 @@ from molgiae.evaluation.feature_learning import TEST_PART
 from molgiae.evaluation.scans import frames_of, rotatable
 from molgiae.evaluation.smoothness import MIN_JUMP
 from molgiae.experiments import Findings, Setting, both, sized
-from molgiae.model.cloud import as_numpy, batches
 from molgiae.model.embedder import Embedder
 from molgiae.model.learned import LearnedEncoder
 from molgiae.plots import blank, saved
@@ -50,7 +48,7 @@ FORM, FRAME = "canonical coordinates", "canonical frame alone"
 """Coordinates in the canonical frame, in the canonical order and in that of the record."""
 MIN_FORM_JUMP = 10 * STEP
 """Root mean square change of these, angstrom, that is called a jump."""
-POOLED = "mean features of atoms"
+AVERAGES = "averages over atoms"
 
 
 @dataclass(frozen=True)
@@ -111,8 +109,8 @@ def study(checkpoint: Path, config: Config, setting: Setting) -> Findings:
     For embeddings, `step_median` is that of all steps and `largest_median` and `largest_max` are of the largest step of
     a path, in units of the median distance of random molecules; for coordinates they are root mean square changes in
     angstrom. Steps above `MIN_JUMP` or `MIN_FORM_JUMP` are jumps: `jumps` is the mean number in a path,
-    `paths_with_jump` the share of paths with any. The mean features of atoms are what a learned group action is made
-    from; they depend on neither frame nor order.
+    `paths_with_jump` the share of paths with any. Averages over atoms and slots are the two parts of the embedding
+    where the group action is learned; the first depend on neither frame nor order.
     """
     block = tested(setting)
     found = {path: moved(block, path, config.molecules, setting.seed) for path in PATHS}
@@ -122,7 +120,7 @@ def study(checkpoint: Path, config: Config, setting: Setting) -> Findings:
     }
     rows, steps = [], {}
     for name, embedder in embedders.items():
-        known = described(embedder, block.take(np.arange(min(len(block), KNOWN))))
+        known = embedder.embed(block.take(np.arange(min(len(block), KNOWN))))
         for path, frames in found.items():
             if not frames:
                 continue
@@ -153,21 +151,6 @@ def moved(block: ConformerBlock, path: str, most: int, seed: int) -> list[Confor
     return found
 
 
-def described(embedder: Embedder, block: ConformerBlock) -> Result:
-    """Return what a model says, and in a column `POOLED` the mean features of the atoms if its action is learned."""
-    result = embedder.embed(block)
-    encoder = embedder.model.encoder
-    if isinstance(encoder, LearnedEncoder):
-        rows = []
-        with torch.no_grad():
-            for x in batches(block.atomic_number, block.position, block.offset, embedder.batch_size):
-                there = x.to(embedder.device).centered()
-                s, _ = encoder.network.atoms(there.z, there.pos.to(encoder.dtype))
-                rows.append(as_numpy(s.sum(dim=1) / there.mask.sum(dim=1, keepdim=True)))
-        result.columns[POOLED] = np.concatenate(rows)
-    return result
-
-
 def measured(
     embedder: Embedder, frames: list[ConformerBlock], known: Result, seed: int
 ) -> tuple[Steps, dict[str, float]]:
@@ -176,16 +159,18 @@ def measured(
     Args:
         embedder: a model.
         frames: of each path.
-        known: as of `described`, of molecules whose distances are the unit.
+        known: molecules as embedded, whose distances are the unit.
         seed: of the pairs of these.
     """
-    result = described(embedder, concatenate(frames))
+    result = embedder.embed(concatenate(frames))
     looked: dict[str, Callable[[Result], Floats]] = {"embedding": lambda of: of["embedding"]}
     if len(embedder.parts) > 1:
         detail = embedder.part("detail").columns
         looked["detail part"] = lambda of: of["embedding"][:, detail]
-    if POOLED in result.columns:
-        looked[POOLED] = lambda of: of[POOLED]
+    if isinstance(embedder.model.encoder, LearnedEncoder):
+        averages, _ = embedder.model.encoder.network.parts
+        looked[AVERAGES] = lambda of: of["embedding"][:, :averages]
+        looked["slots"] = lambda of: of["embedding"][:, averages:]
     first = np.concatenate([[0], np.cumsum([len(path) for path in frames])])
     steps: Steps = {}
     for name, look in looked.items():

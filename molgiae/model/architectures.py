@@ -18,7 +18,7 @@ from molgiae.model.learned import LearnedAutoencoder, LearnedEncoder
 from molgiae.nn.atoms import AtomNetwork
 from molgiae.nn.features import VECTORS, FeaturesEncoder
 from molgiae.nn.labels import LabelHeads
-from molgiae.nn.learned import LearnedNetwork
+from molgiae.nn.learned import SLOTS, LearnedNetwork
 from molgiae.nn.nested import NestedDecoder, NestedEncoder
 from molgiae.nn.overlay import OverlayEncoder
 from molgiae.nn.shape import ShapeEncoder
@@ -210,11 +210,10 @@ def _appendix_d(config: ModelConfig) -> ConformerAutoencoder:
 
 
 def _learned(config: ModelConfig) -> ConformerAutoencoder:
-    sizes = (config.elements, config.max_atoms, config.width, config.layers, config.embedding_dim)
-    decoder = SlotDecoder(*sizes[:2], 2 * config.width, config.layers, [config.embedding_dim], [1.0])
-    return LearnedAutoencoder(
-        config, LearnedEncoder(LearnedNetwork(*sizes, torch.from_numpy(COVALENT_RADIUS))), decoder
-    )
+    sizes = (config.elements, config.max_atoms, config.width, config.layers)
+    network = LearnedNetwork(*sizes, config.embedding_dim, torch.from_numpy(COVALENT_RADIUS))
+    decoder = SlotDecoder(*sizes[:2], 2 * config.width, config.layers, network.parts, [1.0, SLOTS])
+    return LearnedAutoencoder(config, LearnedEncoder(network), decoder)
 
 
 ARCHITECTURES: dict[str, Callable[[ModelConfig], ConformerAutoencoder]] = {

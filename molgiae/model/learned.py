@@ -28,19 +28,19 @@ class LearnedEncoder(nn.Module):
         """What the networks compute in."""
         return self.network.slots.dtype
 
-    def equivariant(self, x: Cloud) -> tuple[Equivariant, None]:
-        """Return mu, and nothing that eta could share."""
+    def equivariant(self, x: Cloud) -> tuple[Equivariant, Tensor]:
+        """Return mu, and averages over the atoms, which are part of eta."""
         with torch.autocast(x.pos.device.type, enabled=False):  # bfloat16 would round the pose
-            vectors, shift, scores = self.network(x.z, x.centered().pos.to(self.dtype))
-        return Equivariant(vectors, x.centroid + shift, scores), None
+            (vectors, shift, scores), averages = self.network(x.z, x.centered().pos.to(self.dtype))
+        return Equivariant(vectors, x.centroid + shift, scores), averages
 
     def latent(self, x: Cloud) -> Tensor:
         """Return the mean vectors of the network, (B, V, 3) angstrom."""
         return self.network.latent(x.z, x.centered().pos.to(self.dtype))
 
-    def invariant(self, shared: None, canonical: Cloud) -> Embedding:
-        """Return eta."""
-        return self.network.slots(canonical.z, canonical.pos.to(self.dtype))
+    def invariant(self, shared: Tensor, canonical: Cloud) -> Embedding:
+        """Return eta, the averages and what stands in the slots."""
+        return torch.cat([shared, self.network.slots(canonical.z, canonical.pos.to(self.dtype))], dim=1)
 
 
 class LearnedAutoencoder(ConformerAutoencoder):

@@ -2,7 +2,8 @@
 
 Mu: a network of atoms (`molgiae.nn.tensor_messages`, without its rounds over bonds) gives two vectors, a translation
 and one score for each atom, which sees where the atom lies along the vectors. Eta: a dense network of what stands in
-each slot in the learned frame and order (`molgiae.nn.slots`).
+each slot in the learned frame and order (`molgiae.nn.slots`), after averages over the atoms, which know of neither.
+Where frame or order jump, as those of every model must somewhere, only what the slots give jumps, and that is small.
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ SCORE_SCALE = 20.0
 
 FADING = 0.1
 """Length of pooled vectors, angstrom, at which their directions fade out of the scores, as in symmetric conformers."""
+
+AVERAGES = 0.25
+"""Share of the numbers of an embedding that are averages over atoms."""
+
+SLOTS = 2.0**-10
+"""Scale of the others: where two atoms exchange places the embedding moves by a few hundredths of the median distance
+of two molecules."""
 
 LENGTH = 2.0
 """Angstrom by which coordinates are divided where networks read them."""
@@ -48,18 +56,25 @@ class LearnedNetwork(nn.Module):
         self.weight, self.rotation = Linear(width, 2), Linear(MIXED, 2, bias=False)
         self.shift = Linear(MIXED, 1, bias=False)
         self.score = nn.Sequential(Linear(width + 3, width), nn.SiLU(), Linear(width, 1))
-        self.slots = SlotEncoder(elements, slots, 2 * width, layers, size)
+        self.parts = [int(AVERAGES * size), size - int(AVERAGES * size)]
+        self.average = Linear(width, self.parts[0])
+        self.slots = SlotEncoder(elements, slots, 2 * width, layers, self.parts[1], SLOTS)
 
-    def forward(self, z: AtomicNumbers, pos: Positions) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mu of atoms (B, n), with positions from the centroid.
+    def forward(self, z: AtomicNumbers, pos: Positions) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+        """Return mu of atoms (B, n), with positions from the centroid, and averages over the atoms.
 
         Returns:
-            * (B, 2, 3) vectors, see `pooled_directions`;
-            * (B, 3) translation in angstrom, in the same frame as the positions;
-            * (B, n) scores, +inf where padded.
+            * mu: (B, 2, 3) vectors, see `pooled_directions`; (B, 3) translation in angstrom, in the same frame as the
+              positions; (B, n) scores, +inf where padded;
+            * `averages`.
         """
         s, v = self.atoms(z, pos)
-        return self.mu(s, v, pos, z > 0)
+        mask = z > 0
+        return self.mu(s, v, pos, mask), self.averages(s, mask)
+
+    def averages(self, s: Tensor, mask: Mask) -> Tensor:
+        """Return numbers (B, D / 4) of features (B, n, F) of the atoms, smooth and the same in any pose and order."""
+        return self.average(s.sum(dim=1) / mask.sum(dim=1, keepdim=True))
 
     def mu(self, s: Tensor, v: Tensor, pos: Positions, mask: Mask) -> tuple[Tensor, Tensor, Tensor]:
         """Return what `forward` does, from features (B, n, F) and vectors (B, n, 3, MIXED) of the atoms (B, n)."""

@@ -12,11 +12,10 @@ from molgiae.config import Domain, ModelConfig
 from molgiae.data.bonds import perceived_bonds
 from molgiae.data.conformer import ConformerBlock
 from molgiae.experiments.qm9_scans import (
+    AVERAGES,
     FORM,
     FRAME,
-    POOLED,
     STEP,
-    described,
     measured,
     moved,
     passed_on,
@@ -71,7 +70,7 @@ def test_steps_are_those_of_the_embedding(architecture):
     )
     (frames,) = moved(ConformerBlock.of([BUTANOL]), "bond pulled apart", 3, seed=0)
     assert not len(frames.bonds), "what is bonded is to be seen by the distances"
-    known = described(embedder, frames)
+    known = embedder.embed(frames)
     steps, decoded = measured(embedder, [frames, frames], known, seed=0)
     embedding = known["embedding"].astype(np.float64)
     step = np.linalg.norm(np.diff(embedding, axis=0), axis=1)
@@ -80,9 +79,9 @@ def test_steps_are_those_of_the_embedding(architecture):
     still = np.linalg.norm(np.diff(frames.position.reshape(len(frames), -1, 3), axis=0), axis=2)
     assert (steps[FRAME][0] >= 0.4 * still.mean(axis=1)).all(), "rigid motions hide no more"
     assert (steps[FORM][0] > 0).all()
-    assert (POOLED in steps) == (architecture == "learned")
+    assert (AVERAGES in steps) == (architecture == "learned")
     if architecture == "learned":
-        assert max(steps[POOLED][0]) < 5 * np.median(steps[POOLED][0]), "it is smooth"
+        assert max(steps[AVERAGES][0]) < 5 * np.median(steps[AVERAGES][0]), "it is smooth"
     assert decoded["first_frames_median"] > 0
 
 

@@ -226,3 +226,24 @@ def test_only_embeddings_of_its_size_are_decoded():
         for shape in ((2, sizes[0] - 1), (2, sizes[1] + 1), (sizes[0],)):
             with pytest.raises(ShapeError, match="numbers"):
                 model.decode(torch.zeros(shape))
+
+
+def test_where_two_atoms_of_a_learned_order_exchange_places_averages_go_on_and_slots_jump():
+    model = prepared("learned", "trained", torch.float64)
+    a = random_cloud([10], seed=3)
+    b = Cloud(a.z, a.pos + 0.3 * random_cloud([10], seed=4).pos)
+
+    def encoded(share: float) -> tuple[torch.Tensor, torch.Tensor]:
+        encoding = model.encode(Cloud(a.z, torch.lerp(a.pos, b.pos, share)))
+        return encoding.action.permutation.index[0], encoding.embedding[0]
+
+    with torch.no_grad():
+        low, high = 0.0, 1.0
+        assert not torch.equal(encoded(low)[0], encoded(high)[0])
+        for _ in range(30):
+            middle = (low + high) / 2
+            low, high = (middle, high) if torch.equal(encoded(low)[0], encoded(middle)[0]) else (low, middle)
+        step = (encoded(high)[1] - encoded(low)[1]).abs()
+    averages = model.encoder.network.parts[0]
+    assert step[:averages].max() < 1e-7
+    assert 1e-5 < step[averages:].max() < 1e-2
