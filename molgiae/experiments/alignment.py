@@ -24,6 +24,9 @@ CANDIDATES, NEAREST = 100, 20
 ORDERS = 6
 """Highest order of the harmonics that are looked at to find rotations."""
 
+SMALL = 0.01
+"""Inner product up to which `signatures` are no roots."""
+
 COARSE = 2400
 """Rotations that are tried between two shapes, some 20 degrees apart; a multiple of 24."""
 
@@ -90,9 +93,12 @@ class Overlaps:
 
 
 def signatures(ball: Ball, x: Tensor) -> Tensor:
-    """Return numbers that rotations leave alone, (M, F): roots of the inner products of radial functions."""
-    products = torch.cat([(part @ part.mT).flatten(1) for part in ball.parts(x)], dim=1)
-    return products.sign() * products.abs().sqrt()
+    """Return numbers that rotations leave alone, (M, F): roots of the inner products of radial functions.
+
+    Where these are small they are no roots, which would blow up round-off, and with it which shapes are most alike.
+    """
+    products = torch.cat([(part @ part.mT).flatten(1) for part in ball.parts(x.double())], dim=1)
+    return products / (products.square() + SMALL**2) ** 0.25
 
 
 class Comparison:

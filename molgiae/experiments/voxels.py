@@ -92,7 +92,8 @@ class Config:
     steps: int = sized(1500, fast=100)
     learning_rate: float = 3e-3  # its peak
     known: int = 1000  # embeddings that the classifier is shown
-    neighbours: int = 5  # that vote
+    neighbours: int = 3  # that vote
+    others: tuple[int, ...] = (1, 5)  # numbers of them that stand beside it
     repeats: int = sized(20, fast=5)  # draws of the known ones, over which accuracies are averaged
     pairs: int = 5000  # of shapes, for the typical distance of their embeddings
     mapped: int = sized(900, fast=200)  # test shapes in the picture of embeddings
@@ -225,15 +226,22 @@ def run(config: Config, setting: Setting) -> Findings:
     turns = {quarters: random_turns(len(test), quarters, generator) for quarters in (False, True)}
     asked_of = {False: project.rotated(turns[False], test.x), True: ball.turned(turns[True], asked)}
 
-    def classified(known: Tensor, asked: Tensor) -> tuple[float, float]:
+    def classified(known: Tensor, asked: Tensor) -> dict[str, float]:
+        """Return accuracies and the spread over what the classifier is shown."""
         embedded = Labelled(known, shapes.label), Labelled(asked, test.label)
-        found = torch.tensor(
-            accuracies(*embedded, config.known, config.neighbours, config.repeats, setting.seed)
-        )
-        return found.mean().item(), found.std().item()
 
-    def embedded(model: Model, quarters: bool) -> tuple[tuple[float, float], Tensor, float]:
-        """Return accuracy and its spread, embeddings of test shapes, and the error of their reconstructions."""
+        def found(neighbours: int) -> Tensor:
+            return torch.tensor(accuracies(*embedded, config.known, neighbours, config.repeats, setting.seed))
+
+        own = found(config.neighbours)
+        return {
+            "accuracy": own.mean().item(),
+            "accuracy_sd": own.std().item(),
+            **{f"accuracy_neighbours_{k}": found(k).mean().item() for k in config.others},
+        }
+
+    def embedded(model: Model, quarters: bool) -> tuple[dict[str, float], Tensor, float]:
+        """Return accuracies, embeddings of test shapes, and the error of their reconstructions."""
         z, error = measured(model, asked_of[quarters], setting.device)
         return classified(measured(model, known[quarters], setting.device)[0], z), z, error
 
@@ -249,25 +257,24 @@ def run(config: Config, setting: Setting) -> Findings:
     for kind, quarters in KINDS.items():
         torch.manual_seed(setting.seed)
         model = build(kind, config, ball, aligner).to(setting.device).eval()
-        untrained = embedded(model, quarters)[0][0]
+        untrained = embedded(model, quarters)[0]["accuracy"]
         train(model, aligner.forms if kind == ALIGNED else learned, kind, ball, config, setting)
-        (accuracy, spread), z, error = embedded(model, quarters)
+        accuracy, z, error = embedded(model, quarters)
         variance = (asked_of[quarters] - known[quarters].mean(dim=0)).square().mean().item()
         embeddings[kind] = z
         figures[kind] = {
             "weights": parameters(model),
             "variance_unexplained": error / variance,
-            "accuracy": accuracy,
-            "accuracy_sd": spread,
+            **accuracy,
             "accuracy_untrained": untrained,
         }
         if kind == ALIGNED:
             invariant = model
-    figures["invariant, 24 rotations"] = {"accuracy": embedded(invariant, True)[0][0]}
+    figures["invariant, 24 rotations"] = embedded(invariant, True)[0]
     for quarters, name in ((False, "coefficients"), (True, "coefficients, 24 rotations")):
-        figures[f"{name} themselves"] = {"accuracy": classified(known[quarters], asked_of[quarters])[0]}
+        figures[f"{name} themselves"] = classified(known[quarters], asked_of[quarters])
     # as if all group actions were known
-    figures["coefficients, not turned, themselves"] = {"accuracy": classified(learned, asked)[0]}
+    figures["coefficients, not turned, themselves"] = classified(learned, asked)
     pair = different_pairs(len(test), config.pairs, generator)
     typical = distances(embeddings["invariant"], pair).median().item()
     figures["symmetry"] = symmetry(invariant, test.x, project, typical, setting.device)
