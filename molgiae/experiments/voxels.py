@@ -92,8 +92,8 @@ class Config:
     steps: int = sized(1500, fast=100)
     learning_rate: float = 3e-3  # its peak
     known: int = 1000  # embeddings that the classifier is shown
-    neighbours: int = 3  # that vote
-    others: tuple[int, ...] = (1, 5)  # numbers of them that stand beside it
+    neighbours: int = 5  # that vote
+    others: tuple[int, ...] = (1, 3)  # numbers of them that stand beside it
     repeats: int = sized(20, fast=5)  # draws of the known ones, over which accuracies are averaged
     pairs: int = 5000  # of shapes, for the typical distance of their embeddings
     mapped: int = sized(900, fast=200)  # test shapes in the picture of embeddings
