@@ -29,8 +29,8 @@ AVERAGES = 0.25
 """Share of the numbers of an embedding that are averages over atoms."""
 
 SLOTS = 2.0**-10
-"""Scale of the others: where two atoms exchange places the embedding moves by a few hundredths of the median distance
-of two molecules."""
+"""Scale of the others: where two atoms exchange places the embedding moves by a hundredth of the median distance of
+two molecules."""
 
 LENGTH = 2.0
 """Angstrom by which coordinates are divided where networks read them."""
