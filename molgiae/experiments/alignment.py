@@ -18,7 +18,7 @@ from molgiae.experiments.grids import quarter_turns
 from molgiae.experiments.synchronization import settled, synchronize
 from molgiae.groups import SO3
 
-CANDIDATES, NEAREST = 100, 20
+CANDIDATES, NEAREST = 100, 7
 """Shapes that are compared with each, alike in what rotations leave alone, and how many of them are kept."""
 
 ORDERS = 6
@@ -39,7 +39,7 @@ PAIRS, SHAPES = 1024, 128
 WAYS, BESIDE = 4, 0.7
 """In which a shape is laid onto another, and the angle, radians, that is between them at least."""
 
-SPREAD = 0.3
+SPREAD = 0.15
 """Twice the variance of the kernel about each training shape, over the squared typical distance."""
 
 STAGES, APART = ((24, 10), (8, 60)), 0.3

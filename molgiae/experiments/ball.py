@@ -43,7 +43,7 @@ def harmonics(highest: int, direction: Tensor) -> Tensor:
     cosine, sine = torch.ones_like(x), torch.zeros_like(x)
     found: dict[tuple[int, int], Tensor] = {}
     for m in range(highest + 1):
-        before, legendre = torch.zeros_like(z), torch.full_like(z, prod(range(1, 2 * m, 2)))
+        before, legendre = torch.zeros_like(z), torch.full_like(z, float(prod(range(1, 2 * m, 2))))
         for k in range(m, highest + 1):
             if k > m:
                 before, legendre = legendre, ((2 * k - 1) * z * legendre - (k + m - 1) * before) / (k - m)

@@ -1,20 +1,29 @@
-"""Grids of voxels: shapes of ModelNet10 as 30^3 of them, how rotations turn these, and their coefficients in a ball."""
+"""Grids of voxels: shapes of ModelNet10 as 30^3 of them, how rotations turn these, and their coefficients in a ball.
+
+Coefficients are those of how near the next full voxel is: thin walls a voxel apart are alike then, as they are not as
+functions of zero and one, and little of a wall is lost with high wave numbers.
+"""
 
 from __future__ import annotations
 
 from itertools import permutations, product
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 
 from molgiae.experiments.ball import Ball
 from molgiae.groups import SO3
 
-SIZE, MARGIN = 30, 5
-"""Voxels along an edge of the grid, and added on every side before shapes are turned by interpolation."""
+SIZE, MARGIN = 30, 7
+"""Voxels along an edge of the grid, and added on every side, so that the ball is inside."""
 
 REACH, RADIUS = 20.0, 21.5
 """Of shapes, and of the ball, in voxels from the middle."""
+
+DECAY = 2.0
+"""Voxels from the next full one after which `nearness` has fallen to 1 / e."""
 
 POWER = 0.3
 """To which lengths of coefficients are raised: else large shapes are far from all others and small ones near to all."""
@@ -62,6 +71,12 @@ def rotated(action: SO3, grid: Tensor) -> Tensor:
     return nn.functional.grid_sample(grid[:, None], source, align_corners=True)[:, 0]
 
 
+def nearness(grid: Tensor) -> Tensor:
+    """Map shapes (M, n, n, n) of full and empty voxels to exp(-d / `DECAY`), d voxels from the next full one."""
+    away = [ndimage.distance_transform_edt(shape == 0) for shape in grid.numpy()]
+    return torch.from_numpy(np.exp(-np.stack(away) / DECAY)).float()
+
+
 def random_turns(number: int, quarters: bool, generator: torch.Generator) -> SO3:
     """Draw rotations, any or those of a cube."""
     if not quarters:
@@ -70,36 +85,40 @@ def random_turns(number: int, quarters: bool, generator: torch.Generator) -> SO3
 
 
 class Projection:
-    """From voxels to coefficients, of the order of one, whose lengths are raised to `POWER`, and back."""
+    """From voxels to coefficients of `nearness`, of the order of one, whose lengths are raised to `POWER`, and back."""
 
     def __init__(self, ball: Ball, grid: Tensor) -> None:
         self.ball, self.unit = ball, 1.0
-        self.kernels = {SIZE: ball.kernels(SIZE)}
-        self.unit = self(grid).square().mean().sqrt().item()
+        self.kernels = ball.kernels(SIZE + 2 * MARGIN)
+        self.unit = self(grid[:BATCH]).square().mean().sqrt().item()
 
     def __call__(self, grid: Tensor) -> Tensor:
-        """Map (M, n, n, n) to (M, N)."""
-        size = grid.shape[-1]
-        if size not in self.kernels:
-            self.kernels[size] = self.ball.kernels(size)
-        parts = [part.flatten(1).float() @ self.kernels[size] for part in grid.split(BATCH)]
-        return _stretched(torch.cat(parts), POWER) / self.unit
+        """Map (M, SIZE, SIZE, SIZE) of zero and one to (M, N)."""
+        return torch.cat([self._coefficients(self.field(part)) for part in grid.split(BATCH)])
 
     def rotated(self, action: SO3, grid: Tensor) -> Tensor:
-        """Return the coefficients (M, N) of voxels (M, SIZE, SIZE, SIZE) that are turned by interpolation."""
+        """Return the coefficients (M, N) of the same voxels if their field is turned by interpolation."""
         parts = [
-            self(rotated(SO3(matrix), nn.functional.pad(part.float(), (MARGIN,) * 6)))
+            self._coefficients(rotated(SO3(matrix), self.field(part)))
             for matrix, part in zip(action.matrix.split(BATCH), grid.split(BATCH), strict=True)
         ]
         return torch.cat(parts)
 
+    @staticmethod
+    def field(grid: Tensor) -> Tensor:
+        """Return the nearness (M, n, n, n) of voxels (M, SIZE, SIZE, SIZE) in all of the ball, n = SIZE + 2 MARGIN."""
+        return nearness(nn.functional.pad(grid, (MARGIN,) * 6))
+
+    def _coefficients(self, field: Tensor) -> Tensor:
+        return _stretched(field.flatten(1) @ self.kernels, POWER) / self.unit
+
     def plain(self, coefficients: Tensor) -> Tensor:
-        """Return coefficients (M, N) as those of voxels of zero and one, on the CPU."""
+        """Return coefficients (M, N) as those of nearness itself, on the CPU."""
         return _stretched(coefficients.cpu() * self.unit, 1 / POWER)
 
     def grid(self, coefficients: Tensor) -> Tensor:
-        """Map (M, N) to (M, SIZE, SIZE, SIZE)."""
-        return (self.plain(coefficients) @ self.kernels[SIZE].mT).unflatten(1, (SIZE,) * 3)
+        """Map (M, N) to nearness (M, n, n, n), as `field` does."""
+        return (self.plain(coefficients) @ self.kernels.mT).unflatten(1, (SIZE + 2 * MARGIN,) * 3)
 
 
 def _stretched(vector: Tensor, power: float) -> Tensor:

@@ -35,6 +35,12 @@ class TestHarmonics:
         assert weight.sum() == pytest.approx(1)
         assert_close(y.mT @ (weight[:, None] * y), torch.eye(y.shape[1], dtype=torch.float64))
 
+    def test_high_orders_have_mean_square_one_at_every_point(self):
+        """Up to orders whose factorials are no machine integers."""
+        y = harmonics(30, sphere()[0])
+        for span in spans(30):
+            assert_close(y[:, span].square().mean(dim=1), torch.ones(len(y), dtype=torch.float64))
+
     def test_they_turn_by_wigner_matrices(self):
         points, _ = sphere()
         rotation = random_rotation(3)
