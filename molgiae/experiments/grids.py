@@ -89,7 +89,8 @@ class Projection:
 
     def __init__(self, ball: Ball, grid: Tensor) -> None:
         self.ball, self.unit = ball, 1.0
-        self.kernels = ball.kernels(SIZE + 2 * MARGIN)
+        # in float32 sums over all voxels would depend on their order
+        self.kernels = ball.kernels(SIZE + 2 * MARGIN).double()
         self.unit = self(grid[:BATCH]).square().mean().sqrt().item()
 
     def __call__(self, grid: Tensor) -> Tensor:
@@ -110,7 +111,7 @@ class Projection:
         return nearness(nn.functional.pad(grid, (MARGIN,) * 6))
 
     def _coefficients(self, field: Tensor) -> Tensor:
-        return _stretched(field.flatten(1) @ self.kernels, POWER) / self.unit
+        return _stretched((field.flatten(1).double() @ self.kernels).float(), POWER) / self.unit
 
     def plain(self, coefficients: Tensor) -> Tensor:
         """Return coefficients (M, N) as those of nearness itself, on the CPU."""
@@ -118,7 +119,7 @@ class Projection:
 
     def grid(self, coefficients: Tensor) -> Tensor:
         """Map (M, N) to nearness (M, n, n, n), as `field` does."""
-        return (self.plain(coefficients) @ self.kernels.mT).unflatten(1, (SIZE + 2 * MARGIN,) * 3)
+        return (self.plain(coefficients) @ self.kernels.mT.float()).unflatten(1, (SIZE + 2 * MARGIN,) * 3)
 
 
 def _stretched(vector: Tensor, power: float) -> Tensor:
