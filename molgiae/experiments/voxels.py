@@ -70,7 +70,7 @@ SOME = 100
 GAP, ACCURACY = 0.18, 0.75
 """Between the two accuracies in the paper, 0.81 and 0.63, and of the invariant autoencoder here."""
 
-DARKEST = 0.7
+DARKEST = 0.5
 """Mean nearness along a line of sight from which it is drawn black; grey levels show hollows too."""
 
 Model = ActingAutoencoder[SO3]

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from molgiae.experiments.ball import Ball
 from molgiae.experiments.grids import (
     DECAY,
+    MARGIN,
     RADIUS,
     SIZE,
     Projection,
@@ -86,6 +87,17 @@ class TestProjection:
         found = project.rotated(g, grid.expand(3, -1, -1, -1))
         assert ((found - expected).norm(dim=1) < 0.03 * x.norm()).all()
         assert ((expected - x).norm(dim=1) > 0.2 * x.norm()).all()
+
+    def test_nearness_goes_on_outside_the_grid(self):
+        """However shapes that reach its edge are turned, what is near belongs to them, in all of the ball."""
+        grid = torch.zeros(1, SIZE, SIZE, SIZE, dtype=torch.uint8)
+        grid[:, :, 10:14, 12:20] = 1
+        field = Projection.field(grid)[0]
+        edge = SIZE + 2 * MARGIN
+        assert edge / 2 > RADIUS
+        place = torch.cartesian_prod(*[torch.arange(float(edge))] * 3)
+        away = torch.cdist(place, grid[0].nonzero() + float(MARGIN)).amin(dim=1)
+        assert_close(field.flatten(), (-away / DECAY).exp(), atol=1e-5, rtol=0)
 
     def test_the_grid_of_coefficients_is_the_shape_blurred(self, grid):
         project = Projection(Ball(RADIUS, 12.0), grid)
