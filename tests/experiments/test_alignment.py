@@ -129,7 +129,7 @@ class TestAligner:
         assert (x - x[:1]).norm(dim=1).max() > 0.1 * x[0].norm()
 
     def test_which_of_two_nearly_equal_modes_is_not_for_round_off_to_say(self, ball):
-        """Bricks among bricks lie in four ways nearly as well; a little noise says which, but for ties by chance."""
+        """Bricks among bricks, all a little rough, lie in four ways nearly as well; which is best is the same always."""
         generator = torch.Generator().manual_seed(1)
         bricks = torch.zeros(40, SIZE, SIZE, SIZE)
         for brick, half in zip(
@@ -137,10 +137,11 @@ class TestAligner:
         ):
             brick[tuple(slice(SIZE // 2 - side, SIZE // 2 + side) for side in half)] = 1
         x = Projection(ball, bricks)(bricks)
-        aligner = Aligner(ball, ball.turned(SO3.random(len(x), generator=generator), x))
+        noise = torch.nn.functional.normalize(torch.randn(x.shape, generator=generator))
+        x = x + 3e-4 * noise * x.norm(dim=1, keepdim=True)
+        new, known = x.split([10, 30])
+        aligner = Aligner(ball, ball.turned(SO3.random(30, generator=generator), known))
         turns = SO3(quarter_turns().matrix.repeat_interleave(10, dim=0))
-        noise = torch.nn.functional.normalize(torch.randn(10, ball.numbers, generator=generator))
-        new = x[:10] + 3e-4 * noise * x[:10].norm(dim=1, keepdim=True)
         forms = self.forms(aligner, ball, ball.turned(turns, new.repeat(24, 1))).view(24, 10, -1)
         change = (forms - forms[:1]).norm(dim=2).amax(dim=0) / new.norm(dim=1)
         assert (change < 1e-6).sum() >= 9
