@@ -129,7 +129,7 @@ class TestAligner:
         assert (x - x[:1]).norm(dim=1).max() > 0.1 * x[0].norm()
 
     def test_which_of_two_nearly_equal_modes_is_not_for_round_off_to_say(self, ball):
-        """Bricks among bricks, all a little rough, lie in four ways nearly as well; which is best is the same always."""
+        """Bricks among bricks, all a little rough, lie in four ways nearly as well; one of them is always best."""
         generator = torch.Generator().manual_seed(1)
         bricks = torch.zeros(40, SIZE, SIZE, SIZE)
         for brick, half in zip(
