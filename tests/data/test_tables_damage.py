@@ -43,14 +43,15 @@ def read(path: Path) -> None:
     has_splits(path)
     try:
         block = read_npz(path)
+        columns = array_columns(path, len(block))  # of arrays that are no conformers, which may be damaged alone
     except MolgiaeError as error:
         assert "\n" not in str(error) and str(path) in str(error)
         return
     assert len(block) and (block.n_atoms > 0).all() and block.offset[-1] == len(block.position)
     assert np.isfinite(block.position).all() and block.atomic_number.min() > 0
     assert len(list(block)) == len(block.title) == len(block.charge)
-    for heading in array_columns(path, len(block)).headings:
-        array_columns(path, len(block)).column(heading)
+    for heading in columns.headings:
+        columns.column(heading)
 
 
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
