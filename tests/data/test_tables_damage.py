@@ -43,7 +43,7 @@ def read(path: Path) -> None:
     has_splits(path)
     try:
         block = read_npz(path)
-        columns = array_columns(path, len(block))  # of arrays that are no conformers, which may be damaged alone
+        columns = array_columns(path, len(block))
     except MolgiaeError as error:
         assert "\n" not in str(error) and str(path) in str(error)
         return
