@@ -96,7 +96,9 @@ def test_the_share_is_near_the_best_one(best, count, seed):
     network_, kernel = rng.normal(size=(2, count, 1))
     truth = network_ + best * (kernel - network_) + 0.05 * rng.normal(size=(count, 1))
     share = float(shares_of(network_, kernel, truth, np.array([True]))[0])
-    assert min(best, 0.5) - 0.05 <= share <= max(best, 0.5) + 0.05
+    # a share found below a twentieth is left out
+    found = share or 0.05
+    assert min(best, 0.5) - 0.05 <= found and share <= max(best, 0.5) + 0.05
     assert share == 0 or share > 0.04
     assert count < 100 or share == pytest.approx(best, abs=0.1)
 
